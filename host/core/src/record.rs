@@ -1,0 +1,421 @@
+//! What flows: batches of records in columns, in the shape of the contract and of Arrow's binary arrays.
+//!
+//! A batch is immutable once built; steps share unchanged columns by reference.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+pub type Timestamp = i64;
+
+/// A byte column may hold at most this many bytes: its offsets are 32 bits and the contract keeps the top one free.
+pub const COLUMN_BYTES_MAX: usize = i32::MAX as usize;
+
+/// Byte strings laid end to end: item i is `data[offsets[i]..offsets[i+1]]`.
+///
+/// Bit i of `validity` (low end first) is 1 when item i is there; an empty `validity` means that all are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BytesColumn {
+    offsets: Vec<u32>,
+    data: Vec<u8>,
+    validity: Vec<u8>,
+}
+
+/// Why parts handed in from outside are not a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ShapeError {
+    /// There must be one offset more than items.
+    #[error("a column has one offset more than items, and this one has no offset at all")]
+    NoOffsets,
+    /// Offsets begin at 0 and never fall.
+    #[error("offset {index} of the column falls below the one before it (or the first is not 0)")]
+    Falls {
+        /// Place of the offending offset.
+        index: usize,
+    },
+    /// The last offset is the length of the data.
+    #[error("the last offset of the column is {last}, its data has {len} bytes")]
+    Length {
+        /// The last offset.
+        last: u32,
+        /// Bytes of data.
+        len: usize,
+    },
+    /// Validity has one bit for each item, or none at all.
+    #[error("the validity of a column of {items} items has {bytes} bytes, not {expected}")]
+    Validity {
+        /// Items in the column.
+        items: usize,
+        /// Bytes that were given.
+        bytes: usize,
+        /// Bytes that would be right.
+        expected: usize,
+    },
+    /// A null has no bytes.
+    #[error("item {index} of the column is null and has bytes")]
+    NullWithBytes {
+        /// Place of the offending item.
+        index: usize,
+    },
+    /// More than [`COLUMN_BYTES_MAX`].
+    #[error("the column holds {len} bytes; the limit is {max}", max = COLUMN_BYTES_MAX)]
+    TooLarge {
+        /// Bytes of data.
+        len: usize,
+    },
+}
+
+impl Default for BytesColumn {
+    fn default() -> Self {
+        Self::with_capacity(0, 0)
+    }
+}
+
+impl BytesColumn {
+    /// An empty column with room for `items` items of `bytes` bytes together.
+    pub fn with_capacity(items: usize, bytes: usize) -> Self {
+        let mut offsets = Vec::with_capacity(items + 1);
+        offsets.push(0);
+        Self { offsets, data: Vec::with_capacity(bytes), validity: Vec::new() }
+    }
+
+    /// A column of `items` nulls.
+    pub fn nulls(items: usize) -> Self {
+        Self { offsets: alloc::vec![0; items + 1], data: Vec::new(), validity: alloc::vec![0; items.div_ceil(8)] }
+    }
+
+    /// Takes parts from outside after checking every rule of the shape.
+    ///
+    /// # Errors
+    /// The first rule that is broken, see [`ShapeError`].
+    pub fn from_parts(offsets: Vec<u32>, data: Vec<u8>, validity: Vec<u8>) -> Result<Self, ShapeError> {
+        let (Some(&first), Some(&last)) = (offsets.first(), offsets.last()) else {
+            return Err(ShapeError::NoOffsets);
+        };
+        if data.len() > COLUMN_BYTES_MAX {
+            return Err(ShapeError::TooLarge { len: data.len() });
+        }
+        if first != 0 {
+            return Err(ShapeError::Falls { index: 0 });
+        }
+        if let Some(at) = offsets.windows(2).position(|w| w[1] < w[0]) {
+            return Err(ShapeError::Falls { index: at + 1 });
+        }
+        if last as usize != data.len() {
+            return Err(ShapeError::Length { last, len: data.len() });
+        }
+        let items = offsets.len() - 1;
+        if !validity.is_empty() {
+            let expected = items.div_ceil(8);
+            if validity.len() != expected {
+                return Err(ShapeError::Validity { items, bytes: validity.len(), expected });
+            }
+            for index in 0..items {
+                if validity[index / 8] >> (index % 8) & 1 == 0 && offsets[index] != offsets[index + 1] {
+                    return Err(ShapeError::NullWithBytes { index });
+                }
+            }
+        }
+        Ok(Self { offsets, data, validity })
+    }
+
+    /// Number of items.
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Whether there is no item.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether item `i` is null.
+    pub fn is_null(&self, i: usize) -> bool {
+        !self.validity.is_empty() && self.validity[i / 8] >> (i % 8) & 1 == 0
+    }
+
+    /// Item `i`, or `None` where it is null.
+    #[inline]
+    pub fn get(&self, i: usize) -> Option<&[u8]> {
+        if self.is_null(i) {
+            return None;
+        }
+        Some(&self.data[self.offsets[i] as usize..self.offsets[i + 1] as usize])
+    }
+
+    /// Adds an item at the end.
+    ///
+    /// # Panics
+    /// When the column would pass [`COLUMN_BYTES_MAX`]; batches are bounded far below it.
+    #[inline]
+    pub fn push(&mut self, item: Option<&[u8]>) {
+        match item {
+            Some(bytes) => {
+                self.data.extend_from_slice(bytes);
+                assert!(self.data.len() <= COLUMN_BYTES_MAX, "a column passed {COLUMN_BYTES_MAX} bytes");
+                self.offsets.push(self.data.len() as u32);
+                if !self.validity.is_empty() {
+                    self.mark(true);
+                }
+            }
+            None => {
+                if self.validity.is_empty() {
+                    self.validity = all_ones(self.len());
+                }
+                self.offsets.push(self.data.len() as u32);
+                self.mark(false);
+            }
+        }
+    }
+
+    fn mark(&mut self, valid: bool) {
+        let i = self.len() - 1;
+        if i.is_multiple_of(8) {
+            self.validity.push(0);
+        }
+        self.validity[i / 8] |= u8::from(valid) << (i % 8);
+    }
+
+    /// Appends all items of `other`.
+    pub fn extend(&mut self, other: &BytesColumn) {
+        if self.validity.is_empty() && other.validity.is_empty() {
+            let base = self.data.len() as u32;
+            self.data.extend_from_slice(&other.data);
+            assert!(self.data.len() <= COLUMN_BYTES_MAX, "a column passed {COLUMN_BYTES_MAX} bytes");
+            self.offsets.extend(other.offsets[1..].iter().map(|o| o + base));
+        } else {
+            (0..other.len()).for_each(|i| self.push(other.get(i)));
+        }
+    }
+
+    /// The items at `rows`, in that order.
+    pub fn gather(&self, rows: &[u32]) -> BytesColumn {
+        let mut out = BytesColumn::with_capacity(rows.len(), self.data.len().min(rows.len() * 256));
+        rows.iter().for_each(|&r| out.push(self.get(r as usize)));
+        out
+    }
+
+    /// The items from `from` up to `to`.
+    pub fn slice(&self, from: usize, to: usize) -> BytesColumn {
+        if self.validity.is_empty() {
+            let base = self.offsets[from];
+            return Self {
+                offsets: self.offsets[from..=to].iter().map(|o| o - base).collect(),
+                data: self.data[base as usize..self.offsets[to] as usize].to_vec(),
+                validity: Vec::new(),
+            };
+        }
+        let mut out = BytesColumn::with_capacity(to - from, 0);
+        (from..to).for_each(|i| out.push(self.get(i)));
+        out
+    }
+
+    /// Offsets, one more than items.
+    pub fn offsets(&self) -> &[u32] {
+        &self.offsets
+    }
+
+    /// All bytes, end to end.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// Validity bits; empty when every item is there.
+    pub fn validity(&self) -> &[u8] {
+        &self.validity
+    }
+
+    /// Bytes this column takes in memory.
+    pub fn bytes(&self) -> usize {
+        self.data.len() + self.offsets.len() * 4 + self.validity.len()
+    }
+}
+
+fn all_ones(items: usize) -> Vec<u8> {
+    let mut bits = alloc::vec![0xff; items / 8];
+    if !items.is_multiple_of(8) {
+        bits.push((1u8 << (items % 8)) - 1);
+    }
+    bits
+}
+
+impl<'a> FromIterator<Option<&'a [u8]>> for BytesColumn {
+    fn from_iter<I: IntoIterator<Item = Option<&'a [u8]>>>(items: I) -> Self {
+        let mut out = BytesColumn::default();
+        items.into_iter().for_each(|item| out.push(item));
+        out
+    }
+}
+
+/// Headers of records: record i owns entries `offsets[i]..offsets[i+1]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderColumns {
+    /// One offset more than records; never falls; the last is the number of entries.
+    pub offsets: Vec<u32>,
+    /// Names, UTF-8, never null.
+    pub names: BytesColumn,
+    /// Values; null is allowed.
+    pub values: BytesColumn,
+}
+
+impl Default for HeaderColumns {
+    fn default() -> Self {
+        Self { offsets: alloc::vec![0], names: BytesColumn::default(), values: BytesColumn::default() }
+    }
+}
+
+/// One header as seen when reading: name and value.
+pub type Header<'a> = (&'a [u8], Option<&'a [u8]>);
+
+impl HeaderColumns {
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The headers of record `i`, in order.
+    pub fn of(&self, i: usize) -> impl Iterator<Item = Header<'_>> {
+        (self.offsets[i]..self.offsets[i + 1])
+            .map(|e| (self.names.get(e as usize).unwrap_or_default(), self.values.get(e as usize)))
+    }
+
+    /// Adds a record with these headers.
+    pub fn push<'a>(&mut self, headers: impl IntoIterator<Item = Header<'a>>) {
+        for (name, value) in headers {
+            self.names.push(Some(name));
+            self.values.push(value);
+        }
+        self.offsets.push(self.names.len() as u32);
+    }
+
+    /// The records at `rows`, in that order.
+    pub fn gather(&self, rows: &[u32]) -> HeaderColumns {
+        let mut out = HeaderColumns::default();
+        rows.iter().for_each(|&r| out.push(self.of(r as usize)));
+        out
+    }
+
+    /// Bytes these headers take in memory.
+    pub fn bytes(&self) -> usize {
+        self.offsets.len() * 4 + self.names.bytes() + self.values.bytes()
+    }
+}
+
+/// Records in columns, as many as there are timestamps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Keys; null is allowed.
+    pub keys: Arc<BytesColumn>,
+    /// Values; null is allowed.
+    pub values: Arc<BytesColumn>,
+    /// Event times.
+    pub timestamps: Arc<Vec<Timestamp>>,
+    /// `None` when no record has headers.
+    pub headers: Option<Arc<HeaderColumns>>,
+}
+
+impl Batch {
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.timestamps.len()
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.timestamps.is_empty()
+    }
+
+    /// The records at `rows`, in that order.
+    pub fn gather(&self, rows: &[u32]) -> Batch {
+        Batch {
+            keys: Arc::new(self.keys.gather(rows)),
+            values: Arc::new(self.values.gather(rows)),
+            timestamps: Arc::new(rows.iter().map(|&r| self.timestamps[r as usize]).collect()),
+            headers: self.headers.as_ref().map(|h| Arc::new(h.gather(rows))),
+        }
+    }
+
+    /// The records from `from` up to `to`.
+    pub fn slice(&self, from: usize, to: usize) -> Batch {
+        if from == 0 && to == self.len() {
+            return self.clone();
+        }
+        Batch {
+            keys: Arc::new(self.keys.slice(from, to)),
+            values: Arc::new(self.values.slice(from, to)),
+            timestamps: Arc::new(self.timestamps[from..to].to_vec()),
+            headers: self.headers.as_ref().map(|h| {
+                let rows: Vec<u32> = (from as u32..to as u32).collect();
+                Arc::new(h.gather(&rows))
+            }),
+        }
+    }
+
+    /// Bytes this batch takes in memory; shared columns count each time.
+    pub fn bytes(&self) -> usize {
+        self.keys.bytes() + self.values.bytes() + self.timestamps.len() * 8 + self.headers.as_ref().map_or(0, |h| h.bytes())
+    }
+}
+
+/// Builds a [`Batch`] record by record.
+#[derive(Clone, Debug, Default)]
+pub struct BatchBuilder {
+    keys: BytesColumn,
+    values: BytesColumn,
+    timestamps: Vec<Timestamp>,
+    headers: Option<HeaderColumns>,
+}
+
+impl BatchBuilder {
+    /// Adds a record.
+    pub fn push<'a>(
+        &mut self,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        timestamp: Timestamp,
+        headers: impl IntoIterator<Item = Header<'a>>,
+    ) {
+        let mut headers = headers.into_iter().peekable();
+        if headers.peek().is_some() && self.headers.is_none() {
+            let mut empty = HeaderColumns::default();
+            self.timestamps.iter().for_each(|_| empty.push([]));
+            self.headers = Some(empty);
+        }
+        if let Some(columns) = &mut self.headers {
+            columns.push(headers);
+        }
+        self.keys.push(key);
+        self.values.push(value);
+        self.timestamps.push(timestamp);
+    }
+
+    /// Number of records so far.
+    pub fn len(&self) -> usize {
+        self.timestamps.len()
+    }
+
+    /// Whether there is no record yet.
+    pub fn is_empty(&self) -> bool {
+        self.timestamps.is_empty()
+    }
+
+    /// Bytes so far.
+    pub fn bytes(&self) -> usize {
+        self.keys.bytes() + self.values.bytes() + self.timestamps.len() * 8 + self.headers.as_ref().map_or(0, |h| h.bytes())
+    }
+
+    /// The batch.
+    pub fn finish(self) -> Batch {
+        Batch {
+            keys: Arc::new(self.keys),
+            values: Arc::new(self.values),
+            timestamps: Arc::new(self.timestamps),
+            headers: self.headers.map(Arc::new),
+        }
+    }
+}

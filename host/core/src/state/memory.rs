@@ -1,0 +1,102 @@
+//! Keyspaces in memory: the twin of the real storage for tests, `millstream test` and the simulator.
+//!
+//! It needs exclusive access inside and offers shared access outside; the lock is the caller's choice through
+//! [`Guard`], since the core knows no threads.
+
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::ops::Bound;
+
+use super::keyspace::{Durability, Keyspaces, Scan, Space, SpaceKind, StorageError, Write};
+
+/// All spaces, by number; names beside them.
+#[derive(Clone, Debug, Default)]
+pub struct Spaces {
+    names: BTreeMap<String, u32>,
+    data: Vec<BTreeMap<Vec<u8>, Vec<u8>>>,
+}
+
+/// Gives out the spaces, one user at a time: a mutex in a threaded program, a cell in the simulator.
+pub trait Guard: Send + Sync {
+    /// Runs `f` with exclusive access.
+    fn with<R>(&self, f: impl FnOnce(&mut Spaces) -> R) -> R;
+}
+
+/// Keyspaces in memory behind a [`Guard`].
+#[derive(Debug, Default)]
+pub struct Memory<G>(pub G);
+
+impl Spaces {
+    fn space(&mut self, name: &str) -> u32 {
+        if let Some(&number) = self.names.get(name) {
+            return number;
+        }
+        let number = self.data.len() as u32;
+        self.names.insert(name.to_string(), number);
+        self.data.push(BTreeMap::new());
+        number
+    }
+
+    fn apply(&mut self, writes: Vec<Write>) {
+        for write in writes {
+            match write {
+                Write::Put(space, key, value) => {
+                    self.data[space.0 as usize].insert(key, value);
+                }
+                Write::Delete(space, key) => {
+                    self.data[space.0 as usize].remove(&key);
+                }
+                Write::DeleteRange(space, from, to) => {
+                    self.data[space.0 as usize].retain(|k, _| *k < from || *k >= to);
+                }
+            }
+        }
+    }
+}
+
+impl<G: Guard> Keyspaces for Memory<G> {
+    fn open_space(&self, name: &str, _kind: SpaceKind) -> Result<Space, StorageError> {
+        Ok(Space(self.0.with(|s| s.space(name))))
+    }
+
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        Ok(self.0.with(|s| s.data[space.0 as usize].get(key).cloned()))
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Scan,
+    ) -> Result<(), StorageError> {
+        if to.is_some_and(|to| to <= from) {
+            return Ok(());
+        }
+        let upper = to.map_or(Bound::Unbounded, Bound::Excluded);
+        self.0.with(|s| {
+            for (key, value) in s.data[space.0 as usize].range::<[u8], _>((Bound::Included(from), upper)) {
+                if visit(key, value) == Scan::Stop {
+                    break;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn last(&self, space: Space, from: &[u8], before: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StorageError> {
+        if before <= from {
+            return Ok(None);
+        }
+        let range = (Bound::Included(from), Bound::Excluded(before));
+        Ok(self.0.with(|s| {
+            s.data[space.0 as usize].range::<[u8], _>(range).next_back().map(|(k, v)| (k.clone(), v.clone()))
+        }))
+    }
+
+    fn apply(&self, writes: Vec<Write>, _durability: Durability) -> Result<(), StorageError> {
+        self.0.with(|s| s.apply(writes));
+        Ok(())
+    }
+}

@@ -1,0 +1,3 @@
+//! The plan of a pipeline: what was asked for, what is wrong with it, how it is cut into sub-topologies.
+
+pub mod spec;

@@ -1,0 +1,279 @@
+//! What a user asked for: the manifest's content as plain values, names not yet resolved.
+//!
+//! The shell parses text into a [`Spec`]; [`super::check`] finds what is wrong with it; [`super::graph`] cuts it into
+//! sub-topologies. Every named thing keeps the order of the manifest.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// A pipeline.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spec {
+    /// Name of the pipeline: consumer group, prefix of internal topics.
+    pub pipeline: String,
+    /// Functions by the names that steps use.
+    pub functions: Vec<FunctionSpec>,
+    /// Where records come from.
+    pub sources: Vec<SourceSpec>,
+    /// What happens to them.
+    pub steps: Vec<StepSpec>,
+    /// Where results go.
+    pub sinks: Vec<SinkSpec>,
+}
+
+/// A user function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionSpec {
+    /// The name that steps use.
+    pub name: String,
+}
+
+/// A source: one topic or several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceSpec {
+    /// The name that steps use in `from`.
+    pub name: String,
+    /// Topics read, in this order.
+    pub topics: Vec<String>,
+    /// What happens to a record that cannot be taken (a negative timestamp).
+    pub on_error: OnError,
+}
+
+/// A sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkSpec {
+    /// Its name.
+    pub name: String,
+    /// What it writes.
+    pub from: Vec<From>,
+    /// The topic written.
+    pub topic: String,
+    /// How windowed keys are written.
+    pub key_format: KeyFormat,
+    /// Whether `window.start` and `window.end` headers are written with formats that carry the window in the key.
+    pub window_headers: bool,
+    /// What happens to a result that the log refuses.
+    pub on_error: OnError,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepSpec {
+    /// Its name; stores and internal topics are named after it.
+    pub name: String,
+    /// What it reads, in order.
+    pub from: Vec<From>,
+    /// What it does.
+    pub operator: Operator,
+    /// What happens to a record that its function cannot handle.
+    pub on_error: OnError,
+    /// Topic for records that came too late.
+    pub late: Option<String>,
+    /// How long an upstream task may be silent before it no longer holds windows open, for repartitioned input.
+    pub idle: Idle,
+    /// By whose time a record is late, for repartitioned input.
+    pub lateness: Lateness,
+}
+
+/// A name in `from`: a source, a step, or a branch step's named output (`step.output`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct From {
+    /// Source or step.
+    pub name: String,
+    /// Named output of a branch.
+    pub output: Option<String>,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// Keeps records for which the function says so, or, negated, the others.
+    Filter {
+        /// The function.
+        function: String,
+        /// `filter-not`.
+        negate: bool,
+    },
+    /// A function on single records; which changes it may make depends on the form.
+    Map {
+        /// The function.
+        function: String,
+        /// What it may change.
+        form: MapForm,
+    },
+    /// To the first matching branch.
+    Branch {
+        /// A mapper that names the output by its port.
+        function: String,
+        /// Named outputs, by port.
+        outputs: Vec<String>,
+        /// Named output of records that match none; without it they are dropped.
+        otherwise: Option<String>,
+    },
+    /// Several streams into one.
+    Merge,
+    /// Shows records to a filter and ignores its answer.
+    Peek {
+        /// The function.
+        function: String,
+    },
+    /// Goes through a repartition topic, changed key or not.
+    Repartition {
+        /// Partitions; `None`: the largest of the sub-topology's sources.
+        partitions: Option<u32>,
+    },
+    /// Groups by key and folds.
+    Aggregate(Aggregate),
+}
+
+/// What a [`Operator::Map`] may change, and how many results it may give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapForm {
+    /// `map`: 0 or 1 result, anything may change.
+    Map,
+    /// `map-values`: exactly the same key, 0 or 1 result.
+    MapValues,
+    /// `flat-map`: 0..n results, anything may change.
+    FlatMap,
+    /// `flat-map-values`: 0..n results with the same key.
+    FlatMapValues,
+    /// `select-key`: only the key of the answer is used.
+    SelectKey,
+}
+
+impl MapForm {
+    /// Whether a grouping after it needs a repartition topic.
+    pub fn may_change_key(self) -> bool {
+        matches!(self, MapForm::Map | MapForm::FlatMap | MapForm::SelectKey)
+    }
+
+    /// Whether more than one result for a record is allowed.
+    pub fn may_multiply(self) -> bool {
+        matches!(self, MapForm::FlatMap | MapForm::FlatMapValues)
+    }
+}
+
+/// Grouping, window, fold, and when results come out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aggregate {
+    /// The fold.
+    pub fold: Fold,
+    /// The window; `None`: one group for each key, for ever.
+    pub window: Option<Window>,
+    /// When results come out.
+    pub emit: Emit,
+    /// Turns off the compaction of updates within an interval.
+    pub emit_every_update: bool,
+    /// Partitions of the repartition topic, where there is one.
+    pub partitions: Option<u32>,
+}
+
+/// How records become a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fold {
+    /// Built in.
+    Count(CountFormat),
+    /// The first value is the state, `add` does the rest, no `finish`.
+    Reduce {
+        /// The function.
+        function: String,
+    },
+    /// `add` and `finish`, from a null state.
+    Aggregate {
+        /// The function.
+        function: String,
+    },
+}
+
+impl Fold {
+    /// The function's name, where there is one.
+    pub fn function(&self) -> Option<&str> {
+        match self {
+            Fold::Count(_) => None,
+            Fold::Reduce { function } | Fold::Aggregate { function } => Some(function),
+        }
+    }
+}
+
+/// How the built-in count is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CountFormat {
+    /// Big-endian signed 64-bit, as Kafka's LongSerializer.
+    #[default]
+    Long,
+    /// Decimal digits.
+    Text,
+}
+
+/// A hopping window; tumbling is hopping with `advance_ms == size_ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Length, milliseconds, at least 1.
+    pub size_ms: i64,
+    /// Distance of starts, milliseconds, `1..=size_ms`.
+    pub advance_ms: i64,
+    /// How long after its end a window takes records, milliseconds, at least 0.
+    pub grace_ms: i64,
+}
+
+/// When results come out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Emit {
+    /// At each update; within an interval only the last for each key and window.
+    #[default]
+    OnUpdate,
+    /// Once, when the window closes.
+    OnClose,
+}
+
+/// What happens to a record that cannot be handled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// The task stops with the reason.
+    #[default]
+    Fail,
+    /// The record is dropped and counted.
+    Skip,
+    /// The original record goes to this topic, with headers that say why.
+    DeadLetter(String),
+}
+
+/// How long an upstream task may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Milliseconds.
+    After(i64),
+    /// It holds windows open for ever.
+    Never,
+}
+
+/// Milliseconds of silence after which an upstream task no longer holds windows open, unless the manifest says otherwise.
+pub const IDLE_DEFAULT_MS: i64 = 10_000;
+
+impl Default for Idle {
+    fn default() -> Self {
+        Idle::After(IDLE_DEFAULT_MS)
+    }
+}
+
+/// By whose time a record is late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lateness {
+    /// By its own upstream task's stream time; windows close by the smallest.
+    #[default]
+    OwnTask,
+    /// By the stream time the reader has seen, whatever the interleaving.
+    KafkaStreams,
+}
+
+/// How windowed keys are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyFormat {
+    /// Key bytes, then the start as a big-endian signed 64-bit.
+    #[default]
+    Kafka,
+    /// `{"key": …, "start": …, "end": …}`.
+    Json,
+    /// Key bytes alone, bounds in the headers `window.start` and `window.end`.
+    Plain,
+}
