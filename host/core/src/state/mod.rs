@@ -1,7 +1,10 @@
 //! State: reads now, a write set for later.
 
+pub mod key;
 pub mod keyspace;
 pub mod memory;
+pub mod store;
+pub mod value;
 
 #[cfg(any(test, feature = "laws"))]
 pub mod laws;

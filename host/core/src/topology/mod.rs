@@ -1,3 +1,4 @@
 //! The plan of a pipeline: what was asked for, what is wrong with it, how it is cut into sub-topologies.
 
+pub mod graph;
 pub mod spec;

@@ -1,0 +1,344 @@
+//! Steps without state: filter, filter-not, peek, map and its forms, branch.
+
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::isolate::{self, Isolation, Work};
+use super::{Cx, Part, bad_result, part};
+use crate::emit::Reason;
+use crate::error::Verdict;
+use crate::flow::{Flow, Windows};
+use crate::function::{Answer, Fault, Functions, Kept, Output, Rejection};
+use crate::record::{Batch, BytesColumn, HeaderColumns, Timestamp};
+use crate::topology::graph::Node;
+use crate::topology::spec::MapForm;
+
+/// Stream times for a function that wants them; moves the step's own stream time.
+pub(crate) fn stream_times(wanted: bool, observed: &mut Timestamp, flow: &Flow) -> Vec<Timestamp> {
+    if !wanted {
+        *observed = flow.batch.timestamps.iter().copied().max().map_or(*observed, |t| t.max(*observed));
+        return Vec::new();
+    }
+    flow.batch
+        .timestamps
+        .iter()
+        .map(|t| {
+            *observed = (*observed).max(*t);
+            *observed
+        })
+        .collect()
+}
+
+/// What a filter said of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// It is true.
+    Keep,
+    /// It is false.
+    Drop,
+    /// It did not say: the record was refused, or the function failed on it.
+    Refused,
+}
+
+/// Filter, filter-not, peek: what the function said of each record.
+pub(crate) fn filter(
+    cx: &mut Cx<'_, '_>,
+    node: &Node,
+    function: usize,
+    flow: &Flow,
+    times: &[Timestamp],
+) -> Result<Vec<Answered>, Verdict> {
+    let mut work = Filtering { node, function, flow, times, answers: Vec::with_capacity(flow.len()), cx };
+    let prepared = work.cx.active[function].prepared;
+    isolate::run(&mut work, &node.name, prepared, flow.len())?;
+    Ok(work.answers)
+}
+
+struct Filtering<'w, 'a, 'p> {
+    cx: &'w mut Cx<'a, 'p>,
+    node: &'w Node,
+    function: usize,
+    flow: &'w Flow,
+    times: &'w [Timestamp],
+    answers: Vec<Answered>,
+}
+
+impl Work for Filtering<'_, '_, '_> {
+    type Given = Kept;
+
+    fn functions(&mut self) -> &mut dyn Functions {
+        self.cx.ports.functions
+    }
+
+    fn isolation(&mut self) -> &mut Isolation {
+        self.cx.isolation
+    }
+
+    fn call(&mut self, from: usize, to: usize) -> Answer<Kept> {
+        let part = part(self.flow, from, to, self.times);
+        let prepared = self.cx.active[self.function].prepared;
+        let kept = self.cx.ports.functions.keep(prepared, part.context(), part.records())?;
+        let (expected, len) = ((to - from).div_ceil(8), kept.bits.len());
+        if len != expected {
+            return Err(bad_result(format!("a filter over {} records gave {len} bytes, not {expected}", to - from)));
+        }
+        check_rejections(&kept.rejected, to - from)?;
+        Ok(kept)
+    }
+
+    fn accept(&mut self, from: usize, to: usize, kept: Kept) -> Result<usize, Verdict> {
+        let base = self.answers.len();
+        let answer = |kept| if kept { Answered::Keep } else { Answered::Drop };
+        self.answers.extend((0..to - from).map(|i| answer(kept.bits[i / 8] >> (i % 8) & 1 == 1)));
+        for rejection in &kept.rejected {
+            self.answers[base + rejection.index as usize] = Answered::Refused;
+        }
+        self.cx.reject(self.node, self.function, self.flow, from, &kept.rejected)?;
+        Ok(to - from)
+    }
+
+    fn poisoned(&mut self, at: usize, fault: &Fault) -> Result<(), Verdict> {
+        self.answers.push(Answered::Refused);
+        let message = format!("{fault}");
+        self.cx.refuse(self.node, Some(self.function), self.flow, at, Reason::Poisoned, &message)
+    }
+}
+
+fn check_rejections(rejected: &[Rejection], len: usize) -> Answer<()> {
+    match rejected.iter().find(|r| r.index as usize >= len) {
+        Some(r) => Err(bad_result(format!("a rejection names record {} of {len}", r.index))),
+        None => Ok(()),
+    }
+}
+
+/// A mapper's results, by port.
+pub(crate) fn map(
+    cx: &mut Cx<'_, '_>,
+    node: &Node,
+    function: usize,
+    rules: Rules,
+    flow: &Flow,
+    times: &[Timestamp],
+) -> Result<Vec<Flow>, Verdict> {
+    let pieces = (0..node.ports).map(|_| Vec::new()).collect();
+    let mut work = Mapping { cx, node, function, rules, flow, times, pieces };
+    let prepared = work.cx.active[function].prepared;
+    isolate::run(&mut work, &node.name, prepared, flow.len())?;
+    Ok(work.pieces.into_iter().map(join).collect())
+}
+
+/// Pieces of one call after the other, in order, as one flow.
+fn join(mut pieces: Vec<Flow>) -> Flow {
+    if pieces.len() == 1 {
+        return pieces.remove(0);
+    }
+    let all: Vec<&Flow> = pieces.iter().collect();
+    Flow::merge(&all)
+}
+
+/// What a mapper's answer may contain.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rules {
+    /// A form of map.
+    Form(MapForm),
+    /// A branch; the port of records without a result.
+    Branch {
+        /// See [`crate::topology::graph::NodeOperator::Branch`].
+        otherwise: Option<u32>,
+    },
+}
+
+struct Mapping<'w, 'a, 'p> {
+    cx: &'w mut Cx<'a, 'p>,
+    node: &'w Node,
+    function: usize,
+    rules: Rules,
+    flow: &'w Flow,
+    times: &'w [Timestamp],
+    pieces: Vec<Vec<Flow>>,
+}
+
+impl Work for Mapping<'_, '_, '_> {
+    type Given = (Output, Part);
+
+    fn functions(&mut self) -> &mut dyn Functions {
+        self.cx.ports.functions
+    }
+
+    fn isolation(&mut self) -> &mut Isolation {
+        self.cx.isolation
+    }
+
+    fn call(&mut self, from: usize, to: usize) -> Answer<(Output, Part)> {
+        let part = part(self.flow, from, to, self.times);
+        let prepared = self.cx.active[self.function].prepared;
+        let output = self.cx.ports.functions.apply(prepared, part.context(), part.records())?;
+        check_output(&output, to - from, self.rules, self.ports())?;
+        Ok((output, part))
+    }
+
+    fn accept(&mut self, from: usize, _to: usize, (output, part): (Output, Part)) -> Result<usize, Verdict> {
+        let taken = output.taken as usize;
+        self.cx.reject(self.node, self.function, self.flow, from, &output.rejected)?;
+        let otherwise = match self.rules {
+            Rules::Branch { otherwise: Some(port) } => Some((port, unmatched(&output))),
+            _ => None,
+        };
+        if let Some((port, places)) = otherwise {
+            let flow = part.flow.gather(&places);
+            self.pieces[port as usize].push(flow);
+        }
+        let results = results_of(output, &part.flow, self.rules);
+        match results.ports {
+            None => self.pieces[0].push(results.flow),
+            Some(ports) => {
+                for port in 0..self.node.ports {
+                    let places: Vec<u32> =
+                        (0..ports.len() as u32).filter(|i| ports[*i as usize] == port).collect();
+                    if !places.is_empty() {
+                        self.pieces[port as usize].push(results.flow.gather(&places));
+                    }
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    fn poisoned(&mut self, at: usize, fault: &Fault) -> Result<(), Verdict> {
+        let message = format!("{fault}");
+        self.cx.refuse(self.node, Some(self.function), self.flow, at, Reason::Poisoned, &message)
+    }
+}
+
+impl Mapping<'_, '_, '_> {
+    /// Ports that the function may name: all but the one for the rest.
+    fn ports(&self) -> u32 {
+        match self.rules {
+            Rules::Branch { otherwise: Some(port) } => port,
+            _ => self.node.ports,
+        }
+    }
+}
+
+/// Records taken that have neither a result nor a rejection.
+fn unmatched(output: &Output) -> Vec<u32> {
+    let Some(sources) = &output.sources else { return Vec::new() };
+    let mut has = alloc::vec![false; output.taken as usize];
+    sources.iter().for_each(|s| has[*s as usize] = true);
+    output.rejected.iter().for_each(|r| has[r.index as usize] = true);
+    (0..output.taken).filter(|i| !has[*i as usize]).collect()
+}
+
+/// Checks an answer against the contract and the step's form.
+fn check_output(output: &Output, len: usize, rules: Rules, ports: u32) -> Answer<()> {
+    let taken = output.taken as usize;
+    if taken == 0 || taken > len {
+        return Err(bad_result(format!("`taken` is {taken}; between 1 and {len} were to be taken")));
+    }
+    check_rejections(&output.rejected, taken)?;
+    if !output.rejected.is_empty() && output.sources.is_none() {
+        return Err(bad_result("records were rejected and `sources` is not given".into()));
+    }
+    let results = match &output.sources {
+        None => taken,
+        Some(sources) => {
+            if let Some(w) = sources.windows(2).find(|w| w[1] < w[0]) {
+                return Err(bad_result(format!("`sources` falls from {} to {}", w[0], w[1])));
+            }
+            if let Some(last) = sources.last().filter(|s| **s as usize >= taken) {
+                return Err(bad_result(format!("`sources` names record {last} of {taken} taken")));
+            }
+            let multiple = sources.windows(2).any(|w| w[0] == w[1]);
+            if multiple && matches!(rules, Rules::Form(form) if !form.may_multiply()) {
+                return Err(bad_result("more than one result for a record; use `flat-map` for that".into()));
+            }
+            if multiple && matches!(rules, Rules::Branch { .. }) {
+                return Err(bad_result("a record went to more than one branch".into()));
+            }
+            sources.len()
+        }
+    };
+    check_counts(output, results)?;
+    if let Some(port) = output.ports.iter().flatten().find(|p| **p >= ports) {
+        return Err(bad_result(format!("port {port} is not there; the step has {ports}")));
+    }
+    if output.keys.is_some() && matches!(rules, Rules::Form(MapForm::MapValues | MapForm::FlatMapValues)) {
+        return Err(bad_result("`map-values` may not change the key; use `map` for that".into()));
+    }
+    Ok(())
+}
+
+fn check_counts(output: &Output, results: usize) -> Answer<()> {
+    let headers = |h: &HeaderColumns| h.len();
+    let counts = [
+        ("ports", output.ports.as_ref().map(Vec::len)),
+        ("keys", output.keys.as_ref().map(BytesColumn::len)),
+        ("values", output.values.as_ref().map(BytesColumn::len)),
+        ("timestamps", output.timestamps.as_ref().map(Vec::len)),
+        ("headers", output.headers.as_ref().map(headers)),
+    ];
+    for (what, count) in counts {
+        if let Some(count) = count.filter(|c| *c != results) {
+            return Err(bad_result(format!("`{what}` has {count} items for {results} results")));
+        }
+    }
+    if let Some(t) = output.timestamps.iter().flatten().find(|t| **t < 0) {
+        return Err(bad_result(format!("a result has the negative timestamp {t}")));
+    }
+    Ok(())
+}
+
+struct Results {
+    flow: Flow,
+    ports: Option<Vec<u32>>,
+}
+
+/// The results as records: what the function gave, and what it left as it was, by reference where it can be.
+fn results_of(output: Output, part: &Flow, rules: Rules) -> Results {
+    let taken = output.taken;
+    let only_key = matches!(rules, Rules::Form(MapForm::SelectKey));
+    let source = match &output.sources {
+        None if taken as usize == part.len() => part.clone(),
+        None => part.gather(&(0..taken).collect::<Vec<_>>()),
+        Some(sources) => gather_needed(part, sources, &output, only_key),
+    };
+    let ports = if matches!(rules, Rules::Branch { .. }) { output.ports } else { None };
+    let new_keys = output.keys.is_some();
+    let batch = Batch {
+        keys: output.keys.map_or(source.batch.keys, Arc::new),
+        values: output.values.filter(|_| !only_key).map_or(source.batch.values, Arc::new),
+        timestamps: output.timestamps.filter(|_| !only_key).map_or(source.batch.timestamps, Arc::new),
+        headers: match output.headers {
+            Some(headers) if !only_key => Some(Arc::new(headers)),
+            _ => source.batch.headers,
+        },
+    };
+    let windows = if new_keys { None } else { source.windows };
+    Results { flow: Flow { batch, rows: source.rows, windows, derived: source.derived }, ports }
+}
+
+/// Gathers only the columns that the answer does not replace.
+fn gather_needed(part: &Flow, sources: &[u32], output: &Output, only_key: bool) -> Flow {
+    let identity = sources.len() == part.len() && sources.iter().enumerate().all(|(i, s)| i == *s as usize);
+    if identity {
+        return part.clone();
+    }
+    let batch = &part.batch;
+    let column = |given: bool, from: &Arc<BytesColumn>| match given {
+        true => Arc::new(BytesColumn::default()),
+        false => Arc::new(from.gather(sources)),
+    };
+    let pick = |from: &[Timestamp]| sources.iter().map(|s| from[*s as usize]).collect::<Vec<_>>();
+    Flow {
+        batch: Batch {
+            keys: column(output.keys.is_some(), &batch.keys),
+            values: column(output.values.is_some() && !only_key, &batch.values),
+            timestamps: Arc::new(pick(&batch.timestamps)),
+            headers: batch.headers.as_ref().filter(|_| output.headers.is_none() || only_key).map(|h| Arc::new(h.gather(sources))),
+        },
+        rows: Arc::new(sources.iter().map(|s| part.rows[*s as usize]).collect()),
+        windows: part.windows.as_ref().map(|w| Arc::new(Windows { starts: pick(&w.starts), ends: pick(&w.ends) })),
+        derived: part.derived,
+    }
+}

@@ -1,0 +1,224 @@
+//! 1. Poll: what was fetched waits here, and the next records of a task are chosen.
+//!
+//! Inside a task with several inputs the next record is the one with the smallest timestamp among the heads; ties by
+//! input order. While an input is empty here and not at its end, the task waits for it (`max-idle: 0`).
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::record::{Batch, BatchBuilder};
+
+/// Most records that are evaluated at once.
+pub const BATCH_RECORDS_MAX: usize = 2048;
+
+/// Bytes of one input that may wait before the shell should stop fetching it.
+pub const BUFFER_BYTES_MAX: usize = 4 << 20;
+
+/// What waits of one input partition.
+#[derive(Clone, Debug, Default)]
+struct Buffer {
+    /// Batches with the offset of their first record.
+    waiting: VecDeque<(i64, Batch)>,
+    /// Records of the first batch already taken.
+    taken: usize,
+    bytes: usize,
+    /// Next offset to fetch.
+    fetch: i64,
+    /// Position: offset behind the last record taken.
+    position: i64,
+    /// End of the partition when it was last looked at.
+    end: i64,
+}
+
+/// The inputs of a task.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    buffers: Vec<Buffer>,
+}
+
+/// The next records of a task.
+#[derive(Clone, Debug, Default)]
+pub struct Polled {
+    /// The records as they were read.
+    pub batch: Batch,
+    /// Which input each came from; `None`: all from `input`.
+    pub inputs: Option<Vec<u32>>,
+    /// The input, where all came from one.
+    pub input: u32,
+    /// Offset of the first record, where all came from one input.
+    pub base_offset: i64,
+    /// Offsets, where they came from several.
+    pub offsets: Vec<i64>,
+}
+
+impl Polled {
+    /// Input and offset of a row.
+    pub fn origin(&self, row: usize) -> (usize, i64) {
+        match &self.inputs {
+            None => (self.input as usize, self.base_offset + row as i64),
+            Some(inputs) => (inputs[row] as usize, self.offsets[row]),
+        }
+    }
+}
+
+impl Inputs {
+    /// Inputs that begin at these positions.
+    pub fn new(positions: &[i64]) -> Self {
+        let buffer = |p: &i64| Buffer { fetch: *p, position: *p, ..Buffer::default() };
+        Self { buffers: positions.iter().map(buffer).collect() }
+    }
+
+    /// Takes in what was fetched. `end`: the end of the partition as known now.
+    ///
+    /// Records before the next expected offset were seen already (a fetch that was answered twice) and are skipped.
+    pub fn fetched(&mut self, input: usize, base_offset: i64, batch: Batch, end: i64) {
+        let buffer = &mut self.buffers[input];
+        buffer.end = buffer.end.max(end);
+        let after = base_offset + batch.len() as i64;
+        if batch.is_empty() || after <= buffer.fetch {
+            return;
+        }
+        let skip = (buffer.fetch - base_offset).max(0) as usize;
+        let batch = batch.slice(skip, batch.len());
+        buffer.bytes += batch.bytes();
+        buffer.waiting.push_back((base_offset + skip as i64, batch));
+        buffer.fetch = after;
+    }
+
+    /// The next offset to fetch of an input, or `None` while enough of it waits here.
+    pub fn wants(&self, input: usize) -> Option<i64> {
+        let buffer = &self.buffers[input];
+        (buffer.bytes < BUFFER_BYTES_MAX).then_some(buffer.fetch)
+    }
+
+    /// Offsets behind the last record taken, one for each input.
+    pub fn positions(&self) -> impl Iterator<Item = i64> {
+        self.buffers.iter().map(|b| b.position)
+    }
+
+    /// Whether everything known of the partitions was taken.
+    pub fn at_end(&self) -> bool {
+        self.buffers.iter().all(|b| b.waiting.is_empty() && b.fetch >= b.end)
+    }
+
+    /// Bytes that wait here.
+    pub fn bytes(&self) -> usize {
+        self.buffers.iter().map(|b| b.bytes).sum()
+    }
+
+    /// The next records, at most [`BATCH_RECORDS_MAX`]; `None`: nothing may be taken yet.
+    pub fn next(&mut self) -> Option<Polled> {
+        let full = self.buffers.iter().filter(|b| !b.waiting.is_empty()).count();
+        if full == 0 || self.buffers.iter().any(|b| b.waiting.is_empty() && b.fetch < b.end) {
+            return None;
+        }
+        if full == 1 {
+            let input = self.buffers.iter().position(|b| !b.waiting.is_empty())?;
+            return Some(self.next_of(input));
+        }
+        Some(self.next_merged())
+    }
+
+    /// From one input: a slice of what was fetched, shared where it is whole.
+    fn next_of(&mut self, input: usize) -> Polled {
+        let buffer = &mut self.buffers[input];
+        let (base, batch) = &buffer.waiting[0];
+        let from = buffer.taken;
+        let to = batch.len().min(from + BATCH_RECORDS_MAX);
+        let base_offset = base + from as i64;
+        let batch = batch.slice(from, to);
+        buffer.take(to - from);
+        // Only the rest behind a limit still waits; with others empty and at their ends nothing older can come first.
+        Polled { batch, inputs: None, input: input as u32, base_offset, offsets: Vec::new() }
+    }
+
+    /// From several inputs, by timestamp, until one runs dry or the batch is full.
+    fn next_merged(&mut self) -> Polled {
+        let mut out = BatchBuilder::default();
+        let (mut inputs, mut offsets) = (Vec::new(), Vec::new());
+        while out.len() < BATCH_RECORDS_MAX {
+            if self.buffers.iter().any(|b| b.waiting.is_empty() && b.fetch < b.end) {
+                break;
+            }
+            let heads = self.buffers.iter().enumerate().filter_map(|(i, b)| Some((b.head()?, i)));
+            let Some((_, input)) = heads.min() else { break };
+            let buffer = &mut self.buffers[input];
+            let (base, batch) = &buffer.waiting[0];
+            let i = buffer.taken;
+            let headers = batch.headers.iter().flat_map(|h| h.of(i));
+            out.push(batch.keys.get(i), batch.values.get(i), batch.timestamps[i], headers);
+            offsets.push(base + i as i64);
+            inputs.push(input as u32);
+            buffer.take(1);
+        }
+        Polled { batch: out.finish(), inputs: Some(inputs), input: 0, base_offset: 0, offsets }
+    }
+}
+
+impl Buffer {
+    fn head(&self) -> Option<i64> {
+        self.waiting.front().map(|(_, b)| b.timestamps[self.taken])
+    }
+
+    fn take(&mut self, count: usize) {
+        let Some((base, batch)) = self.waiting.front() else { return };
+        self.taken += count;
+        self.position = base + self.taken as i64;
+        if self.taken == batch.len() {
+            self.bytes -= batch.bytes();
+            self.taken = 0;
+            self.waiting.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(times: &[i64]) -> Batch {
+        let mut out = BatchBuilder::default();
+        times.iter().for_each(|t| out.push(None, None, *t, []));
+        out.finish()
+    }
+
+    #[test]
+    fn one_input_is_passed_on_whole() {
+        let mut inputs = Inputs::new(&[5]);
+        inputs.fetched(0, 3, batch(&[1, 2, 3, 4]), 7);
+        let polled = inputs.next().unwrap();
+        assert_eq!((*polled.batch.timestamps).as_slice(), [3, 4], "what came twice is skipped");
+        assert_eq!(polled.origin(1), (0, 6));
+        assert_eq!(inputs.positions().collect::<Vec<_>>(), [7]);
+        assert!(inputs.next().is_none() && inputs.at_end());
+    }
+
+    #[test]
+    fn several_inputs_come_by_time_and_wait_for_each_other() {
+        let mut inputs = Inputs::new(&[0, 0]);
+        inputs.fetched(0, 0, batch(&[1, 5, 9]), 3);
+        inputs.fetched(1, 0, Batch::default(), 2);
+        assert!(inputs.next().is_none(), "input 1 has records that were not fetched yet");
+        inputs.fetched(1, 0, batch(&[2]), 2);
+        let polled = inputs.next().unwrap();
+        assert_eq!((*polled.batch.timestamps).as_slice(), [1, 2], "input 1 ran dry before its end");
+        inputs.fetched(1, 1, batch(&[5]), 2);
+        let polled = inputs.next().unwrap();
+        assert_eq!((*polled.batch.timestamps).as_slice(), [5, 5, 9]);
+        assert_eq!(polled.inputs.as_deref(), Some(&[0, 1, 0][..]), "ties by input order");
+        assert_eq!(polled.origin(1), (1, 1));
+    }
+
+    #[test]
+    fn a_batch_is_bounded_and_so_is_the_buffer() {
+        let mut inputs = Inputs::new(&[0]);
+        let n = BATCH_RECORDS_MAX as i64 + 10;
+        inputs.fetched(0, 0, batch(&(0..n).collect::<Vec<_>>()), n);
+        assert_eq!(inputs.next().unwrap().batch.len(), BATCH_RECORDS_MAX);
+        assert_eq!(inputs.next().unwrap().batch.len(), 10);
+        while let Some(at) = inputs.wants(0) {
+            inputs.fetched(0, at, batch(&[0; 10_000]), i64::MAX);
+        }
+        assert!(inputs.bytes() >= BUFFER_BYTES_MAX && inputs.bytes() < BUFFER_BYTES_MAX + 200_000);
+    }
+}

@@ -1,0 +1,563 @@
+//! The six joined for one task: a sub-topology at one partition number.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::decode::{ClockTimes, Decoded, TaskClock, decode};
+use crate::emit::{Collector, Outgoing, Reason};
+use crate::error::Verdict;
+use crate::flow::Flow;
+use crate::meta::Meta;
+use crate::operator::aggregate::{self, Times};
+use crate::operator::isolate::Isolation;
+use crate::operator::sink::{self, Writer};
+use crate::operator::stateless::{self, Rules};
+use crate::operator::{Active, Cx, Ports};
+use crate::poll::{Inputs, Polled};
+use crate::record::{Batch, Timestamp};
+use crate::state::key::StoreKind;
+use crate::state::store::{Change, Ground, Store};
+use crate::time::NEVER;
+use crate::topology::graph::{AggregateNode, InputKind, Node, NodeOperator, SubTopology, TimeRule, Topology};
+
+/// Which task: sub-topology and partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId {
+    /// Number of the sub-topology.
+    pub sub: usize,
+    /// Partition number.
+    pub partition: u32,
+}
+
+/// From where a task runs a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Switch {
+    /// Number of the function.
+    pub function: usize,
+    /// Entry of the control log that put the version in force.
+    pub epoch: u64,
+    /// First offset of each input that the version handles, by topic.
+    pub positions: Vec<(String, i64)>,
+}
+
+/// What a task did in an interval: one part of what is committed together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskPart {
+    /// The task.
+    pub task: TaskId,
+    /// Results, dead letters, late records, repartitioned records and markers.
+    pub outputs: Vec<Outgoing>,
+    /// Changes of its stores, in the order of the sub-topology.
+    pub changes: Vec<Vec<Change>>,
+    /// Its metadata, encoded.
+    pub meta: Vec<u8>,
+    /// Next offset of each input, by number of the topic.
+    pub positions: Vec<(usize, i64)>,
+    /// Versions that this interval is the first of.
+    pub switches: Vec<Switch>,
+    /// Records taken.
+    pub records: u64,
+    /// Records that left without a result, by step and reason.
+    pub dropped: BTreeMap<(String, Reason), u64>,
+    /// Dead letters among the outputs.
+    pub dead_letters: u64,
+}
+
+#[derive(Clone, Debug)]
+enum NodeState {
+    Stateless { observed: Timestamp },
+    Aggregate(aggregate::State),
+    Writer(Writer),
+}
+
+/// A task.
+pub struct Task {
+    id: TaskId,
+    topology: Arc<Topology>,
+    inputs: Inputs,
+    nodes: Vec<NodeState>,
+    clocks: Vec<TaskClock>,
+    active: Vec<Active>,
+    switches: Vec<Switch>,
+    out: Collector,
+    isolation: Isolation,
+    records: u64,
+    touched: bool,
+}
+
+/// What a walk over the nodes is for.
+enum Phase<'a> {
+    /// A polled batch.
+    Batch(&'a Decoded),
+    /// The end of an interval: updates come out.
+    End,
+    /// The end of a test: windows close.
+    Flush,
+}
+
+impl Task {
+    /// Opens a task where its metadata says, or at `start` (one offset for each input) when it has none.
+    ///
+    /// # Errors
+    /// [`Verdict::Corrupted`] for metadata or stores that cannot be read; those of the database.
+    pub fn open(
+        now: Timestamp,
+        topology: &Arc<Topology>,
+        id: TaskId,
+        meta: Option<&[u8]>,
+        start: &[i64],
+        active: Vec<Active>,
+        ports: &Ports<'_>,
+    ) -> Result<Self, Verdict> {
+        let sub = &topology.subs[id.sub];
+        let first = meta.is_none();
+        let meta = match meta {
+            None => Meta::default(),
+            Some(bytes) => Meta::decode(bytes).ok_or_else(|| {
+                Verdict::Corrupted("a task's metadata has a form this version does not know".into())
+            })?,
+        };
+        let position = |(i, input): (usize, &crate::topology::graph::Input)| {
+            let name = &topology.topics[input.topic].name;
+            meta.positions.iter().find(|(topic, _)| topic == name).map_or(start[i], |(_, p)| *p)
+        };
+        let positions: Vec<i64> = sub.inputs.iter().enumerate().map(position).collect();
+        let nodes = sub.nodes.iter().map(|n| open_node(now, n, &meta, ports)).collect::<Result<_, _>>()?;
+        let mut task = Self {
+            id,
+            topology: topology.clone(),
+            inputs: Inputs::new(&positions),
+            nodes,
+            clocks: open_clocks(sub, &meta),
+            active: active.clone(),
+            switches: Vec::new(),
+            out: Collector::default(),
+            isolation: Isolation::default(),
+            records: 0,
+            touched: false,
+        };
+        for (function, active) in active.iter().enumerate() {
+            let name = &topology.functions[function];
+            let known = meta.epochs.iter().find(|(f, _)| f == name).map(|(_, e)| *e);
+            if task.uses(function) && (first || known != Some(active.epoch)) {
+                task.note_switch(function, active.epoch);
+            }
+        }
+        Ok(task)
+    }
+
+    /// Which task it is.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    fn sub(&self) -> &SubTopology {
+        &self.topology.subs[self.id.sub]
+    }
+
+    /// Whether a step of it calls a function.
+    pub fn uses(&self, function: usize) -> bool {
+        self.sub().nodes.iter().any(|n| function_of(n) == Some(function))
+    }
+
+    /// Runs another version from the next record on. Only between intervals. Epochs never fall: an older one is ignored.
+    pub fn switch(&mut self, function: usize, active: Active) {
+        if active.epoch <= self.active[function].epoch {
+            return;
+        }
+        self.active[function] = active;
+        if self.uses(function) {
+            self.note_switch(function, active.epoch);
+        }
+    }
+
+    fn note_switch(&mut self, function: usize, epoch: u64) {
+        let topics = self.sub().inputs.iter().map(|i| self.topology.topics[i.topic].name.clone());
+        let positions = topics.zip(self.inputs.positions()).collect();
+        self.switches.push(Switch { function, epoch, positions });
+        self.touched = true;
+    }
+
+    /// Takes in what was fetched; see [`Inputs::fetched`].
+    pub fn fetched(&mut self, input: usize, base_offset: i64, batch: Batch, end: i64) {
+        self.inputs.fetched(input, base_offset, batch, end);
+    }
+
+    /// The next offset to fetch of an input, or `None` while enough waits here.
+    pub fn wants(&self, input: usize) -> Option<i64> {
+        self.inputs.wants(input)
+    }
+
+    /// Bytes of the open interval's results and of what waits.
+    pub fn bytes(&self) -> usize {
+        self.out.bytes() + self.inputs.bytes()
+    }
+
+    /// Takes the next records through the steps; `false`: there are none that may be taken.
+    ///
+    /// # Errors
+    /// A verdict, after which the task must be dropped.
+    pub fn work(&mut self, now: Timestamp, ports: &mut Ports<'_>) -> Result<bool, Verdict> {
+        let Some(polled) = self.inputs.next() else { return Ok(false) };
+        self.records += polled.batch.len() as u64;
+        self.touched = true;
+        for node in &mut self.nodes {
+            if let NodeState::Writer(writer) = node {
+                writer.received(now);
+            }
+        }
+        let topology = self.topology.clone();
+        let (mut cx, nodes, clocks) = self.context(&topology, &polled, ports);
+        let decoded = decode(&mut cx, clocks)?;
+        walk(now, &mut cx, nodes, clocks, &Phase::Batch(&decoded))?;
+        Ok(true)
+    }
+
+    fn context<'a, 'p>(
+        &'a mut self,
+        topology: &'a Arc<Topology>,
+        polled: &'a Polled,
+        ports: &'a mut Ports<'p>,
+    ) -> (Cx<'a, 'p>, &'a mut [NodeState], &'a mut [TaskClock]) {
+        let cx = Cx {
+            topology,
+            sub: &topology.subs[self.id.sub],
+            partition: self.id.partition,
+            polled,
+            active: &self.active,
+            out: &mut self.out,
+            isolation: &mut self.isolation,
+            ports,
+        };
+        (cx, &mut self.nodes, &mut self.clocks)
+    }
+
+    /// Closes every open window: for `test --flush`.
+    ///
+    /// # Errors
+    /// A verdict, after which the task must be dropped.
+    pub fn flush(&mut self, now: Timestamp, ports: &mut Ports<'_>) -> Result<(), Verdict> {
+        self.touched = true;
+        let (topology, polled) = (self.topology.clone(), Polled::default());
+        let (mut cx, nodes, clocks) = self.context(&topology, &polled, ports);
+        walk(now, &mut cx, nodes, clocks, &Phase::Flush)
+    }
+
+    /// Whether something is to be committed: records were taken, a version changed, a marker is due.
+    pub fn has_news(&self, now: Timestamp) -> bool {
+        self.touched || self.writers().any(|(_, writer, idle)| self.marker_due(now, writer, idle).is_some())
+    }
+
+    fn writers(&self) -> impl Iterator<Item = (usize, &Writer, crate::topology::spec::Idle)> {
+        self.sub().nodes.iter().zip(&self.nodes).filter_map(|(node, state)| match (&node.operator, state) {
+            (NodeOperator::Repartition { topic, idle }, NodeState::Writer(writer)) => Some((*topic, writer, *idle)),
+            _ => None,
+        })
+    }
+
+    fn marker_due(&self, now: Timestamp, writer: &Writer, idle: crate::topology::spec::Idle) -> Option<bool> {
+        // Steps of this task that hold windows may all stand upstream of the topic; one too many only waits longer.
+        let open = self.nodes.iter().any(|n| matches!(n, NodeState::Aggregate(a) if a.store.has_windows()));
+        writer.due(now, idle, self.inputs.at_end(), open)
+    }
+
+    /// Ends the interval: updates and markers come out, and everything the task did is handed over.
+    ///
+    /// # Errors
+    /// A verdict, after which the task must be dropped.
+    pub fn end_interval(
+        &mut self,
+        now: Timestamp,
+        interval: u64,
+        ports: &mut Ports<'_>,
+    ) -> Result<TaskPart, Verdict> {
+        let (topology, polled) = (self.topology.clone(), Polled::default());
+        let (mut cx, nodes, clocks) = self.context(&topology, &polled, ports);
+        walk(now, &mut cx, nodes, clocks, &Phase::End)?;
+        self.write_markers(now);
+        self.isolation.new_interval();
+        self.touched = false;
+        let meta = self.meta(interval).encode();
+        let (dropped, dead_letters) = self.out.take_counts();
+        let topics = self.topology.subs[self.id.sub].inputs.iter().map(|i| i.topic);
+        Ok(TaskPart {
+            task: self.id,
+            outputs: self.out.take(),
+            changes: self.nodes.iter_mut().filter_map(take_changes).collect(),
+            meta,
+            positions: topics.zip(self.inputs.positions()).collect(),
+            switches: core::mem::take(&mut self.switches),
+            records: core::mem::take(&mut self.records),
+            dropped,
+            dead_letters,
+        })
+    }
+
+    fn write_markers(&mut self, now: Timestamp) {
+        let due: Vec<Option<bool>> = self
+            .sub()
+            .nodes
+            .iter()
+            .zip(&self.nodes)
+            .map(|(node, state)| match (&node.operator, state) {
+                (NodeOperator::Repartition { idle, .. }, NodeState::Writer(w)) => self.marker_due(now, w, *idle),
+                _ => None,
+            })
+            .collect();
+        let topology = self.topology.clone();
+        let sub = &topology.subs[self.id.sub];
+        for ((node, state), due) in sub.nodes.iter().zip(&mut self.nodes).zip(due) {
+            if let (NodeOperator::Repartition { topic, .. }, NodeState::Writer(writer), Some(idle)) =
+                (&node.operator, state, due)
+            {
+                let task = (self.id.partition, sub.tasks);
+                writer.mark(now, idle, &mut self.out, &topology.topics, *topic, task);
+            }
+        }
+    }
+
+    fn meta(&self, interval: u64) -> Meta {
+        let sub = self.sub();
+        let times = |state: &NodeState| match state {
+            NodeState::Stateless { observed } => (*observed, NEVER),
+            NodeState::Aggregate(a) => (a.observed, a.closed),
+            NodeState::Writer(w) => (w.time, NEVER),
+        };
+        let nodes = sub.nodes.iter().zip(&self.nodes);
+        let topics = sub.inputs.iter().map(|i| self.topology.topics[i.topic].name.clone());
+        let epochs = self.topology.functions.iter().zip(&self.active).enumerate();
+        Meta {
+            positions: topics.zip(self.inputs.positions()).collect(),
+            nodes: nodes
+                .map(|(node, state)| (meta_name(node), times(state)))
+                .filter(|(_, t)| *t != (NEVER, NEVER))
+                .map(|(name, (observed, closed))| (name, observed, closed))
+                .collect(),
+            clocks: self.clocks.iter().map(|c| (c.inputs, c.clock.clone())).collect(),
+            epochs: epochs
+                .filter(|(f, _)| self.uses(*f))
+                .map(|(_, (name, active))| (name.clone(), active.epoch))
+                .collect(),
+            interval,
+        }
+    }
+
+    /// Lets go of cached state above a limit, in bytes for each store. Only when everything taken out was committed.
+    pub fn shrink(&mut self, limit_bytes: usize) {
+        for node in &mut self.nodes {
+            if let NodeState::Aggregate(a) = node {
+                a.store.shrink(limit_bytes);
+            }
+        }
+    }
+
+    /// Bytes of state in memory, estimated.
+    pub fn state_bytes(&self) -> usize {
+        let bytes = |n: &NodeState| if let NodeState::Aggregate(a) = n { a.store.bytes() } else { 0 };
+        self.nodes.iter().map(bytes).sum()
+    }
+
+    /// Offset behind the last record taken, for each input.
+    pub fn positions(&self) -> Vec<i64> {
+        self.inputs.positions().collect()
+    }
+
+    /// Stream time: the largest that any of its nodes has seen.
+    pub fn stream_time(&self) -> Timestamp {
+        let times = self.nodes.iter().map(|n| match n {
+            NodeState::Stateless { observed } => *observed,
+            NodeState::Aggregate(a) => a.observed,
+            NodeState::Writer(w) => w.time,
+        });
+        times.chain(self.clocks.iter().map(|c| c.clock.closing())).max().unwrap_or(NEVER)
+    }
+}
+
+/// A node's name in the metadata: writers and aggregates of one step have one name each.
+fn meta_name(node: &Node) -> String {
+    match node.operator {
+        NodeOperator::Repartition { .. } => alloc::format!("{}>", node.name),
+        NodeOperator::Source => alloc::format!("{}<", node.name),
+        NodeOperator::Merge => alloc::format!("{}+", node.name),
+        _ => node.name.clone(),
+    }
+}
+
+fn open_node(now: Timestamp, node: &Node, meta: &Meta, ports: &Ports<'_>) -> Result<NodeState, Verdict> {
+    let name = meta_name(node);
+    let (observed, closed) =
+        meta.nodes.iter().find(|(n, ..)| *n == name).map_or((NEVER, NEVER), |(_, observed, closed)| (*observed, *closed));
+    Ok(match &node.operator {
+        NodeOperator::Aggregate(a) => {
+            let kind = match (a.spec.window, a.by_window) {
+                (Some(_), _) => StoreKind::Window,
+                (None, true) => StoreKind::WindowedKeyValue,
+                (None, false) => StoreKind::KeyValue,
+            };
+            let ground = Ground { db: ports.db, space: ports.spaces[a.store], prefix: ports.prefix };
+            NodeState::Aggregate(aggregate::State { store: Store::open(kind, ground)?, observed, closed })
+        }
+        NodeOperator::Repartition { .. } => NodeState::Writer(Writer::new(observed, now)),
+        _ => NodeState::Stateless { observed },
+    })
+}
+
+fn open_clocks(sub: &SubTopology, meta: &Meta) -> Vec<TaskClock> {
+    let mut clocks: Vec<TaskClock> = Vec::new();
+    for node in &sub.nodes {
+        let upstream = matches!(&node.operator, NodeOperator::Aggregate(a) if a.time == TimeRule::Upstream);
+        if upstream && !clocks.iter().any(|c| c.inputs == node.inputs) {
+            let mut clock = TaskClock::new(sub, node.inputs);
+            let known = meta.clocks.iter().find(|(inputs, c)| *inputs == node.inputs && c.len() == clock.clock.len());
+            if let Some((_, known)) = known {
+                clock.clock = known.clone();
+            }
+            clocks.push(clock);
+        }
+    }
+    clocks
+}
+
+fn take_changes(node: &mut NodeState) -> Option<Vec<Change>> {
+    match node {
+        NodeState::Aggregate(a) => Some(a.store.take_changes()),
+        _ => None,
+    }
+}
+
+/// The function a node calls.
+pub fn function_of(node: &Node) -> Option<usize> {
+    match &node.operator {
+        NodeOperator::Filter { function, .. }
+        | NodeOperator::Map { function, .. }
+        | NodeOperator::Branch { function, .. }
+        | NodeOperator::Peek { function } => Some(*function),
+        NodeOperator::Aggregate(a) => a.function,
+        _ => None,
+    }
+}
+
+/// Evaluates the nodes once, parents first.
+fn walk(
+    now: Timestamp,
+    cx: &mut Cx<'_, '_>,
+    states: &mut [NodeState],
+    clocks: &[TaskClock],
+    phase: &Phase<'_>,
+) -> Result<(), Verdict> {
+    let sub = cx.sub;
+    let mut outputs: Vec<Vec<Flow>> = Vec::with_capacity(sub.nodes.len());
+    for (at, node) in sub.nodes.iter().enumerate() {
+        let parents: Vec<&Flow> = node.parents.iter().map(|(p, port)| &outputs[*p][*port as usize]).collect();
+        let input = match parents[..] {
+            [one] => one.clone(),
+            _ => Flow::merge(&parents),
+        };
+        let flows = match (&node.operator, phase) {
+            (NodeOperator::Source, Phase::Batch(decoded)) => {
+                let input = sub.inputs.iter().position(|i| i.node == at).unwrap_or_default();
+                vec![decoded.flows[input].clone()]
+            }
+            (NodeOperator::Source, _) => vec![Flow::default()],
+            (NodeOperator::Aggregate(a), phase) => {
+                let NodeState::Aggregate(state) = &mut states[at] else { unreachable!("opened by the same plan") };
+                vec![run_aggregate(cx, node, a, state, &input, clocks, phase)?]
+            }
+            _ => run_stateless(now, cx, node, &mut states[at], input)?,
+        };
+        outputs.push(flows);
+    }
+    Ok(())
+}
+
+fn run_aggregate(
+    cx: &mut Cx<'_, '_>,
+    node: &Node,
+    aggregate: &AggregateNode,
+    state: &mut aggregate::State,
+    input: &Flow,
+    clocks: &[TaskClock],
+    phase: &Phase<'_>,
+) -> Result<Flow, Verdict> {
+    let upstream = match (aggregate.time, phase) {
+        (TimeRule::Upstream, Phase::Batch(decoded)) => {
+            let clock = clocks.iter().position(|c| c.inputs == node.inputs).unwrap_or_default();
+            Some(upstream_times(input, &decoded.times[clock], clocks[clock].clock.closing()))
+        }
+        _ => None,
+    };
+    let now = aggregate::process(cx, node, aggregate, state, input, upstream.as_ref())?;
+    let then = match phase {
+        Phase::Batch(_) => return Ok(now),
+        Phase::End => aggregate::end_interval(cx, node, aggregate, state)?,
+        Phase::Flush => aggregate::flush(cx, node, aggregate, state)?,
+    };
+    Ok(Flow::merge(&[&now, &then]))
+}
+
+fn upstream_times(input: &Flow, times: &ClockTimes, last: Timestamp) -> Times {
+    Times {
+        own: input.rows.iter().map(|r| times.own[*r as usize]).collect(),
+        closing: input.rows.iter().map(|r| times.closing[*r as usize]).collect(),
+        last,
+        steps: times.closing.iter().enumerate().map(|(row, t)| (row as u32, *t)).collect(),
+    }
+}
+
+fn run_stateless(
+    now: Timestamp,
+    cx: &mut Cx<'_, '_>,
+    node: &Node,
+    state: &mut NodeState,
+    input: Flow,
+) -> Result<Vec<Flow>, Verdict> {
+    if input.is_empty() {
+        return Ok(vec![Flow::default(); node.ports as usize]);
+    }
+    let times = match (function_of(node), &mut *state) {
+        (Some(f), NodeState::Stateless { observed }) => {
+            let wanted = cx.ports.functions.wants_stream_times(cx.active[f].prepared);
+            stateless::stream_times(wanted, observed, &input)
+        }
+        _ => Vec::new(),
+    };
+    match (&node.operator, state) {
+        (NodeOperator::Filter { function, negate }, _) => {
+            let answers = stateless::filter(cx, node, *function, &input, &times)?;
+            Ok(vec![input.gather(&places(&answers, *negate))])
+        }
+        (NodeOperator::Peek { function }, _) => {
+            stateless::filter(cx, node, *function, &input, &times)?;
+            Ok(vec![input])
+        }
+        (NodeOperator::Map { function, form }, _) => {
+            stateless::map(cx, node, *function, Rules::Form(*form), &input, &times)
+        }
+        (NodeOperator::Branch { function, otherwise }, _) => {
+            stateless::map(cx, node, *function, Rules::Branch { otherwise: *otherwise }, &input, &times)
+        }
+        (NodeOperator::Repartition { topic, .. }, NodeState::Writer(writer)) => {
+            writer.write(now, cx.out, &cx.topology.topics, *topic, cx.partition, &input);
+            Ok(vec![Flow::default()])
+        }
+        (NodeOperator::Sink { topic, key_format, window_headers }, _) => {
+            let topics = &cx.topology.topics;
+            sink::sink(cx.out, topics, *topic, cx.partition, *key_format, *window_headers, &input);
+            Ok(vec![Flow::default()])
+        }
+        _ => Ok(vec![input]),
+    }
+}
+
+fn places(answers: &[stateless::Answered], negate: bool) -> Vec<u32> {
+    let wanted = if negate { stateless::Answered::Drop } else { stateless::Answered::Keep };
+    (0..answers.len() as u32).filter(|i| answers[*i as usize] == wanted).collect()
+}
+
+/// Whether an input is a repartition topic.
+pub fn is_internal(kind: &InputKind) -> bool {
+    matches!(kind, InputKind::Repartition { .. })
+}

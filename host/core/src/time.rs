@@ -1,0 +1,158 @@
+//! Stream time and closing time.
+//!
+//! *Stream time* is the largest timestamp seen; it never goes back. Behind a repartition topic there are as many stream
+//! times as upstream tasks: a record is late by its own upstream task's, and windows close by the smallest, the *closing
+//! time*. An upstream task that is idle does not hold windows open; one never heard of does.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::codec::{Reader, put_signed, put_varint};
+use crate::record::Timestamp;
+
+/// Before any record: smaller than every timestamp.
+pub const NEVER: Timestamp = Timestamp::MIN;
+
+/// What is known of one upstream task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Its stream time; [`NEVER`] before any record of it.
+    pub time: Timestamp,
+    /// It said that it no longer holds windows open.
+    pub idle: bool,
+}
+
+/// The upstream tasks that feed one operator or several, and their closing time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clock {
+    slots: Vec<Upstream>,
+    closing: Timestamp,
+}
+
+impl Clock {
+    /// A clock of so many upstream tasks, none heard of yet.
+    pub fn new(upstreams: usize) -> Self {
+        Self { slots: vec![Upstream { time: NEVER, idle: false }; upstreams], closing: NEVER }
+    }
+
+    /// Closing time: [`NEVER`] until every upstream task was heard of. Never goes back.
+    pub fn closing(&self) -> Timestamp {
+        self.closing
+    }
+
+    /// Stream time of one upstream task.
+    pub fn time(&self, slot: usize) -> Timestamp {
+        self.slots[slot].time
+    }
+
+    /// A record of an upstream task, whose stream time is `time` with it. Wakes the task when it was idle.
+    #[inline]
+    pub fn advance(&mut self, slot: usize, time: Timestamp) {
+        self.set(slot, time, false);
+    }
+
+    /// A marker of an upstream task.
+    pub fn marker(&mut self, slot: usize, time: Option<Timestamp>, idle: bool) {
+        self.set(slot, time.unwrap_or(NEVER), idle);
+    }
+
+    #[inline]
+    fn set(&mut self, slot: usize, time: Timestamp, idle: bool) {
+        let held = &mut self.slots[slot];
+        let holds_back = held.time <= self.closing || held.idle != idle || self.slots.len() == 1;
+        let held = &mut self.slots[slot];
+        held.idle = idle;
+        if time > held.time {
+            held.time = time;
+        }
+        // Only the one that holds closing time back can move it.
+        if holds_back {
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        let awake = self.slots.iter().filter(|s| !s.idle).map(|s| s.time).min();
+        let time = awake.or_else(|| self.slots.iter().map(|s| s.time).max()).unwrap_or(NEVER);
+        self.closing = self.closing.max(time);
+    }
+
+    /// Appends the clock to a task's metadata.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_signed(out, self.closing);
+        put_varint(out, self.slots.len() as u64);
+        for slot in &self.slots {
+            out.push(u8::from(slot.idle));
+            put_signed(out, slot.time);
+        }
+    }
+
+    /// Reads what [`Clock::encode`] wrote; `None` where it is not of the form.
+    pub fn decode(reader: &mut Reader<'_>) -> Option<Self> {
+        let closing = reader.signed()?;
+        let count = usize::try_from(reader.varint()?).ok().filter(|n| *n <= reader.0.len())?;
+        let mut slots = Vec::with_capacity(count);
+        for _ in 0..count {
+            let idle = reader.byte()? != 0;
+            slots.push(Upstream { idle, time: reader.signed()? });
+        }
+        Some(Self { slots, closing })
+    }
+
+    /// How many upstream tasks it knows.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether it knows none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_is_the_smallest_and_waits_for_all() {
+        let mut clock = Clock::new(3);
+        clock.advance(0, 10);
+        clock.advance(1, 20);
+        assert_eq!(clock.closing(), NEVER, "a task never heard of holds windows open");
+        clock.advance(2, 5);
+        assert_eq!(clock.closing(), 5);
+        clock.advance(2, 15);
+        assert_eq!(clock.closing(), 10);
+        clock.advance(1, 30);
+        assert_eq!(clock.closing(), 10);
+        clock.advance(0, 7);
+        assert_eq!((clock.time(0), clock.closing()), (10, 10), "time never goes back");
+    }
+
+    #[test]
+    fn an_idle_task_holds_nothing_open_and_wakes_with_a_record() {
+        let mut clock = Clock::new(2);
+        clock.advance(0, 100);
+        clock.marker(1, None, true);
+        assert_eq!(clock.closing(), 100);
+        clock.advance(1, 50);
+        assert_eq!(clock.closing(), 100, "closing time never goes back");
+        clock.advance(0, 200);
+        assert_eq!(clock.closing(), 100, "the woken task holds windows open again");
+        clock.marker(1, Some(50), true);
+        clock.marker(0, Some(200), true);
+        assert_eq!(clock.closing(), 200, "all idle: the largest");
+    }
+
+    #[test]
+    fn a_clock_survives() {
+        let mut clock = Clock::new(2);
+        clock.advance(0, 100);
+        clock.marker(1, Some(-3), true);
+        let mut out = Vec::new();
+        clock.encode(&mut out);
+        assert_eq!(Clock::decode(&mut Reader(&out)), Some(clock));
+        assert_eq!(Clock::decode(&mut Reader(&out[..out.len() - 1])), None);
+    }
+}

@@ -1,0 +1,582 @@
+//! The plan: steps as nodes, cut into sub-topologies at repartition topics.
+//!
+//! A *task* is one sub-topology at one partition number. Nodes of a sub-topology stand in an order in which parents come
+//! before children, so that a batch is evaluated by walking them once.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::spec::{self, Aggregate, Idle, Lateness, MapForm, OnError, Operator, Spec};
+
+/// A pipeline, ready to run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topology {
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Functions by number; steps name them by their place here.
+    pub functions: Vec<String>,
+    /// Every topic read or written, by number.
+    pub topics: Vec<Topic>,
+    /// Sub-topologies, in the order of their first source.
+    pub subs: Vec<SubTopology>,
+}
+
+/// A topic the pipeline reads or writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions it has.
+    pub partitions: u32,
+    /// Repartition topics belong to the pipeline and are made by the host.
+    pub internal: bool,
+}
+
+/// What is connected without a repartition topic in between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubTopology {
+    /// Its inputs, in the order of the manifest.
+    pub inputs: Vec<Input>,
+    /// Its nodes, parents first.
+    pub nodes: Vec<Node>,
+    /// Its stores, one for each aggregate.
+    pub stores: Vec<Store>,
+    /// How many tasks: the largest partition count of its inputs.
+    pub tasks: u32,
+}
+
+/// A topic a sub-topology reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Number of the topic.
+    pub topic: usize,
+    /// The node that its records enter.
+    pub node: usize,
+    /// Where it comes from.
+    pub kind: InputKind,
+}
+
+/// Where an input comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InputKind {
+    /// A topic of the user's.
+    Source {
+        /// What happens to a record that cannot be taken.
+        on_error: OnError,
+    },
+    /// A repartition topic.
+    Repartition {
+        /// How many tasks write it.
+        upstream_tasks: u32,
+    },
+}
+
+/// A step, or an end of one, in a sub-topology.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Name of the step, source or sink.
+    pub name: String,
+    /// What it does.
+    pub operator: NodeOperator,
+    /// Whose outputs it takes: node and port, in order.
+    pub parents: Vec<(usize, u32)>,
+    /// How many outputs it has.
+    pub ports: u32,
+    /// What happens to a record that its function cannot handle.
+    pub on_error: OnError,
+    /// Which inputs of the sub-topology reach it, as bits.
+    pub inputs: u64,
+}
+
+/// What a node does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeOperator {
+    /// Records enter here.
+    Source,
+    /// Keeps or drops.
+    Filter {
+        /// Number of the function.
+        function: usize,
+        /// Keeps what the function drops.
+        negate: bool,
+    },
+    /// A function on single records.
+    Map {
+        /// Number of the function.
+        function: usize,
+        /// What it may change.
+        form: MapForm,
+    },
+    /// To one of several outputs.
+    Branch {
+        /// Number of the function.
+        function: usize,
+        /// Port of records that match none.
+        otherwise: Option<u32>,
+    },
+    /// Several streams into one.
+    Merge,
+    /// A filter whose answer is ignored.
+    Peek {
+        /// Number of the function.
+        function: usize,
+    },
+    /// Groups and folds.
+    Aggregate(AggregateNode),
+    /// Writes a repartition topic.
+    Repartition {
+        /// Number of the topic.
+        topic: usize,
+        /// How long this task may be silent before it says that it no longer holds windows open.
+        idle: Idle,
+    },
+    /// Writes a topic of the user's.
+    Sink {
+        /// Number of the topic.
+        topic: usize,
+        /// How windowed keys are written.
+        key_format: spec::KeyFormat,
+        /// Whether window bounds also go into headers.
+        window_headers: bool,
+    },
+}
+
+/// An aggregate with names resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AggregateNode {
+    /// What was asked for.
+    pub spec: Aggregate,
+    /// Number of the function; `None` for the built-in count.
+    pub function: Option<usize>,
+    /// Number of the store within the sub-topology.
+    pub store: usize,
+    /// Topic for late records.
+    pub late: Option<usize>,
+    /// Whose time it goes by.
+    pub time: TimeRule,
+    /// Whether the incoming key has a window, which then is part of the group.
+    pub by_window: bool,
+}
+
+/// Whose time an operator goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeRule {
+    /// The largest timestamp the operator has seen.
+    Observed,
+    /// The upstream tasks' of the repartition topics that feed it.
+    Upstream,
+}
+
+/// A store of a sub-topology.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// Name: the step's.
+    pub name: String,
+    /// Whether its keys begin with a window's start.
+    pub windowed: bool,
+}
+
+/// Why a checked specification could still not be planned.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// A name in `from` or a function's name that nothing has. [`super::check`] reports these with their place.
+    #[error("`{step}` names `{name}`, which is not there")]
+    Unknown {
+        /// Who names it.
+        step: String,
+        /// What is named.
+        name: String,
+    },
+    /// Steps that feed themselves.
+    #[error("these steps feed each other in a circle: {0}")]
+    Cycle(String),
+    /// Windowed results grouped into windows again under the same key.
+    #[error(
+        "`{0}` groups windowed results into windows again; give them a key of their own first (`select-key`), \
+         as a result of two windows has no form"
+    )]
+    NestedWindow(String),
+    /// A topic that exists nowhere.
+    #[error("the topic `{0}` does not exist; say `partitions:` on its source or sink to have it made")]
+    NoTopic(String),
+    /// More inputs than a sub-topology may have.
+    #[error("a sub-topology reads {0} topics; the limit is {INPUTS_MAX}")]
+    TooManyInputs(usize),
+}
+
+/// Most topics that one sub-topology can read.
+pub const INPUTS_MAX: usize = 64;
+
+/// Name of the repartition topic in front of a step.
+pub fn repartition_topic(pipeline: &str, step: &str) -> String {
+    format!("{pipeline}-{step}-repartition")
+}
+
+/// Plans a specification; `partitions` tells how many partitions a topic of the user's has.
+///
+/// # Errors
+/// [`PlanError`].
+pub fn plan(spec: &Spec, partitions: &dyn Fn(&str) -> Option<u32>) -> Result<Topology, PlanError> {
+    let mut planner = Planner::new(spec, partitions);
+    planner.sources()?;
+    for step in ordered_steps(spec)? {
+        planner.step(step)?;
+    }
+    planner.sinks()?;
+    planner.cut()
+}
+
+/// Steps so that each comes after those it reads.
+fn ordered_steps(spec: &Spec) -> Result<Vec<&spec::StepSpec>, PlanError> {
+    let mut done: Vec<&str> = spec.sources.iter().map(|s| s.name.as_str()).collect();
+    let mut left: Vec<&spec::StepSpec> = spec.steps.iter().collect();
+    let mut out = Vec::new();
+    for step in &left {
+        for from in &step.from {
+            if !done.contains(&from.name.as_str()) && !left.iter().any(|s| s.name == from.name) {
+                return Err(PlanError::Unknown { step: step.name.clone(), name: from.name.clone() });
+            }
+        }
+    }
+    while !left.is_empty() {
+        let ready = left.iter().position(|s| s.from.iter().all(|f| done.contains(&f.name.as_str())));
+        let Some(at) = ready else {
+            let names: Vec<&str> = left.iter().map(|s| s.name.as_str()).collect();
+            return Err(PlanError::Cycle(names.join(", ")));
+        };
+        let step = left.remove(at);
+        done.push(&step.name);
+        out.push(step);
+    }
+    Ok(out)
+}
+
+/// A node of the whole pipeline, before it is cut.
+struct Draft {
+    node: Node,
+    /// Key may have changed since the last partitioning.
+    dirty: bool,
+    /// Keys have a window.
+    windowed: bool,
+    /// An aggregate lies between it and the inputs.
+    derived: bool,
+    /// For source nodes: topic, and step that writes it.
+    input: Option<DraftInput>,
+}
+
+struct DraftInput {
+    topic: usize,
+    on_error: OnError,
+    writer: Option<usize>,
+}
+
+struct Planner<'a> {
+    spec: &'a Spec,
+    partitions: &'a dyn Fn(&str) -> Option<u32>,
+    topics: Vec<Topic>,
+    drafts: Vec<Draft>,
+    names: BTreeMap<String, usize>,
+    outputs: BTreeMap<(String, String), u32>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(spec: &'a Spec, partitions: &'a dyn Fn(&str) -> Option<u32>) -> Self {
+        let (topics, drafts) = (Vec::new(), Vec::new());
+        Self { spec, partitions, topics, drafts, names: BTreeMap::new(), outputs: BTreeMap::new() }
+    }
+
+    fn topic(&mut self, name: &str) -> Result<usize, PlanError> {
+        if let Some(at) = self.topics.iter().position(|t| t.name == name) {
+            return Ok(at);
+        }
+        let partitions = (self.partitions)(name).ok_or_else(|| PlanError::NoTopic(name.to_string()))?;
+        self.topics.push(Topic { name: name.to_string(), partitions, internal: false });
+        Ok(self.topics.len() - 1)
+    }
+
+    fn function(&self, step: &str, name: &str) -> Result<usize, PlanError> {
+        self.spec
+            .functions
+            .iter()
+            .position(|f| f.name == name)
+            .ok_or_else(|| PlanError::Unknown { step: step.to_string(), name: name.to_string() })
+    }
+
+    fn draft(&mut self, name: &str, operator: NodeOperator, parents: Vec<(usize, u32)>, on_error: OnError) -> usize {
+        let any = |f: fn(&Draft) -> bool| parents.iter().any(|p| f(&self.drafts[p.0]));
+        let (dirty, windowed, derived) = (any(|d| d.dirty), any(|d| d.windowed), any(|d| d.derived));
+        let node = Node { name: name.to_string(), operator, parents, ports: 1, on_error, inputs: 0 };
+        self.drafts.push(Draft { node, dirty, windowed, derived, input: None });
+        self.drafts.len() - 1
+    }
+
+    fn sources(&mut self) -> Result<(), PlanError> {
+        for source in &self.spec.sources {
+            let mut parents = Vec::new();
+            for topic in &source.topics {
+                let topic = self.topic(topic)?;
+                let at = self.draft(&source.name, NodeOperator::Source, vec![], source.on_error.clone());
+                self.drafts[at].input = Some(DraftInput { topic, on_error: source.on_error.clone(), writer: None });
+                parents.push((at, 0));
+            }
+            let at = match parents[..] {
+                [(one, 0)] => one,
+                _ => self.draft(&source.name, NodeOperator::Merge, parents, OnError::Fail),
+            };
+            self.names.insert(source.name.clone(), at);
+        }
+        Ok(())
+    }
+
+    fn parents(&self, step: &str, from: &[spec::From]) -> Result<Vec<(usize, u32)>, PlanError> {
+        from.iter()
+            .map(|f| {
+                let unknown = || PlanError::Unknown { step: step.to_string(), name: f.name.clone() };
+                let node = *self.names.get(&f.name).ok_or_else(unknown)?;
+                let port = match &f.output {
+                    None => 0,
+                    Some(output) => *self.outputs.get(&(f.name.clone(), output.clone())).ok_or_else(unknown)?,
+                };
+                Ok((node, port))
+            })
+            .collect()
+    }
+
+    /// Where a step takes its records: its one parent, or a merge of several.
+    fn joined(&mut self, step: &str, from: &[spec::From]) -> Result<(usize, u32), PlanError> {
+        let parents = self.parents(step, from)?;
+        Ok(match parents[..] {
+            [one] => one,
+            _ => (self.draft(step, NodeOperator::Merge, parents, OnError::Fail), 0),
+        })
+    }
+
+    fn step(&mut self, step: &spec::StepSpec) -> Result<(), PlanError> {
+        let mut parent = self.joined(&step.name, &step.from)?;
+        let function = |planner: &Self, name: &str| planner.function(&step.name, name);
+        let mut ports = 1;
+        let operator = match &step.operator {
+            Operator::Filter { function: f, negate } => {
+                NodeOperator::Filter { function: function(self, f)?, negate: *negate }
+            }
+            Operator::Map { function: f, form } => NodeOperator::Map { function: function(self, f)?, form: *form },
+            Operator::Peek { function: f } => NodeOperator::Peek { function: function(self, f)? },
+            Operator::Merge => NodeOperator::Merge,
+            Operator::Branch { function: f, outputs, otherwise } => {
+                let all = outputs.iter().chain(otherwise.iter());
+                for (port, output) in all.enumerate() {
+                    self.outputs.insert((step.name.clone(), output.clone()), port as u32);
+                }
+                ports = (outputs.len() + usize::from(otherwise.is_some())) as u32;
+                let otherwise = otherwise.as_ref().map(|_| outputs.len() as u32);
+                NodeOperator::Branch { function: function(self, f)?, otherwise }
+            }
+            Operator::Repartition { partitions } => {
+                let at = self.repartition(step, parent, *partitions);
+                self.names.insert(step.name.clone(), at);
+                return Ok(());
+            }
+            Operator::Aggregate(aggregate) => {
+                if self.drafts[parent.0].dirty {
+                    parent = (self.repartition(step, parent, aggregate.partitions), 0);
+                }
+                self.aggregate(step, aggregate, parent)?
+            }
+        };
+        let at = self.draft(&step.name, operator, vec![parent], step.on_error.clone());
+        let draft = &mut self.drafts[at];
+        draft.node.ports = ports;
+        match &draft.node.operator {
+            NodeOperator::Map { form, .. } if form.may_change_key() => {
+                draft.dirty = true;
+                draft.windowed = false;
+            }
+            NodeOperator::Aggregate(a) => {
+                draft.derived = true;
+                draft.windowed = a.by_window || a.spec.window.is_some();
+            }
+            _ => {}
+        }
+        self.names.insert(step.name.clone(), at);
+        Ok(())
+    }
+
+    fn aggregate(
+        &mut self,
+        step: &spec::StepSpec,
+        aggregate: &Aggregate,
+        parent: (usize, u32),
+    ) -> Result<NodeOperator, PlanError> {
+        let (windowed, derived) = (self.drafts[parent.0].windowed, self.drafts[parent.0].derived);
+        if windowed && aggregate.window.is_some() {
+            return Err(PlanError::NestedWindow(step.name.clone()));
+        }
+        let function = aggregate.fold.function().map(|f| self.function(&step.name, f)).transpose()?;
+        let late = step.late.as_deref().map(|t| self.topic(t)).transpose()?;
+        let time = match step.lateness {
+            Lateness::OwnTask if !derived => TimeRule::Upstream,
+            _ => TimeRule::Observed,
+        };
+        let spec = aggregate.clone();
+        Ok(NodeOperator::Aggregate(AggregateNode { spec, function, store: 0, late, time, by_window: windowed }))
+    }
+
+    /// Puts a repartition topic behind `parent`; gives the node that reads it.
+    fn repartition(&mut self, step: &spec::StepSpec, parent: (usize, u32), partitions: Option<u32>) -> usize {
+        let name = repartition_topic(&self.spec.pipeline, &step.name);
+        self.topics.push(Topic { name, partitions: partitions.unwrap_or(0), internal: true });
+        let topic = self.topics.len() - 1;
+        let writer = NodeOperator::Repartition { topic, idle: step.idle };
+        let writer = self.draft(&step.name, writer, vec![parent], OnError::Fail);
+        let windowed = self.drafts[parent.0].windowed;
+        let at = self.draft(&step.name, NodeOperator::Source, vec![], OnError::Fail);
+        self.drafts[at].windowed = windowed;
+        self.drafts[at].input = Some(DraftInput { topic, on_error: OnError::Fail, writer: Some(writer) });
+        at
+    }
+
+    fn sinks(&mut self) -> Result<(), PlanError> {
+        for sink in &self.spec.sinks {
+            let parent = self.joined(&sink.name, &sink.from)?;
+            let topic = self.topic(&sink.topic)?;
+            let (key_format, window_headers) = (sink.key_format, sink.window_headers);
+            let operator = NodeOperator::Sink { topic, key_format, window_headers };
+            self.draft(&sink.name, operator, vec![parent], sink.on_error.clone());
+        }
+        for (topic, _) in self.spec.sources.iter().filter_map(|s| dead_letters(&s.on_error).map(|t| (t, ()))) {
+            self.topic(topic)?;
+        }
+        for step in &self.spec.steps {
+            if let Some(topic) = dead_letters(&step.on_error) {
+                self.topic(topic)?;
+            }
+        }
+        for sink in &self.spec.sinks {
+            if let Some(topic) = dead_letters(&sink.on_error) {
+                self.topic(topic)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Numbers connected nodes as sub-topologies and settles partition counts along the repartition topics.
+    fn cut(mut self) -> Result<Topology, PlanError> {
+        let component = components(&self.drafts);
+        let mut order: Vec<usize> = Vec::new();
+        component.iter().for_each(|c| {
+            if !order.contains(c) {
+                order.push(*c);
+            }
+        });
+        let tasks = self.settle_partitions(&component, &order);
+        let mut subs = Vec::new();
+        for (number, c) in order.iter().enumerate() {
+            subs.push(self.sub(&component, *c, tasks[number], &order, &tasks)?);
+        }
+        Ok(Topology {
+            pipeline: self.spec.pipeline.clone(),
+            functions: self.spec.functions.iter().map(|f| f.name.clone()).collect(),
+            topics: self.topics,
+            subs,
+        })
+    }
+
+    /// Task counts of the sub-topologies. A repartition topic without a count of its own takes the largest of the sources
+    /// upstream of it; as these are settled first, a fixed point is reached in as many rounds as there are topics.
+    fn settle_partitions(&mut self, component: &[usize], order: &[usize]) -> Vec<u32> {
+        let mut tasks = vec![0; order.len()];
+        for _ in 0..=self.topics.len() {
+            for (number, c) in order.iter().enumerate() {
+                let inputs = self.drafts.iter().enumerate().filter(|(i, _)| component[*i] == *c);
+                let topics = inputs.filter_map(|(_, d)| d.input.as_ref().map(|i| i.topic));
+                tasks[number] = topics.map(|t| self.topics[t].partitions).max().unwrap_or(0);
+            }
+            for draft in &self.drafts {
+                if let Some(DraftInput { topic, writer: Some(writer), .. }) = draft.input {
+                    let upstream = order.iter().position(|c| *c == component[writer]).unwrap_or(0);
+                    if self.topics[topic].partitions == 0 {
+                        self.topics[topic].partitions = tasks[upstream];
+                    }
+                }
+            }
+        }
+        tasks
+    }
+
+    fn sub(
+        &self,
+        component: &[usize],
+        c: usize,
+        tasks: u32,
+        order: &[usize],
+        all_tasks: &[u32],
+    ) -> Result<SubTopology, PlanError> {
+        let members: Vec<usize> = (0..self.drafts.len()).filter(|i| component[*i] == c).collect();
+        let local = |global: usize| members.iter().position(|m| *m == global).unwrap_or_default();
+        let mut sub = SubTopology { inputs: vec![], nodes: vec![], stores: vec![], tasks };
+        for (at, global) in members.iter().enumerate() {
+            let draft = &self.drafts[*global];
+            let mut node = draft.node.clone();
+            node.parents.iter_mut().for_each(|p| p.0 = local(p.0));
+            node.inputs = node.parents.iter().fold(0, |bits, p| bits | sub_inputs(&sub, p.0));
+            if let Some(input) = &draft.input {
+                if sub.inputs.len() == INPUTS_MAX {
+                    return Err(PlanError::TooManyInputs(INPUTS_MAX + 1));
+                }
+                node.inputs = 1 << sub.inputs.len();
+                let kind = match input.writer {
+                    None => InputKind::Source { on_error: input.on_error.clone() },
+                    Some(writer) => {
+                        let upstream = order.iter().position(|c| *c == component[writer]).unwrap_or(0);
+                        InputKind::Repartition { upstream_tasks: all_tasks[upstream] }
+                    }
+                };
+                sub.inputs.push(Input { topic: input.topic, node: at, kind });
+            }
+            if let NodeOperator::Aggregate(aggregate) = &mut node.operator {
+                aggregate.store = sub.stores.len();
+                let repartitioned = (0..sub.inputs.len()).any(|i| {
+                    node.inputs >> i & 1 == 1 && matches!(sub.inputs[i].kind, InputKind::Repartition { .. })
+                });
+                if !repartitioned {
+                    aggregate.time = TimeRule::Observed;
+                }
+                sub.stores.push(Store { name: node.name.clone(), windowed: aggregate.spec.window.is_some() });
+            }
+            sub.nodes.push(node);
+        }
+        Ok(sub)
+    }
+}
+
+fn sub_inputs(sub: &SubTopology, node: usize) -> u64 {
+    sub.nodes[node].inputs
+}
+
+fn dead_letters(on_error: &OnError) -> Option<&str> {
+    match on_error {
+        OnError::DeadLetter(topic) => Some(topic),
+        _ => None,
+    }
+}
+
+/// For each draft, the smallest number of a draft that it is connected with.
+fn components(drafts: &[Draft]) -> Vec<usize> {
+    let mut component: Vec<usize> = (0..drafts.len()).collect();
+    loop {
+        let before = component.clone();
+        for (i, draft) in drafts.iter().enumerate() {
+            for (parent, _) in &draft.node.parents {
+                let least = component[i].min(component[*parent]);
+                component[i] = least;
+                component[*parent] = least;
+            }
+        }
+        if component == before {
+            return component;
+        }
+    }
+}

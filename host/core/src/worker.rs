@@ -1,0 +1,349 @@
+//! A worker: some tasks, one open interval, one commit under way. One door in, one door out.
+//!
+//! The shell fetches, waits and commits; it calls [`Worker::step`] with what happened and performs the effects it gets.
+//! Nothing here is visible outside until the shell has performed [`Effect::Commit`], and none of it is final until
+//! [`Input::Outcome`] says so.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::commit::{CommitOutcome, Interval, Next, State};
+use crate::error::Verdict;
+use crate::function::Functions;
+use crate::operator::{Active, Ports};
+use crate::record::{Batch, Timestamp};
+use crate::state::keyspace::{Keyspaces, Space};
+use crate::task::{Task, TaskId};
+use crate::topology::graph::Topology;
+
+/// What a worker goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Milliseconds between commits.
+    pub commit_interval_ms: i64,
+    /// Bytes of results and waiting input at which an interval is closed early, and above which no more is worked on.
+    pub interval_bytes_max: usize,
+    /// Bytes of state that each store may keep in memory between commits.
+    pub store_cache_bytes_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { commit_interval_ms: 100, interval_bytes_max: 32 << 20, store_cache_bytes_max: 64 << 20 }
+    }
+}
+
+/// Everything that can happen to a worker.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A task is this worker's from now on.
+    Open {
+        /// The task.
+        task: TaskId,
+        /// What its last commit wrote; `None` for a task that never ran.
+        meta: Option<Vec<u8>>,
+        /// Where its inputs begin when it never ran, one offset for each.
+        start: Vec<i64>,
+    },
+    /// Records were fetched.
+    Fetched {
+        /// For this task.
+        task: TaskId,
+        /// For this input of its sub-topology.
+        input: usize,
+        /// Offset of the first record.
+        base_offset: i64,
+        /// The records; may be none.
+        batch: Batch,
+        /// End of the partition as known now.
+        end: i64,
+    },
+    /// Time passes: work on what waits, commit when it is time.
+    Tick,
+    /// Take on a version of a function at the next interval.
+    Activate {
+        /// Number of the function.
+        function: usize,
+        /// The version.
+        active: Active,
+    },
+    /// A commit ended.
+    Outcome {
+        /// Number of the interval.
+        interval: u64,
+        /// How.
+        outcome: CommitOutcome,
+    },
+    /// After an unknown outcome: whether the interval is there.
+    Resolved {
+        /// Number of the interval.
+        interval: u64,
+        /// It is.
+        there: bool,
+    },
+    /// Commit what is done, now.
+    Drain,
+    /// Close every window and commit: the end of a test.
+    Flush,
+}
+
+/// Everything a worker may ask of the shell.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Make the interval one fact: outputs, changes, positions and metadata together.
+    Commit(Arc<Interval>),
+    /// Find out whether the interval is there, by the number in its tasks' metadata.
+    Resolve(Arc<Interval>),
+    /// The interval is final.
+    Committed(Arc<Interval>),
+    /// A task cannot go on; it was dropped here. What it did in the open interval will not be seen.
+    Stopped {
+        /// The task.
+        task: TaskId,
+        /// Why, and so what to do.
+        verdict: Verdict,
+    },
+}
+
+/// What a worker asks in the middle of a step.
+pub struct Grounds<'a> {
+    /// The worker's functions.
+    pub functions: &'a mut dyn Functions,
+    /// The database of its tasks.
+    pub db: &'a dyn Keyspaces,
+    /// Spaces of the stores, by sub-topology.
+    pub spaces: &'a [Vec<Space>],
+}
+
+/// See the module.
+pub struct Worker {
+    topology: Arc<Topology>,
+    settings: Settings,
+    tasks: BTreeMap<TaskId, Task>,
+    active: Vec<Active>,
+    pending: Vec<(usize, Active)>,
+    commit: State,
+    next_interval: u64,
+    opened_at: Option<Timestamp>,
+    /// Position in the round over tasks, so that none is left waiting.
+    turn: usize,
+}
+
+/// What stands in front of a task's keys in a database of several tasks.
+pub fn task_prefix(task: TaskId) -> [u8; 4] {
+    task.partition.to_be_bytes()
+}
+
+impl Worker {
+    /// A worker without tasks. `active`: the version of each function; `first_interval`: larger than any interval that
+    /// was ever committed with these tasks, so that numbers tell intervals apart.
+    pub fn new(topology: Arc<Topology>, settings: Settings, active: Vec<Active>, first_interval: u64) -> Self {
+        Self {
+            topology,
+            settings,
+            tasks: BTreeMap::new(),
+            active,
+            pending: Vec::new(),
+            commit: State::Idle,
+            next_interval: first_interval,
+            opened_at: None,
+            turn: 0,
+        }
+    }
+
+    /// Its tasks.
+    pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values()
+    }
+
+    /// What a task wants fetched: input and offset.
+    pub fn wants(&self) -> Vec<(TaskId, usize, i64)> {
+        let mut out = Vec::new();
+        for (id, task) in &self.tasks {
+            for input in 0..self.topology.subs[id.sub].inputs.len() {
+                if let Some(offset) = task.wants(input) {
+                    out.push((*id, input, offset));
+                }
+            }
+        }
+        out
+    }
+
+    /// Whether a commit is under way.
+    pub fn committing(&self) -> bool {
+        self.commit.under_way().is_some()
+    }
+
+    /// Advances by one input.
+    ///
+    /// Same worker, same `now` (wall time), same input, same answers from the ports: same effects.
+    pub fn step(&mut self, now: Timestamp, input: Input, grounds: &mut Grounds<'_>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match input {
+            Input::Open { task, meta, start } => self.open(now, task, meta.as_deref(), &start, grounds, &mut effects),
+            Input::Fetched { task, input, base_offset, batch, end } => {
+                if let Some(task) = self.tasks.get_mut(&task) {
+                    task.fetched(input, base_offset, batch, end);
+                }
+            }
+            Input::Tick => {
+                self.work(now, grounds, &mut effects);
+                self.maybe_close(now, false, grounds, &mut effects);
+            }
+            Input::Activate { function, active } => {
+                self.pending.push((function, active));
+                self.maybe_close(now, false, grounds, &mut effects);
+            }
+            Input::Outcome { interval, outcome } => {
+                let next = self.commit.outcome(interval, outcome);
+                self.follow(next, &mut effects);
+            }
+            Input::Resolved { interval, there } => {
+                let next = self.commit.resolved(interval, there);
+                self.follow(next, &mut effects);
+            }
+            Input::Drain => self.maybe_close(now, true, grounds, &mut effects),
+            Input::Flush => {
+                self.each(now, grounds, &mut effects, |task, now, ports| task.flush(now, ports));
+                self.maybe_close(now, true, grounds, &mut effects);
+            }
+        }
+        effects
+    }
+
+    fn open(
+        &mut self,
+        now: Timestamp,
+        id: TaskId,
+        meta: Option<&[u8]>,
+        start: &[i64],
+        grounds: &mut Grounds<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let prefix = task_prefix(id);
+        let ports = ports(grounds, id, &prefix);
+        match Task::open(now, &self.topology, id, meta, start, self.active.clone(), &ports) {
+            Ok(task) => {
+                self.tasks.insert(id, task);
+            }
+            Err(verdict) => effects.push(Effect::Stopped { task: id, verdict }),
+        }
+    }
+
+    fn follow(&mut self, next: Next, effects: &mut Vec<Effect>) {
+        match next {
+            Next::Done(interval) => {
+                let limit = self.settings.store_cache_bytes_max;
+                self.tasks.values_mut().for_each(|task| task.shrink(limit));
+                effects.push(Effect::Committed(interval));
+            }
+            Next::Again(interval) => effects.push(Effect::Commit(interval)),
+            Next::Resolve(interval) => effects.push(Effect::Resolve(interval)),
+            Next::Stale => {}
+        }
+    }
+
+    /// Runs `f` on every task; one that fails is dropped and told of.
+    fn each(
+        &mut self,
+        now: Timestamp,
+        grounds: &mut Grounds<'_>,
+        effects: &mut Vec<Effect>,
+        mut f: impl FnMut(&mut Task, Timestamp, &mut Ports<'_>) -> Result<(), Verdict>,
+    ) {
+        let mut stopped = Vec::new();
+        for (id, task) in &mut self.tasks {
+            let prefix = task_prefix(*id);
+            let mut ports = ports(grounds, *id, &prefix);
+            if let Err(verdict) = f(task, now, &mut ports) {
+                stopped.push((*id, verdict));
+            }
+        }
+        for (task, verdict) in stopped {
+            self.tasks.remove(&task);
+            effects.push(Effect::Stopped { task, verdict });
+        }
+    }
+
+    /// One batch of each task that has one, as long as the interval has room.
+    fn work(&mut self, now: Timestamp, grounds: &mut Grounds<'_>, effects: &mut Vec<Effect>) {
+        let ids: Vec<TaskId> = self.tasks.keys().copied().collect();
+        if ids.is_empty() {
+            return;
+        }
+        self.turn = (self.turn + 1) % ids.len();
+        for id in ids.iter().cycle().skip(self.turn).take(ids.len()) {
+            if self.bytes() > self.settings.interval_bytes_max {
+                return;
+            }
+            let Some(task) = self.tasks.get_mut(id) else { continue };
+            let prefix = task_prefix(*id);
+            match task.work(now, &mut ports(grounds, *id, &prefix)) {
+                Ok(true) => {
+                    self.opened_at.get_or_insert(now);
+                }
+                Ok(false) => {}
+                Err(verdict) => {
+                    self.tasks.remove(id);
+                    effects.push(Effect::Stopped { task: *id, verdict });
+                }
+            }
+        }
+    }
+
+    /// Bytes of results and waiting input.
+    pub fn bytes(&self) -> usize {
+        self.tasks.values().map(Task::bytes).sum()
+    }
+
+    /// Closes the interval when it is time and the one before is done. Then, between two intervals, takes on versions.
+    fn maybe_close(
+        &mut self,
+        now: Timestamp,
+        at_once: bool,
+        grounds: &mut Grounds<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.committing() {
+            return;
+        }
+        let news = self.tasks.values().any(|t| t.has_news(now));
+        let opened_at = if news { *self.opened_at.get_or_insert(now) } else { now };
+        let old = now.saturating_sub(opened_at) >= self.settings.commit_interval_ms;
+        let full = self.bytes() > self.settings.interval_bytes_max;
+        if news && (old || full || at_once || !self.pending.is_empty()) {
+            self.close(now, grounds, effects);
+        }
+        for (function, active) in core::mem::take(&mut self.pending) {
+            if active.epoch > self.active[function].epoch {
+                self.active[function] = active;
+                self.tasks.values_mut().for_each(|task| task.switch(function, active));
+            }
+        }
+    }
+
+    fn close(&mut self, now: Timestamp, grounds: &mut Grounds<'_>, effects: &mut Vec<Effect>) {
+        let id = self.next_interval;
+        let mut parts = vec![];
+        self.each(now, grounds, effects, |task, now, ports| {
+            if task.has_news(now) {
+                parts.push(task.end_interval(now, id, ports)?);
+            }
+            Ok(())
+        });
+        self.opened_at = None;
+        if parts.is_empty() {
+            return;
+        }
+        self.next_interval += 1;
+        let interval = Arc::new(Interval { id, closed_at: now, parts });
+        self.commit = State::Committing(interval.clone());
+        effects.push(Effect::Commit(interval));
+    }
+}
+
+fn ports<'b>(grounds: &'b mut Grounds<'_>, id: TaskId, prefix: &'b [u8]) -> Ports<'b> {
+    Ports { functions: grounds.functions, db: grounds.db, spaces: &grounds.spaces[id.sub], prefix }
+}
