@@ -39,6 +39,8 @@ pub mod emit;
 
 pub mod commit;
 
+pub mod swap;
+
 pub mod codec;
 pub mod envelope;
 pub mod error;
