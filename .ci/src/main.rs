@@ -1,0 +1,119 @@
+//! The project's own commands, behind `./x`: what a laptop and continuous integration both run.
+//!
+//! Not the product. Each command is a thin line to cargo; what is more than that has a module: [`steps`] (progress),
+//! [`counts`] (the sum over all test binaries), [`guests`] (sample functions from source), [`test`].
+//! The `tidy` module is tests only: the mechanical half of `docs/style.md`, and the walls between crates.
+
+mod counts;
+mod guests;
+mod run;
+mod steps;
+mod test;
+#[cfg(test)]
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum};
+
+#[derive(Parser)]
+#[command(
+    name = "./x",
+    bin_name = "./x",
+    about = "Millstream's commands. Each does its own set-up.",
+    disable_version_flag = true,
+    infer_subcommands = false
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The access-log example, running, with a function to swap under it (--script: the whole story, then ends)
+    #[command(disable_help_flag = true)]
+    Demo {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Every test; the last line is `N passed, N failed`. With arguments: only `cargo test` with these
+    #[command(disable_help_flag = true)]
+    Test {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Builds the sample functions from source and prints the folder they are in
+    Guests,
+    /// The seeded simulator: [--seeds N] for many, [--seed N] replays one
+    #[command(disable_help_flag = true)]
+    Sim {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Measures: the core without I/O, or local mode end to end
+    #[command(disable_help_flag = true)]
+    Bench {
+        which: Bench,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Licences, sources, and who may depend on whom (cargo-deny, installed on first use: some minutes)
+    #[command(disable_help_flag = true)]
+    Deny {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Writes the manifest's JSON Schema anew, from the types
+    Schema,
+    /// Formats all Rust code, guests too
+    Fmt {
+        /// Changes nothing; fails when something would change
+        #[arg(long)]
+        check: bool,
+    },
+    /// Clippy over everything; warnings are errors
+    Lint,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Bench {
+    Core,
+    Local,
+}
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("x: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Demo { args } => run::become_cargo(&["run", "-q", "-p", "millstream", "--", "demo"], &args),
+        Command::Test { args } => test::test(&args),
+        Command::Guests => {
+            println!("{}", guests::build()?.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Sim { args } => {
+            run::become_cargo(&["run", "-q", "-p", "millstream-core", "--example", "sim", "--"], &args)
+        }
+        Command::Bench { which, args } => {
+            let name = match which {
+                Bench::Core => "bench-core",
+                Bench::Local => "bench-local",
+            };
+            run::become_cargo(&["run", "-q", "-p", "millstream-tests", "--bin", name, "--"], &args)
+        }
+        Command::Deny { args } => run::deny(&args),
+        Command::Schema => run::become_cargo(&["run", "-q", "-p", "millstream", "--", "schema"], &[]),
+        Command::Fmt { check } => run::finish(run::format(check)),
+        Command::Lint => run::finish(run::lint()),
+    }
+}
