@@ -70,11 +70,16 @@ impl Inputs {
 
     /// Takes in what was fetched. `end`: the end of the partition as known now.
     ///
-    /// Records before the next expected offset were seen already (a fetch that was answered twice) and are skipped.
+    /// Records before the next expected offset were seen already (a fetch that was answered twice) and are skipped. No
+    /// records, but a later offset: those in between are gone.
     pub fn fetched(&mut self, input: usize, base_offset: i64, batch: Batch, end: i64) {
         let buffer = &mut self.buffers[input];
         buffer.end = buffer.end.max(end);
         let after = base_offset + batch.len() as i64;
+        if batch.is_empty() && base_offset > buffer.fetch && buffer.waiting.is_empty() {
+            // Records in between are gone (retention): the shell has said so, and reading goes on behind them.
+            (buffer.fetch, buffer.position) = (base_offset, base_offset);
+        }
         if batch.is_empty() || after <= buffer.fetch {
             return;
         }
@@ -191,6 +196,14 @@ mod tests {
         assert_eq!(polled.origin(1), (0, 6));
         assert_eq!(inputs.positions().collect::<Vec<_>>(), [7]);
         assert!(inputs.next().is_none() && inputs.at_end());
+    }
+
+    #[test]
+    fn reading_goes_on_behind_records_that_are_gone() {
+        let mut inputs = Inputs::new(&[5]);
+        inputs.fetched(0, 9, Batch::default(), 9);
+        assert_eq!((inputs.wants(0), inputs.positions().next()), (Some(9), Some(9)));
+        assert!(inputs.at_end());
     }
 
     #[test]
