@@ -22,6 +22,7 @@ use clap::{Parser, Subcommand, ValueEnum};
     name = "./x",
     bin_name = "./x",
     about = "Millstream's commands. Each does its own set-up.",
+    max_term_width = 120,
     disable_version_flag = true,
     infer_subcommands = false
 )]
@@ -39,7 +40,6 @@ enum Command {
         args: Vec<String>,
     },
     /// Every test; the last line is `N passed, N failed`. With arguments: only `cargo test` with these
-    #[command(disable_help_flag = true)]
     Test {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
@@ -53,14 +53,12 @@ enum Command {
         args: Vec<String>,
     },
     /// Measures: the core without I/O, or local mode end to end
-    #[command(disable_help_flag = true)]
     Bench {
         which: Bench,
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
     /// Licences, sources, and who may depend on whom (cargo-deny, installed on first use: some minutes)
-    #[command(disable_help_flag = true)]
     Deny {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,

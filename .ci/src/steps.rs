@@ -2,7 +2,10 @@
 //!
 //! A failed step does not stop the others: one run tells everything that is wrong.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 
@@ -50,8 +53,8 @@ impl Steps {
         }
     }
 
-    /// Says what failed, and prints the summary as the last line of standard output. True when nothing failed.
-    pub fn finish(self) -> bool {
+    /// Says what failed, and writes the summary as the last line of `out`. True when nothing failed.
+    pub fn finish(self, out: &mut dyn Write) -> bool {
         eprintln!("all steps took {}", seconds(self.begin.elapsed()));
         for name in &self.counts.failed_names {
             eprintln!("failed test: {name}");
@@ -59,7 +62,8 @@ impl Steps {
         for failure in &self.failures {
             eprintln!("failed step: {failure}");
         }
-        println!("{}", self.counts.summary());
+        // The exit code tells the same to those who no longer read.
+        let _ = writeln!(out, "{}", self.counts.summary());
         self.failures.is_empty() && self.counts.failed == 0
     }
 }
@@ -86,8 +90,9 @@ mod tests {
         });
         let nothing: Option<()> = steps.run("does not compile", |_| bail!("no such crate"));
         assert!(nothing.is_none());
-        assert_eq!(steps.counts.summary(), "3 passed, 1 failed");
-        assert!(!steps.finish());
+        let mut out = Vec::new();
+        assert!(!steps.finish(&mut out));
+        assert_eq!(out, b"3 passed, 1 failed\n");
     }
 
     #[test]

@@ -40,5 +40,5 @@ pub fn test(args: &[String]) -> Result<ExitCode> {
         }
         run_counting(command.args(args), counts)
     });
-    Ok(if steps.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if steps.finish(&mut std::io::stdout()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
