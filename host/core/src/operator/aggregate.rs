@@ -4,6 +4,7 @@
 //! beforehand, so a window that closes inside the batch receives nothing behind the record that closed it, and its
 //! result carries that record's row.
 
+use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -17,7 +18,7 @@ use crate::state::key::{split_windowed_group, windowed_group};
 use crate::state::store::{Ground, Store};
 use crate::time::NEVER;
 use crate::topology::graph::{AggregateNode, Node};
-use crate::topology::spec::{Emit, Window};
+use crate::topology::spec::{Emit, Fold, Window};
 use crate::window;
 
 /// Times by which a batch is judged, by place in the flow.
@@ -126,6 +127,8 @@ fn segment(
             let touched = touched.into_iter().map(|group| (row, group)).collect();
             emit(cx, node, aggregate, &mut state.store, touched, results, true)?;
         }
+    } else if let Fold::Count(_) = aggregate.spec.fold {
+        fold::count_in_place(cx, aggregate, &mut state.store, flow, &members)?;
     } else {
         let staged = fold::stage(cx, node, aggregate, &mut state.store, flow, &members)?;
         if may_stop && aggregate.spec.window.is_some() {
@@ -375,11 +378,12 @@ impl Results {
 }
 
 /// The group part of a record's key in the store.
-pub(crate) fn group_key(aggregate: &AggregateNode, flow: &Flow, i: usize) -> Vec<u8> {
+#[inline]
+pub(crate) fn group_key<'f>(aggregate: &AggregateNode, flow: &'f Flow, i: usize) -> Cow<'f, [u8]> {
     let key = flow.batch.keys.get(i).unwrap_or_default();
     if !aggregate.by_window {
-        return key.to_vec();
+        return Cow::Borrowed(key);
     }
     let (start, end) = flow.window(i).unwrap_or((NEVER, NEVER));
-    windowed_group(key, start, end)
+    Cow::Owned(windowed_group(key, start, end))
 }

@@ -3,6 +3,7 @@
 //! A fold is staged first and applied after: nothing that a failed call wrote counts, and a batch can be folded again
 //! with other members.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -10,6 +11,7 @@ use alloc::vec::Vec;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 use super::aggregate::{ground, group_key};
 use super::isolate::{self, Isolation, Work};
@@ -99,48 +101,73 @@ pub(crate) fn stage(
     flow: &Flow,
     members: &[Member],
 ) -> Result<Staged, Verdict> {
-    let mut index: HashMap<(Option<Timestamp>, Vec<u8>), u32, FixedState> =
+    let mut index: HashMap<(Option<Timestamp>, Cow<'_, [u8]>), u32, FixedState> =
         HashMap::with_capacity_and_hasher(members.len(), FixedState::default());
     let mut groups: Vec<Group> = Vec::new();
     let mut group_of = Vec::with_capacity(members.len());
     for member in members {
         let key = group_key(aggregate, flow, member.record as usize);
-        let number = match index.get(&(member.start, key.clone())) {
-            Some(number) => *number,
-            None => {
+        let number = match index.entry((member.start, key)) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
                 let number = groups.len() as u32;
+                let key = new.key().1.to_vec();
                 let stored = store.get(ground(cx, aggregate.store), member.start, &key)?.cloned();
-                groups.push(Group { start: member.start, key: key.clone(), stored });
-                index.insert((member.start, key), number);
-                number
+                groups.push(Group { start: member.start, key, stored });
+                *new.insert(number)
             }
         };
         group_of.push(number);
     }
-    match &aggregate.spec.fold {
-        Fold::Count(_) => {
-            count(&mut groups, flow, members, &group_of)?;
-            Ok(Staged { groups, refused: Vec::new() })
-        }
-        fold => through_function(cx, node, aggregate, flow, members, &group_of, groups, matches!(fold, Fold::Reduce { .. })),
+    if let Fold::Count(_) = aggregate.spec.fold {
+        count(&mut groups, flow, members, &group_of)?;
+        return Ok(Staged { groups, refused: Vec::new() });
     }
+    through_function(cx, node, aggregate, flow, members, &group_of, groups)
+}
+
+/// The built-in count, straight in the store: it refuses nothing, so nothing has to be staged.
+pub(crate) fn count_in_place(
+    cx: &mut Cx<'_, '_>,
+    aggregate: &AggregateNode,
+    store: &mut Store,
+    flow: &Flow,
+    members: &[Member],
+) -> Result<(), Verdict> {
+    for member in members {
+        let i = member.record as usize;
+        let timestamp = flow.batch.timestamps[i];
+        let group = group_key(aggregate, flow, i);
+        if let Some(stored) = store.update(member.start, &group) {
+            count_one(stored, timestamp)?;
+            continue;
+        }
+        let known = store.get(ground(cx, aggregate.store), member.start, &group)?.cloned();
+        let mut stored = known.unwrap_or_else(|| Stored { layout: 0, timestamp, state: vec![0; 8] });
+        count_one(&mut stored, timestamp)?;
+        store.set(member.start, &group, Some(stored));
+    }
+    Ok(())
+}
+
+fn count_one(stored: &mut Stored, timestamp: Timestamp) -> Result<(), Verdict> {
+    let state: &mut [u8; 8] = stored.state.as_mut_slice().try_into().map_err(|_| {
+        Verdict::Corrupted("a stored count has not 8 bytes; was the step an aggregate before?".to_string())
+    })?;
+    *state = (i64::from_be_bytes(*state) + 1).to_be_bytes();
+    stored.timestamp = stored.timestamp.max(timestamp);
+    Ok(())
 }
 
 fn count(groups: &mut [Group], flow: &Flow, members: &[Member], group_of: &[u32]) -> Result<(), Verdict> {
     for (member, group) in members.iter().zip(group_of) {
         let timestamp = flow.batch.timestamps[member.record as usize];
         let stored = &mut groups[*group as usize].stored;
-        let stored = stored.get_or_insert_with(|| Stored { layout: 0, timestamp, state: vec![0; 8] });
-        let state: &mut [u8; 8] = stored.state.as_mut_slice().try_into().map_err(|_| {
-            Verdict::Corrupted("a stored count has not 8 bytes; was the step an aggregate before?".to_string())
-        })?;
-        *state = (i64::from_be_bytes(*state) + 1).to_be_bytes();
-        stored.timestamp = stored.timestamp.max(timestamp);
+        count_one(stored.get_or_insert_with(|| Stored { layout: 0, timestamp, state: vec![0; 8] }), timestamp)?;
     }
     Ok(())
 }
 
-#[allow(clippy::too_many_arguments)] // one caller
 fn through_function(
     cx: &mut Cx<'_, '_>,
     node: &Node,
@@ -149,8 +176,8 @@ fn through_function(
     members: &[Member],
     group_of: &[u32],
     groups: Vec<Group>,
-    reduce: bool,
 ) -> Result<Staged, Verdict> {
+    let reduce = matches!(aggregate.spec.fold, Fold::Reduce { .. });
     let Some(function) = aggregate.function else {
         return Err(Verdict::Corrupted("a fold without a function was planned".to_string()));
     };

@@ -8,8 +8,9 @@ use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
+use core::hash::BuildHasher;
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
 use super::key::{self, StoreKind};
 use super::keyspace::{Keyspaces, Scan, Space, StorageError};
@@ -40,23 +41,66 @@ pub enum Change {
 
 /// What is held of one group.
 #[derive(Clone, Debug)]
-struct Slot {
+struct Entry {
+    key: Vec<u8>,
     /// `None`: known to be absent.
     stored: Option<Stored>,
     /// Changed since the last take of changes.
     dirty: bool,
 }
 
-/// The groups of a window, or of a store without windows.
+/// The groups of a window, or of a store without windows. Entries stand in the order in which they came; the index finds
+/// them by key.
 #[derive(Clone, Debug, Default)]
 struct Bucket {
-    slots: HashMap<Vec<u8>, Slot, FixedState>,
-    /// Groups changed in the open interval, in the order of their first change.
-    dirty: Vec<Vec<u8>>,
-    /// Every group of it is in `slots`.
+    index: HashTable<u32>,
+    entries: Vec<Entry>,
+    /// Entries changed in the open interval, in the order of their first change.
+    dirty: Vec<u32>,
+    /// Every group of it is in `entries`.
     complete: bool,
     /// Something of it may be in the database, or in an interval on its way there.
     written: bool,
+}
+
+fn hash(key: &[u8]) -> u64 {
+    FixedState::default().hash_one(key)
+}
+
+impl Bucket {
+    #[inline]
+    fn find(&self, key: &[u8]) -> Option<u32> {
+        self.index.find(hash(key), |i| self.entries[*i as usize].key == key).copied()
+    }
+
+    fn insert(&mut self, key: &[u8], stored: Option<Stored>) -> u32 {
+        let at = self.entries.len() as u32;
+        self.entries.push(Entry { key: key.to_vec(), stored, dirty: false });
+        let entries = &self.entries;
+        self.index.insert_unique(hash(key), at, |i| hash(&entries[*i as usize].key));
+        at
+    }
+
+    #[inline]
+    fn touch(&mut self, at: u32) {
+        let entry = &mut self.entries[at as usize];
+        if !entry.dirty {
+            entry.dirty = true;
+            self.dirty.push(at);
+        }
+    }
+
+    /// Keeps only what the database does not have yet.
+    fn shrink(&mut self) {
+        let all = self.entries.len();
+        let kept: Vec<Entry> = core::mem::take(&mut self.entries).into_iter().filter(|e| e.dirty).collect();
+        (self.index, self.dirty) = (HashTable::new(), Vec::new());
+        self.complete &= kept.len() == all;
+        for entry in kept {
+            let at = self.insert(&entry.key, entry.stored);
+            self.touch(at);
+        }
+    }
 }
 
 /// The start under which a store without windows keeps its one bucket.
@@ -72,8 +116,8 @@ pub struct Store {
     bytes: usize,
 }
 
-/// What a slot costs beside its key and state, bytes, estimated.
-const SLOT_BYTES: usize = 96;
+/// What an entry costs beside its key and state, bytes, estimated.
+const ENTRY_BYTES: usize = 96;
 
 impl Store {
     /// Opens a store: looks up which windows the database holds.
@@ -124,13 +168,6 @@ impl Store {
         self.bytes
     }
 
-    fn whole_key(&self, prefix: &[u8], start: Timestamp, group: &[u8]) -> Vec<u8> {
-        match self.kind {
-            StoreKind::Window => key::window(prefix, start, group),
-            kind => key::plain(prefix, kind, group),
-        }
-    }
-
     /// The state of a group, for reading and for changing through [`Store::set`].
     ///
     /// # Errors
@@ -143,54 +180,48 @@ impl Store {
     ) -> Result<Option<&Stored>, StorageError> {
         let start = start.unwrap_or(NO_WINDOW);
         // A window that is not there has nothing in the database either: `open` saw to that.
-        let Some(bucket) = self.buckets.get(&start) else { return Ok(None) };
-        if !bucket.slots.contains_key(group) {
-            if bucket.complete || !bucket.written {
-                return Ok(None);
+        let Some(bucket) = self.buckets.get_mut(&start) else { return Ok(None) };
+        let at = match bucket.find(group) {
+            Some(at) => at,
+            None if bucket.complete || !bucket.written => return Ok(None),
+            None => {
+                let key = whole_key(self.kind, ground.prefix, start, group);
+                let stored = ground.db.get(ground.space, &key)?.map(|b| decode(&b)).transpose()?;
+                self.bytes += group.len() + ENTRY_BYTES + stored.as_ref().map_or(0, |s| s.state.len());
+                bucket.insert(group, stored)
             }
-            let bytes = ground.db.get(ground.space, &self.whole_key(ground.prefix, start, group))?;
-            let stored = bytes.map(|b| decode(&b)).transpose()?;
-            self.bytes += group.len() + SLOT_BYTES + stored.as_ref().map_or(0, |s| s.state.len());
-            let slot = Slot { stored, dirty: false };
-            self.buckets.entry(start).or_default().slots.insert(group.to_vec(), slot);
-        }
-        Ok(self.buckets[&start].slots.get(group).and_then(|s| s.stored.as_ref()))
+        };
+        Ok(bucket.entries[at as usize].stored.as_ref())
     }
 
     /// Sets or, with `None`, removes a group.
     pub fn set(&mut self, start: Option<Timestamp>, group: &[u8], stored: Option<Stored>) {
         let start = start.unwrap_or(NO_WINDOW);
-        let bucket =
-            self.buckets.entry(start).or_insert_with(|| Bucket { complete: true, ..Bucket::default() });
+        let bucket = self.buckets.entry(start).or_insert_with(|| Bucket { complete: true, ..Bucket::default() });
         let len = |s: &Option<Stored>| s.as_ref().map_or(0, |s| s.state.len());
-        match bucket.slots.get_mut(group) {
-            Some(slot) => {
-                self.bytes = self.bytes + len(&stored) - len(&slot.stored).min(self.bytes);
-                slot.stored = stored;
-                if !slot.dirty {
-                    slot.dirty = true;
-                    bucket.dirty.push(group.to_vec());
-                }
+        let at = match bucket.find(group) {
+            Some(at) => {
+                let entry = &mut bucket.entries[at as usize];
+                self.bytes = (self.bytes + len(&stored)).saturating_sub(len(&entry.stored));
+                entry.stored = stored;
+                at
             }
             None => {
-                self.bytes += group.len() + SLOT_BYTES + len(&stored);
-                bucket.slots.insert(group.to_vec(), Slot { stored, dirty: true });
-                bucket.dirty.push(group.to_vec());
+                self.bytes += group.len() + ENTRY_BYTES + len(&stored);
+                bucket.insert(group, stored)
             }
-        }
+        };
+        bucket.touch(at);
     }
 
     /// Changes a group's state in place where it is in memory already: the fast path of built-in folds.
     #[inline]
-    pub fn update(&mut self, start: Option<Timestamp>, group: &[u8], change: impl FnOnce(&mut Stored)) -> bool {
-        let Some(bucket) = self.buckets.get_mut(&start.unwrap_or(NO_WINDOW)) else { return false };
-        let Some(Slot { stored: Some(stored), dirty }) = bucket.slots.get_mut(group) else { return false };
-        change(stored);
-        if !*dirty {
-            *dirty = true;
-            bucket.dirty.push(group.to_vec());
-        }
-        true
+    pub fn update(&mut self, start: Option<Timestamp>, group: &[u8]) -> Option<&mut Stored> {
+        let bucket = self.buckets.get_mut(&start.unwrap_or(NO_WINDOW))?;
+        let at = bucket.find(group)?;
+        bucket.entries[at as usize].stored.as_ref()?;
+        bucket.touch(at);
+        bucket.entries[at as usize].stored.as_mut()
     }
 
     /// All groups of a window, by key.
@@ -204,14 +235,14 @@ impl Store {
     ) -> Result<Vec<(Vec<u8>, Stored)>, StorageError> {
         let Some(bucket) = self.buckets.get(&start) else { return Ok(Vec::new()) };
         let mut groups: Vec<(Vec<u8>, Stored)> =
-            bucket.slots.iter().filter_map(|(k, s)| Some((k.clone(), s.stored.clone()?))).collect();
+            bucket.entries.iter().filter_map(|e| Some((e.key.clone(), e.stored.clone()?))).collect();
         if !bucket.complete && bucket.written {
             let from = key::window(ground.prefix, start, b"");
             let to = key::successor(&from);
             let mut failed = None;
             ground.db.scan(ground.space, &from, to.as_deref(), &mut |k, v| {
                 let group = &k[from.len()..];
-                if !bucket.slots.contains_key(group) {
+                if bucket.find(group).is_none() {
                     match decode(v) {
                         Ok(stored) => groups.push((group.to_vec(), stored)),
                         Err(error) => {
@@ -233,7 +264,7 @@ impl Store {
     /// Forgets a window that has closed.
     pub fn drop_window(&mut self, start: Timestamp) {
         let Some(bucket) = self.buckets.remove(&start) else { return };
-        let bytes: usize = bucket.slots.iter().map(|(k, s)| slot_bytes(k, s)).sum();
+        let bytes: usize = bucket.entries.iter().map(entry_bytes).sum();
         self.bytes = self.bytes.saturating_sub(bytes);
         if bucket.written {
             self.dropped.push(start);
@@ -244,8 +275,9 @@ impl Store {
     /// their first change.
     pub fn changed(&self) -> impl Iterator<Item = (Timestamp, &[u8], Option<&Stored>)> {
         self.buckets.iter().flat_map(|(start, bucket)| {
-            bucket.dirty.iter().map(move |group| {
-                (*start, group.as_slice(), bucket.slots.get(group).and_then(|s| s.stored.as_ref()))
+            bucket.dirty.iter().map(move |at| {
+                let entry = &bucket.entries[*at as usize];
+                (*start, entry.key.as_slice(), entry.stored.as_ref())
             })
         })
     }
@@ -253,19 +285,15 @@ impl Store {
     /// Takes the changes of the interval out; they stay readable here.
     pub fn take_changes(&mut self) -> Vec<Change> {
         let mut changes: Vec<Change> = self.dropped.drain(..).map(Change::DropWindow).collect();
-        let kind = self.kind;
         for (start, bucket) in &mut self.buckets {
-            for group in bucket.dirty.drain(..) {
-                let whole = match kind {
-                    StoreKind::Window => key::window(b"", *start, &group),
-                    kind => key::plain(b"", kind, &group),
-                };
-                let Some(slot) = bucket.slots.get_mut(&group) else { continue };
-                slot.dirty = false;
-                bucket.written = true;
-                changes.push(match &slot.stored {
-                    Some(stored) => Change::Put(whole, stored.encode()),
-                    None => Change::Delete(whole),
+            bucket.written |= !bucket.dirty.is_empty();
+            for at in bucket.dirty.drain(..) {
+                let entry = &mut bucket.entries[at as usize];
+                entry.dirty = false;
+                let key = whole_key(self.kind, b"", *start, &entry.key);
+                changes.push(match &entry.stored {
+                    Some(stored) => Change::Put(key, stored.encode()),
+                    None => Change::Delete(key),
                 });
             }
         }
@@ -278,19 +306,24 @@ impl Store {
         if self.bytes <= limit_bytes {
             return;
         }
-        let mut bytes = 0;
+        self.bytes = 0;
         for bucket in self.buckets.values_mut() {
-            let before = bucket.slots.len();
-            bucket.slots.retain(|_, slot| slot.dirty);
-            bucket.complete &= bucket.slots.len() == before;
-            bytes += bucket.slots.iter().map(|(k, s)| slot_bytes(k, s)).sum::<usize>();
+            bucket.shrink();
+            self.bytes += bucket.entries.iter().map(entry_bytes).sum::<usize>();
         }
-        self.bytes = bytes;
     }
 }
 
-fn slot_bytes(group: &[u8], slot: &Slot) -> usize {
-    group.len() + SLOT_BYTES + slot.stored.as_ref().map_or(0, |s| s.state.len())
+fn entry_bytes(entry: &Entry) -> usize {
+    entry.key.len() + ENTRY_BYTES + entry.stored.as_ref().map_or(0, |s| s.state.len())
+}
+
+/// A key of the database.
+fn whole_key(kind: StoreKind, prefix: &[u8], start: Timestamp, group: &[u8]) -> Vec<u8> {
+    match kind {
+        StoreKind::Window => key::window(prefix, start, group),
+        kind => key::plain(prefix, kind, group),
+    }
 }
 
 fn decode(bytes: &[u8]) -> Result<Stored, StorageError> {
