@@ -52,6 +52,9 @@ pub fn check(db: &dyn Keyspaces) {
     )
     .expect("apply");
     assert_eq!(all(db, a, b"", None), [&b"k4"[..], b"\xff"], "changes apply in order");
+    let range = |from: &[u8], to: &[u8]| Write::DeleteRange(a, from.to_vec(), to.to_vec());
+    db.apply(vec![range(b"z", b"a"), range(b"k4", b"k4")], Durability::Process).expect("apply");
+    assert_eq!(all(db, a, b"", None), [&b"k4"[..], b"\xff"], "a range that is empty or backwards removes nothing");
     let mut seen = 0;
     db.scan(a, b"", None, &mut |_, _| {
         seen += 1;

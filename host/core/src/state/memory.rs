@@ -48,10 +48,22 @@ impl Spaces {
                     self.data[space.0 as usize].remove(&key);
                 }
                 Write::DeleteRange(space, from, to) => {
-                    self.data[space.0 as usize].retain(|k, _| *k < from || *k >= to);
+                    remove_range(&mut self.data[space.0 as usize], &from, &to);
                 }
             }
         }
+    }
+}
+
+/// Costs as much as the keys removed, not as all keys of the space: logs are dropped from the front, a little at a time.
+fn remove_range(map: &mut BTreeMap<Vec<u8>, Vec<u8>>, from: &[u8], to: &[u8]) {
+    if from >= to {
+        return;
+    }
+    let range = (Bound::Included(from), Bound::Excluded(to));
+    while let Some((key, _)) = map.range::<[u8], _>(range).next() {
+        let key = key.clone();
+        map.remove(&key);
     }
 }
 
