@@ -1,0 +1,115 @@
+//! The laws of the storage port on RocksDB, and what a folder must survive.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use millstream_core::state::keyspace::{Durability, Keyspaces, Scan, SpaceKind, Write};
+use millstream_rocksdb::{Database, OpenError, Options};
+
+fn open(path: &Path) -> Result<Database, OpenError> {
+    Database::open(path, Options::default())
+}
+
+#[test]
+fn rocksdb_keeps_the_laws() {
+    let dir = tempfile::tempdir().unwrap();
+    millstream_core::state::laws::check(&open(dir.path()).unwrap());
+}
+
+#[test]
+fn everything_is_there_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let large = vec![7u8; 100_000];
+    {
+        let db = open(dir.path()).unwrap();
+        let (state, log) = (db.open_space("s", SpaceKind::State).unwrap(), db.open_space("l", SpaceKind::Log).unwrap());
+        let writes = vec![Write::Put(state, b"k".to_vec(), b"v".to_vec()), Write::Put(log, b"0".to_vec(), large.clone())];
+        db.apply(writes, Durability::Device).unwrap();
+    }
+    let db = open(dir.path()).unwrap();
+    let (log, state) = (db.open_space("l", SpaceKind::Log).unwrap(), db.open_space("s", SpaceKind::State).unwrap());
+    assert_eq!(db.get(state, b"k").unwrap().as_deref(), Some(&b"v"[..]));
+    assert_eq!(db.get(log, b"0").unwrap(), Some(large));
+}
+
+#[test]
+fn a_folder_in_use_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let _held = open(dir.path()).unwrap();
+    let error = open(dir.path()).err().unwrap();
+    assert!(matches!(error, OpenError::InUse(_)), "{error}");
+}
+
+#[test]
+fn folders_of_others_and_of_later_versions_are_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("thesis.tex"), "x").unwrap();
+    assert!(matches!(open(dir.path()).err().unwrap(), OpenError::Foreign(_)));
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("MILLSTREAM"), "format 99\n").unwrap();
+    let error = open(dir.path()).err().unwrap().to_string();
+    assert!(error.contains("format 99") && error.contains("up to 1"), "{error}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing was written into it");
+}
+
+#[test]
+fn damage_is_told_and_nothing_is_wiped() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let db = open(dir.path()).unwrap();
+        let s = db.open_space("s", SpaceKind::State).unwrap();
+        db.apply(vec![Write::Put(s, b"k".to_vec(), b"v".to_vec())], Durability::Device).unwrap();
+    }
+    let manifest = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path());
+    let manifest = manifest.filter(|p| p.file_name().unwrap().to_string_lossy().starts_with("MANIFEST")).last().unwrap();
+    fs::write(&manifest, b"not a manifest").unwrap();
+    let error = open(dir.path()).err().unwrap();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    assert_eq!(fs::read(&manifest).unwrap(), b"not a manifest");
+}
+
+/// Runs this test's own program again as the child that is killed; see `Command::new(current_exe)` below.
+#[test]
+fn a_killed_process_leaves_whole_batches() {
+    if let Ok(path) = std::env::var("MILLSTREAM_TEST_CRASH_DIR") {
+        write_until_killed(Path::new(&path));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..3 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_killed_process_leaves_whole_batches"])
+            .env("MILLSTREAM_TEST_CRASH_DIR", dir.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(400 + 130 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let db = open(dir.path()).unwrap();
+        let (a, b) = (db.open_space("a", SpaceKind::State).unwrap(), db.open_space("b", SpaceKind::Log).unwrap());
+        let count = |s| {
+            let mut n = 0u64;
+            db.scan(s, b"", None, &mut |_, _| {
+                n += 1;
+                Scan::Continue
+            })
+            .unwrap();
+            n
+        };
+        assert_eq!(count(a), count(b), "both halves of every batch");
+        assert!(count(a) > 0, "the child wrote something");
+    }
+}
+
+fn write_until_killed(path: &Path) {
+    let db: Arc<dyn Keyspaces> = Arc::new(open(path).unwrap());
+    let (a, b) = (db.open_space("a", SpaceKind::State).unwrap(), db.open_space("b", SpaceKind::Log).unwrap());
+    let mut next = db.last(a, b"", &[0xff; 9]).unwrap().map_or(0, |(k, _)| u64::from_be_bytes(k.try_into().unwrap()) + 1);
+    loop {
+        let key = next.to_be_bytes().to_vec();
+        let writes = vec![Write::Put(a, key.clone(), vec![1]), Write::Put(b, key, vec![2; 10_000])];
+        db.apply(writes, Durability::Process).unwrap();
+        next += 1;
+    }
+}
