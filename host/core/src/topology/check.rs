@@ -118,4 +118,26 @@ mod tests {
         let fields: Vec<_> = found.iter().map(|p| p.place.field).collect();
         assert_eq!(fields, ["function", "from"]);
     }
+    #[test]
+    fn closing_without_a_window_and_an_advance_past_the_size_are_refused() {
+        use crate::topology::spec::{Aggregate, CountFormat, Fold, Window};
+        let fields = |window, emit| {
+            let fold = Fold::Count(CountFormat::Long);
+            let step = StepSpec {
+                name: "a".into(),
+                from: vec![],
+                operator: Operator::Aggregate(Aggregate { fold, window, emit, emit_every_update: false, partitions: None }),
+                on_error: OnError::Fail,
+                late: None,
+                idle: Idle::default(),
+                lateness: Lateness::default(),
+            };
+            let found = check(&Spec { steps: vec![step], ..Spec::default() });
+            found.iter().map(|p| p.place.field).collect::<Vec<_>>()
+        };
+        let window = |advance_ms| Some(Window { size_ms: 10, advance_ms, grace_ms: 0 });
+        assert_eq!(fields(None, Emit::OnClose), ["emit"]);
+        assert_eq!(fields(window(11), Emit::OnClose), ["window"]);
+        assert!(fields(window(10), Emit::OnClose).is_empty());
+    }
 }
