@@ -74,7 +74,8 @@ impl Shared {
         out.set_max_background_jobs(2);
         out.set_max_total_wal_size(WAL_BYTES_MAX);
         out.set_keep_log_file_num(4);
-        out.set_enable_pipelined_write(true);
+        // RocksDB refuses it together with atomic flush.
+        out.set_enable_pipelined_write(options.wal);
         // Without a write-ahead log, families must reach their files together or a crash would tear an interval.
         out.set_atomic_flush(!options.wal);
         out

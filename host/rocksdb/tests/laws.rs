@@ -113,3 +113,10 @@ fn write_until_killed(path: &Path) {
         next += 1;
     }
 }
+
+#[test]
+fn the_laws_hold_without_a_write_ahead_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { wal: false, ..Options::default() };
+    millstream_core::state::laws::check(&Database::open(dir.path(), options).unwrap());
+}
