@@ -1,0 +1,108 @@
+//! Generated from the contract, one world for each export, so that a guest exports what it has and nothing else. Only in
+//! guests: native tests do without.
+#![allow(missing_docs, unsafe_code, clippy::all)]
+
+use crate::columns;
+
+#[doc(hidden)]
+pub use wit_bindgen::rt;
+
+/// Exports `filter`.
+pub mod filter {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk-filter; world sdk-filter { export millstream:udf/filter@0.1.0; }",
+        path: "wit", pub_export_macro: true, generate_all,
+    });
+}
+
+/// Exports `mapper`.
+pub mod mapper {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk-mapper; world sdk-mapper { export millstream:udf/mapper@0.1.0; }",
+        path: "wit", pub_export_macro: true,
+        with: { "millstream:udf/types@0.1.0": super::filter::millstream::udf::types },
+    });
+}
+
+/// Exports `aggregator`.
+pub mod aggregator {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk-aggregator; world sdk-aggregator { export millstream:udf/aggregator@0.1.0; }",
+        path: "wit", pub_export_macro: true,
+        with: { "millstream:udf/types@0.1.0": super::filter::millstream::udf::types },
+    });
+}
+
+/// Exports `merger`.
+pub mod merger {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk-merger; world sdk-merger { export millstream:udf/merger@0.1.0; }",
+        path: "wit", pub_export_macro: true,
+        with: { "millstream:udf/types@0.1.0": super::filter::millstream::udf::types },
+    });
+}
+
+/// The contract's types, shared by all exports.
+pub use filter::millstream::udf::types;
+
+impl From<types::BytesColumn> for columns::BytesColumn {
+    fn from(column: types::BytesColumn) -> Self {
+        Self { offsets: column.offsets, data: column.data, validity: column.validity }
+    }
+}
+
+impl From<columns::BytesColumn> for types::BytesColumn {
+    fn from(column: columns::BytesColumn) -> Self {
+        Self { offsets: column.offsets, data: column.data, validity: column.validity }
+    }
+}
+
+impl From<types::Batch> for columns::Batch {
+    fn from(batch: types::Batch) -> Self {
+        Self { keys: batch.keys.into(), values: batch.values.into(), timestamps: batch.timestamps }
+    }
+}
+
+impl From<types::Groups> for columns::Groups {
+    fn from(groups: types::Groups) -> Self {
+        Self {
+            keys: groups.keys.into(),
+            starts: groups.starts,
+            ends: groups.ends,
+            states: groups.states.into(),
+            offsets: groups.offsets,
+            members: groups.members,
+        }
+    }
+}
+
+fn rejections(rejected: Vec<columns::Rejection>) -> Vec<types::Rejection> {
+    rejected.into_iter().map(|one| types::Rejection { index: one.index, reason: one.reason }).collect()
+}
+
+impl From<columns::Kept> for filter::exports::millstream::udf::filter::Kept {
+    fn from(kept: columns::Kept) -> Self {
+        Self { bits: kept.bits, rejected: rejections(kept.rejected) }
+    }
+}
+
+impl From<columns::Folded> for types::Folded {
+    fn from(folded: columns::Folded) -> Self {
+        Self { states: folded.states.into(), rejected: rejections(folded.rejected) }
+    }
+}
+
+impl From<columns::OutputColumns> for types::Output {
+    fn from(output: columns::OutputColumns) -> Self {
+        Self {
+            taken: output.taken,
+            sources: output.sources,
+            ports: output.ports,
+            keys: output.keys.map(Into::into),
+            values: output.values.map(Into::into),
+            timestamps: output.timestamps,
+            headers: None,
+            rejected: rejections(output.rejected),
+        }
+    }
+}

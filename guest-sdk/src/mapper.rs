@@ -1,0 +1,263 @@
+//! Mappers: 0..n results for each record, written straight into columns. A column that no result changes is not sent.
+
+use crate::{Batch, BytesColumn, OutputColumns, Record, Reject, Rejection};
+
+/// Result bytes of one call after which a mapper stops early; the host asks again with the rest of the records.
+pub const RESULT_BYTES_MAX: usize = 32 << 20;
+
+/// Makes results of records. Any `fn(&Record, &mut Output)`, with or without `-> Result<(), Reject>`, is one.
+pub trait Mapper {
+    /// Writes the results of `record` into `out`. On an error nothing of what it wrote for this record stays.
+    fn map(&self, record: &Record<'_>, out: &mut Output<'_>) -> Result<(), Reject>;
+}
+
+/// What a mapper written as a plain function may answer with.
+pub trait Mapped {
+    /// As the trait [`Mapper`] wants it.
+    fn mapped(self) -> Result<(), Reject>;
+}
+
+impl Mapped for () {
+    #[inline]
+    fn mapped(self) -> Result<(), Reject> {
+        Ok(())
+    }
+}
+
+impl Mapped for Result<(), Reject> {
+    #[inline]
+    fn mapped(self) -> Result<(), Reject> {
+        self
+    }
+}
+
+impl<F, R> Mapper for F
+where
+    F: for<'a, 'b, 'c, 'd> Fn(&'a Record<'b>, &'c mut Output<'d>) -> R,
+    R: Mapped,
+{
+    #[inline]
+    fn map(&self, record: &Record<'_>, out: &mut Output<'_>) -> Result<(), Reject> {
+        self(record, out).mapped()
+    }
+}
+
+/// Where results go. Nothing is allocated for a record, only for the columns.
+pub struct Output<'a> {
+    records: &'a Batch,
+    record: usize,
+    port: u32,
+    sources: Vec<u32>,
+    /// Result i came from record i, so far.
+    one_each: bool,
+    ports: Option<Vec<u32>>,
+    keys: Option<BytesColumn>,
+    values: Option<BytesColumn>,
+    timestamps: Option<Vec<i64>>,
+}
+
+impl<'a> Output<'a> {
+    fn new(records: &'a Batch) -> Self {
+        let sources = Vec::with_capacity(records.len());
+        Self {
+            records,
+            record: 0,
+            port: 0,
+            sources,
+            one_each: true,
+            ports: None,
+            keys: None,
+            values: None,
+            timestamps: None,
+        }
+    }
+
+    /// A result that is the record itself.
+    #[inline]
+    pub fn emit_same(&mut self) {
+        let record = self.records.record(self.record);
+        self.emit(record.key, record.value, record.timestamp);
+    }
+
+    /// A result with a new value; key and time stay.
+    #[inline]
+    pub fn emit_value(&mut self, value: Option<&[u8]>) {
+        let record = self.records.record(self.record);
+        self.emit(record.key, value, record.timestamp);
+    }
+
+    /// A result with a new key; value and time stay.
+    #[inline]
+    pub fn emit_key(&mut self, key: Option<&[u8]>) {
+        let record = self.records.record(self.record);
+        self.emit(key, record.value, record.timestamp);
+    }
+
+    /// A result. A part equal to the record's own costs a comparison, and no copy while that column is unchanged.
+    #[inline]
+    pub fn emit(&mut self, key: Option<&[u8]>, value: Option<&[u8]>, timestamp: i64) {
+        let (records, own) = (self.records, self.records.record(self.record));
+        let results = &self.sources;
+        put(&mut self.keys, &records.keys, results, key, key == own.key);
+        put(&mut self.values, &records.values, results, value, same(value, own.value));
+        if self.timestamps.is_none() && timestamp != own.timestamp {
+            let before = results.iter().map(|&source| records.timestamps[source as usize]);
+            self.timestamps = Some(before.collect());
+        }
+        if let Some(timestamps) = &mut self.timestamps {
+            timestamps.push(timestamp);
+        }
+        if self.ports.is_none() && self.port != 0 {
+            self.ports = Some(vec![0; results.len()]);
+        }
+        if let Some(ports) = &mut self.ports {
+            ports.push(self.port);
+        }
+        self.one_each &= self.sources.len() == self.record;
+        self.sources.push(self.record as u32);
+    }
+
+    /// The named output, by its place in the step's list, of this record's results from here on; 0 without this.
+    #[inline]
+    pub fn port(&mut self, port: u32) {
+        self.port = port;
+    }
+
+    fn truncate(&mut self, results: usize) {
+        self.sources.truncate(results);
+        [&mut self.keys, &mut self.values].into_iter().flatten().for_each(|column| column.truncate(results));
+        if let Some(timestamps) = &mut self.timestamps {
+            timestamps.truncate(results);
+        }
+        if let Some(ports) = &mut self.ports {
+            ports.truncate(results);
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let columns = [&self.keys, &self.values].into_iter().flatten().map(|column| column.data.len()).sum::<usize>();
+        columns + self.sources.len() * size_of::<u32>()
+    }
+}
+
+/// The same bytes at the same place: a pass-through is seen without reading them.
+#[inline]
+fn same(given: Option<&[u8]>, own: Option<&[u8]>) -> bool {
+    match (given, own) {
+        (Some(given), Some(own)) => std::ptr::eq(given, own),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+#[inline]
+fn put(column: &mut Option<BytesColumn>, own: &BytesColumn, results: &[u32], item: Option<&[u8]>, unchanged: bool) {
+    match column {
+        Some(column) => column.push(item),
+        None if unchanged => {}
+        None => {
+            // The first result that differs: those before it were as their records.
+            let mut made = BytesColumn::with_capacity(own.len(), own.data.len());
+            results.iter().for_each(|&source| made.push(own.get(source as usize)));
+            made.push(item);
+            *column = Some(made);
+        }
+    }
+}
+
+/// Maps records until they are all dealt with or the result is [`RESULT_BYTES_MAX`] bytes.
+pub fn apply<M: Mapper + ?Sized>(mapper: &M, records: &Batch) -> OutputColumns {
+    apply_up_to(mapper, records, RESULT_BYTES_MAX)
+}
+
+fn apply_up_to<M: Mapper + ?Sized>(mapper: &M, records: &Batch, bytes_max: usize) -> OutputColumns {
+    let mut out = Output::new(records);
+    let mut rejected = Vec::new();
+    let mut taken = 0;
+    while taken < records.len() && (taken == 0 || out.bytes() < bytes_max) {
+        let (results, one_each) = (out.sources.len(), out.one_each);
+        (out.record, out.port) = (taken, 0);
+        if let Err(reject) = mapper.map(&records.record(taken), &mut out) {
+            out.truncate(results);
+            out.one_each = one_each;
+            rejected.push(Rejection { index: taken as u32, reason: reject.into_reason() });
+        }
+        taken += 1;
+    }
+    let one_each = out.one_each && out.sources.len() == taken && rejected.is_empty();
+    OutputColumns {
+        taken: taken as u32,
+        sources: (!one_each).then_some(out.sources),
+        ports: out.ports,
+        keys: out.keys,
+        values: out.values,
+        timestamps: out.timestamps,
+        rejected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(values: &[&'static str]) -> Batch {
+        let record = |(index, value): (usize, &&'static str)| Record {
+            key: Some(b"k"),
+            value: Some(value.as_bytes()),
+            timestamp: index as i64,
+        };
+        values.iter().enumerate().map(record).collect()
+    }
+
+    #[test]
+    fn what_stays_is_not_sent() {
+        let same = apply(&|_: &Record, out: &mut Output| out.emit_same(), &batch(&["a", "b"]));
+        assert_eq!(same, OutputColumns { taken: 2, ..OutputColumns::default() });
+    }
+
+    #[test]
+    fn the_first_change_fills_in_what_was_before() {
+        let upper = |record: &Record, out: &mut Output| match record.value {
+            Some(b"c") => out.emit(None, Some(b"C"), 9),
+            _ => out.emit_same(),
+        };
+        let output = apply(&upper, &batch(&["a", "b", "c", "d"]));
+        assert_eq!(output.sources, None);
+        assert_eq!(output.keys, Some([Some(&b"k"[..]), Some(b"k"), None, Some(b"k")].into_iter().collect()));
+        assert_eq!(output.values, Some([Some(&b"a"[..]), Some(b"b"), Some(b"C"), Some(b"d")].into_iter().collect()));
+        assert_eq!(output.timestamps, Some(vec![0, 1, 9, 3]));
+    }
+
+    #[test]
+    fn several_or_no_results_are_given_with_their_sources_and_ports() {
+        let copies = |record: &Record, out: &mut Output| {
+            for copy in 0..record.value_or_empty().len() {
+                out.port(copy as u32);
+                out.emit_same();
+            }
+        };
+        let output = apply(&copies, &batch(&["a", "", "bb"]));
+        assert_eq!(output.sources, Some(vec![0, 2, 2]));
+        assert_eq!(output.ports, Some(vec![0, 0, 1]));
+        assert_eq!(apply(&copies, &batch(&["a", ""])).sources, Some(vec![0]));
+    }
+
+    #[test]
+    fn nothing_of_a_refused_record_stays() {
+        let picky = |record: &Record, out: &mut Output| {
+            out.emit_value(Some(b"new"));
+            if record.value == Some(b"bad") { Err(Reject::new("it is bad")) } else { Ok(()) }
+        };
+        let output = apply(&picky, &batch(&["a", "bad", "b"]));
+        assert_eq!(output.sources, Some(vec![0, 2]));
+        assert_eq!(output.values, Some([Some(&b"new"[..]), Some(b"new")].into_iter().collect()));
+        assert_eq!(output.rejected, [Rejection { index: 1, reason: "it is bad".into() }]);
+    }
+
+    #[test]
+    fn a_large_result_stops_early_and_never_before_the_first_record() {
+        let grow = |_: &Record, out: &mut Output| out.emit_value(Some(&[0; 100]));
+        assert_eq!(apply_up_to(&grow, &batch(&["a", "b", "c"]), 150).taken, 2);
+        assert_eq!(apply_up_to(&grow, &batch(&["a", "b", "c"]), 1).taken, 1);
+    }
+}

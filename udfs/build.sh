@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Builds every sample function from source: `build.sh [OUT]` leaves OUT/NAME.wasm; `build.sh --prebuilt` renews the
+# components that the demo embeds. Needs rustup's wasm32-unknown-unknown, or Debian's rustc-web, cargo-web, rust-web-src,
+# rust-web-llvm and lld-22.
+set -euo pipefail
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+prebuilt=(only-ip extract-ip extract-ip-masked count)
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$HOME/.cache/millstream/guests-target}"
+out="${1:-$HOME/.cache/millstream/udfs}"
+[ "$out" = --prebuilt ] && out="$here/prebuilt"
+mkdir -p "$out"
+out="$(cd "$out" && pwd)"
+cd "$here"
+
+# Whoever sets the linker has chosen the toolchain.
+if [ -z "${CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER:-}" ]; then
+  host="$(uname -m)-unknown-linux-gnu"
+  sysroot="$(rustc --print sysroot 2>/dev/null || true)"
+  if [ -n "$sysroot" ] && [ -d "$sysroot/lib/rustlib/wasm32-unknown-unknown/lib" ]; then
+    export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER="$sysroot/lib/rustlib/$(rustc --print host-tuple)/bin/wasm-component-ld"
+  else
+    unset RUSTUP_TOOLCHAIN CARGO RUSTC
+    export PATH=/usr/lib/llvm-22/bin:/usr/bin:/bin RUSTC_BOOTSTRAP=1 CARGO_UNSTABLE_BUILD_STD=std,panic_abort
+    export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER="/usr/lib/rustlib/$host/bin/wasm-component-ld"
+  fi
+fi
+
+# One package a call: a feature that one function switches on must not reach another.
+for manifest in *-rust/Cargo.toml; do
+  name="${manifest%-rust/Cargo.toml}"
+  if [ "$out" = "$here/prebuilt" ] && [[ " ${prebuilt[*]} " != *" $name "* ]]; then continue; fi
+  cargo build --quiet --locked --release --target wasm32-unknown-unknown -p "$name"
+  cp "$CARGO_TARGET_DIR/wasm32-unknown-unknown/release/${name//-/_}.wasm" "$out/$name.wasm"
+done
