@@ -1,0 +1,1 @@
+//! Functions that break the pledge, one in each example: what a host must withstand. Not for pipelines.
