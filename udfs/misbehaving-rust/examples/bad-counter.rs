@@ -8,7 +8,7 @@ static ASKED: AtomicU64 = AtomicU64::new(0);
 
 pub fn bad(record: &Record) -> bool {
     std::hint::black_box(record);
-    ASKED.fetch_add(1, Ordering::Relaxed) % 2 == 0
+    ASKED.fetch_add(1, Ordering::Relaxed).is_multiple_of(2)
 }
 
 millstream_sdk::filter!(bad);
