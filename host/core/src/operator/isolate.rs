@@ -8,6 +8,7 @@
 //!
 //! All within a budget for each interval; more poison than that is a broken function.
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::ToString;
 
@@ -28,7 +29,8 @@ pub const ISOLATION_TIMEOUTS_MS_MAX: u64 = 2_000;
 pub struct Isolation {
     calls: u32,
     timeouts_ms: u64,
-    instance_faults: u32,
+    /// By function: several that fail once each in one batch are not one that fails three times.
+    instance_faults: BTreeMap<Prepared, u32>,
 }
 
 impl Isolation {
@@ -79,7 +81,7 @@ pub fn run(work: &mut dyn WorkDyn, step: &str, function: Prepared, len: usize) -
     while at < len {
         let (fault, from) = match work.attempt(at, len)? {
             Ok(taken) => {
-                work.isolation_dyn().instance_faults = 0;
+                work.isolation_dyn().instance_faults.remove(&function);
                 at += taken;
                 continue;
             }
@@ -91,8 +93,9 @@ pub fn run(work: &mut dyn WorkDyn, step: &str, function: Prepared, len: usize) -
             Ok(taken) => {
                 at += taken;
                 let isolation = work.isolation_dyn();
-                isolation.instance_faults += 1;
-                if isolation.instance_faults >= INSTANCE_FAULTS_MAX {
+                let faults = isolation.instance_faults.entry(function).or_default();
+                *faults += 1;
+                if *faults >= INSTANCE_FAULTS_MAX {
                     let reason =
                         format!("it answers only on fresh instances, {INSTANCE_FAULTS_MAX} times in a row: {fault}");
                     return Err(Verdict::BrokenFunction { step: step.to_string(), reason });
