@@ -57,9 +57,22 @@ pub fn build() -> Result<PathBuf> {
     Ok(out)
 }
 
+/// Cargo's folder for guests: one for each checkout, since cargo would take another's functions for up to date.
+fn cargo_dir() -> PathBuf {
+    let checkout = Sha256::digest(root().as_os_str().as_encoded_bytes());
+    target_dir().join(format!("guests/cargo-{}", hex(&checkout[..4])))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 fn build_into(script: &Path, out: &Path) -> Result<()> {
     let mut command = Command::new("bash");
-    command.arg(script).arg(out).current_dir(root()).env("CARGO_TARGET_DIR", target_dir().join("guests/cargo"));
+    command.arg(script).arg(out).current_dir(root()).env("CARGO_TARGET_DIR", cargo_dir());
     set_toolchain(&mut command)?;
     check(&mut command)?;
     let made = fs::read_dir(out).with_context(|| format!("list {}", out.display()))?.count();
@@ -103,10 +116,7 @@ fn fingerprint() -> Result<String> {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(&bytes);
     }
-    Ok(hash.finalize()[..8].iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
+    Ok(hex(&hash.finalize()[..8]))
 }
 
 fn input_files() -> Result<Vec<String>> {
@@ -152,7 +162,7 @@ pub fn test(counts: &mut Counts) -> Result<()> {
     let mut outcome = Ok(());
     for manifest in workspaces()? {
         let mut command = cargo(&["test", "--workspace", "--no-fail-fast", "--manifest-path"]);
-        command.arg(&manifest).env("CARGO_TARGET_DIR", target_dir().join("guests/cargo"));
+        command.arg(&manifest).env("CARGO_TARGET_DIR", cargo_dir());
         // The first failure is reported, the rest still run.
         let result = run_counting(&mut command, counts).with_context(|| manifest.display().to_string());
         outcome = outcome.and(result);
