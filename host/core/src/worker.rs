@@ -47,6 +47,11 @@ pub enum Input {
         /// Where its inputs begin when it never ran, one offset for each.
         start: Vec<i64>,
     },
+    /// A task is this worker's no longer; what it did in the open interval is dropped, what is being committed stands.
+    Close {
+        /// The task.
+        task: TaskId,
+    },
     /// Records were fetched.
     Fetched {
         /// For this task.
@@ -183,6 +188,9 @@ impl Worker {
         let mut effects = Vec::new();
         match input {
             Input::Open { task, meta, start } => self.open(now, task, meta.as_deref(), &start, grounds, &mut effects),
+            Input::Close { task } => {
+                self.tasks.remove(&task);
+            }
             Input::Fetched { task, input, base_offset, batch, end } => {
                 if let Some(task) = self.tasks.get_mut(&task) {
                     task.fetched(input, base_offset, batch, end);
