@@ -1,0 +1,172 @@
+//! What a host answers: the port that it implements. Nothing here knows HTTP beyond the problems that are told.
+//!
+//! All calls may block; the server makes them on threads for that.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::Problem;
+use crate::types::{Appended, Deployed, Function, History, Pipeline, Task, Topic};
+
+/// A running pipeline as its HTTP API sees it.
+pub trait Api: Send + Sync + 'static {
+    /// What runs here.
+    fn pipeline(&self) -> Pipeline;
+
+    /// Why the pipeline is not doing its work, a reason each; empty when it is.
+    fn not_ready(&self) -> Vec<String>;
+
+    /// All tasks, by sub-topology and partition.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    fn tasks(&self) -> Result<Vec<Task>, Problem>;
+
+    /// All functions, in the order of the manifest.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    fn functions(&self) -> Result<Vec<Function>, Problem>;
+
+    /// Versions of a function.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownFunction`](crate::Kind::UnknownFunction); those of the storage.
+    fn history(&self, function: &str) -> Result<History, Problem>;
+
+    /// Checks a component and puts it in force.
+    ///
+    /// # Errors
+    /// Why it was not taken; the version before runs on.
+    fn deploy(&self, deploy: Deploy<'_>) -> Result<Deployed, Problem>;
+
+    /// Goes back to an earlier version: the one with this number, or the one before.
+    ///
+    /// # Errors
+    /// When there is none; those of [`Api::deploy`].
+    fn rollback(&self, function: &str, to: Option<u64>) -> Result<Deployed, Problem>;
+
+    /// All topics, internal ones too, by name.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    fn topics(&self) -> Result<Vec<Topic>, Problem>;
+
+    /// One topic.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`](crate::Kind::UnknownTopic), with what it is that there is; those of the storage.
+    fn topic(&self, topic: &str) -> Result<Topic, Problem>;
+
+    /// Writes records: all or, on any error, none. A record without a partition goes where its key belongs; those without
+    /// a key go, all of one call, to one partition, the next at each call.
+    ///
+    /// # Errors
+    /// An unknown or internal topic, a partition it has not, a record too large, a producer out of step; those of the
+    /// storage.
+    fn append(&self, append: Append<'_>) -> Result<Appended, Problem>;
+
+    /// Shows records of one partition from an offset on, until `sink` has had enough or there is no more; the position
+    /// behind the last one shown.
+    ///
+    /// # Errors
+    /// An unknown topic or partition; [`Kind::OffsetOutOfRange`](crate::Kind::OffsetOutOfRange); those of the storage.
+    fn read(&self, topic: &str, partition: u32, from: i64, sink: Sink<'_>) -> Result<i64, Problem>;
+
+    /// A number that grows with every write to any topic.
+    fn generation(&self) -> u64;
+
+    /// Waits until the number is larger than `generation`, or the time is over.
+    fn wait(&self, generation: u64, longest: Duration);
+
+    /// What is counted for the pipeline as a whole.
+    fn totals(&self) -> Totals;
+}
+
+/// Takes a record; whether it wants another.
+pub type Sink<'a> = &'a mut dyn FnMut(Record<'_>) -> bool;
+
+/// A component that shall run.
+#[derive(Clone, Copy, Debug)]
+pub struct Deploy<'a> {
+    /// The function.
+    pub function: &'a str,
+    /// The component.
+    pub component: &'a [u8],
+    /// Its settings, a JSON object; without them, those in force stay.
+    pub settings: Option<&'a str>,
+    /// Where it comes from, for people.
+    pub origin: &'a str,
+}
+
+/// A header: name and value.
+pub type Header<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// A header of a record to be written.
+pub type NewHeader<'a> = (Cow<'a, [u8]>, Option<Cow<'a, [u8]>>);
+
+/// A record as it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its offset.
+    pub offset: i64,
+    /// Its key.
+    pub key: Option<&'a [u8]>,
+    /// Its value.
+    pub value: Option<&'a [u8]>,
+    /// Its event time, milliseconds.
+    pub timestamp: i64,
+    /// Its headers, in order.
+    pub headers: &'a [Header<'a>],
+}
+
+/// A record to be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewRecord<'a> {
+    /// Its line in the request, from 1, for errors.
+    pub line: u32,
+    /// Where it shall go.
+    pub partition: Option<u32>,
+    /// Its key.
+    pub key: Option<Cow<'a, [u8]>>,
+    /// Its value; none is a tombstone.
+    pub value: Option<Cow<'a, [u8]>>,
+    /// Its event time, milliseconds; the host's clock without it.
+    pub timestamp: Option<i64>,
+    /// Its headers, in order.
+    pub headers: Vec<NewHeader<'a>>,
+}
+
+/// Records to be written.
+#[derive(Clone, Debug)]
+pub struct Append<'a> {
+    /// Where.
+    pub topic: &'a str,
+    /// What.
+    pub records: Vec<NewRecord<'a>>,
+    /// Which request this is, so that it can be told from a repetition.
+    pub mark: Option<Mark<'a>>,
+}
+
+/// A producer's count of its requests. A request with the sequence of its last one is a repetition: nothing is written
+/// and the answer is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark<'a> {
+    /// The producer, a name it made up at random.
+    pub producer: &'a str,
+    /// 1, 2, …
+    pub sequence: u64,
+}
+
+/// What is counted for the pipeline as a whole.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Seconds since the host started.
+    pub uptime_seconds: f64,
+    /// Intervals committed.
+    pub commits: u64,
+    /// Seconds their commits took together.
+    pub commit_seconds: f64,
+    /// Records that left without a result, by step and reason.
+    pub dropped: Vec<(String, String, u64)>,
+}

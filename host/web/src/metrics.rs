@@ -1,0 +1,224 @@
+//! Metrics in Prometheus' text format. What the host counts is read anew at each scrape; what the server counts is here.
+//!
+//! | name | labels | what |
+//! | --- | --- | --- |
+//! | `millstream_info` | `pipeline`, `version` | always 1 |
+//! | `millstream_uptime_seconds` | | since the host started |
+//! | `millstream_ready` | | 1 when the pipeline does its work |
+//! | `millstream_commits_total`, `millstream_commit_seconds_total` | | intervals committed, and the time their commits took |
+//! | `millstream_dropped_records_total` | `step`, `reason` | records that left without a result |
+//! | `millstream_task_state` | `task`, `state` | 1 for the state that the task is in |
+//! | `millstream_task_records_total`, `…_results_total`, `…_dead_letters_total` | `task` | taken, written, dead-lettered |
+//! | `millstream_task_stream_time_seconds` | `task` | its stream time |
+//! | `millstream_task_state_bytes` | `task` | state in memory |
+//! | `millstream_task_lag_records` | `task`, `topic` | in the input and not committed yet |
+//! | `millstream_function_version` | `function` | number of the version in force |
+//! | `millstream_function_calls_total`, `…_records_total`, `…_seconds_total` | `function` | work of the version in force |
+//! | `millstream_function_faults_total` | `function`, `kind` | its calls that failed |
+//! | `millstream_function_memory_bytes` | `function` | its largest instance |
+//! | `millstream_topic_start_offset`, `…_end_offset`, `…_size_bytes` | `topic`, `partition` | what a topic holds |
+//! | `millstream_http_requests_total` | `method`, `path`, `status` | requests answered |
+//! | `millstream_http_request_seconds` | | how long that took, histogram |
+//! | `millstream_http_requests_in_flight` | | being answered |
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use axum::http::Method;
+use prometheus_client::encoding::prometheus_text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::types::{Function, Task, TaskState, Topic};
+use crate::{Api, Problem};
+
+pub(crate) use prometheus_client::encoding::prometheus_text::CONTENT_TYPE as MEDIA_TYPE;
+
+type Labels = Vec<(&'static str, String)>;
+type Counts = Family<Labels, Counter<f64, AtomicU64>>;
+type Values = Family<Labels, Gauge<f64, AtomicU64>>;
+
+/// Families for one scrape.
+#[derive(Default)]
+struct Scrape(Registry);
+
+impl Scrape {
+    /// A counter; its name gets `_total` behind it.
+    fn counter(&mut self, name: &str, help: &str) -> impl Fn(Labels, f64) + use<> {
+        let family = Counts::default();
+        self.0.register(name, help, family.clone());
+        move |labels, value| {
+            family.get_or_create(&labels).inc_by(value);
+        }
+    }
+
+    fn gauge(&mut self, name: &str, help: &str) -> impl Fn(Labels, f64) + use<> {
+        let family = Values::default();
+        self.0.register(name, help, family.clone());
+        move |labels, value| {
+            family.get_or_create(&labels).set(value);
+        }
+    }
+
+    fn text(&self) -> Result<String, Problem> {
+        let mut text = String::new();
+        encode(&mut text, &self.0)
+            .map_err(|why| Problem::new(crate::Kind::Internal, format!("the metrics cannot be written: {why}")))?;
+        Ok(text)
+    }
+}
+
+/// What the host says, as text.
+pub(crate) fn of_host(api: &dyn Api) -> Result<String, Problem> {
+    let mut scrape = Scrape(Registry::with_prefix("millstream"));
+    totals(&mut scrape, api);
+    tasks(&mut scrape, &api.tasks()?);
+    functions(&mut scrape, &api.functions()?);
+    topics(&mut scrape, &api.topics()?);
+    scrape.text()
+}
+
+fn totals(scrape: &mut Scrape, api: &dyn Api) {
+    let (pipeline, totals) = (api.pipeline(), api.totals());
+    let info = scrape.gauge("info", "What runs here; always 1");
+    info(vec![("pipeline", pipeline.name), ("version", pipeline.host_version)], 1.0);
+    scrape.gauge("uptime_seconds", "Seconds since the host started")(vec![], totals.uptime_seconds);
+    let ready = api.not_ready().is_empty();
+    scrape.gauge("ready", "1 when the pipeline does its work")(vec![], f64::from(u8::from(ready)));
+    scrape.counter("commits", "Intervals committed")(vec![], totals.commits as f64);
+    scrape.counter("commit_seconds", "Seconds that commits took")(vec![], totals.commit_seconds);
+    let dropped = scrape.counter("dropped_records", "Records that left without a result, by step and reason");
+    for (step, reason, count) in totals.dropped {
+        dropped(vec![("step", step), ("reason", reason)], count as f64);
+    }
+}
+
+fn tasks(scrape: &mut Scrape, tasks: &[Task]) {
+    let state = scrape.gauge("task_state", "1 for the state that the task is in");
+    let records = scrape.counter("task_records", "Records taken and committed");
+    let results = scrape.counter("task_results", "Records written and committed");
+    let dead = scrape.counter("task_dead_letters", "Dead letters written");
+    let time = scrape.gauge("task_stream_time_seconds", "Stream time, seconds since 1970");
+    let bytes = scrape.gauge("task_state_bytes", "Bytes of state in memory");
+    let lag = scrape.gauge("task_lag_records", "Records in the input that are not committed yet");
+    for task in tasks {
+        let label = || ("task", task.id());
+        for (name, other) in [
+            ("starting", TaskState::Starting),
+            ("running", TaskState::Running),
+            ("retrying", TaskState::Retrying),
+            ("stopped", TaskState::Stopped),
+        ] {
+            let here = f64::from(u8::from(task.state == other));
+            state(vec![label(), ("state", name.into())], here);
+        }
+        records(vec![label()], task.records as f64);
+        results(vec![label()], task.results as f64);
+        dead(vec![label()], task.dead_letters as f64);
+        if let Some(ms) = task.stream_time {
+            time(vec![label()], ms as f64 / 1e3);
+        }
+        bytes(vec![label()], task.state_bytes as f64);
+        for position in &task.positions {
+            let behind = (position.end - position.offset).max(0);
+            lag(vec![label(), ("topic", position.topic.clone())], behind as f64);
+        }
+    }
+}
+
+fn functions(scrape: &mut Scrape, functions: &[Function]) {
+    let number = scrape.gauge("function_version", "Number of the version in force");
+    let calls = scrape.counter("function_calls", "Calls of the version in force");
+    let records = scrape.counter("function_records", "Records that the version in force was called with");
+    let seconds = scrape.counter("function_seconds", "Seconds that the version in force took");
+    let faults = scrape.counter("function_faults", "Calls of the version in force that failed, by kind");
+    let memory = scrape.gauge("function_memory_bytes", "Bytes of memory of the largest instance");
+    for function in functions {
+        let label = || ("function", function.name.clone());
+        if let Some(version) = &function.version {
+            number(vec![label()], version.number as f64);
+        }
+        let Some(work) = &function.work else { continue };
+        calls(vec![label()], work.calls as f64);
+        records(vec![label()], work.records as f64);
+        seconds(vec![label()], work.seconds);
+        memory(vec![label()], work.memory_bytes as f64);
+        for (kind, count) in &work.faults {
+            faults(vec![label(), ("kind", kind.clone())], *count as f64);
+        }
+    }
+}
+
+fn topics(scrape: &mut Scrape, topics: &[Topic]) {
+    let start = scrape.gauge("topic_start_offset", "Offset of the oldest record kept");
+    let end = scrape.gauge("topic_end_offset", "The offset that the next record will have");
+    let bytes = scrape.gauge("topic_size_bytes", "Bytes that the partition takes");
+    for topic in topics {
+        for partition in &topic.partitions {
+            let labels = || vec![("topic", topic.name.clone()), ("partition", partition.partition.to_string())];
+            start(labels(), partition.start as f64);
+            end(labels(), partition.end as f64);
+            bytes(labels(), partition.bytes as f64);
+        }
+    }
+}
+
+/// What the server counts about itself.
+pub(crate) struct Http {
+    registry: Registry,
+    requests: Family<Labels, Counter>,
+    seconds: Histogram,
+    in_flight: Gauge,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        let requests = Family::default();
+        let seconds = Histogram::new(exponential_buckets(0.0005, 4.0, 9));
+        let in_flight = Gauge::default();
+        let mut registry = Registry::with_prefix("millstream_http");
+        registry.register("requests", "Requests answered", requests.clone());
+        registry.register("request_seconds", "Seconds that answers took", seconds.clone());
+        registry.register("requests_in_flight", "Requests being answered", in_flight.clone());
+        Self { registry, requests, seconds, in_flight }
+    }
+}
+
+/// A request being answered; it is counted out when this goes, also when its caller does.
+pub(crate) struct InFlight<'a>(&'a Http);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.dec();
+    }
+}
+
+impl InFlight<'_> {
+    /// It has been answered. `route` is the pattern of its path, so that callers cannot make series without end.
+    pub fn end(self, method: &Method, route: &str, status: u16, took: Duration) {
+        // Methods that callers make up are one.
+        let known =
+            [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS];
+        let method = if known.contains(method) { method.as_str() } else { "other" };
+        let labels = vec![("method", method.into()), ("path", route.to_string()), ("status", status.to_string())];
+        self.0.requests.get_or_create(&labels).inc();
+        self.0.seconds.observe(took.as_secs_f64());
+    }
+}
+
+impl Http {
+    /// Counts a request in.
+    pub fn begin(&self) -> InFlight<'_> {
+        self.in_flight.inc();
+        InFlight(self)
+    }
+
+    /// Adds what is counted to the end of `text`.
+    pub fn write(&self, text: &mut String) {
+        // A string takes everything.
+        let _ = encode(text, &self.registry);
+    }
+}

@@ -1,0 +1,263 @@
+//! The description of the API: OpenAPI 3.1. Operations stand in one table here, schemas come from the types; tests hold that
+//! the paths and methods are the router's and that answers are as described.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use crate::problem::MEDIA_TYPE;
+use crate::topics::{END_HEADER, NDJSON, NEXT_HEADER, RECORDS_HEADER};
+use crate::types::{Appended, Deployed, Function, Health, History, Pipeline, Ready, Rollback, Task, Topic};
+use crate::{
+    COMPONENT_BYTES_MAX, Problem, RECORDS_BODY_BYTES_MAX, RECORDS_DEFAULT, RECORDS_MAX, SETTINGS_BYTES_MAX, WAIT_MS_MAX,
+};
+
+/// What an operation takes in its body.
+enum Body {
+    None,
+    Component,
+    Rollback,
+    Records,
+}
+
+/// What it answers when it goes well.
+enum Answer {
+    Json(fn(&mut SchemaGenerator) -> Value),
+    Any,
+    Text(&'static str),
+    Records,
+}
+
+struct Operation {
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    params: &'static [Param],
+    body: Body,
+    answer: Answer,
+}
+
+/// Name, type, description.
+type Param = (&'static str, &'static str, &'static str);
+
+const PIPELINE: Param = ("pipeline", "string", "Which pipeline is meant; another one here is an error.");
+
+fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+    generator.subschema_for::<T>().to_value()
+}
+
+fn watching() -> [Operation; 6] {
+    let get = |path, summary, answer| Operation { method: "get", path, summary, params: &[], body: Body::None, answer };
+    [
+        get("/healthz", "Whether the host is alive; never needs the token.", Answer::Json(of::<Health>)),
+        get("/readyz", "Whether the pipeline does its work: 200, or 503 with the reasons.", Answer::Json(of::<Ready>)),
+        get("/metrics", "Metrics in Prometheus' text format.", Answer::Text("text/plain")),
+        get("/v1/openapi.json", "This description.", Answer::Any),
+        get("/v1/problems", "Kinds of problems and what to do about them.", Answer::Any),
+        get("/v1/problems/{name}", "One kind of problem.", Answer::Any),
+    ]
+}
+
+fn pipeline() -> [Operation; 6] {
+    let get =
+        |path, summary, params, answer| Operation { method: "get", path, summary, params, body: Body::None, answer };
+    [
+        get("/v1/pipeline", "What runs here.", &[], Answer::Json(of::<Pipeline>)),
+        get("/v1/tasks", "Tasks: how they stand, how far they are.", &[PIPELINE], Answer::Json(of::<Vec<Task>>)),
+        get("/v1/functions", "Functions and versions in force.", &[PIPELINE], Answer::Json(of::<Vec<Function>>)),
+        get(
+            "/v1/functions/{name}/history",
+            "Versions of a function, where each took over, and those refused.",
+            &[PIPELINE],
+            Answer::Json(of::<History>),
+        ),
+        Operation {
+            method: "put",
+            path: "/v1/functions/{name}",
+            summary: "Checks a component and puts it in force between two commits; 422 says why not, and the version before runs on.",
+            params: &[
+                PIPELINE,
+                ("settings", "string", "Settings, a JSON object; without them, those in force stay."),
+                ("origin", "string", "Where the component comes from, for people."),
+            ],
+            body: Body::Component,
+            answer: Answer::Json(of::<Deployed>),
+        },
+        Operation {
+            method: "post",
+            path: "/v1/functions/{name}/rollback",
+            summary: "Goes back to an earlier version.",
+            params: &[PIPELINE],
+            body: Body::Rollback,
+            answer: Answer::Json(of::<Deployed>),
+        },
+    ]
+}
+
+fn topics() -> [Operation; 3] {
+    [
+        Operation {
+            method: "get",
+            path: "/v1/topics",
+            summary: "Topics, their partitions and offsets.",
+            params: &[],
+            body: Body::None,
+            answer: Answer::Json(of::<Vec<Topic>>),
+        },
+        Operation {
+            method: "get",
+            path: "/v1/topics/{topic}/records",
+            summary: "Records from an offset on, of one partition or all, in the order of each partition.",
+            params: &[
+                ("partition", "integer", "One partition; without it, all."),
+                (
+                    "offset",
+                    "string",
+                    "`earliest` (default), `latest`, a number, or `P:OFFSET,…` as in `millstream-next`.",
+                ),
+                ("max", "integer", "Records at the most."),
+                ("wait-ms", "integer", "How long to wait when there are none."),
+                ("format", "string", "`json` (default: JSON lines) or `raw` (values, a line each; a null is `null`)."),
+                ("key-separator", "string", "Raw: the key and this stand before the value."),
+                ("windowed", "boolean", "Keys end in the start of a window, as Kafka writes them: show it apart."),
+            ],
+            body: Body::None,
+            answer: Answer::Records,
+        },
+        Operation {
+            method: "post",
+            path: "/v1/topics/{topic}/records",
+            summary: "Writes records: all, or on any error none.",
+            params: &[
+                ("partition", "string", "Where all go, or `by-key`; without it, where each says, else by its key."),
+                ("timestamp", "string", "For records without one: `now` (default) or milliseconds since 1970."),
+                ("key-separator", "string", "Raw: what stands before it is the key."),
+                ("producer", "string", "A name made up at random, so that a request sent again is not written again."),
+                ("sequence", "integer", "Goes with `producer`: 1, 2, … for its requests."),
+            ],
+            body: Body::Records,
+            answer: Answer::Json(of::<Appended>),
+        },
+    ]
+}
+
+/// The description as JSON.
+pub fn openapi() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|s| s.definitions_path = "/components/schemas".into());
+    let mut generator = settings.into_generator();
+    let problem = json!({
+        "description": "A problem document (RFC 9457); `type` names its kind, see /v1/problems.",
+        "content": { MEDIA_TYPE: { "schema": of::<Problem>(&mut generator) } }
+    });
+    let mut paths = Map::new();
+    for operation in watching().into_iter().chain(pipeline()).chain(topics()) {
+        let described = describe(&operation, &mut generator);
+        let at = paths.entry(operation.path).or_insert_with(|| json!({}));
+        at[operation.method] = described;
+    }
+    let schemas = generator.take_definitions(true);
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Millstream",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "One running pipeline. Calls that change something need the bearer token; calls that read need it \
+                            only from another machine. Times are milliseconds since 1970-01-01T00:00:00Z."
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "responses": { "Problem": problem },
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } }
+        }
+    })
+}
+
+fn describe(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
+    let mut params: Vec<Value> = operation
+        .params
+        .iter()
+        .map(|(name, kind, text)| json!({ "name": name, "in": "query", "description": text, "schema": limited(name, kind) }))
+        .collect();
+    if let Some((_, rest)) = operation.path.split_once('{') {
+        let name = rest.split('}').next().unwrap_or_default();
+        params.push(json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+    }
+    let mut out = json!({
+        "summary": operation.summary,
+        "parameters": params,
+        "responses": {
+            "200": answer(&operation.answer, generator),
+            "default": { "$ref": "#/components/responses/Problem" }
+        }
+    });
+    if operation.method != "get" {
+        out["security"] = json!([{ "token": [] }]);
+    }
+    if let Some(body) = body(&operation.body, generator) {
+        out["requestBody"] = body;
+    }
+    out
+}
+
+fn limited(name: &str, kind: &str) -> Value {
+    match name {
+        "max" => json!({ "type": kind, "minimum": 1, "maximum": RECORDS_MAX, "default": RECORDS_DEFAULT }),
+        "wait-ms" => json!({ "type": kind, "minimum": 0, "maximum": WAIT_MS_MAX, "default": 0 }),
+        "settings" => json!({ "type": kind, "maxLength": SETTINGS_BYTES_MAX }),
+        _ => json!({ "type": kind }),
+    }
+}
+
+fn body(body: &Body, generator: &mut SchemaGenerator) -> Option<Value> {
+    let (description, content) = match body {
+        Body::None => return None,
+        Body::Component => {
+            (format!("The component's file, at most {COMPONENT_BYTES_MAX} bytes."), json!({ "application/wasm": {} }))
+        }
+        Body::Rollback => (
+            "Which version; empty: the one before.".to_string(),
+            json!({ "application/json": { "schema": of::<Rollback>(generator) } }),
+        ),
+        Body::Records => (
+            format!("JSON lines or raw lines, at most {RECORDS_BODY_BYTES_MAX} bytes and {RECORDS_MAX} records."),
+            json!({ NDJSON: {}, "text/plain": {} }),
+        ),
+    };
+    Some(json!({ "description": description, "content": content }))
+}
+
+fn answer(answer: &Answer, generator: &mut SchemaGenerator) -> Value {
+    match answer {
+        Answer::Json(schema) => {
+            json!({ "description": "As asked.", "content": { "application/json": { "schema": schema(generator) } } })
+        }
+        Answer::Any => json!({ "description": "As asked.", "content": { "application/json": {} } }),
+        Answer::Text(media_type) => json!({ "description": "As asked.", "content": { *media_type: {} } }),
+        Answer::Records => json!({
+            "description": "Lines, maybe none.",
+            "content": { NDJSON: {}, "text/plain": {} },
+            "headers": {
+                RECORDS_HEADER: { "description": "How many records.", "schema": { "type": "integer" } },
+                NEXT_HEADER: { "description": "Where to go on, `P:OFFSET` for each partition.", "schema": { "type": "string" } },
+                END_HEADER: { "description": "Where each partition ended when it was read.", "schema": { "type": "string" } }
+            }
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_those_of_the_router() {
+        let described = openapi();
+        let described: Vec<&String> = described["paths"].as_object().unwrap().keys().collect();
+        let mut routed: Vec<&str> = crate::router::paths().into_iter().map(|(path, _)| path).collect();
+        routed.sort_unstable();
+        let mut described: Vec<&str> = described.into_iter().map(String::as_str).collect();
+        described.sort_unstable();
+        assert_eq!(described, routed);
+    }
+}

@@ -1,0 +1,302 @@
+//! What goes over the wire as JSON, for both sides. Not the core's types: the host converts, by hand, so that either may
+//! change without the other. Times are milliseconds since 1970-01-01T00:00:00Z; counts are since the host started.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// `GET /v1/pipeline`: what runs here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Pipeline {
+    /// Its name in the manifest.
+    pub name: String,
+    /// Version of the host.
+    pub host_version: String,
+    /// `local` while topics are in the host's own log.
+    pub mode: String,
+    /// When the host started.
+    pub started_at: i64,
+    /// Milliseconds between commits.
+    pub commit_interval_ms: i64,
+    /// Tasks in all.
+    pub tasks: u32,
+    /// Names of its functions.
+    pub functions: Vec<String>,
+    /// Topics it reads or writes, without its internal ones.
+    pub topics: Vec<String>,
+}
+
+/// How a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskState {
+    /// Not opened yet.
+    Starting,
+    /// At work.
+    Running,
+    /// Opened again after a failure that passes.
+    Retrying,
+    /// Stopped until somebody acts.
+    Stopped,
+}
+
+/// A task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Task {
+    /// Number of its sub-topology.
+    pub sub_topology: u32,
+    /// Its partition number.
+    pub partition: u32,
+    /// Which worker has it.
+    pub worker: u32,
+    /// How it stands.
+    pub state: TaskState,
+    /// Why it is retrying or stopped.
+    pub reason: Option<String>,
+    /// What it reads, and how far it is.
+    pub positions: Vec<Position>,
+    /// Records taken and committed.
+    pub records: u64,
+    /// Records written and committed.
+    pub results: u64,
+    /// Dead letters written.
+    pub dead_letters: u64,
+    /// Its stream time; none before any record.
+    pub stream_time: Option<i64>,
+    /// Bytes of state it holds in memory.
+    pub state_bytes: u64,
+}
+
+impl Task {
+    /// Its name: sub-topology and partition.
+    pub fn id(&self) -> String {
+        format!("{}_{}", self.sub_topology, self.partition)
+    }
+
+    /// Records that are in its inputs and not committed yet.
+    pub fn lag(&self) -> u64 {
+        self.positions.iter().map(|p| u64::try_from(p.end - p.offset).unwrap_or(0)).sum()
+    }
+}
+
+/// How far a task is in a topic's partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Position {
+    /// The topic.
+    pub topic: String,
+    /// The next offset to be handled.
+    pub offset: i64,
+    /// The offset that the next record written will have.
+    pub end: i64,
+}
+
+/// A version of a function.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Version {
+    /// 1, 2, … in the order in which they came into force.
+    pub number: u64,
+    /// Where the control log put it in force; grows with the number, over all functions.
+    pub epoch: u64,
+    /// SHA-256 of the component, lower-case hexadecimal.
+    pub digest: String,
+    /// Where it came from, for people.
+    pub origin: String,
+    /// When it was asked for.
+    pub proposed_at: i64,
+    /// Its settings.
+    pub settings: serde_json::Value,
+}
+
+/// What a version of a function has done.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Work {
+    /// Calls.
+    pub calls: u64,
+    /// Records it was called with.
+    pub records: u64,
+    /// Seconds it took.
+    pub seconds: f64,
+    /// Calls that failed, by kind of failure.
+    pub faults: std::collections::BTreeMap<String, u64>,
+    /// Bytes of memory its largest instance had.
+    pub memory_bytes: u64,
+}
+
+/// A function of the pipeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Function {
+    /// Its name in the manifest.
+    pub name: String,
+    /// The version in force.
+    pub version: Option<Version>,
+    /// Whether a deploy is being prepared.
+    pub deploying: bool,
+    /// What the version in force has done.
+    pub work: Option<Work>,
+}
+
+/// From where a task ran a version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Switch {
+    /// Number of the task's sub-topology.
+    pub sub_topology: u32,
+    /// The task's partition.
+    pub partition: u32,
+    /// First offset that the version handled, by topic.
+    pub offsets: std::collections::BTreeMap<String, i64>,
+}
+
+/// A version with the places where it took over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Past {
+    /// The version.
+    #[serde(flatten)]
+    pub version: Version,
+    /// Where each task took it on; a task that had nothing to do under it is not there.
+    pub switches: Vec<Switch>,
+}
+
+/// A version that was asked for and not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Rejected {
+    /// SHA-256 of the component.
+    pub digest: String,
+    /// Where it came from.
+    pub origin: String,
+    /// When it was asked for.
+    pub proposed_at: i64,
+    /// Why it was not taken.
+    pub reason: String,
+}
+
+/// `GET /v1/functions/{name}/history`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct History {
+    /// The function.
+    pub function: String,
+    /// Versions that are or were in force, oldest first.
+    pub versions: Vec<Past>,
+    /// Versions not taken, oldest first.
+    pub rejected: Vec<Rejected>,
+}
+
+/// Which version handled a record in one sub-topology.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Handled {
+    /// The sub-topology.
+    pub sub_topology: u32,
+    /// Number of the version.
+    pub version: u64,
+    /// Its digest.
+    pub digest: String,
+    /// The first offset that it handled in the record's partition.
+    pub since: i64,
+}
+
+impl History {
+    /// Which version handles the record at a position, for each sub-topology that reads the topic; empty where no task has
+    /// ever handled a record there. Whether the record has been handled yet, the tasks' positions say.
+    pub fn at(&self, topic: &str, partition: u32, offset: i64) -> Vec<Handled> {
+        let mut found = std::collections::BTreeMap::new();
+        // Offsets of switches never fall from version to version, so the last that is not behind the record has it.
+        for past in &self.versions {
+            for switch in past.switches.iter().filter(|s| s.partition == partition) {
+                if let Some(&since) = switch.offsets.get(topic).filter(|first| **first <= offset) {
+                    let (version, digest) = (past.version.number, past.version.digest.clone());
+                    let sub_topology = switch.sub_topology;
+                    found.insert(sub_topology, Handled { sub_topology, version, digest, since });
+                }
+            }
+        }
+        found.into_values().collect()
+    }
+}
+
+/// What a deploy or a rollback answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Deployed {
+    /// The function.
+    pub function: String,
+    /// The version in force now.
+    pub version: Version,
+    /// Number of the version that was in force before.
+    pub previous: Option<u64>,
+    /// What the check of the component saw.
+    pub inspection: serde_json::Value,
+}
+
+/// `POST /v1/functions/{name}/rollback`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rollback {
+    /// Number of the version to go back to; without it, the one before.
+    #[serde(default)]
+    pub to: Option<u64>,
+}
+
+/// A topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Whether the pipeline made it for itself; nobody else may write to it.
+    pub internal: bool,
+    /// How long records are kept, milliseconds; for ever without it.
+    pub retention_ms: Option<u64>,
+    /// Bytes that are kept of each partition; all without it.
+    pub retention_bytes: Option<u64>,
+    /// Its partitions.
+    pub partitions: Vec<Partition>,
+}
+
+/// A partition of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Partition {
+    /// Its number.
+    pub partition: u32,
+    /// Offset of the oldest record kept.
+    pub start: i64,
+    /// The offset that the next record will have.
+    pub end: i64,
+    /// Bytes it takes.
+    pub bytes: u64,
+}
+
+/// What writing records answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Appended {
+    /// The topic.
+    pub topic: String,
+    /// Records written.
+    pub records: u64,
+    /// Where they are.
+    pub partitions: Vec<AppendedTo>,
+    /// Whether these records had been written by an earlier request with this producer and sequence; the answer is that
+    /// request's.
+    #[serde(default)]
+    pub repeated: bool,
+}
+
+/// Where records of a request are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AppendedTo {
+    /// The partition.
+    pub partition: u32,
+    /// Offset of the first.
+    pub first: i64,
+    /// How many.
+    pub records: u64,
+}
+
+/// `GET /readyz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Ready {
+    /// Always true: where it is not, a problem document says why.
+    pub ready: bool,
+}
+
+/// `GET /healthz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Health {
+    /// `alive`.
+    pub status: String,
+}
