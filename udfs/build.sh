@@ -25,6 +25,9 @@ if [ -z "${CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER:-}" ]; then
   fi
 fi
 
+# Panics name the place in the source: the same on every machine.
+export RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$(dirname "$here")=. --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
+
 # One package a call: a feature that one function switches on must not reach another.
 for manifest in *-rust/Cargo.toml; do
   name="${manifest%-rust/Cargo.toml}"
@@ -35,11 +38,12 @@ for manifest in *-rust/Cargo.toml; do
 done
 
 if [ "$out" != "$here/prebuilt" ]; then
-  cargo build --quiet --locked --release --target wasm32-unknown-unknown -p misbehaving --examples
+  cargo build --quiet --locked --profile misbehaving --target wasm32-unknown-unknown -p misbehaving --examples
   for source in misbehaving-rust/examples/bad-*.rs; do
     name="$(basename "$source" .rs)"
-    made="$CARGO_TARGET_DIR/wasm32-unknown-unknown/release/examples/$name.wasm"
-    [ -f "$made" ] || made="$CARGO_TARGET_DIR/wasm32-unknown-unknown/release/examples/${name//-/_}.wasm"
+    made="$CARGO_TARGET_DIR/wasm32-unknown-unknown/misbehaving/examples/$name.wasm"
+    [ -f "$made" ] || made="$CARGO_TARGET_DIR/wasm32-unknown-unknown/misbehaving/examples/${name//-/_}.wasm"
     cp "$made" "$out/$name.wasm"
   done
+  RUSTFLAGS='' CARGO_UNSTABLE_BUILD_STD='' cargo run --quiet --locked -p assemble -- misbehaving-wat "$out"
 fi

@@ -42,6 +42,42 @@ pub mod merger {
     });
 }
 
+/// Exports `scanner`.
+pub mod scanner {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk-scanner; world sdk-scanner { export millstream:udf/scanner@0.1.0; }",
+        path: "wit", pub_export_macro: true,
+        with: { "millstream:udf/types@0.1.0": super::filter::millstream::udf::types },
+    });
+}
+
+/// Exports `migrator`.
+pub mod migrator {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk-migrator; world sdk-migrator { export millstream:udf/migrator@0.1.0; }",
+        path: "wit", pub_export_macro: true,
+        with: { "millstream:udf/types@0.1.0": super::filter::millstream::udf::types },
+    });
+}
+
+/// Exports `lifecycle`.
+pub mod lifecycle {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk-lifecycle; world sdk-lifecycle { export millstream:udf/lifecycle@0.1.0; }",
+        path: "wit", pub_export_macro: true,
+    });
+}
+
+/// What a function may import. Only what it calls ends up in the component.
+pub mod imports {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk-imports;
+            world sdk-imports { import millstream:udf/context@0.1.0; import millstream:udf/log@0.1.0; }",
+        path: "wit", generate_all,
+        with: { "millstream:udf/types@0.1.0": super::filter::millstream::udf::types },
+    });
+}
+
 /// The contract's types, shared by all exports.
 pub use filter::millstream::udf::types;
 
@@ -59,7 +95,24 @@ impl From<columns::BytesColumn> for types::BytesColumn {
 
 impl From<types::Batch> for columns::Batch {
     fn from(batch: types::Batch) -> Self {
-        Self { keys: batch.keys.into(), values: batch.values.into(), timestamps: batch.timestamps }
+        Self {
+            keys: batch.keys.into(),
+            values: batch.values.into(),
+            timestamps: batch.timestamps,
+            context: Default::default(),
+        }
+    }
+}
+
+impl From<types::HeaderColumns> for columns::HeaderColumns {
+    fn from(headers: types::HeaderColumns) -> Self {
+        Self { offsets: headers.offsets, names: headers.names.into(), values: headers.values.into() }
+    }
+}
+
+impl From<columns::HeaderColumns> for types::HeaderColumns {
+    fn from(headers: columns::HeaderColumns) -> Self {
+        Self { offsets: headers.offsets, names: headers.names.into(), values: headers.values.into() }
     }
 }
 
@@ -92,6 +145,28 @@ impl From<columns::Folded> for types::Folded {
     }
 }
 
+impl From<columns::Scanned> for scanner::exports::millstream::udf::scanner::Scanned {
+    fn from(scanned: columns::Scanned) -> Self {
+        Self { states: scanned.states.into(), values: scanned.values.into(), rejected: rejections(scanned.rejected) }
+    }
+}
+
+impl From<crate::Layouts> for migrator::exports::millstream::udf::migrator::Layouts {
+    fn from(layouts: crate::Layouts) -> Self {
+        Self { current: layouts.current, reads: layouts.reads, writes: layouts.writes }
+    }
+}
+
+impl From<&crate::Function> for lifecycle::exports::millstream::udf::lifecycle::Function {
+    fn from(function: &crate::Function) -> Self {
+        Self {
+            name: function.name.to_owned(),
+            interfaces: function.interfaces.iter().map(|&name| name.to_owned()).collect(),
+            details: function.details(),
+        }
+    }
+}
+
 impl From<columns::OutputColumns> for types::Output {
     fn from(output: columns::OutputColumns) -> Self {
         Self {
@@ -101,7 +176,7 @@ impl From<columns::OutputColumns> for types::Output {
             keys: output.keys.map(Into::into),
             values: output.values.map(Into::into),
             timestamps: output.timestamps,
-            headers: None,
+            headers: output.headers.map(Into::into),
             rejected: rejections(output.rejected),
         }
     }

@@ -1,7 +1,7 @@
 //! The contract's columns as plain Rust, the same natively and in a guest. No generated code here: `bindings` moves its
 //! lists into these without copying a byte.
 
-use crate::record::Record;
+use crate::{Context, Place, Record, Window};
 
 /// Byte strings in the layout of an Arrow binary array: item i is `data[offsets[i]..offsets[i + 1]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +75,19 @@ impl BytesColumn {
         self.close();
     }
 
+    /// Adds an item that `write` appends, or null where it answers `false`; what it then wrote is forgotten.
+    #[inline]
+    pub fn push_or_null(&mut self, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+        let before = self.data.len();
+        if write(&mut self.data) {
+            assert!(self.data.len() >= before, "a written item may only append: {} < {before} bytes", self.data.len());
+            self.close();
+        } else {
+            self.data.truncate(before);
+            self.push_null();
+        }
+    }
+
     /// Forgets all items from `items` on.
     pub fn truncate(&mut self, items: usize) {
         if items >= self.len() {
@@ -125,6 +138,101 @@ impl<'a> FromIterator<Option<&'a [u8]>> for BytesColumn {
     }
 }
 
+/// Headers of records: record i owns entries `offsets[i]..offsets[i + 1]` of the other two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderColumns {
+    /// One more than records; they never fall; the last is the number of entries.
+    pub offsets: Vec<u32>,
+    /// Names, UTF-8, never null.
+    pub names: BytesColumn,
+    /// Values; null is allowed.
+    pub values: BytesColumn,
+}
+
+impl Default for HeaderColumns {
+    fn default() -> Self {
+        Self { offsets: vec![0], names: BytesColumn::default(), values: BytesColumn::default() }
+    }
+}
+
+impl HeaderColumns {
+    /// How many records there are, with or without headers.
+    pub fn len(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// No records at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The headers of record `index` in order.
+    pub fn of(&self, index: usize) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        let name = |entry: usize| std::str::from_utf8(self.names.get(entry).unwrap_or_default());
+        let entries = self.offsets[index] as usize..self.offsets[index + 1] as usize;
+        entries.map(move |entry| (name(entry).expect("header names are UTF-8"), self.values.get(entry)))
+    }
+
+    /// Adds a record, so far without headers.
+    pub fn push_record(&mut self) {
+        self.offsets.push(self.names.len() as u32);
+    }
+
+    /// Adds a header to the last record.
+    ///
+    /// # Panics
+    /// When there is no record yet.
+    pub fn push(&mut self, name: &str, value: Option<&[u8]>) {
+        assert!(!self.is_empty(), "a header belongs to a record, and there is none yet");
+        self.names.push(Some(name.as_bytes()));
+        self.values.push(value);
+        self.end_last();
+    }
+
+    /// Forgets all records from `records` on.
+    pub(crate) fn truncate(&mut self, records: usize) {
+        if records < self.len() {
+            self.offsets.truncate(records + 1);
+            self.cut(self.offsets[records] as usize);
+        }
+    }
+
+    /// Forgets the headers of the last record, which stays.
+    pub(crate) fn clear_last(&mut self) {
+        if let [.., start, _] = self.offsets[..] {
+            self.cut(start as usize);
+            self.end_last();
+        }
+    }
+
+    /// About how many bytes it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.names.data.len() + self.values.data.len() + (2 * self.names.len() + self.len()) * size_of::<u32>()
+    }
+
+    fn cut(&mut self, entries: usize) {
+        self.names.truncate(entries);
+        self.values.truncate(entries);
+    }
+
+    fn end_last(&mut self) {
+        if let Some(last) = self.offsets.last_mut() {
+            *last = self.names.len() as u32;
+        }
+    }
+}
+
+impl<'a> FromIterator<&'a [(&'a str, Option<&'a [u8]>)]> for HeaderColumns {
+    fn from_iter<I: IntoIterator<Item = &'a [(&'a str, Option<&'a [u8]>)]>>(records: I) -> Self {
+        let mut columns = Self::default();
+        for headers in records {
+            columns.push_record();
+            headers.iter().for_each(|(name, value)| columns.push(name, *value));
+        }
+        columns
+    }
+}
+
 /// Records in the order of their partition; as many as there are timestamps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
@@ -134,6 +242,8 @@ pub struct Batch {
     pub values: BytesColumn,
     /// Event times, milliseconds since 1970-01-01T00:00:00Z.
     pub timestamps: Vec<i64>,
+    /// Headers and other facts about these records.
+    pub context: Context,
 }
 
 impl Batch {
@@ -151,7 +261,12 @@ impl Batch {
     /// Record `index`, borrowed from the columns.
     #[inline]
     pub fn record(&self, index: usize) -> Record<'_> {
-        Record { key: self.keys.get(index), value: self.values.get(index), timestamp: self.timestamps[index] }
+        Record {
+            key: self.keys.get(index),
+            value: self.values.get(index),
+            timestamp: self.timestamps[index],
+            place: Place::new(&self.context, index),
+        }
     }
 
     /// All records in order.
@@ -206,6 +321,8 @@ pub struct OutputColumns {
     pub values: Option<BytesColumn>,
     /// `None`: as in the source record.
     pub timestamps: Option<Vec<i64>>,
+    /// `None`: as in the source record.
+    pub headers: Option<HeaderColumns>,
     /// Records refused.
     pub rejected: Vec<Rejection>,
 }
@@ -225,6 +342,35 @@ pub struct Groups {
     pub offsets: Vec<u32>,
     /// Indexes of records, in their order.
     pub members: Vec<u32>,
+}
+
+/// A group as a function sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Group<'a> {
+    /// The key all of its records have.
+    pub key: &'a [u8],
+    /// `None` when there is no window.
+    pub window: Option<Window>,
+}
+
+impl Groups {
+    /// Group `index`, borrowed from the columns.
+    #[inline]
+    pub fn group(&self, index: usize) -> Group<'_> {
+        let window = self.starts.get(index).zip(self.ends.get(index)).map(|(&start, &end)| Window { start, end });
+        Group { key: self.keys.get(index).unwrap_or_default(), window }
+    }
+}
+
+/// What each record of a scan left, besides the states.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// One a group; null removes the group.
+    pub states: BytesColumn,
+    /// One for each entry of `members`; null: nothing leaves after that record.
+    pub values: BytesColumn,
+    /// By place in `members`.
+    pub rejected: Vec<Rejection>,
 }
 
 /// What a fold left.
@@ -269,6 +415,31 @@ mod tests {
             column.push(Some(b"next"));
             assert_eq!(items(&column).last(), Some(&Some(b"next".to_vec())));
         }
+    }
+
+    #[test]
+    fn headers_are_added_to_the_last_record_and_forgotten_from_the_end() {
+        let given: [&[(&str, Option<&[u8]>)]; 3] = [&[("a", Some(b"1")), ("b", None)], &[], &[("a", Some(b"2"))]];
+        let mut columns: HeaderColumns = given.into_iter().collect();
+        assert_eq!((0..3).map(|index| columns.of(index).collect::<Vec<_>>()).collect::<Vec<_>>(), given);
+        columns.clear_last();
+        assert_eq!((columns.len(), columns.of(2).count(), columns.names.len()), (3, 0, 2));
+        columns.truncate(1);
+        assert_eq!(columns, given[..1].iter().copied().collect());
+        columns.truncate(0);
+        assert_eq!(columns, HeaderColumns::default());
+    }
+
+    #[test]
+    fn what_was_written_before_a_null_is_forgotten() {
+        let mut column = BytesColumn::default();
+        for there in [true, false, true] {
+            column.push_or_null(|bytes| {
+                bytes.extend_from_slice(b"ab");
+                there
+            });
+        }
+        assert_eq!(column, [Some(&b"ab"[..]), None, Some(b"ab")].into_iter().collect());
     }
 
     #[test]

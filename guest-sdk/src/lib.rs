@@ -3,19 +3,34 @@
 #![doc = include_str!("../README.md")]
 
 mod columns;
+mod context;
 mod record;
 
 mod aggregator;
 mod filter;
 mod mapper;
+mod migrator;
+
+mod lifecycle;
+mod settings;
+
+pub mod log;
 
 mod export;
 
 #[cfg(target_arch = "wasm32")]
 pub mod bindings;
 
-pub use aggregator::{Aggregator, Merge, add, finish, merge};
-pub use columns::{Batch, BytesColumn, Folded, Groups, Kept, OutputColumns, Rejection};
+pub use aggregator::{Aggregator, Leaves, Merge, add, finish, merge, scan};
+pub use columns::{Batch, BytesColumn, Folded, Group, Groups, HeaderColumns, Kept, OutputColumns, Rejection, Scanned};
+pub use context::{Context, Place, Window};
+#[doc(hidden)]
+pub use export::__made;
 pub use filter::{Filter, Verdict, keep};
+pub use lifecycle::{Function, Parts, start};
+#[doc(hidden)]
+pub use lifecycle::{start_instance, with_instance};
 pub use mapper::{Mapped, Mapper, Output, RESULT_BYTES_MAX, apply};
+pub use migrator::{Layouts, Migrate, layouts, migrate};
 pub use record::{Record, Reject};
+pub use settings::Settings;

@@ -1,9 +1,10 @@
 //! Mappers: 0..n results for each record, written straight into columns. A column that no result changes is not sent.
 
-use crate::{Batch, BytesColumn, OutputColumns, Record, Reject, Rejection};
+use crate::{Batch, BytesColumn, HeaderColumns, OutputColumns, Record, Reject, Rejection};
 
-/// Result bytes of one call after which a mapper stops early; the host asks again with the rest of the records.
-pub const RESULT_BYTES_MAX: usize = 32 << 20;
+/// Result bytes of one call after which a mapper stops early; the host asks again with the rest of the records. A column
+/// that grows takes three times its size for a moment, and a guest has 64 MiB by default.
+pub const RESULT_BYTES_MAX: usize = 8 << 20;
 
 /// Makes results of records. Any `fn(&Record, &mut Output)`, with or without `-> Result<(), Reject>`, is one.
 pub trait Mapper {
@@ -46,6 +47,7 @@ where
 pub struct Output<'a> {
     records: &'a Batch,
     record: usize,
+    own: Record<'a>,
     port: u32,
     sources: Vec<u32>,
     /// Result i came from record i, so far.
@@ -54,6 +56,22 @@ pub struct Output<'a> {
     keys: Option<BytesColumn>,
     values: Option<BytesColumn>,
     timestamps: Option<Vec<i64>>,
+    headers: Option<Headers<'a>>,
+}
+
+/// Headers of results, once one differs from its record's.
+struct Headers<'a> {
+    columns: HeaderColumns,
+    /// Those of the records.
+    given: Option<&'a HeaderColumns>,
+}
+
+impl Headers<'_> {
+    fn push_given(&mut self, record: u32) {
+        self.columns.push_record();
+        let own = self.given.into_iter().flat_map(|given| given.of(record as usize));
+        own.for_each(|(name, value)| self.columns.push(name, value));
+    }
 }
 
 impl<'a> Output<'a> {
@@ -62,6 +80,7 @@ impl<'a> Output<'a> {
         Self {
             records,
             record: 0,
+            own: Record::default(),
             port: 0,
             sources,
             one_each: true,
@@ -69,40 +88,92 @@ impl<'a> Output<'a> {
             keys: None,
             values: None,
             timestamps: None,
+            headers: None,
         }
     }
 
     /// A result that is the record itself.
     #[inline]
     pub fn emit_same(&mut self) {
-        let record = self.records.record(self.record);
-        self.emit(record.key, record.value, record.timestamp);
+        self.emit(self.own.key, self.own.value, self.own.timestamp);
     }
 
     /// A result with a new value; key and time stay.
     #[inline]
     pub fn emit_value(&mut self, value: Option<&[u8]>) {
-        let record = self.records.record(self.record);
-        self.emit(record.key, value, record.timestamp);
+        self.emit(self.own.key, value, self.own.timestamp);
+    }
+
+    /// A result whose new value `write` appends to the bytes it is given; key and time stay. Nothing is allocated for it.
+    #[inline]
+    pub fn emit_value_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.emit_with(self.own.key, self.own.timestamp, write);
+    }
+
+    /// A result whose value `write` appends to the bytes it is given.
+    #[inline]
+    pub fn emit_with(&mut self, key: Option<&[u8]>, timestamp: i64, write: impl FnOnce(&mut Vec<u8>)) {
+        let values = &self.records.values;
+        self.values.get_or_insert_with(|| filled(values, &self.sources)).push_with(write);
+        self.put_key(key);
+        self.put_rest(timestamp);
     }
 
     /// A result with a new key; value and time stay.
     #[inline]
     pub fn emit_key(&mut self, key: Option<&[u8]>) {
-        let record = self.records.record(self.record);
-        self.emit(key, record.value, record.timestamp);
+        self.emit(key, self.own.value, self.own.timestamp);
     }
 
     /// A result. A part equal to the record's own costs a comparison, and no copy while that column is unchanged.
     #[inline]
     pub fn emit(&mut self, key: Option<&[u8]>, value: Option<&[u8]>, timestamp: i64) {
-        let (records, own) = (self.records, self.records.record(self.record));
+        put(&mut self.values, &self.records.values, &self.sources, value, same(value, self.own.value));
+        self.put_key(key);
+        self.put_rest(timestamp);
+    }
+
+    /// Adds a header to the result emitted last, behind those it has from its record.
+    ///
+    /// # Panics
+    /// When this record has no result yet.
+    pub fn add_header(&mut self, name: &str, value: Option<&[u8]>) {
+        self.headers_of_last().push(name, value);
+    }
+
+    /// Takes all headers from the result emitted last.
+    ///
+    /// # Panics
+    /// When this record has no result yet.
+    pub fn clear_headers(&mut self) {
+        self.headers_of_last().clear_last();
+    }
+
+    fn headers_of_last(&mut self) -> &mut HeaderColumns {
+        let last = self.sources.last().map(|&source| source as usize);
+        assert!(last == Some(self.record), "a header belongs to a result: emit the result first");
+        let headers = self.headers.get_or_insert_with(|| {
+            let given = self.records.context.headers();
+            let mut headers = Headers { columns: HeaderColumns::default(), given };
+            self.sources.iter().for_each(|&source| headers.push_given(source));
+            headers
+        });
+        &mut headers.columns
+    }
+
+    #[inline]
+    fn put_key(&mut self, key: Option<&[u8]>) {
+        put(&mut self.keys, &self.records.keys, &self.sources, key, key == self.own.key);
+    }
+
+    /// All columns but keys and values, and last the source, by whose number the others fill in what was before.
+    #[inline]
+    fn put_rest(&mut self, timestamp: i64) {
         let results = &self.sources;
-        put(&mut self.keys, &records.keys, results, key, key == own.key);
-        put(&mut self.values, &records.values, results, value, same(value, own.value));
-        if self.timestamps.is_none() && timestamp != own.timestamp {
-            let before = results.iter().map(|&source| records.timestamps[source as usize]);
-            self.timestamps = Some(before.collect());
+        if self.timestamps.is_none() && timestamp != self.own.timestamp {
+            let mut before = Vec::with_capacity(self.records.len());
+            before.extend(results.iter().map(|&source| self.records.timestamps[source as usize]));
+            self.timestamps = Some(before);
         }
         if let Some(timestamps) = &mut self.timestamps {
             timestamps.push(timestamp);
@@ -112,6 +183,9 @@ impl<'a> Output<'a> {
         }
         if let Some(ports) = &mut self.ports {
             ports.push(self.port);
+        }
+        if let Some(headers) = &mut self.headers {
+            headers.push_given(self.record as u32);
         }
         self.one_each &= self.sources.len() == self.record;
         self.sources.push(self.record as u32);
@@ -132,11 +206,15 @@ impl<'a> Output<'a> {
         if let Some(ports) = &mut self.ports {
             ports.truncate(results);
         }
+        if let Some(headers) = &mut self.headers {
+            headers.columns.truncate(results);
+        }
     }
 
     fn bytes(&self) -> usize {
         let columns = [&self.keys, &self.values].into_iter().flatten().map(|column| column.data.len()).sum::<usize>();
-        columns + self.sources.len() * size_of::<u32>()
+        let headers = self.headers.as_ref().map_or(0, |headers| headers.columns.bytes());
+        columns + headers + self.sources.len() * size_of::<u32>()
     }
 }
 
@@ -152,17 +230,19 @@ fn same(given: Option<&[u8]>, own: Option<&[u8]>) -> bool {
 
 #[inline]
 fn put(column: &mut Option<BytesColumn>, own: &BytesColumn, results: &[u32], item: Option<&[u8]>, unchanged: bool) {
-    match column {
-        Some(column) => column.push(item),
-        None if unchanged => {}
-        None => {
-            // The first result that differs: those before it were as their records.
-            let mut made = BytesColumn::with_capacity(own.len(), own.data.len());
-            results.iter().for_each(|&source| made.push(own.get(source as usize)));
-            made.push(item);
-            *column = Some(made);
-        }
+    if let Some(column) = column {
+        column.push(item);
+    } else if !unchanged {
+        column.insert(filled(own, results)).push(item);
     }
+}
+
+/// The first result that differs makes a column: results before it were as their records.
+#[cold]
+fn filled(own: &BytesColumn, results: &[u32]) -> BytesColumn {
+    let mut made = BytesColumn::with_capacity(own.len(), own.data.len());
+    results.iter().for_each(|&source| made.push(own.get(source as usize)));
+    made
 }
 
 /// Maps records until they are all dealt with or the result is [`RESULT_BYTES_MAX`] bytes.
@@ -176,7 +256,7 @@ fn apply_up_to<M: Mapper + ?Sized>(mapper: &M, records: &Batch, bytes_max: usize
     let mut taken = 0;
     while taken < records.len() && (taken == 0 || out.bytes() < bytes_max) {
         let (results, one_each) = (out.sources.len(), out.one_each);
-        (out.record, out.port) = (taken, 0);
+        (out.record, out.own, out.port) = (taken, records.record(taken), 0);
         if let Err(reject) = mapper.map(&records.record(taken), &mut out) {
             out.truncate(results);
             out.one_each = one_each;
@@ -192,6 +272,7 @@ fn apply_up_to<M: Mapper + ?Sized>(mapper: &M, records: &Batch, bytes_max: usize
         keys: out.keys,
         values: out.values,
         timestamps: out.timestamps,
+        headers: out.headers.map(|headers| headers.columns),
         rejected,
     }
 }
@@ -199,12 +280,14 @@ fn apply_up_to<M: Mapper + ?Sized>(mapper: &M, records: &Batch, bytes_max: usize
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Context;
 
     fn batch(values: &[&'static str]) -> Batch {
         let record = |(index, value): (usize, &&'static str)| Record {
             key: Some(b"k"),
             value: Some(value.as_bytes()),
             timestamp: index as i64,
+            ..Record::default()
         };
         values.iter().enumerate().map(record).collect()
     }
@@ -252,6 +335,46 @@ mod tests {
         assert_eq!(output.sources, Some(vec![0, 2]));
         assert_eq!(output.values, Some([Some(&b"new"[..]), Some(b"new")].into_iter().collect()));
         assert_eq!(output.rejected, [Rejection { index: 1, reason: "it is bad".into() }]);
+    }
+
+    #[test]
+    fn a_written_value_is_as_one_that_is_given() {
+        let written = |record: &Record, out: &mut Output| match record.value {
+            Some(b"a") => out.emit_same(),
+            _ => out.emit_value_with(|bytes| bytes.extend_from_slice(b"new")),
+        };
+        let output = apply(&written, &batch(&["a", "b"]));
+        assert_eq!(output.values, Some([Some(&b"a"[..]), Some(b"new")].into_iter().collect()));
+        assert_eq!((output.keys, output.timestamps), (None, None));
+    }
+
+    #[test]
+    fn headers_are_the_records_own_until_one_is_added_or_taken() {
+        let marked = |record: &Record, out: &mut Output| {
+            out.emit_same();
+            match record.value {
+                Some(b"add") => out.add_header("new", Some(b"1")),
+                Some(b"bare") => out.clear_headers(),
+                Some(b"bad") => {
+                    out.add_header("bad", Some(b"2"));
+                    return Err(Reject::new("it is bad"));
+                }
+                _ => {}
+            }
+            Ok(())
+        };
+        let own: &[(&str, Option<&[u8]>)] = &[("own", Some(b"0"))];
+        let with_headers = |values: &[&'static str]| {
+            let context = Context::default().with_headers(values.iter().map(|_| own).collect());
+            Batch { context, ..batch(values) }
+        };
+        assert_eq!(apply(&marked, &with_headers(&["a", "b"])).headers, None);
+        let output = apply(&marked, &with_headers(&["a", "bad", "add", "bare", "b"]));
+        let expected: [&[_]; 4] = [own, &[own[0], ("new", Some(b"1"))], &[], own];
+        assert_eq!(output.headers, Some(expected.into_iter().collect()));
+        // Where the records have none, a result gets only what is added.
+        let expected: [&[(&str, Option<&[u8]>)]; 2] = [&[], &[("new", Some(b"1"))]];
+        assert_eq!(apply(&marked, &batch(&["a", "add"])).headers, Some(expected.into_iter().collect()));
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use crate::{Place, Window};
+
 /// A record, borrowed from the columns of its batch: reading one copies nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Record<'a> {
     /// `None`: the record has no key.
     pub key: Option<&'a [u8]>,
@@ -11,9 +13,16 @@ pub struct Record<'a> {
     pub value: Option<&'a [u8]>,
     /// Event time, milliseconds since 1970-01-01T00:00:00Z.
     pub timestamp: i64,
+    /// Where headers, window and stream time are found; those of a record outside a batch are not there.
+    pub place: Place<'a>,
 }
 
 impl<'a> Record<'a> {
+    /// A record with this value, at time 0 and without a key: for tests.
+    pub fn of(value: &'a [u8]) -> Self {
+        Self { value: Some(value), ..Self::default() }
+    }
+
     /// The value, or no bytes where there is none.
     #[inline]
     pub fn value_or_empty(&self) -> &'a [u8] {
@@ -24,6 +33,32 @@ impl<'a> Record<'a> {
     pub fn text(&self) -> Result<&'a str, Reject> {
         let value = self.value.ok_or_else(|| Reject::new("the record has no value"))?;
         std::str::from_utf8(value).map_err(|_| Reject::new("the value is not UTF-8"))
+    }
+
+    /// The record's headers in order; a name may come several times, a value may be null.
+    pub fn headers(&self) -> impl Iterator<Item = (&'a str, Option<&'a [u8]>)> {
+        let found = self.place.get().and_then(|(context, index)| Some(context.headers()?.of(index)));
+        found.into_iter().flatten()
+    }
+
+    /// The value of the last header of this name; `None` when there is no such header, or its value is null.
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        self.headers().filter(|(given, _)| *given == name).last().and_then(|(_, value)| value)
+    }
+
+    /// The step's stream time once this record is in, milliseconds.
+    pub fn stream_time(&self) -> Option<i64> {
+        self.place.get().and_then(|(context, index)| context.stream_time(index))
+    }
+
+    /// The window of this record's key; `None` where keys have no window.
+    pub fn window(&self) -> Option<Window> {
+        self.place.get().and_then(|(context, index)| context.window(index))
+    }
+
+    /// Which of the step's inputs, in the manifest's order, this record came from; 0 where there is only one.
+    pub fn input(&self) -> u32 {
+        self.place.get().map_or(0, |(context, index)| context.input(index))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Counts records. The state is a u64, little-endian; the result is decimal text.
 
-use millstream_sdk::{Aggregator, Merge, Record, Reject};
+use std::io::Write as _;
+
+use millstream_sdk::{Aggregator, Group, Leaves, Merge, Record, Reject};
 
 /// How many records a group had.
 pub struct Count;
@@ -22,14 +24,16 @@ impl Aggregator for Count {
         Ok(())
     }
 
-    fn finish(&self, state: &u64) -> Option<Vec<u8>> {
-        Some(state.to_string().into_bytes())
+    fn finish(&self, state: &u64, _group: &Group<'_>, out: &mut Vec<u8>) -> Leaves {
+        // Writing into a vector cannot fail.
+        let _ = write!(out, "{state}");
+        Leaves::Value
     }
 }
 
 impl Merge for Count {
-    fn merge(&self, left: u64, right: u64) -> u64 {
-        left + right
+    fn merge(&self, left: u64, right: u64) -> Result<u64, String> {
+        Ok(left + right)
     }
 }
 
@@ -47,8 +51,10 @@ mod tests {
         let mut bytes = Vec::new();
         Count.encode(&state, &mut bytes);
         assert_eq!(bytes, [0, 2, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(Count.finish(&state), Some(b"512".to_vec()));
-        assert_eq!(Count.merge(2, 3), 5);
+        let mut result = Vec::new();
+        assert_eq!(Count.finish(&state, &Group::default(), &mut result), Leaves::Value);
+        assert_eq!(result, b"512");
+        assert_eq!(Count.merge(2, 3), Ok(5));
     }
 
     #[test]

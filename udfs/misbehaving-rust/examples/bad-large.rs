@@ -1,31 +1,16 @@
-//! A mapper whose answer is 200 MiB.
+//! A mapper whose answer is 40 MiB, more than a result may have and less than the memory it has.
 
-#[cfg(target_arch = "wasm32")]
-mod guest {
-    use millstream_sdk::bindings::{mapper, types};
+use millstream_sdk::{Batch, BytesColumn, OutputColumns};
 
-    struct Bad;
-
-    impl mapper::exports::millstream::udf::mapper::Guest for Bad {
-        fn apply(records: types::Batch) -> Result<types::Output, String> {
-            let n = records.timestamps.len();
-            let values = types::BytesColumn {
-                offsets: (0..n as u32).chain([200 << 20]).collect(),
-                data: vec![0; 200 << 20],
-                validity: vec![],
-            };
-            Ok(types::Output {
-                taken: n as u32,
-                sources: None,
-                ports: None,
-                keys: None,
-                values: Some(values),
-                timestamps: None,
-                headers: None,
-                rejected: vec![],
-            })
-        }
-    }
-
-    mapper::export!(Bad with_types_in mapper);
+pub fn bad(records: &Batch) -> Result<OutputColumns, String> {
+    let n = records.len() as u32;
+    let data = vec![0; 40 << 20];
+    let offsets = (0..n).chain([data.len() as u32]).collect();
+    Ok(OutputColumns {
+        taken: n,
+        values: Some(BytesColumn { offsets, data, validity: vec![] }),
+        ..OutputColumns::default()
+    })
 }
+
+millstream_sdk::columns!(mapper, bad);

@@ -1,28 +1,11 @@
 //! A mapper whose answer has offsets that fall.
 
-#[cfg(target_arch = "wasm32")]
-mod guest {
-    use millstream_sdk::bindings::{mapper, types};
+use millstream_sdk::{Batch, BytesColumn, OutputColumns};
 
-    struct Bad;
-
-    impl mapper::exports::millstream::udf::mapper::Guest for Bad {
-        fn apply(records: types::Batch) -> Result<types::Output, String> {
-            let n = records.timestamps.len();
-            let values =
-                types::BytesColumn { offsets: (0..=n as u32).rev().collect(), data: vec![0; n], validity: vec![] };
-            Ok(types::Output {
-                taken: n as u32,
-                sources: None,
-                ports: None,
-                keys: None,
-                values: Some(values),
-                timestamps: None,
-                headers: None,
-                rejected: vec![],
-            })
-        }
-    }
-
-    mapper::export!(Bad with_types_in mapper);
+pub fn bad(records: &Batch) -> Result<OutputColumns, String> {
+    let n = records.len() as u32;
+    let values = BytesColumn { offsets: (0..=n).rev().collect(), data: vec![0; n as usize], validity: vec![] };
+    Ok(OutputColumns { taken: n, values: Some(values), ..OutputColumns::default() })
 }
+
+millstream_sdk::columns!(mapper, bad);
