@@ -245,3 +245,83 @@ impl Columns {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk;
+    use millstream_core::record::BatchBuilder;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    type Item = Option<Vec<u8>>;
+
+    /// Batches whose columns are whole, null, or mixed.
+    fn batches() -> impl Strategy<Value = Vec<Batch>> {
+        let item = || proptest::option::of(vec(any::<u8>(), 0..6));
+        let records = vec((item(), item(), any::<i64>(), vec((vec(97u8..123, 0..3), item()), 0..2)), 1..20);
+        vec((records, 0u8..3, 0u8..3, any::<bool>()), 1..5).prop_map(|all| {
+            let one = |item: &Item, how: u8| match how {
+                0 => None,
+                1 => Some(item.clone().unwrap_or_default()),
+                _ => item.clone(),
+            };
+            let batch = |(records, keys, values, with_headers): (
+                Vec<(Item, Item, i64, Vec<(Vec<u8>, Item)>)>,
+                u8,
+                u8,
+                bool,
+            )| {
+                let mut out = BatchBuilder::default();
+                for (key, value, time, headers) in &records {
+                    let headers = headers.iter().map(|(n, v)| (&n[..], v.as_deref())).filter(|_| with_headers);
+                    out.push(one(key, keys).as_deref(), one(value, values).as_deref(), *time, headers);
+                }
+                out.finish()
+            };
+            all.into_iter().map(batch).collect()
+        })
+    }
+
+    /// Appends of several batches to one, by the core's own means.
+    fn joined(batches: &[Batch], skip: usize) -> Vec<(Item, Item, i64, Vec<(Vec<u8>, Item)>)> {
+        let owned = |item: Option<&[u8]>| item.map(<[u8]>::to_vec);
+        let mut out = Vec::new();
+        for b in batches {
+            for i in 0..b.len() {
+                let headers = b.headers.as_ref().map(|h| h.of(i).map(|(n, v)| (n.to_vec(), owned(v))).collect());
+                out.push((owned(b.keys.get(i)), owned(b.values.get(i)), b.timestamps[i], headers.unwrap_or_default()));
+            }
+        }
+        out.split_off(skip)
+    }
+
+    proptest! {
+        #[test]
+        fn records_come_back(chunks in vec(batches(), 1..4), skip in 0usize..20) {
+            let written: Vec<Vec<chunk::Chunk>> = chunks.iter().map(|b| chunk::write(b)).collect();
+            let skip = skip % written[0][0].records as usize;
+            let mut columns = Columns::default();
+            for (i, chunk) in written.iter().flatten().enumerate() {
+                columns.add(&chunk.bytes, if i == 0 { skip } else { 0 }).unwrap();
+            }
+            let largest = chunks[0].iter().flat_map(|b| b.timestamps.iter()).max();
+            prop_assert_eq!(Some(&written[0][0].largest), largest);
+            prop_assert_eq!(joined(&[columns.finish().unwrap()], 0), joined(&chunks.concat(), skip));
+        }
+
+        #[test]
+        fn damage_is_no_panic(batches in batches(), at: prop::sample::Index, byte: u8, skip in 0usize..20) {
+            let mut bytes = chunk::write(&batches).remove(0).bytes;
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            let mut columns = Columns::default();
+            if columns.add(&bytes, skip).is_ok() && let Ok(batch) = columns.finish() {
+                joined(&[batch], 0);
+            }
+            if let Ok(Some(found)) = first_since(&bytes, skip, 0) {
+                prop_assert!(found >= skip);
+            }
+        }
+    }
+}
