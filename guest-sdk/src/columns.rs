@@ -40,13 +40,16 @@ impl BytesColumn {
         self.len() == 0
     }
 
-    /// Item `index`; `None` when it is null.
+    /// Item `index`; `None` when it is null, or not there at all.
+    ///
+    /// Not a panic, since then no item that a function does not look at could be optimised away.
     #[inline]
     pub fn get(&self, index: usize) -> Option<&[u8]> {
-        if !self.validity.is_empty() && self.validity[index >> 3] >> (index & 7) & 1 == 0 {
+        if self.validity.get(index >> 3).is_some_and(|byte| byte >> (index & 7) & 1 == 0) {
             return None;
         }
-        Some(&self.data[self.offsets[index] as usize..self.offsets[index + 1] as usize])
+        let (start, end) = (*self.offsets.get(index)?, *self.offsets.get(index + 1)?);
+        self.data.get(start as usize..end as usize)
     }
 
     /// All items in order.

@@ -41,12 +41,16 @@ where
 
 /// Asks `filter` about every record of `records`.
 pub fn keep<F: Filter + ?Sized>(filter: &F, records: &Batch) -> Kept {
-    let mut kept = Kept { bits: vec![0; records.len().div_ceil(8)], rejected: Vec::new() };
-    for (index, record) in records.records().enumerate() {
-        match filter.keep(&record) {
-            Ok(answer) => kept.bits[index >> 3] |= u8::from(answer) << (index & 7),
-            Err(reject) => kept.rejected.push(Rejection { index: index as u32, reason: reject.into_reason() }),
+    let mut kept = Kept { bits: Vec::with_capacity(records.len().div_ceil(8)), rejected: Vec::new() };
+    for first in (0..records.len()).step_by(8) {
+        let mut byte = 0;
+        for index in first..records.len().min(first + 8) {
+            match filter.keep(&records.record(index)) {
+                Ok(answer) => byte |= u8::from(answer) << (index - first),
+                Err(reject) => kept.rejected.push(Rejection { index: index as u32, reason: reject.into_reason() }),
+            }
         }
+        kept.bits.push(byte);
     }
     kept
 }

@@ -43,15 +43,16 @@ where
     }
 }
 
-/// Where results go. Nothing is allocated for a record, only for the columns.
+/// Where results go. Nothing is allocated for a record, only for columns, and for these only when a result differs from
+/// its record.
 pub struct Output<'a> {
     records: &'a Batch,
     record: usize,
-    own: Record<'a>,
     port: u32,
-    sources: Vec<u32>,
-    /// Result i came from record i, so far.
-    one_each: bool,
+    /// How many results there are so far.
+    results: usize,
+    /// The record of each result; `None` while result i came from record i.
+    sources: Option<Vec<u32>>,
     ports: Option<Vec<u32>>,
     keys: Option<BytesColumn>,
     values: Option<BytesColumn>,
@@ -67,23 +68,21 @@ struct Headers<'a> {
 }
 
 impl Headers<'_> {
-    fn push_given(&mut self, record: u32) {
+    fn push_given(&mut self, record: usize) {
         self.columns.push_record();
-        let own = self.given.into_iter().flat_map(|given| given.of(record as usize));
+        let own = self.given.into_iter().flat_map(|given| given.of(record));
         own.for_each(|(name, value)| self.columns.push(name, value));
     }
 }
 
 impl<'a> Output<'a> {
     fn new(records: &'a Batch) -> Self {
-        let sources = Vec::with_capacity(records.len());
         Self {
             records,
             record: 0,
-            own: Record::default(),
             port: 0,
-            sources,
-            one_each: true,
+            results: 0,
+            sources: None,
             ports: None,
             keys: None,
             values: None,
@@ -95,42 +94,61 @@ impl<'a> Output<'a> {
     /// A result that is the record itself.
     #[inline]
     pub fn emit_same(&mut self) {
-        self.emit(self.own.key, self.own.value, self.own.timestamp);
+        self.keep_key();
+        self.keep_value();
+        self.keep_timestamp();
+        self.end_result();
     }
 
     /// A result with a new value; key and time stay.
     #[inline]
     pub fn emit_value(&mut self, value: Option<&[u8]>) {
-        self.emit(self.own.key, value, self.own.timestamp);
-    }
-
-    /// A result whose new value `write` appends to the bytes it is given; key and time stay. Nothing is allocated for it.
-    #[inline]
-    pub fn emit_value_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.emit_with(self.own.key, self.own.timestamp, write);
-    }
-
-    /// A result whose value `write` appends to the bytes it is given.
-    #[inline]
-    pub fn emit_with(&mut self, key: Option<&[u8]>, timestamp: i64, write: impl FnOnce(&mut Vec<u8>)) {
-        let values = &self.records.values;
-        self.values.get_or_insert_with(|| filled(values, &self.sources)).push_with(write);
-        self.put_key(key);
-        self.put_rest(timestamp);
+        self.keep_key();
+        self.put_value(value);
+        self.keep_timestamp();
+        self.end_result();
     }
 
     /// A result with a new key; value and time stay.
     #[inline]
     pub fn emit_key(&mut self, key: Option<&[u8]>) {
-        self.emit(key, self.own.value, self.own.timestamp);
+        self.put_key(key);
+        self.keep_value();
+        self.keep_timestamp();
+        self.end_result();
     }
 
-    /// A result. A part equal to the record's own costs a comparison, and no copy while that column is unchanged.
+    /// A result. A part that is the record's own, not a copy of it, costs nothing while that column is unchanged.
     #[inline]
     pub fn emit(&mut self, key: Option<&[u8]>, value: Option<&[u8]>, timestamp: i64) {
-        put(&mut self.values, &self.records.values, &self.sources, value, same(value, self.own.value));
         self.put_key(key);
-        self.put_rest(timestamp);
+        self.put_value(value);
+        self.put_timestamp(timestamp);
+        self.end_result();
+    }
+
+    /// A result whose new value `write` appends to the bytes it is given; key and time stay. Nothing is allocated for it.
+    #[inline]
+    pub fn emit_value_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.keep_key();
+        self.open_values().push_with(write);
+        self.keep_timestamp();
+        self.end_result();
+    }
+
+    /// A result whose value `write` appends to the bytes it is given.
+    #[inline]
+    pub fn emit_with(&mut self, key: Option<&[u8]>, timestamp: i64, write: impl FnOnce(&mut Vec<u8>)) {
+        self.put_key(key);
+        self.open_values().push_with(write);
+        self.put_timestamp(timestamp);
+        self.end_result();
+    }
+
+    /// The named output, by its place in the step's list, of this record's results from here on; 0 without this.
+    #[inline]
+    pub fn port(&mut self, port: u32) {
+        self.port = port;
     }
 
     /// Adds a header to the result emitted last, behind those it has from its record.
@@ -148,73 +166,137 @@ impl<'a> Output<'a> {
     pub fn clear_headers(&mut self) {
         self.headers_of_last().clear_last();
     }
+}
 
-    fn headers_of_last(&mut self) -> &mut HeaderColumns {
-        let last = self.sources.last().map(|&source| source as usize);
-        assert!(last == Some(self.record), "a header belongs to a result: emit the result first");
-        let headers = self.headers.get_or_insert_with(|| {
-            let given = self.records.context.headers();
-            let mut headers = Headers { columns: HeaderColumns::default(), given };
-            self.sources.iter().for_each(|&source| headers.push_given(source));
-            headers
-        });
-        &mut headers.columns
+/// How columns are filled. One that no result changed is `None`; the first result that differs opens it, and what was
+/// before is filled in from the records.
+impl Output<'_> {
+    #[inline]
+    fn keep_key(&mut self) {
+        if let Some(keys) = &mut self.keys {
+            keys.push(self.records.keys.get(self.record));
+        }
     }
 
     #[inline]
     fn put_key(&mut self, key: Option<&[u8]>) {
-        put(&mut self.keys, &self.records.keys, &self.sources, key, key == self.own.key);
+        if let Some(keys) = &mut self.keys {
+            keys.push(key);
+        } else if !same(key, self.records.keys.get(self.record)) {
+            let mut opened = self.filled(&self.records.keys);
+            opened.push(key);
+            self.keys = Some(opened);
+        }
     }
 
-    /// All columns but keys and values, and last the source, by whose number the others fill in what was before.
     #[inline]
-    fn put_rest(&mut self, timestamp: i64) {
-        let results = &self.sources;
-        if self.timestamps.is_none() && timestamp != self.own.timestamp {
-            let mut before = Vec::with_capacity(self.records.len());
-            before.extend(results.iter().map(|&source| self.records.timestamps[source as usize]));
-            self.timestamps = Some(before);
+    fn keep_value(&mut self) {
+        if let Some(values) = &mut self.values {
+            values.push(self.records.values.get(self.record));
         }
+    }
+
+    #[inline]
+    fn put_value(&mut self, value: Option<&[u8]>) {
+        if self.values.is_some() || !same(value, self.records.values.get(self.record)) {
+            self.open_values().push(value);
+        }
+    }
+
+    #[inline]
+    fn open_values(&mut self) -> &mut BytesColumn {
+        if self.values.is_none() {
+            self.values = Some(self.filled(&self.records.values));
+        }
+        self.values.get_or_insert_default()
+    }
+
+    #[inline]
+    fn keep_timestamp(&mut self) {
+        if let Some(timestamps) = &mut self.timestamps {
+            timestamps.push(self.records.timestamps[self.record]);
+        }
+    }
+
+    #[inline]
+    fn put_timestamp(&mut self, timestamp: i64) {
         if let Some(timestamps) = &mut self.timestamps {
             timestamps.push(timestamp);
+        } else if timestamp != self.records.timestamps[self.record] {
+            let mut opened = Vec::with_capacity(self.records.len());
+            opened.extend(self.so_far().map(|source| self.records.timestamps[source]));
+            opened.push(timestamp);
+            self.timestamps = Some(opened);
         }
-        if self.ports.is_none() && self.port != 0 {
-            self.ports = Some(vec![0; results.len()]);
-        }
+    }
+
+    /// The rarer columns, and last the source, since the others fill in by those before.
+    #[inline]
+    fn end_result(&mut self) {
         if let Some(ports) = &mut self.ports {
             ports.push(self.port);
+        } else if self.port != 0 {
+            let mut opened = vec![0; self.results];
+            opened.push(self.port);
+            self.ports = Some(opened);
         }
         if let Some(headers) = &mut self.headers {
-            headers.push_given(self.record as u32);
+            headers.push_given(self.record);
         }
-        self.one_each &= self.sources.len() == self.record;
-        self.sources.push(self.record as u32);
+        if let Some(sources) = &mut self.sources {
+            sources.push(self.record as u32);
+        } else if self.results != self.record {
+            let mut opened: Vec<u32> = (0..self.results as u32).collect();
+            opened.push(self.record as u32);
+            self.sources = Some(opened);
+        }
+        self.results += 1;
     }
 
-    /// The named output, by its place in the step's list, of this record's results from here on; 0 without this.
-    #[inline]
-    pub fn port(&mut self, port: u32) {
-        self.port = port;
+    /// The record of each result so far.
+    fn so_far(&self) -> impl Iterator<Item = usize> {
+        (0..self.results).map(|result| self.sources.as_ref().map_or(result, |sources| sources[result] as usize))
     }
 
+    #[cold]
+    fn filled(&self, own: &BytesColumn) -> BytesColumn {
+        let mut made = BytesColumn::with_capacity(own.len(), own.data.len());
+        self.so_far().for_each(|source| made.push(own.get(source)));
+        made
+    }
+
+    fn headers_of_last(&mut self) -> &mut HeaderColumns {
+        let last = self.so_far().last();
+        assert!(last == Some(self.record), "a header belongs to a result: emit the result first");
+        if self.headers.is_none() {
+            let mut opened = Headers { columns: HeaderColumns::default(), given: self.records.context.headers() };
+            self.so_far().for_each(|source| opened.push_given(source));
+            self.headers = Some(opened);
+        }
+        let headers = self.headers.as_mut().expect("it was opened just now");
+        &mut headers.columns
+    }
+
+    /// Forgets all results from `results` on.
+    #[cold]
     fn truncate(&mut self, results: usize) {
-        self.sources.truncate(results);
+        self.results = results;
+        [&mut self.sources, &mut self.ports].into_iter().flatten().for_each(|column| column.truncate(results));
         [&mut self.keys, &mut self.values].into_iter().flatten().for_each(|column| column.truncate(results));
         if let Some(timestamps) = &mut self.timestamps {
             timestamps.truncate(results);
-        }
-        if let Some(ports) = &mut self.ports {
-            ports.truncate(results);
         }
         if let Some(headers) = &mut self.headers {
             headers.columns.truncate(results);
         }
     }
 
+    /// About how many bytes the results take.
+    #[inline]
     fn bytes(&self) -> usize {
         let columns = [&self.keys, &self.values].into_iter().flatten().map(|column| column.data.len()).sum::<usize>();
         let headers = self.headers.as_ref().map_or(0, |headers| headers.columns.bytes());
-        columns + headers + self.sources.len() * size_of::<u32>()
+        columns + headers + self.results * size_of::<u64>()
     }
 }
 
@@ -228,23 +310,6 @@ fn same(given: Option<&[u8]>, own: Option<&[u8]>) -> bool {
     }
 }
 
-#[inline]
-fn put(column: &mut Option<BytesColumn>, own: &BytesColumn, results: &[u32], item: Option<&[u8]>, unchanged: bool) {
-    if let Some(column) = column {
-        column.push(item);
-    } else if !unchanged {
-        column.insert(filled(own, results)).push(item);
-    }
-}
-
-/// The first result that differs makes a column: results before it were as their records.
-#[cold]
-fn filled(own: &BytesColumn, results: &[u32]) -> BytesColumn {
-    let mut made = BytesColumn::with_capacity(own.len(), own.data.len());
-    results.iter().for_each(|&source| made.push(own.get(source as usize)));
-    made
-}
-
 /// Maps records until they are all dealt with or the result is [`RESULT_BYTES_MAX`] bytes.
 pub fn apply<M: Mapper + ?Sized>(mapper: &M, records: &Batch) -> OutputColumns {
     apply_up_to(mapper, records, RESULT_BYTES_MAX)
@@ -255,19 +320,20 @@ fn apply_up_to<M: Mapper + ?Sized>(mapper: &M, records: &Batch, bytes_max: usize
     let mut rejected = Vec::new();
     let mut taken = 0;
     while taken < records.len() && (taken == 0 || out.bytes() < bytes_max) {
-        let (results, one_each) = (out.sources.len(), out.one_each);
-        (out.record, out.own, out.port) = (taken, records.record(taken), 0);
+        let results = out.results;
+        (out.record, out.port) = (taken, 0);
         if let Err(reject) = mapper.map(&records.record(taken), &mut out) {
             out.truncate(results);
-            out.one_each = one_each;
             rejected.push(Rejection { index: taken as u32, reason: reject.into_reason() });
         }
         taken += 1;
     }
-    let one_each = out.one_each && out.sources.len() == taken && rejected.is_empty();
+    if out.results != taken || !rejected.is_empty() {
+        out.sources.get_or_insert_with(|| (0..out.results as u32).collect());
+    }
     OutputColumns {
         taken: taken as u32,
-        sources: (!one_each).then_some(out.sources),
+        sources: out.sources,
         ports: out.ports,
         keys: out.keys,
         values: out.values,

@@ -14,11 +14,14 @@ pub struct Line<'a> {
 
 /// Reads a line; the error says what is missing from it.
 pub fn parse(line: &[u8]) -> Result<Line<'_>, Reject> {
-    let time = line.strip_prefix(b"[").and_then(|rest| rest.split_at_checked(19));
+    let time = line.strip_prefix(b"[").and_then(|rest| rest.split_first_chunk());
     let Some((time, rest)) = time.filter(|(_, rest)| rest.starts_with(b"]")) else {
         return Err(Reject::new("the line does not start with [YYYY-MM-DD hh:mm:ss]"));
     };
     let timestamp = milliseconds(time).ok_or("the bracketed time is not a UTC time YYYY-MM-DD hh:mm:ss")?;
+    if timestamp < 0 {
+        return Err(Reject::new("the bracketed time is before 1970"));
+    }
     let at = rest.windows(3).position(|part| part == b"IP:").ok_or("the line has no field IP")?;
     let ip = rest[at + 3..].split(|&byte| byte == b',').next().unwrap_or_default().trim_ascii();
     if ip.is_empty() {
@@ -28,30 +31,33 @@ pub fn parse(line: &[u8]) -> Result<Line<'_>, Reject> {
 }
 
 /// `YYYY-MM-DD hh:mm:ss` in UTC; leap seconds are not taken.
-fn milliseconds(text: &[u8]) -> Option<i64> {
+fn milliseconds(text: &[u8; 19]) -> Option<i64> {
     for (place, mark) in [(4, b'-'), (7, b'-'), (10, b' '), (13, b':'), (16, b':')] {
         (text[place] == mark).then_some(())?;
     }
-    let number = |from: usize, to: usize| {
-        text[from..to]
-            .iter()
-            .try_fold(0i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+    let mut digits = true;
+    let mut number = |from: usize, to: usize| {
+        text[from..to].iter().fold(0, |sum, byte| {
+            let digit = byte.wrapping_sub(b'0');
+            digits &= digit <= 9;
+            sum * 10 + i32::from(digit)
+        })
     };
-    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    let (year, month, day) = (number(0, 4), number(5, 7), number(8, 10));
+    let (hour, minute, second) = (number(11, 13), number(14, 16), number(17, 19));
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let days_of_month = match month {
-        2 => 28 + i64::from(leap),
+        2 => 28 + i32::from(leap),
         4 | 6 | 9 | 11 => 30,
         1..=12 => 31,
         _ => return None,
     };
-    ((1..=days_of_month).contains(&day) && hour < 24 && minute < 60 && second < 60).then_some(())?;
+    (digits && (1..=days_of_month).contains(&day) && hour < 24 && minute < 60 && second < 60).then_some(())?;
     // Days since 1970 by the civil calendar, counted in years that begin in March.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     let days = days + (month * 153 + 2) / 5 + day - 1 - 719_468;
-    Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000)
+    Some((i64::from(days) * 86_400 + i64::from((hour * 60 + minute) * 60 + second)) * 1000)
 }
 
 /// Key: the address; time: the bracketed one; value: as it is.
@@ -76,6 +82,8 @@ mod tests {
         assert_eq!(parse(LINE.as_bytes()), Ok(expected));
         let cases = [
             ("1970-01-01 00:00:00", Some(0)),
+            ("0000-01-01 00:00:00", Some(-62_167_219_200_000)),
+            ("9999-12-31 23:59:59", Some(253_402_300_799_000)),
             ("2000-02-29 23:59:59", Some(951_868_799_000)),
             ("2024-03-01 00:00:00", Some(1_709_251_200_000)),
             ("1900-02-29 00:00:00", None),
@@ -85,7 +93,7 @@ mod tests {
             ("2021-05-01T10:00:00", None),
         ];
         for (text, expected) in cases {
-            assert_eq!(milliseconds(text.as_bytes()), expected, "{text}");
+            assert_eq!(milliseconds(text.as_bytes().try_into().unwrap()), expected, "{text}");
         }
     }
 
@@ -96,6 +104,7 @@ mod tests {
         assert_eq!(reason("[2021-05-01 14:30:00"), "the line does not start with [YYYY-MM-DD hh:mm:ss]");
         let time = "the bracketed time is not a UTC time YYYY-MM-DD hh:mm:ss";
         assert_eq!(reason(&LINE.replace("05-01", "05-32")), time);
+        assert_eq!(reason("[1969-12-31 23:59:59] IP: ::1"), "the bracketed time is before 1970");
         assert_eq!(reason("[2021-05-01 14:30:00] User: Alice"), "the line has no field IP");
         assert_eq!(reason("[2021-05-01 14:30:00] IP: , User: Alice"), "the field IP is empty");
     }

@@ -25,17 +25,13 @@ impl Number {
         if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
             return Err("is not a number");
         }
-        let units = whole
-            .bytes()
-            .chain(fraction.bytes())
-            .try_fold(0i128, |sum, digit| sum.checked_mul(10)?.checked_add(sign * i128::from(digit - b'0')));
-        let units = units.ok_or("has too many digits")?;
+        let units = sign * digits_of(whole, fraction).ok_or("has too many digits")?;
         if units == 0 {
             return Ok(Self(0));
         }
         let exponent: i32 = exponent.parse().map_err(|_| "is not a number")?;
         let shift = i64::from(DECIMALS_MAX) + i64::from(exponent) - fraction.len() as i64;
-        let power = u32::try_from(shift.unsigned_abs()).ok().and_then(|shift| 10i128.checked_pow(shift));
+        let power = usize::try_from(shift.unsigned_abs()).ok().and_then(|shift| POWERS.get(shift).copied());
         match (shift >= 0, power) {
             (true, power) => power.and_then(|power| units.checked_mul(power)).map(Self).ok_or("is too large"),
             (false, Some(power)) if units % power == 0 => Ok(Self(units / power)),
@@ -58,6 +54,28 @@ impl Number {
         let bytes = bytes.try_into().map_err(|_| format!("a number has 16 bytes, this state has {}", bytes.len()))?;
         Ok(Self(i128::from_le_bytes(bytes)))
     }
+}
+
+/// Powers of ten, as many as an i128 holds.
+const POWERS: [i128; 39] = {
+    let mut powers = [1; 39];
+    let mut exponent = 1;
+    while exponent < powers.len() {
+        powers[exponent] = powers[exponent - 1] * 10;
+        exponent += 1;
+    }
+    powers
+};
+
+/// Digits before and behind the point as one number.
+fn digits_of(whole: &str, fraction: &str) -> Option<i128> {
+    /// Digits that an u64 always holds: the usual case, without the slow arithmetic of 128 bits.
+    const SHORT: usize = 19;
+    let mut digits = whole.bytes().chain(fraction.bytes()).map(|byte| byte - b'0');
+    if whole.len() + fraction.len() <= SHORT {
+        return Some(digits.fold(0u64, |sum, digit| sum * 10 + u64::from(digit)).into());
+    }
+    digits.try_fold(0i128, |sum, digit| sum.checked_mul(10)?.checked_add(digit.into()))
 }
 
 impl fmt::Display for Number {
@@ -91,6 +109,8 @@ mod tests {
             ("15E-1", "1.5"),
             ("1000e-9", "0.000001"),
             ("0.1234567890", "0.123456789"),
+            ("9999999999999999999", "9999999999999999999"),
+            ("-12345678901234567890.5", "-12345678901234567890.5"),
             ("170141183460469231731687303715", "170141183460469231731687303715"),
         ];
         for (text, expected) in cases {

@@ -1,4 +1,4 @@
-//! An aggregator whose states have 16 MiB each.
+//! An aggregator whose first group gets a state of 16 MiB.
 
 use millstream_sdk::{Batch, BytesColumn, Folded, Groups};
 
@@ -10,7 +10,8 @@ fn fold(into: &Groups) -> Folded {
 
 pub fn add(into: &Groups, _records: &Batch) -> Result<Folded, String> {
     let large = vec![0; 16 << 20];
-    Ok(Folded { states: into.keys.iter().map(|_| Some(&large[..])).collect(), ..fold(into) })
+    let state = |group| if group == 0 { &large[..] } else { b"small" };
+    Ok(Folded { states: (0..into.keys.len()).map(|group| Some(state(group))).collect(), ..fold(into) })
 }
 
 pub fn finish(of: &Groups) -> Result<BytesColumn, String> {

@@ -5,7 +5,10 @@ use millstream_sdk::{Output, Record};
 /// The record with `v1:` before its value.
 pub fn stamp(record: &Record, out: &mut Output) {
     match record.value {
-        Some(value) => out.emit_value(Some(&[b"v1:", value].concat())),
+        Some(value) => out.emit_value_with(|into| {
+            into.extend_from_slice(b"v1:");
+            into.extend_from_slice(value);
+        }),
         None => out.emit_same(),
     }
 }

@@ -5,7 +5,10 @@ use millstream_sdk::{Output, Record};
 /// The record with `v2:` before its value.
 pub fn stamp(record: &Record, out: &mut Output) {
     match record.value {
-        Some(value) => out.emit_value(Some(&[b"v2:", value].concat())),
+        Some(value) => out.emit_value_with(|into| {
+            into.extend_from_slice(b"v2:");
+            into.extend_from_slice(value);
+        }),
         None => out.emit_same(),
     }
 }
