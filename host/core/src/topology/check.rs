@@ -1,17 +1,40 @@
-//! What is wrong with a [`Spec`], all of it at once. Pure; places are names, which the shell maps to lines and columns.
+//! What is wrong with a [`Spec`], all of it at once: names, meanings, limits, and what is allowed but rarely meant.
 //!
-//! Not here yet: cycles, topic names, warnings. Not its work: the manifest's text.
+//! Pure; places are names, which the shell maps to lines and columns. Not its work: the manifest's text, and what only a
+//! running host knows (files, topics that exist).
 
-use alloc::collections::BTreeSet;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
 
-use super::spec::{Emit, From, Operator, Spec};
+use super::describe::{operator_word, shown};
+use super::graph::repartition_topic;
+use super::spec::{Aggregate, Emit, From, Idle, KeyFormat, Lateness, OnError, Operator, Spec, StepSpec};
+
+/// Most characters of a topic's name: Kafka's own limit, so that a pipeline can move there.
+pub const TOPIC_CHARACTERS_MAX: usize = 249;
+/// Most partitions of a topic.
+pub const PARTITIONS_MAX: u32 = 1_024;
+/// Most steps of a pipeline. Planning compares steps with each other, so the cost grows faster than their number.
+pub const STEPS_MAX: usize = 256;
+/// Most functions of a pipeline; each has instances on every worker.
+pub const FUNCTIONS_MAX: usize = 256;
+/// Most sources of a pipeline.
+pub const SOURCES_MAX: usize = 64;
+/// Most sinks of a pipeline.
+pub const SINKS_MAX: usize = 256;
+/// Most named outputs of a branch.
+pub const OUTPUTS_MAX: usize = 64;
 
 /// The part of the manifest a [`Place`] is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Section {
+    /// The pipeline as a whole; the place's name is empty.
+    Pipeline,
+    /// `functions`.
+    Functions,
     /// `sources`.
     Sources,
     /// `steps`.
@@ -25,119 +48,518 @@ pub enum Section {
 pub struct Place {
     /// Section of the manifest.
     pub section: Section,
-    /// Name of the source, step or sink.
+    /// Name of the function, source, step or sink; `""` for the whole section.
     pub name: String,
-    /// Field within it, `""` for the whole entry.
+    /// Field within it, as the manifest spells it (`"from"`, `"filter"`); `""` for the whole entry.
     pub field: &'static str,
+    /// Which item of the field, where it holds several.
+    pub item: Option<usize>,
 }
 
-/// An error that keeps the pipeline from starting.
+/// What a problem keeps from happening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The pipeline cannot start.
+    Error,
+    /// It can, but this is rarely meant.
+    Warning,
+}
+
+/// A name that was looked for, and those that would have been right: the shell proposes the nearest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// What was written.
+    pub name: String,
+    /// What could have been written, in the manifest's order.
+    pub known: Vec<String>,
+}
+
+/// Something wrong, or rarely meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
     /// Where.
     pub place: Place,
-    /// What is wrong.
+    /// What is wrong, one line without a full stop.
     pub message: String,
+    /// What would be right, where that is not plain; one line.
+    pub help: String,
+    /// The name that nothing has, where that is the trouble.
+    pub unknown: Option<Unknown>,
 }
 
-/// Every problem found, steps first, then sinks, in the manifest's order.
+/// Every problem found: by section, each in the manifest's order, warnings about what nothing uses last.
 pub fn check(spec: &Spec) -> Vec<Problem> {
-    let mut found = Vec::new();
-    let sources: BTreeSet<&str> = spec.sources.iter().map(|s| s.name.as_str()).collect();
+    let mut checker = Checker { spec, found: Vec::new() };
+    checker.counts();
+    checker.sources();
     for step in &spec.steps {
-        let mut say = |field, message| found.push(problem(Section::Steps, &step.name, field, message));
-        if sources.contains(step.name.as_str()) {
-            say("", format!("`{}` is also the name of a source", step.name));
-        }
-        let function = match &step.operator {
-            Operator::Filter { function, .. }
-            | Operator::Map { function, .. }
-            | Operator::Branch { function, .. }
-            | Operator::Peek { function } => Some(function.as_str()),
-            Operator::Aggregate(a) => a.fold.function(),
-            Operator::Merge | Operator::Repartition { .. } => None,
-        };
-        if let Some(name) = function.filter(|n| !spec.functions.iter().any(|f| f.name == **n)) {
-            say("function", format!("no function is called `{name}`"));
-        }
-        if let Operator::Aggregate(a) = &step.operator {
-            match &a.window {
-                None if a.emit == Emit::OnClose => say("emit", "`on-close` needs a window".to_string()),
-                Some(w) if w.size_ms < 1 => say("window", "a window is at least 1 ms long".to_string()),
-                Some(w) if w.advance_ms < 1 || w.advance_ms > w.size_ms => {
-                    say("window", "`advance` lies between 1 ms and the window's size".to_string());
-                }
-                _ => {}
-            }
-        }
-        inputs(spec, Section::Steps, &step.name, &step.from, &mut found);
+        checker.step(step);
     }
     for sink in &spec.sinks {
-        inputs(spec, Section::Sinks, &sink.name, &sink.from, &mut found);
+        checker.inputs(Section::Sinks, &sink.name, &sink.from);
     }
-    found
+    checker.duplicates();
+    let order = checker.order();
+    checker.keys(&order);
+    checker.topics();
+    checker.unused();
+    checker.found
 }
 
-fn problem(section: Section, name: &str, field: &'static str, message: String) -> Problem {
-    Problem { place: Place { section, name: name.to_string(), field }, message }
+/// What is known of the keys of a stream, as the planner has it.
+#[derive(Clone, Copy, Default)]
+struct Keys {
+    /// The key may have changed since records were last partitioned.
+    changed: bool,
+    /// Keys have a window.
+    windowed: bool,
+    /// A repartition topic lies upstream.
+    repartitioned: bool,
 }
 
-fn inputs(spec: &Spec, section: Section, name: &str, from: &[From], found: &mut Vec<Problem>) {
-    for f in from {
-        let step = spec.steps.iter().find(|s| s.name == f.name);
-        if step.is_none() && !spec.sources.iter().any(|s| s.name == f.name) {
-            found.push(problem(section, name, "from", format!("no source or step is called `{}`", f.name)));
-        } else if let Some(output) = &f.output {
-            let known = matches!(step.map(|s| &s.operator), Some(Operator::Branch { outputs, otherwise, .. })
-                if outputs.contains(output) || otherwise.as_ref() == Some(output));
-            if !known {
-                found.push(problem(section, name, "from", format!("`{}` has no output `{output}`", f.name)));
+struct Checker<'a> {
+    spec: &'a Spec,
+    found: Vec<Problem>,
+}
+
+impl<'a> Checker<'a> {
+    fn say(&mut self, severity: Severity, section: Section, name: &str, field: &'static str, message: String, help: &str) {
+        let place = Place { section, name: name.to_string(), field, item: None };
+        self.found.push(Problem { severity, place, message, help: help.to_string(), unknown: None });
+    }
+
+    fn error(&mut self, section: Section, name: &str, field: &'static str, message: String, help: &str) {
+        self.say(Severity::Error, section, name, field, message, help);
+    }
+
+    fn warn(&mut self, section: Section, name: &str, field: &'static str, message: String, help: &str) {
+        self.say(Severity::Warning, section, name, field, message, help);
+    }
+
+    fn item(&mut self, item: usize) {
+        if let Some(last) = self.found.last_mut() {
+            last.place.item = Some(item);
+        }
+    }
+
+    fn unknown(&mut self, name: &str, known: Vec<String>) {
+        if let Some(last) = self.found.last_mut() {
+            last.unknown = Some(Unknown { name: name.to_string(), known });
+        }
+    }
+
+    fn counts(&mut self) {
+        let spec = self.spec;
+        let counts = [
+            (Section::Functions, "functions", spec.functions.len(), FUNCTIONS_MAX),
+            (Section::Sources, "sources", spec.sources.len(), SOURCES_MAX),
+            (Section::Steps, "steps", spec.steps.len(), STEPS_MAX),
+            (Section::Sinks, "sinks", spec.sinks.len(), SINKS_MAX),
+        ];
+        for (section, what, count, max) in counts {
+            if count > max {
+                let message = format!("{count} {what}; a pipeline may have {max}");
+                self.error(section, "", "", message, "split the pipeline at a topic into two");
+            }
+        }
+        if spec.sources.is_empty() {
+            let message = "the pipeline has no source, so nothing flows".to_string();
+            self.error(Section::Sources, "", "", message, "add one: `sources: { lines: { topic: input-topic } }`");
+        }
+    }
+
+    fn sources(&mut self) {
+        let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+        for source in &self.spec.sources {
+            for (i, topic) in source.topics.iter().enumerate() {
+                self.topic_name(Section::Sources, &source.name, "topic", topic);
+                if let Some(other) = seen.insert(topic, &source.name) {
+                    let message = format!("source `{other}` reads topic `{topic}` already");
+                    let help = format!("read on `from: {other}`, as often as needed");
+                    self.error(Section::Sources, &source.name, "topic", message, &help);
+                    self.item(i);
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, step: &'a StepSpec) {
+        let section = Section::Steps;
+        if self.spec.sources.iter().any(|s| s.name == step.name) {
+            let message = format!("`{}` is also the name of a source", step.name);
+            self.error(section, &step.name, "", message, "steps and sources share one set of names, as `from` reads both");
+        }
+        let word = operator_word(&step.operator);
+        let function = operator_function(&step.operator);
+        if let Some(name) = function.filter(|n| !self.spec.functions.iter().any(|f| f.name == **n)) {
+            self.error(section, &step.name, word, format!("no function is called `{name}`"), "");
+            self.unknown(name, self.spec.functions.iter().map(|f| f.name.clone()).collect());
+        }
+        if function.is_none() && step.on_error != OnError::Fail {
+            let message = format!("`on-error` has no effect: `{word}` calls no function that could fail");
+            self.warn(section, &step.name, "on-error", message, "leave it out");
+        }
+        match &step.operator {
+            Operator::Aggregate(aggregate) => self.aggregate(step, aggregate),
+            Operator::Branch { outputs, otherwise, .. } => self.branch(step, outputs, otherwise.as_deref()),
+            Operator::Repartition { partitions } => self.partitions(&step.name, *partitions),
+            Operator::Merge if step.from.len() == 1 => {
+                let message = "merges one stream, so it does nothing".to_string();
+                self.warn(section, &step.name, "from", message, "name several: `from: [a, b]`");
+            }
+            _ => {}
+        }
+        self.inputs(section, &step.name, &step.from);
+    }
+
+    fn aggregate(&mut self, step: &StepSpec, aggregate: &Aggregate) {
+        let section = Section::Steps;
+        self.partitions(&step.name, aggregate.partitions);
+        match &aggregate.window {
+            None => {
+                if aggregate.emit == Emit::OnClose {
+                    let help = "add `window: { tumbling: 10s, grace: 2s }`, or use `emit: on-update`";
+                    self.error(section, &step.name, "emit", "`on-close` needs a window".to_string(), help);
+                }
+                if step.late.is_some() {
+                    let message = "`late` has no effect: without a window nothing is late".to_string();
+                    self.warn(section, &step.name, "late", message, "leave it out, or add a `window`");
+                }
+            }
+            Some(w) if w.size_ms < 1 => {
+                let message = "a window is at least 1 ms long".to_string();
+                self.error(section, &step.name, "window", message, "");
+            }
+            Some(w) if w.advance_ms < 1 || w.advance_ms > w.size_ms => {
+                let message = format!("`advance` lies between 1 ms and the window's size, {} ms", w.size_ms);
+                let help = "with a larger one, records between two windows would be in none";
+                self.error(section, &step.name, "window", message, help);
+            }
+            Some(_) => {}
+        }
+        if aggregate.emit == Emit::OnClose && aggregate.emit_every_update {
+            let message = "`emit-every-update` has no effect with `emit: on-close`".to_string();
+            self.warn(section, &step.name, "emit-every-update", message, "leave out one of the two");
+        }
+    }
+
+    fn branch(&mut self, step: &StepSpec, outputs: &[String], otherwise: Option<&str>) {
+        if outputs.is_empty() || outputs.len() > OUTPUTS_MAX {
+            let message = format!("{} outputs; a branch has 1 to {OUTPUTS_MAX}", outputs.len());
+            self.error(Section::Steps, &step.name, "outputs", message, "");
+        }
+        for (i, output) in outputs.iter().enumerate() {
+            if outputs[..i].contains(output) {
+                let message = format!("two outputs are called `{output}`");
+                self.error(Section::Steps, &step.name, "outputs", message, "");
+                self.item(i);
+            }
+        }
+        if let Some(name) = otherwise.filter(|o| outputs.iter().any(|x| x == o)) {
+            let message = format!("`{name}` is one of the `outputs` already");
+            let help = "`otherwise` names one more output, for records that match none";
+            self.error(Section::Steps, &step.name, "otherwise", message, help);
+        }
+    }
+
+    fn partitions(&mut self, step: &str, partitions: Option<u32>) {
+        if let Some(n) = partitions.filter(|n| !(1..=PARTITIONS_MAX).contains(n)) {
+            let message = format!("{n} partitions; a topic has 1 to {PARTITIONS_MAX}");
+            self.error(Section::Steps, step, "partitions", message, "");
+        }
+    }
+
+    fn inputs(&mut self, section: Section, name: &str, from: &[From]) {
+        let spec = self.spec;
+        if from.is_empty() {
+            self.error(section, name, "from", "reads nothing".to_string(), "name a source or a step: `from: NAME`");
+        }
+        for (i, f) in from.iter().enumerate() {
+            let step = spec.steps.iter().find(|s| s.name == f.name);
+            let outputs = step.and_then(|s| branch_outputs(&s.operator));
+            if step.is_none() && !spec.sources.iter().any(|s| s.name == f.name) {
+                self.unknown_input(section, name, f);
+            } else if let (Some(outputs), None) = (&outputs, &f.output) {
+                let message = format!("`{}` is a branch: which of its outputs?", f.name);
+                let all: Vec<String> = outputs.iter().map(|o| format!("`{}.{o}`", f.name)).collect();
+                self.error(section, name, "from", message, &format!("one of {}", all.join(", ")));
+            } else if let Some(output) = &f.output {
+                let outputs = outputs.unwrap_or_default();
+                if !outputs.iter().any(|o| o == output) {
+                    let help = if outputs.is_empty() { "only a branch has named outputs" } else { "" };
+                    self.error(section, name, "from", format!("`{}` has no output `{output}`", f.name), help);
+                    let known = outputs.iter().map(|o| format!("{}.{o}", f.name)).collect();
+                    self.unknown(&shown(f), known);
+                }
+            }
+            if from[..i].contains(f) {
+                let message = format!("`{}` is named twice, so each of its records comes twice", shown(f));
+                self.warn(section, name, "from", message, "");
+            }
+            if self.found.last().is_some_and(|p| p.place.name == name && p.place.field == "from" && from.len() > 1) {
+                self.item_if_unset(i);
+            }
+        }
+    }
+
+    fn item_if_unset(&mut self, item: usize) {
+        if let Some(last) = self.found.last_mut().filter(|p| p.place.item.is_none()) {
+            last.place.item = Some(item);
+        }
+    }
+
+    fn unknown_input(&mut self, section: Section, name: &str, f: &From) {
+        let spec = self.spec;
+        let sink = spec.sinks.iter().find(|s| s.name == f.name);
+        if let Some(sink) = sink {
+            let message = format!("`{}` is a sink, and nothing comes out of a sink", f.name);
+            let read: Vec<String> = sink.from.iter().map(|f| format!("`{}`", shown(f))).collect();
+            self.error(section, name, "from", message, &format!("read what it reads: {}", read.join(", ")));
+            return;
+        }
+        self.error(section, name, "from", format!("no source or step is called `{}`", f.name), "");
+        let sources = spec.sources.iter().map(|s| s.name.clone());
+        let steps = spec.steps.iter().filter(|s| s.name != name);
+        self.unknown(&f.name, sources.chain(steps.map(|s| s.name.clone())).collect());
+    }
+
+    fn duplicates(&mut self) {
+        let spec = self.spec;
+        let names = |section, names: Vec<&'a str>| (section, names);
+        let all = [
+            names(Section::Functions, spec.functions.iter().map(|x| x.name.as_str()).collect()),
+            names(Section::Sources, spec.sources.iter().map(|x| x.name.as_str()).collect()),
+            names(Section::Steps, spec.steps.iter().map(|x| x.name.as_str()).collect()),
+            names(Section::Sinks, spec.sinks.iter().map(|x| x.name.as_str()).collect()),
+        ];
+        for (section, names) in all {
+            for (i, name) in names.iter().enumerate().filter(|(i, name)| names[..*i].contains(name)) {
+                self.error(section, name, "", format!("the name `{name}` is used twice"), "");
+                self.item(i);
+            }
+        }
+    }
+
+    /// Steps so that each comes after those it reads; circles are reported, and broken where they were found.
+    fn order(&mut self) -> Vec<&'a StepSpec> {
+        let mut left: Vec<&'a StepSpec> = self.spec.steps.iter().collect();
+        let mut out = Vec::new();
+        while !left.is_empty() {
+            let waits = |s: &StepSpec| s.from.iter().any(|f| left.iter().any(|l| l.name == f.name));
+            if let Some(ready) = left.iter().position(|s| !waits(s)) {
+                out.push(left.remove(ready));
+                continue;
+            }
+            let circle = circle(&left);
+            let mut names: Vec<&str> = circle.iter().map(|s| s.name.as_str()).collect();
+            names.push(names[0]);
+            let message = match names.len() {
+                2 => format!("`{}` reads its own results", names[0]),
+                _ => format!("these steps feed each other in a circle: {}", names.join(" → ")),
+            };
+            let help = "a stream comes from a source; to feed results back, write them to a topic that a source reads";
+            self.error(Section::Steps, names[0], "from", message, help);
+            left.retain(|s| !circle.iter().any(|c| c.name == s.name));
+            out.extend(circle);
+        }
+        out
+    }
+
+    /// What depends on whether keys have changed or have windows.
+    fn keys(&mut self, order: &[&'a StepSpec]) {
+        let mut keys: BTreeMap<&str, Keys> = BTreeMap::new();
+        let joined = |keys: &BTreeMap<&str, Keys>, from: &[From]| {
+            let all = from.iter().filter_map(|f| keys.get(f.name.as_str()));
+            all.fold(Keys::default(), |a, b| Keys {
+                changed: a.changed || b.changed,
+                windowed: a.windowed || b.windowed,
+                repartitioned: a.repartitioned || b.repartitioned,
+            })
+        };
+        for step in order {
+            let mut own = joined(&keys, &step.from);
+            match &step.operator {
+                Operator::Map { form, .. } if form.may_change_key() => {
+                    own = Keys { changed: true, windowed: false, ..own };
+                }
+                Operator::Repartition { .. } => own = Keys { changed: false, repartitioned: true, ..own },
+                Operator::Aggregate(aggregate) => own = self.grouped(step, aggregate, own),
+                _ => {}
+            }
+            self.without_repartition(step, own);
+            keys.insert(&step.name, own);
+        }
+        for sink in &self.spec.sinks {
+            let plain = !joined(&keys, &sink.from).windowed;
+            if plain && (sink.key_format != KeyFormat::default() || sink.window_headers) {
+                let field = if sink.window_headers { "window-headers" } else { "key-format" };
+                let message = format!("`{field}` has no effect: the keys written have no window");
+                self.warn(Section::Sinks, &sink.name, field, message, "leave it out");
+            }
+        }
+    }
+
+    fn grouped(&mut self, step: &StepSpec, aggregate: &Aggregate, input: Keys) -> Keys {
+        if input.windowed && aggregate.window.is_some() {
+            let message = "groups windowed results into windows again".to_string();
+            let help = "a result of two windows has no form; give the records a key of their own first (`select-key`)";
+            self.error(Section::Steps, &step.name, "window", message, help);
+        }
+        if !input.changed && aggregate.partitions.is_some() {
+            let message = "`partitions` has no effect: the key has not changed, so there is no repartition topic".to_string();
+            self.warn(Section::Steps, &step.name, "partitions", message, "leave it out, or put a `repartition` step before");
+        }
+        Keys {
+            changed: false,
+            windowed: input.windowed || aggregate.window.is_some(),
+            repartitioned: input.repartitioned || input.changed,
+        }
+    }
+
+    /// `idle` and `lateness` are about upstream tasks, which only a repartition topic has.
+    fn without_repartition(&mut self, step: &StepSpec, own: Keys) {
+        let help = "leave it out: without a repartition topic before it, a step goes by the records it sees";
+        let fields = [("idle", step.idle != Idle::default()), ("lateness", step.lateness != Lateness::default())];
+        for (field, _) in fields.iter().filter(|(_, given)| *given && !own.repartitioned) {
+            let message = format!("`{field}` has no effect: no repartition topic lies before this step");
+            self.warn(Section::Steps, &step.name, field, message, help);
+        }
+    }
+
+    fn topics(&mut self) {
+        let spec = self.spec;
+        for step in &spec.steps {
+            if let Some(topic) = &step.late {
+                self.side_topic(Section::Steps, &step.name, "late", topic);
+            }
+            self.dead_letters(Section::Steps, &step.name, &step.on_error);
+            let internal = repartition_topic(&spec.pipeline, &step.name);
+            if internal.len() > TOPIC_CHARACTERS_MAX {
+                let message = format!(
+                    "the internal topic `{internal}` would have {} characters; a topic's name may have {TOPIC_CHARACTERS_MAX}",
+                    internal.len()
+                );
+                self.error(Section::Steps, &step.name, "", message, "shorten the pipeline's or the step's name");
+            }
+        }
+        for source in &spec.sources {
+            self.dead_letters(Section::Sources, &source.name, &source.on_error);
+        }
+        let mut written: BTreeMap<&str, &str> = BTreeMap::new();
+        for sink in &spec.sinks {
+            self.topic_name(Section::Sinks, &sink.name, "topic", &sink.topic);
+            self.dead_letters(Section::Sinks, &sink.name, &sink.on_error);
+            if let Some(source) = spec.sources.iter().find(|s| s.topics.contains(&sink.topic)) {
+                let message = format!("writes topic `{}`, which source `{}` reads: results come back as input", sink.topic, source.name);
+                self.warn(Section::Sinks, &sink.name, "topic", message, "write another topic, unless the circle is meant");
+            }
+            if let Some(other) = written.insert(&sink.topic, &sink.name) {
+                let message = format!("sink `{other}` writes topic `{}` too, so the results of both are mixed", sink.topic);
+                self.warn(Section::Sinks, &sink.name, "topic", message, "one sink can write several streams: `from: [a, b]`");
+            }
+        }
+    }
+
+    fn dead_letters(&mut self, section: Section, name: &str, on_error: &OnError) {
+        if let OnError::DeadLetter(topic) = on_error {
+            self.side_topic(section, name, "on-error", topic);
+        }
+    }
+
+    /// A topic for late records or dead letters.
+    fn side_topic(&mut self, section: Section, name: &str, field: &'static str, topic: &str) {
+        self.topic_name(section, name, field, topic);
+        let what = if field == "late" { "late records" } else { "dead letters" };
+        let source = self.spec.sources.iter().find(|s| s.topics.iter().any(|t| t == topic));
+        let sink = self.spec.sinks.iter().find(|s| s.topic == topic);
+        let message = match (source, sink) {
+            (Some(source), _) => format!("{what} go to `{topic}`, which source `{}` reads: they come back as input", source.name),
+            (None, Some(sink)) => format!("{what} go to `{topic}`, where sink `{}` writes results: they are mixed", sink.name),
+            (None, None) => return,
+        };
+        self.warn(section, name, field, message, "give them a topic of their own");
+    }
+
+    fn topic_name(&mut self, section: Section, name: &str, field: &'static str, topic: &str) {
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if topic.is_empty() || topic.len() > TOPIC_CHARACTERS_MAX || matches!(topic, "." | "..") || !topic.chars().all(legal) {
+            let help = format!("1 to {TOPIC_CHARACTERS_MAX} letters, digits, `.`, `_` and `-`, but not `.` or `..`");
+            self.error(section, name, field, format!("`{topic}` is not a topic's name"), &help);
+        }
+        let owner = self.spec.steps.iter().find(|s| repartition_topic(&self.spec.pipeline, &s.name) == topic);
+        if let Some(step) = owner {
+            let message = format!("`{topic}` is the internal topic in front of step `{}`", step.name);
+            self.error(section, name, field, message, "choose another name; internal topics belong to the pipeline");
+        }
+    }
+
+    fn unused(&mut self) {
+        let spec = self.spec;
+        let read = |name: &str, output: Option<&str>| {
+            let all = spec.steps.iter().flat_map(|s| &s.from).chain(spec.sinks.iter().flat_map(|s| &s.from));
+            all.into_iter().any(|f| f.name == name && (output.is_none() || f.output.as_deref() == output))
+        };
+        for function in &spec.functions {
+            if !spec.steps.iter().any(|s| operator_function(&s.operator) == Some(&function.name)) {
+                let message = format!("no step uses function `{}`", function.name);
+                self.warn(Section::Functions, &function.name, "", message, "");
+            }
+        }
+        for source in spec.sources.iter().filter(|s| !read(&s.name, None)) {
+            self.warn(Section::Sources, &source.name, "", format!("nothing reads source `{}`", source.name), "");
+        }
+        for step in &spec.steps {
+            let outputs = branch_outputs(&step.operator).filter(|_| read(&step.name, None));
+            for output in outputs.iter().flatten().filter(|o| !read(&step.name, Some(o))) {
+                let message = format!("nothing reads `{}.{output}`: its records are dropped", step.name);
+                self.warn(Section::Steps, &step.name, "outputs", message, "");
+            }
+            if !matches!(step.operator, Operator::Peek { .. }) && !read(&step.name, None) {
+                let message = format!("the results of `{}` go nowhere", step.name);
+                let help = format!("write them: `sinks: {{ {0}: {{ from: {0}, topic: … }} }}`", step.name);
+                self.warn(Section::Steps, &step.name, "", message, &help);
             }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::topology::spec::{Idle, Lateness, OnError, StepSpec};
-    use alloc::vec;
-
-    #[test]
-    fn unknown_input_and_unknown_function_are_both_told() {
-        let step = StepSpec {
-            name: "a".into(),
-            from: vec![From { name: "nowhere".into(), output: None }],
-            operator: Operator::Peek { function: "missing".into() },
-            on_error: OnError::Fail,
-            late: None,
-            idle: Idle::default(),
-            lateness: Lateness::default(),
-        };
-        let found = check(&Spec { steps: vec![step], ..Spec::default() });
-        let fields: Vec<_> = found.iter().map(|p| p.place.field).collect();
-        assert_eq!(fields, ["function", "from"]);
+/// The function that a step calls, where it calls one.
+pub fn operator_function(operator: &Operator) -> Option<&str> {
+    match operator {
+        Operator::Filter { function, .. }
+        | Operator::Map { function, .. }
+        | Operator::Branch { function, .. }
+        | Operator::Peek { function } => Some(function),
+        Operator::Aggregate(a) => a.fold.function(),
+        Operator::Merge | Operator::Repartition { .. } => None,
     }
-    #[test]
-    fn closing_without_a_window_and_an_advance_past_the_size_are_refused() {
-        use crate::topology::spec::{Aggregate, CountFormat, Fold, Window};
-        let fields = |window, emit| {
-            let fold = Fold::Count(CountFormat::Long);
-            let step = StepSpec {
-                name: "a".into(),
-                from: vec![],
-                operator: Operator::Aggregate(Aggregate { fold, window, emit, emit_every_update: false, partitions: None }),
-                on_error: OnError::Fail,
-                late: None,
-                idle: Idle::default(),
-                lateness: Lateness::default(),
-            };
-            let found = check(&Spec { steps: vec![step], ..Spec::default() });
-            found.iter().map(|p| p.place.field).collect::<Vec<_>>()
-        };
-        let window = |advance_ms| Some(Window { size_ms: 10, advance_ms, grace_ms: 0 });
-        assert_eq!(fields(None, Emit::OnClose), ["emit"]);
-        assert_eq!(fields(window(11), Emit::OnClose), ["window"]);
-        assert!(fields(window(10), Emit::OnClose).is_empty());
+}
+
+fn branch_outputs(operator: &Operator) -> Option<Vec<String>> {
+    match operator {
+        Operator::Branch { outputs, otherwise, .. } => Some(outputs.iter().chain(otherwise).cloned().collect()),
+        _ => None,
+    }
+}
+
+/// A circle among steps each of which reads another of them: it begins with the one that the manifest has first.
+fn circle<'a>(left: &[&'a StepSpec]) -> Vec<&'a StepSpec> {
+    let reads = |step: &StepSpec| step.from.iter().find_map(|f| left.iter().find(|s| s.name == f.name)).copied();
+    let mut path: Vec<&'a StepSpec> = vec![left[0]];
+    loop {
+        // Every one of them reads another, or it would have been taken before.
+        let Some(next) = reads(path[path.len() - 1]) else { return path };
+        if let Some(at) = path.iter().position(|s| s.name == next.name) {
+            path.drain(..at);
+            // Data flows against `from`.
+            path.reverse();
+            let place = |s: &&StepSpec| left.iter().position(|l| l.name == s.name);
+            let first = (0..path.len()).min_by_key(|i| place(&path[*i])).unwrap_or(0);
+            path.rotate_left(first);
+            return path;
+        }
+        path.push(next);
     }
 }

@@ -1,0 +1,307 @@
+//! A planned pipeline as a drawing, and the drawing as Mermaid or DOT text. Pure and the same every time.
+//!
+//! Sub-topologies are frames; topics stand between them; a store hangs at its step. The internal nodes that write and read
+//! a repartition topic are left out: the topic is drawn instead. Not here: positions and SVG, which the shell adds.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::graph::{AggregateNode, InputKind, Node, NodeOperator, SubTopology, Topology};
+use super::spec::{Aggregate, CountFormat, Emit, Fold, From, MapForm, OnError, Operator, Spec, Window};
+
+/// A pipeline as boxes and arrows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Drawing {
+    /// Boxes; arrows and frames name them by their place here.
+    pub shapes: Vec<Shape>,
+    /// One for each sub-topology, in their order.
+    pub frames: Vec<Frame>,
+    /// Arrows.
+    pub arrows: Vec<Arrow>,
+}
+
+/// A box.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// What it stands for.
+    pub kind: ShapeKind,
+    /// What is written in it: its name, then what else is to be said of it.
+    pub lines: Vec<String>,
+}
+
+/// What a box stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShapeKind {
+    /// A topic of the user's.
+    Topic,
+    /// A repartition topic.
+    Internal,
+    /// A source, step or sink.
+    Step,
+    /// The state of a step.
+    Store,
+}
+
+/// A sub-topology.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// What is written above it.
+    pub title: String,
+    /// The boxes inside.
+    pub shapes: Vec<usize>,
+}
+
+/// An arrow between two boxes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrow {
+    /// Where it begins.
+    pub from: usize,
+    /// Where it ends.
+    pub to: usize,
+    /// What is written on it; often nothing.
+    pub label: String,
+    /// Not the way of ordinary records: late ones, dead letters, state.
+    pub dashed: bool,
+}
+
+/// The drawing of a planned pipeline; `spec` is what it was planned from, and tells the names of a branch's outputs.
+pub fn describe(topology: &Topology, spec: &Spec) -> Drawing {
+    let mut drawing = Drawing::default();
+    for topic in &topology.topics {
+        let kind = if topic.internal { ShapeKind::Internal } else { ShapeKind::Topic };
+        let lines = vec![topic.name.clone(), counted(topic.partitions, "partition")];
+        drawing.shapes.push(Shape { kind, lines });
+    }
+    for (number, sub) in topology.subs.iter().enumerate() {
+        let title = format!("sub-topology {number} · {}", counted(sub.tasks, "task"));
+        drawing.frames.push(Frame { title, shapes: Vec::new() });
+        drawing.sub(topology, spec, number, sub);
+    }
+    drawing
+}
+
+impl Drawing {
+    fn sub(&mut self, topology: &Topology, spec: &Spec, number: usize, sub: &SubTopology) {
+        // The box that stands for each node: topics stand for the nodes that write and read repartition topics, a step
+        // for the merge of its inputs.
+        let mut boxes = vec![usize::MAX; sub.nodes.len()];
+        let joins = |at: usize| {
+            let child = sub.nodes.iter().position(|n| n.parents.contains(&(at, 0)) && n.name == sub.nodes[at].name);
+            child.filter(|_| sub.nodes[at].operator == NodeOperator::Merge)
+        };
+        for (at, node) in sub.nodes.iter().enumerate().filter(|(at, _)| joins(*at).is_none()) {
+            let internal = sub.inputs.iter().find(|i| i.node == at && matches!(i.kind, InputKind::Repartition { .. }));
+            boxes[at] = match (&node.operator, internal) {
+                (NodeOperator::Repartition { topic, .. }, _) => *topic,
+                (_, Some(input)) => input.topic,
+                _ => {
+                    self.shapes.push(Shape { kind: ShapeKind::Step, lines: node_lines(topology, node) });
+                    self.frames[number].shapes.push(self.shapes.len() - 1);
+                    self.shapes.len() - 1
+                }
+            };
+        }
+        for at in (0..boxes.len()).rev() {
+            // Children stand behind their parents, so theirs is settled.
+            boxes[at] = joins(at).map_or(boxes[at], |child| boxes[child]);
+        }
+        for input in sub.inputs.iter().filter(|i| boxes[i.node] != i.topic) {
+            self.arrow(input.topic, boxes[input.node], "", false);
+        }
+        for (at, node) in sub.nodes.iter().enumerate() {
+            for (parent, port) in node.parents.iter().filter(|(parent, _)| boxes[*parent] != boxes[at]) {
+                let label = output_name(spec, &sub.nodes[*parent].name, *port);
+                self.arrow(boxes[*parent], boxes[at], label, false);
+            }
+            self.sides(topology, sub, node, boxes[at], number);
+        }
+    }
+
+    /// What else a node is connected with: the topic it writes, its store, late records, dead letters.
+    fn sides(&mut self, topology: &Topology, sub: &SubTopology, node: &Node, shape: usize, number: usize) {
+        if let NodeOperator::Sink { topic, .. } = node.operator {
+            self.arrow(shape, topic, "", false);
+        }
+        if let NodeOperator::Aggregate(AggregateNode { store, late, .. }) = &node.operator {
+            let lines = vec![sub.stores[*store].name.clone(), "store".to_string()];
+            self.shapes.push(Shape { kind: ShapeKind::Store, lines });
+            let at = self.shapes.len() - 1;
+            self.frames[number].shapes.push(at);
+            self.arrow(shape, at, "", true);
+            late.iter().for_each(|topic| self.arrow(shape, *topic, "late", true));
+        }
+        if let OnError::DeadLetter(name) = &node.on_error
+            && let Some(topic) = topology.topics.iter().position(|t| t.name == *name)
+        {
+            self.arrow(shape, topic, "errors", true);
+        }
+    }
+
+    fn arrow(&mut self, from: usize, to: usize, label: &str, dashed: bool) {
+        self.arrows.push(Arrow { from, to, label: label.to_string(), dashed });
+    }
+
+    /// Boxes that stand in no frame: the topics.
+    fn outside(&self) -> impl Iterator<Item = usize> {
+        (0..self.shapes.len()).filter(|i| !self.frames.iter().any(|f| f.shapes.contains(i)))
+    }
+}
+
+/// The drawing in Mermaid's language, as GitHub and many editors show it.
+pub fn mermaid(drawing: &Drawing) -> String {
+    let mut out = String::from("flowchart TB\n");
+    let shape = |i: usize| {
+        let text = drawing.shapes[i].lines.iter().map(|l| l.replace('"', "#quot;")).collect::<Vec<_>>().join("<br/>");
+        match drawing.shapes[i].kind {
+            ShapeKind::Topic => format!("n{i}([\"{text}\"])"),
+            ShapeKind::Internal => format!("n{i}([\"{text}\"]):::internal"),
+            ShapeKind::Step => format!("n{i}[\"{text}\"]"),
+            ShapeKind::Store => format!("n{i}[(\"{text}\")]"),
+        }
+    };
+    drawing.outside().for_each(|i| out += &format!("  {}\n", shape(i)));
+    for (number, frame) in drawing.frames.iter().enumerate() {
+        out += &format!("  subgraph sub{number}[\"{}\"]\n", frame.title);
+        frame.shapes.iter().for_each(|i| out += &format!("    {}\n", shape(*i)));
+        out.push_str("  end\n");
+    }
+    for arrow in &drawing.arrows {
+        let line = if arrow.dashed { "-.->" } else { "-->" };
+        let label = if arrow.label.is_empty() { String::new() } else { format!("|\"{}\"|", arrow.label.replace('"', "#quot;")) };
+        out += &format!("  n{} {line}{label} n{}\n", arrow.from, arrow.to);
+    }
+    out.push_str("  classDef internal stroke-dasharray: 5 5\n");
+    out
+}
+
+/// The drawing in Graphviz' language.
+pub fn dot(drawing: &Drawing) -> String {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    let shape = |i: usize| {
+        let text: Vec<String> = drawing.shapes[i].lines.iter().map(|l| l.replace('\\', "\\\\").replace('"', "\\\"")).collect();
+        let look = match drawing.shapes[i].kind {
+            ShapeKind::Topic => "shape=oval",
+            ShapeKind::Internal => "shape=oval style=dashed",
+            ShapeKind::Step => "shape=box style=rounded",
+            ShapeKind::Store => "shape=cylinder",
+        };
+        format!("n{i} [label=\"{}\" {look}];", text.join("\\n"))
+    };
+    let mut out = String::from("digraph pipeline {\n  node [fontname=\"sans-serif\"];\n  edge [fontname=\"sans-serif\"];\n");
+    drawing.outside().for_each(|i| out += &format!("  {}\n", shape(i)));
+    for (number, frame) in drawing.frames.iter().enumerate() {
+        out += &format!("  subgraph cluster_{number} {{\n    label={};\n", quoted(&frame.title));
+        frame.shapes.iter().for_each(|i| out += &format!("    {}\n", shape(*i)));
+        out.push_str("  }\n");
+    }
+    for arrow in &drawing.arrows {
+        let mut look = Vec::new();
+        if !arrow.label.is_empty() {
+            look.push(format!("label={}", quoted(&arrow.label)));
+        }
+        if arrow.dashed {
+            look.push("style=dashed".to_string());
+        }
+        let look = if look.is_empty() { String::new() } else { format!(" [{}]", look.join(" ")) };
+        out += &format!("  n{} -> n{}{look};\n", arrow.from, arrow.to);
+    }
+    out.push_str("}\n");
+    out
+}
+
+/// The name of a branch's output, `""` for all else.
+fn output_name<'a>(spec: &'a Spec, step: &str, port: u32) -> &'a str {
+    match spec.steps.iter().find(|s| s.name == step).map(|s| &s.operator) {
+        Some(Operator::Branch { outputs, otherwise, .. }) => {
+            outputs.iter().chain(otherwise).nth(port as usize).map_or("", String::as_str)
+        }
+        _ => "",
+    }
+}
+
+fn node_lines(topology: &Topology, node: &Node) -> Vec<String> {
+    let name = |function: &usize| topology.functions[*function].as_str();
+    let mut lines = vec![node.name.clone()];
+    lines.extend(match &node.operator {
+        NodeOperator::Source => vec!["source".to_string()],
+        NodeOperator::Filter { function, negate: false } => vec![format!("filter {}", name(function))],
+        NodeOperator::Filter { function, negate: true } => vec![format!("filter-not {}", name(function))],
+        NodeOperator::Map { function, form } => vec![format!("{} {}", map_word(*form), name(function))],
+        NodeOperator::Branch { function, .. } => vec![format!("branch {}", name(function))],
+        NodeOperator::Merge => vec!["merge".to_string()],
+        NodeOperator::Peek { function } => vec![format!("peek {}", name(function))],
+        NodeOperator::Aggregate(aggregate) => aggregate_lines(&aggregate.spec),
+        NodeOperator::Repartition { .. } => vec!["repartition".to_string()],
+        NodeOperator::Sink { .. } => vec!["sink".to_string()],
+    });
+    lines
+}
+
+fn aggregate_lines(aggregate: &Aggregate) -> Vec<String> {
+    let mut lines = vec![match &aggregate.fold {
+        Fold::Count(CountFormat::Long) => "count".to_string(),
+        Fold::Count(CountFormat::Text) => "count, as text".to_string(),
+        Fold::Reduce { function } => format!("reduce {function}"),
+        Fold::Aggregate { function } => format!("aggregate {function}"),
+    }];
+    if let Some(Window { size_ms, advance_ms, grace_ms }) = aggregate.window {
+        let (size, advance, grace) = (duration(size_ms), duration(advance_ms), duration(grace_ms));
+        lines.push(match size_ms == advance_ms {
+            true => format!("tumbling {size}, grace {grace}"),
+            false => format!("hopping {size}, advance {advance}, grace {grace}"),
+        });
+    }
+    lines.push(match aggregate.emit {
+        Emit::OnUpdate if aggregate.emit_every_update => "emit every update".to_string(),
+        Emit::OnUpdate => "emit on-update".to_string(),
+        Emit::OnClose => "emit on-close".to_string(),
+    });
+    lines
+}
+
+/// Milliseconds in the largest unit that divides them, as the manifest writes durations.
+pub fn duration(ms: i64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    let unit = units.iter().find(|(size, _)| ms != 0 && ms % size == 0);
+    unit.map_or_else(|| format!("{ms}ms"), |(size, unit)| format!("{}{unit}", ms / size))
+}
+
+fn counted(count: u32, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// An operator's name in the manifest.
+pub fn operator_word(operator: &Operator) -> &'static str {
+    match operator {
+        Operator::Filter { negate: false, .. } => "filter",
+        Operator::Filter { negate: true, .. } => "filter-not",
+        Operator::Map { form, .. } => map_word(*form),
+        Operator::Branch { .. } => "branch",
+        Operator::Merge => "merge",
+        Operator::Peek { .. } => "peek",
+        Operator::Repartition { .. } => "repartition",
+        Operator::Aggregate(Aggregate { fold: Fold::Count(_), .. }) => "count",
+        Operator::Aggregate(Aggregate { fold: Fold::Reduce { .. }, .. }) => "reduce",
+        Operator::Aggregate(Aggregate { fold: Fold::Aggregate { .. }, .. }) => "aggregate",
+    }
+}
+
+fn map_word(form: MapForm) -> &'static str {
+    match form {
+        MapForm::Map => "map",
+        MapForm::MapValues => "map-values",
+        MapForm::FlatMap => "flat-map",
+        MapForm::FlatMapValues => "flat-map-values",
+        MapForm::SelectKey => "select-key",
+    }
+}
+
+/// A name in `from` as the manifest writes it.
+pub fn shown(from: &From) -> String {
+    match &from.output {
+        None => from.name.clone(),
+        Some(output) => format!("{}.{output}", from.name),
+    }
+}

@@ -1,0 +1,470 @@
+//! From the manifest's form to what the engine takes: units, references, defaults, and which fields belong together.
+//!
+//! What was cut away for its form is stood in for, so that the names of its entry stay known. Names are not resolved here.
+
+use std::path::PathBuf;
+
+use millstream_core::state::keyspace::Durability;
+use millstream_core::topology::describe::operator_word;
+use millstream_core::topology::spec::{
+    self, Aggregate, Fold, From, FunctionSpec, Idle, KeyFormat, MapForm, Operator, SinkSpec, SourceSpec, Spec, StepSpec,
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::manifest::{self as form, DurationText, OneOrMany, SizeText};
+use super::problem::Problem;
+use super::structure::{Fitting, Path, entries};
+use super::text::Node;
+use super::units::{self, DURATION_MS_MAX, SIZE_BYTES_MAX};
+use super::{
+    COMMIT_INTERVAL_DEFAULT_MS, COMMIT_INTERVAL_MS_MAX, COMMIT_INTERVAL_MS_MIN, Function, Guarantee, Limits, Manifest, Start,
+    Surroundings,
+};
+
+/// Fields that only `count`, `reduce` and `aggregate` have.
+const AGGREGATE_FIELDS: [&str; 5] = ["group", "window", "emit", "emit-every-update", "late"];
+/// Fields about the repartition topic before a step.
+const REPARTITION_FIELDS: [&str; 2] = ["idle", "partitions"];
+
+/// Turns what fits the schema into a manifest; `None` only if it does not fit after all.
+pub fn lower(tree: &Node, fitting: &Fitting, around: &Surroundings<'_>, problems: &mut Vec<Problem>) -> Option<Manifest> {
+    let manifest: form::Manifest = match serde_json::from_value(fitting.json.clone()) {
+        Ok(manifest) => manifest,
+        Err(why) => {
+            problems.push(Problem::error(0..0, format!("the manifest cannot be read: {why}")));
+            return None;
+        }
+    };
+    let mut lower = Lower { tree, fitting, problems };
+    let retention = manifest.local.as_ref().and_then(|l| l.retention.clone());
+    let retention_at = |field: &str| path(&["local", "retention", field]);
+    Some(Manifest {
+        spec: Spec {
+            pipeline: manifest.pipeline.0.clone(),
+            functions: tree_keys(tree, "functions").map(|name| FunctionSpec { name }).collect(),
+            sources: lower.each("sources", Lower::source),
+            steps: lower.each("steps", Lower::step),
+            sinks: lower.each("sinks", Lower::sink),
+        },
+        guarantee: lower.guarantee(&manifest, around),
+        kafka: lower.kafka(&manifest, around),
+        functions: lower.functions(around),
+        partitions: lower.partitions(&manifest),
+        starts: lower.starts(&manifest),
+        commit_interval_ms: lower.commit_interval(&manifest),
+        durability: match manifest.local.as_ref().and_then(|l| l.durability) {
+            Some(form::Durability::Device) => Durability::Device,
+            _ => Durability::Process,
+        },
+        retention_ms: retention.as_ref().and_then(|r| r.time.as_ref()).map(|t| lower.duration(t, &retention_at("time"))),
+        retention_bytes: retention.as_ref().and_then(|r| r.bytes.as_ref()).map(|b| lower.size(b, &retention_at("bytes"))),
+    })
+}
+
+/// Asks what there is to say about the components of functions whose form is right.
+pub fn components(
+    tree: &Node,
+    fitting: &Fitting,
+    manifest: &Manifest,
+    around: &Surroundings<'_>,
+    problems: &mut Vec<Problem>,
+) {
+    for function in manifest.functions.iter().filter(|f| !is_cut(fitting, "functions", &f.name)) {
+        for remark in (around.component)(&manifest.spec, function) {
+            let span = tree.place(&path(&["functions", &function.name, remark.field]));
+            let problem = Problem { severity: remark.severity, ..Problem::error(span, remark.message) };
+            problems.push(problem.help(remark.help));
+        }
+    }
+}
+
+/// Whether something was cut from an entry.
+pub fn is_cut(fitting: &Fitting, section: &str, name: &str) -> bool {
+    fitting.cut.iter().any(|cut| {
+        let mut cut = cut.iter().map(String::as_str);
+        cut.next() == Some(section) && cut.next().is_none_or(|n| n == name)
+    })
+}
+
+fn path(segments: &[&str]) -> Path {
+    segments.iter().map(|s| (*s).to_string()).collect()
+}
+
+/// Names of a section's entries, in the order of the text.
+fn tree_keys(tree: &Node, section: &str) -> impl Iterator<Item = String> {
+    tree.get(section).into_iter().flat_map(Node::keys).map(str::to_string).collect::<Vec<_>>().into_iter()
+}
+
+struct Lower<'a> {
+    tree: &'a Node,
+    fitting: &'a Fitting,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Lower<'_> {
+    /// Every entry of a section, in the order of the text; `None` stands for one that was cut away.
+    fn each<T: DeserializeOwned, R>(&mut self, section: &str, take: fn(&mut Self, &str, Option<T>) -> R) -> Vec<R> {
+        let fitting = self.fitting;
+        let entry = |name: &str| entries(&fitting.json, section).and_then(|e| e.get(name)).cloned();
+        tree_keys(self.tree, section)
+            .map(|name| {
+                let value = entry(&name).and_then(|value| serde_json::from_value(value).ok());
+                take(self, &name, value)
+            })
+            .collect()
+    }
+
+    fn source(&mut self, name: &str, source: Option<form::Source>) -> SourceSpec {
+        let topics = source.iter().flat_map(|s| s.topic.all()).map(|t| t.0.clone()).collect();
+        let on_error = on_error(source.and_then(|s| s.on_error));
+        SourceSpec { name: name.to_string(), topics, on_error }
+    }
+
+    fn sink(&mut self, name: &str, sink: Option<form::Sink>) -> SinkSpec {
+        SinkSpec {
+            name: name.to_string(),
+            from: sink.as_ref().map(|s| references(&s.from)).unwrap_or_default(),
+            topic: sink.as_ref().map(|s| s.topic.0.clone()).unwrap_or_default(),
+            key_format: match sink.as_ref().and_then(|s| s.key_format) {
+                None | Some(form::KeyFormat::Kafka) => KeyFormat::Kafka,
+                Some(form::KeyFormat::Json) => KeyFormat::Json,
+                Some(form::KeyFormat::Plain) => KeyFormat::Plain,
+            },
+            window_headers: sink.as_ref().and_then(|s| s.window_headers).unwrap_or_default(),
+            on_error: on_error(sink.and_then(|s| s.on_error)),
+        }
+    }
+
+    fn step(&mut self, name: &str, step: Option<form::Step>) -> StepSpec {
+        let from = step.as_ref().map(|s| references(&s.from)).unwrap_or_default();
+        let operator = step.as_ref().and_then(|s| self.operator(name, s)).unwrap_or(Operator::Merge);
+        if step.is_some() {
+            self.misplaced(name, &operator);
+        }
+        let idle = match step.as_ref().and_then(|s| s.idle.as_ref()) {
+            None => Idle::default(),
+            Some(idle) if idle.0 == "never" => Idle::Never,
+            Some(idle) => {
+                let text = DurationText(idle.0.clone());
+                Idle::After(self.duration(&text, &path(&["steps", name, "idle"])))
+            }
+        };
+        let lateness = match step.as_ref().and_then(|s| s.lateness) {
+            None | Some(form::Lateness::OwnTask) => spec::Lateness::OwnTask,
+            Some(form::Lateness::KafkaStreams) => spec::Lateness::KafkaStreams,
+        };
+        StepSpec {
+            name: name.to_string(),
+            from,
+            operator,
+            late: step.as_ref().and_then(|s| s.late.as_ref()).map(|t| t.0.clone()),
+            on_error: on_error(step.and_then(|s| s.on_error)),
+            idle,
+            lateness,
+        }
+    }
+
+    fn operator(&mut self, name: &str, step: &form::Step) -> Option<Operator> {
+        let maps = [
+            (&step.map, MapForm::Map),
+            (&step.map_values, MapForm::MapValues),
+            (&step.flat_map, MapForm::FlatMap),
+            (&step.flat_map_values, MapForm::FlatMapValues),
+            (&step.select_key, MapForm::SelectKey),
+        ];
+        if let Some((function, form)) = maps.iter().find_map(|(f, form)| f.as_ref().map(|f| (f, *form))) {
+            return Some(Operator::Map { function: function.0.clone(), form });
+        }
+        if let Some((function, negate)) =
+            step.filter.as_ref().map(|f| (f, false)).or(step.filter_not.as_ref().map(|f| (f, true)))
+        {
+            return Some(Operator::Filter { function: function.0.clone(), negate });
+        }
+        if let Some(function) = &step.branch {
+            let outputs = step.outputs.iter().flatten().map(|o| o.0.clone()).collect();
+            let otherwise = step.otherwise.as_ref().map(|o| o.0.clone());
+            return Some(Operator::Branch { function: function.0.clone(), outputs, otherwise });
+        }
+        if let Some(function) = &step.peek {
+            return Some(Operator::Peek { function: function.0.clone() });
+        }
+        if step.repartition.is_some() {
+            return Some(Operator::Repartition { partitions: step.partitions });
+        }
+        let count = step.count.as_ref().map(|c| match c.format {
+            Some(form::CountFormat::Text) => Fold::Count(spec::CountFormat::Text),
+            _ => Fold::Count(spec::CountFormat::Long),
+        });
+        let reduce = || step.reduce.as_ref().map(|f| Fold::Reduce { function: f.0.clone() });
+        let aggregate = || step.aggregate.as_ref().map(|f| Fold::Aggregate { function: f.0.clone() });
+        let fold = count.or_else(reduce).or_else(aggregate)?;
+        Some(Operator::Aggregate(Aggregate {
+            fold,
+            window: step.window.as_ref().and_then(|w| self.window(name, w)),
+            emit: match step.emit {
+                Some(form::Emit::OnClose) => spec::Emit::OnClose,
+                _ => spec::Emit::OnUpdate,
+            },
+            emit_every_update: step.emit_every_update.unwrap_or_default(),
+            partitions: step.partitions,
+        }))
+    }
+
+    fn window(&mut self, name: &str, window: &form::Window) -> Option<spec::Window> {
+        let at = |field: &str| path(&["steps", name, "window", field]);
+        let size = window.tumbling.as_ref().map(|t| (t, "tumbling")).or(window.hopping.as_ref().map(|h| (h, "hopping")));
+        let (size, field) = size?;
+        let size_ms = self.duration(size, &at(field));
+        let advance_ms = window.advance.as_ref().map_or(size_ms, |a| self.duration(a, &at("advance")));
+        if window.grace.is_none() {
+            let message = format!("the window of step `{name}` has no `grace`: a record that is out of order by 1 ms may be late");
+            let problem = Problem::warning(self.tree.key_place(&path(&["steps", name, "window"])), message);
+            self.problems.push(problem.help("say how long to wait: `grace: 2s`; or `grace: 0ms`, if that is meant"));
+        }
+        let grace_ms = window.grace.as_ref().map_or(0, |g| self.duration(g, &at("grace")));
+        Some(spec::Window { size_ms, advance_ms, grace_ms })
+    }
+
+    /// Fields that another operator has.
+    fn misplaced(&mut self, name: &str, operator: &Operator) {
+        let word = operator_word(operator);
+        let aggregate = matches!(operator, Operator::Aggregate(_));
+        let behind = aggregate || matches!(operator, Operator::Repartition { .. });
+        let wrong = |field: &&str| {
+            AGGREGATE_FIELDS.contains(field) && !aggregate
+                || REPARTITION_FIELDS.contains(field) && !behind
+                || *field == "lateness" && !aggregate
+        };
+        let Some(node) = self.tree.get("steps").and_then(|s| s.get(name)) else { return };
+        for field in node.keys().filter(wrong) {
+            let message = format!("`{field}` does not belong to `{word}`");
+            let whose = match field {
+                f if REPARTITION_FIELDS.contains(&f) => "`count`, `reduce`, `aggregate` and `repartition` have it",
+                _ => "`count`, `reduce` and `aggregate` have it",
+            };
+            let span = self.tree.key_place(&path(&["steps", name, field]));
+            self.problems.push(Problem::error(span, message).help(whose));
+        }
+    }
+
+    fn duration(&mut self, text: &DurationText, at: &Path) -> i64 {
+        units::duration_ms(&text.0).unwrap_or_else(|| {
+            let message = format!("`{}` is too long; a duration may be {} days", text.0, DURATION_MS_MAX / 86_400_000);
+            self.problems.push(Problem::error(self.tree.place(at), message));
+            1
+        })
+    }
+
+    fn size(&mut self, text: &SizeText, at: &Path) -> u64 {
+        units::size_bytes(&text.0).unwrap_or_else(|| {
+            let message = format!("`{}` is too large; a size may be {} TiB", text.0, SIZE_BYTES_MAX >> 40);
+            self.problems.push(Problem::error(self.tree.place(at), message));
+            1
+        })
+    }
+
+    fn guarantee(&mut self, manifest: &form::Manifest, around: &Surroundings<'_>) -> Guarantee {
+        let guarantee = manifest.guarantee.unwrap_or_default();
+        let local = around.local || manifest.kafka.is_none();
+        if local && guarantee == Guarantee::AtLeastOnce {
+            let message = "`at-least-once` has no effect: local mode is exactly-once always";
+            self.problems.push(Problem::warning(self.tree.place(&["guarantee"]), message));
+            return Guarantee::ExactlyOnce;
+        }
+        guarantee
+    }
+
+    /// The client's properties, `${NAME}` replaced. Kafka itself comes with a later version, which is an error here.
+    fn kafka(&mut self, manifest: &form::Manifest, around: &Surroundings<'_>) -> Option<Vec<(String, String)>> {
+        let kafka = manifest.kafka.as_ref().filter(|_| !around.local)?;
+        let message = "this version runs in local mode only; Kafka comes next";
+        let problem = Problem::error(self.tree.key_place(&["kafka"]), message);
+        self.problems.push(problem.help("remove `kafka:`, or say `--local DIR` to leave it aside"));
+        let mut out = Vec::new();
+        for (key, value) in &kafka.0 {
+            let text = match value {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            match substitute(&text, around.environment) {
+                Ok(text) => out.push((key.clone(), text)),
+                Err((message, help)) => {
+                    self.problems.push(Problem::error(self.tree.place(&["kafka", key]), message).help(help));
+                }
+            }
+        }
+        Some(out)
+    }
+
+    fn functions(&mut self, around: &Surroundings<'_>) -> Vec<Function> {
+        let mut functions = self.each("functions", Lower::function);
+        for function in &mut functions {
+            function.component = around.folder.join(&function.component);
+        }
+        functions
+    }
+
+    fn function(&mut self, name: &str, function: Option<form::Function>) -> Function {
+        let at = |field: &str| path(&["functions", name, "limits", field]);
+        let mut limits = Limits::default();
+        if let Some(given) = function.as_ref().and_then(|f| f.limits.clone()) {
+            limits.memory_bytes = given.memory.map(|m| self.at_least_one(&m.0, &at("memory"), units::size_bytes));
+            limits.time_per_call_ms = given.time_per_call.map(|t| {
+                self.at_least_one(&t.0, &at("time-per-call"), |t| units::duration_ms(t).map(i64::unsigned_abs))
+            });
+            limits.result_bytes =
+                given.result_bytes.map(|m| self.at_least_one(&m.0, &at("result-bytes"), units::size_bytes));
+        }
+        let config = function.as_ref().and_then(|f| f.config.clone()).unwrap_or_default();
+        self.literal_substitutions(name, &Value::Object(config.clone()));
+        Function {
+            name: name.to_string(),
+            component: function.as_ref().map(|f| PathBuf::from(&f.component.0)).unwrap_or_default(),
+            export: function.and_then(|f| f.function).map(|f| f.0),
+            settings: Value::Object(config).to_string(),
+            limits,
+        }
+    }
+
+    fn at_least_one(&mut self, text: &str, at: &Path, read: impl Fn(&str) -> Option<u64>) -> u64 {
+        match read(text) {
+            Some(0) => self.problems.push(Problem::error(self.tree.place(at), format!("`{text}` would allow nothing"))),
+            None => self.problems.push(Problem::error(self.tree.place(at), format!("`{text}` is too much"))),
+            Some(amount) => return amount,
+        }
+        1
+    }
+
+    /// `${NAME}` where it is not replaced: rarely meant.
+    fn literal_substitutions(&mut self, function: &str, config: &Value) {
+        let Some(object) = config.as_object() else { return };
+        for (key, _) in object.iter().filter(|(_, v)| v.as_str().is_some_and(|v| v.contains("${"))) {
+            let span = self.tree.place(&path(&["functions", function, "config", key]));
+            let message = "`${…}` is replaced under `kafka:` only; the function gets it as it stands";
+            self.problems.push(Problem::warning(span, message));
+        }
+    }
+
+    /// Partition counts by topic; one topic cannot have two.
+    fn partitions(&mut self, manifest: &form::Manifest) -> Vec<(String, u32)> {
+        let mut given: Vec<(String, u32, Path)> = Vec::new();
+        for name in tree_keys(self.tree, "sources") {
+            let Some(source) = manifest.sources.0.get(&name) else { continue };
+            for topic in source.topic.all() {
+                given.extend(source.partitions.map(|n| (topic.0.clone(), n, path(&["sources", &name, "partitions"]))));
+            }
+        }
+        for name in tree_keys(self.tree, "sinks") {
+            let Some(sink) = manifest.sinks.0.get(&name) else { continue };
+            given.extend(sink.partitions.map(|n| (sink.topic.0.clone(), n, path(&["sinks", &name, "partitions"]))));
+        }
+        let mut out: Vec<(String, u32)> = Vec::new();
+        for (i, (topic, count, at)) in given.iter().enumerate() {
+            match given[..i].iter().find(|(t, _, _)| t == topic) {
+                Some((_, other, first)) if other != count => {
+                    let message = format!("topic `{topic}` cannot have {count} partitions and {other}");
+                    let problem = Problem::error(self.tree.place(at), message);
+                    self.problems.push(problem.also(self.tree.place(first), format!("{other} here")));
+                }
+                Some(_) => {}
+                None => out.push((topic.clone(), *count)),
+            }
+        }
+        out
+    }
+
+    fn starts(&mut self, manifest: &form::Manifest) -> Vec<(String, Start)> {
+        let mut out = Vec::new();
+        for name in tree_keys(self.tree, "sources") {
+            let Some(source) = manifest.sources.0.get(&name) else { continue };
+            let start = match &source.start {
+                None => continue,
+                Some(form::Start::Earliest) => Start::Earliest,
+                Some(form::Start::Latest) => Start::Latest,
+                Some(form::Start::Time(form::TimeText::Milliseconds(ms))) => Start::At(*ms),
+                Some(form::Start::Time(form::TimeText::Text(text))) => Start::At(self.time(&name, text)),
+                Some(form::Start::Ago(ago)) => Start::Ago(self.duration(ago, &path(&["sources", &name, "start", "ago"]))),
+            };
+            out.extend(source.topic.all().iter().map(|t| (t.0.clone(), start)));
+        }
+        out
+    }
+
+    fn time(&mut self, source: &str, text: &str) -> i64 {
+        units::time_ms(text).unwrap_or_else(|why| {
+            let span = self.tree.place(&path(&["sources", source, "start", "time"]));
+            let problem = Problem::error(span, format!("`{text}` is not a time: {why}"));
+            self.problems.push(problem.help("write it with its offset, such as `2024-05-01T12:00:00Z`"));
+            0
+        })
+    }
+
+    fn commit_interval(&mut self, manifest: &form::Manifest) -> i64 {
+        let Some(text) = &manifest.commit_interval else { return COMMIT_INTERVAL_DEFAULT_MS };
+        let ms = self.duration(text, &path(&["commit-interval"]));
+        if !(COMMIT_INTERVAL_MS_MIN..=COMMIT_INTERVAL_MS_MAX).contains(&ms) {
+            let message =
+                format!("a commit interval of {} is out of bounds: {COMMIT_INTERVAL_MS_MIN} to {COMMIT_INTERVAL_MS_MAX} ms", text.0);
+            self.problems.push(Problem::error(self.tree.place(&["commit-interval"]), message));
+            return COMMIT_INTERVAL_DEFAULT_MS;
+        }
+        ms
+    }
+}
+
+fn references(from: &OneOrMany<form::Reference>) -> Vec<From> {
+    let one = |text: &str| match text.split_once('.') {
+        Some((name, output)) => From { name: name.to_string(), output: Some(output.to_string()) },
+        None => From { name: text.to_string(), output: None },
+    };
+    from.all().iter().map(|r| one(&r.0)).collect()
+}
+
+fn on_error(on_error: Option<form::OnError>) -> spec::OnError {
+    match on_error {
+        None | Some(form::OnError::Fail) => spec::OnError::Fail,
+        Some(form::OnError::Skip) => spec::OnError::Skip,
+        Some(form::OnError::DeadLetter(topic)) => spec::OnError::DeadLetter(topic.0),
+    }
+}
+
+/// A text with each `${NAME}` replaced; what is wrong and what would be right, where that cannot be.
+fn substitute(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<String, (String, String)> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        out += &rest[..at];
+        let inside = &rest[at + 2..];
+        let Some(end) = inside.find('}') else {
+            return Err(("`${` has no `}`".to_string(), "write `${NAME}`".to_string()));
+        };
+        let name = &inside[..end];
+        let legal = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !legal {
+            return Err((format!("`{name}` is not a variable's name"), "letters, digits and `_`: `${NAME}`".to_string()));
+        }
+        let Some(value) = environment(name) else {
+            return Err((format!("the environment has no variable `{name}`"), format!("set it: `export {name}=…`")));
+        };
+        out += &value;
+        rest = &inside[end + 1..];
+    }
+    Ok(out + rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_replaced_each_once() {
+        let environment = |name: &str| (name == "A").then(|| "${B}".to_string());
+        let substitute = |text| substitute(text, &environment);
+        assert_eq!(substitute("x${A}y${A}"), Ok("x${B}y${B}".to_string()), "what comes in is not replaced again");
+        assert_eq!(substitute("$A {A} $"), Ok("$A {A} $".to_string()));
+        assert!(substitute("${B}").unwrap_err().0.contains("no variable `B`"));
+        assert!(substitute("${A").unwrap_err().0.contains("has no `}`"));
+        assert!(substitute("${}").unwrap_err().0.contains("is not a variable's name"));
+    }
+}

@@ -1,0 +1,84 @@
+//! Names and meaning: what the pure check of the graph found, brought back to lines and columns.
+//!
+//! The rules are in [`millstream_core::topology::check`]; here are places, the nearest right names, and what is left out
+//! because it only follows from a fault in form.
+
+use millstream_core::topology::check::{self, Section, Severity};
+use millstream_core::topology::graph;
+use millstream_core::topology::spec::Operator;
+
+use super::Manifest;
+use super::lower::is_cut;
+use super::problem::Problem;
+use super::structure::{Fitting, Path};
+use super::text::Node;
+
+/// Checks names and meaning, and that the graph can be planned.
+pub fn check(tree: &Node, fitting: &Fitting, manifest: &Manifest, problems: &mut Vec<Problem>) {
+    let found = check::check(&manifest.spec);
+    let mut failed = !fitting.cut.is_empty();
+    for problem in found.into_iter().filter(|p| !follows(fitting, manifest, p)) {
+        failed |= problem.severity == Severity::Error;
+        problems.push(with_place(tree, problem));
+    }
+    if failed {
+        return;
+    }
+    let planned = graph::plan(&manifest.spec, &|topic| Some(manifest.partitions_of(topic)));
+    if let Err(why) = planned {
+        problems.push(Problem::error(tree.key_place(&["steps"]), why.to_string()));
+    }
+}
+
+/// Whether a problem may only be there because something was cut for its form.
+fn follows(fitting: &Fitting, manifest: &Manifest, problem: &check::Problem) -> bool {
+    if fitting.cut.is_empty() {
+        return false;
+    }
+    let section = section(problem.place.section);
+    if is_cut(fitting, section, &problem.place.name) {
+        return true;
+    }
+    // A branch that was cut has lost its outputs.
+    let cut_step = |name: &str| {
+        let step = manifest.spec.steps.iter().find(|s| s.name == name);
+        step.is_some_and(|s| !matches!(s.operator, Operator::Branch { .. })) && is_cut(fitting, "steps", name)
+    };
+    let output = problem.unknown.as_ref().and_then(|u| u.name.split_once('.'));
+    let entry_cut = fitting.cut.iter().any(|cut| cut.len() <= 3);
+    let unused = problem.severity == Severity::Warning && (problem.place.field.is_empty() || problem.place.field == "outputs");
+    output.is_some_and(|(step, _)| cut_step(step)) || unused && entry_cut
+}
+
+fn with_place(tree: &Node, problem: check::Problem) -> Problem {
+    let place = &problem.place;
+    let mut path: Path = vec![section(place.section).to_string()];
+    path.extend([place.name.as_str(), place.field].iter().filter(|s| !s.is_empty()).map(|s| (*s).to_string()));
+    if place.section == Section::Pipeline {
+        path.truncate(1);
+    }
+    let span = match place.item {
+        Some(item) => {
+            path.push(item.to_string());
+            tree.place(&path)
+        }
+        None if place.field.is_empty() => tree.key_place(&path),
+        None => tree.place(&path),
+    };
+    let out = Problem { severity: problem.severity, ..Problem::error(span, problem.message) };
+    let out = match &problem.unknown {
+        Some(unknown) => out.nearest(&unknown.name, &unknown.known, "there are"),
+        None => out,
+    };
+    out.help(problem.help)
+}
+
+fn section(section: Section) -> &'static str {
+    match section {
+        Section::Pipeline => "pipeline",
+        Section::Functions => "functions",
+        Section::Sources => "sources",
+        Section::Steps => "steps",
+        Section::Sinks => "sinks",
+    }
+}
