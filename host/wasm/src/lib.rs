@@ -1,1 +1,47 @@
-//! Placeholder.
+//! User functions: components of WebAssembly behind the core's port [`millstream_core::function::Functions`]. The only
+//! crate that knows wasmtime. Nothing here knows pipelines, logs or state; nothing here waits on anything but its own
+//! compiling child process.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`registry`] | a host's functions: inspected, prepared, numbered, counted |
+//! | [`worker`] | one thread's instances, as the core calls them |
+//! | `trial`, [`inspect`] | from bytes to something that can be called, or to every reason why not |
+//! | [`compile`], `cache` | compiled code: made in a child process, kept in a folder |
+//! | `instance`, `store`, `fault` | one instance: its limits, a call, what a failed call means |
+//! | `bindings` | the released versions of the contract, behind one door |
+//! | `engine` | every setting of wasmtime, the pool, the clock that interrupts |
+//!
+//! *Invariant:* what a guest supplies is bounded before it is copied, and checked before the core sees it.
+
+#![deny(unsafe_op_in_unsafe_fn)]
+
+pub mod registry;
+pub mod worker;
+
+pub mod inspect;
+mod trial;
+
+mod cache;
+pub mod compile;
+
+mod bindings;
+mod fault;
+mod instance;
+mod store;
+
+pub mod engine;
+
+mod digest;
+pub mod limits;
+pub mod log;
+pub mod stats;
+
+pub use bindings::Layouts;
+pub use compile::{CompileLimits, Compiler, compile_child};
+pub use inspect::{FunctionInfo, Import, Inspection, interface_name, interface_named};
+pub use limits::{Limits, WORKER_STACK_BYTES};
+pub use log::{LogLevel, LogLine, LogSink};
+pub use registry::{Config, Refusal, Registry, RegistryError};
+pub use stats::Stats;
+pub use worker::WorkerFunctions;

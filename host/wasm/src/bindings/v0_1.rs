@@ -1,0 +1,268 @@
+//! Contract 0.1, generated from its frozen WIT and put behind the common door. Checks that hold for every version are
+//! in `convert`.
+
+use millstream_core::function::{Folded, Groups, Kept, Output, Records, Rejection, Scanned};
+use millstream_core::record::{BytesColumn, HeaderColumns};
+use wasmtime::Store;
+use wasmtime::component::{HasSelf, Instance, InstancePre, Linker};
+
+use self::generated::exports::millstream::udf::{
+    aggregator, filter, lifecycle, mapper, merger, migrator, retractor, scanner,
+};
+use self::generated::millstream::udf::{context, log, types};
+use super::{Binding, Contract, Exports, Layouts, Migration, convert};
+use crate::fault::{CallError, Returned};
+use crate::inspect::FunctionInfo;
+use crate::log::LogLevel;
+use crate::store::Data;
+
+#[allow(missing_docs, dead_code, clippy::all)]
+mod generated {
+    wasmtime::component::bindgen!({
+        inline: "package millstream:host-v0-1;
+            world functions {
+                import millstream:udf/context@0.1.0;
+                import millstream:udf/log@0.1.0;
+                export millstream:udf/lifecycle@0.1.0;
+                export millstream:udf/filter@0.1.0;
+                export millstream:udf/mapper@0.1.0;
+                export millstream:udf/aggregator@0.1.0;
+                export millstream:udf/retractor@0.1.0;
+                export millstream:udf/scanner@0.1.0;
+                export millstream:udf/merger@0.1.0;
+                export millstream:udf/migrator@0.1.0;
+            }",
+        path: "../../wit/released/0.1.0",
+        ownership: Borrowing { duplicate_if_necessary: true },
+    });
+}
+
+/// Contract 0.1.
+pub(super) struct V0_1;
+
+impl Contract for V0_1 {
+    fn version(&self) -> &'static str {
+        "0.1.0"
+    }
+
+    fn link(&self, linker: &mut Linker<Data>) -> wasmtime::Result<()> {
+        types::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
+        context::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
+        log::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)
+    }
+
+    fn bind(&self, component: &InstancePre<Data>) -> Result<Box<dyn Binding>, Vec<String>> {
+        let mut reasons = Vec::new();
+        let found = Indices::find(component, &mut reasons);
+        if reasons.is_empty() { Ok(Box::new(found)) } else { Err(reasons) }
+    }
+}
+
+/// The interfaces of the contract that this host calls, each named once.
+macro_rules! interfaces {
+    ($($interface:ident = $name:literal),* $(,)?) => {
+        /// Where a component's exports are; what it does not export is not there.
+        struct Indices {
+            $($interface: Option<$interface::GuestIndices>,)*
+        }
+
+        /// The exports of one instance.
+        struct Guest {
+            $($interface: Option<$interface::Guest>,)*
+        }
+
+        impl Indices {
+            fn find(component: &InstancePre<Data>, reasons: &mut Vec<String>) -> Self {
+                Self {
+                    $($interface: exported(component, concat!("millstream:udf/", $name, "@0.1.0"))
+                        .then(|| $interface::GuestIndices::new(component))
+                        .and_then(|found| found.map_err(|e| reasons.push(format!("{e:#}"))).ok()),)*
+                }
+            }
+        }
+
+        impl Binding for Indices {
+            fn load(&self, store: &mut Store<Data>, instance: &Instance) -> wasmtime::Result<Box<dyn Exports>> {
+                Ok(Box::new(Guest {
+                    $($interface: self.$interface.as_ref().map(|found| found.load(&mut *store, instance)).transpose()
+                        .map_err(|e| e.context(concat!("its `", $name, "` is not as in the contract")))?,)*
+                }))
+            }
+        }
+    };
+}
+
+interfaces! {
+    lifecycle = "lifecycle",
+    filter = "filter",
+    mapper = "mapper",
+    aggregator = "aggregator",
+    retractor = "retractor",
+    scanner = "scanner",
+    merger = "merger",
+    migrator = "migrator",
+}
+
+fn exported(component: &InstancePre<Data>, name: &str) -> bool {
+    component.component().get_export_index(None, name).is_some()
+}
+
+/// An interface that is called; the check made sure that it is there.
+fn there<'a, T>(interface: &'a Option<T>, name: &str) -> Returned<&'a T> {
+    interface.as_ref().ok_or_else(|| CallError::Bad(format!("it exports no `{name}`")))
+}
+
+/// The answer to a call: its value, or the guest's refusal.
+fn answer<T>(answer: wasmtime::Result<Result<T, String>>) -> Returned<T> {
+    answer?.map_err(CallError::Refused)
+}
+
+fn lower(column: &BytesColumn) -> types::BytesColumnParam<'_> {
+    types::BytesColumnParam { offsets: column.offsets(), data: column.data(), validity: column.validity() }
+}
+
+fn batch(records: Records<'_>) -> types::Batch<'_> {
+    types::Batch { keys: lower(records.keys), values: lower(records.values), timestamps: records.timestamps }
+}
+
+fn groups(groups: Groups<'_>) -> types::Groups<'_> {
+    types::Groups {
+        keys: lower(groups.keys),
+        starts: groups.starts,
+        ends: groups.ends,
+        states: lower(groups.states),
+        offsets: groups.offsets,
+        members: groups.members,
+    }
+}
+
+fn lift(what: &str, column: types::BytesColumnResult) -> Returned<BytesColumn> {
+    convert::column(what, column.offsets, column.data, column.validity)
+}
+
+fn rejected(rejected: Vec<types::Rejection>) -> Vec<Rejection> {
+    rejected.into_iter().map(|r| convert::rejection(r.index, r.reason)).collect()
+}
+
+fn folded(folded: types::Folded) -> Returned<Folded> {
+    Ok(Folded { states: lift("states", folded.states)?, rejected: rejected(folded.rejected) })
+}
+
+impl Exports for Guest {
+    fn functions(&self, store: &mut Store<Data>) -> Returned<Vec<FunctionInfo>> {
+        let functions = there(&self.lifecycle, "lifecycle")?.call_functions(store)?;
+        let info = |f: lifecycle::Function| FunctionInfo { name: f.name, interfaces: f.interfaces, details: f.details };
+        Ok(functions.into_iter().map(info).collect())
+    }
+
+    fn start(&self, store: &mut Store<Data>, function: &str, settings: &[(String, String)]) -> Returned<()> {
+        let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        answer(there(&self.lifecycle, "lifecycle")?.call_start(store, function, &settings))
+    }
+
+    fn describe(&self, store: &mut Store<Data>) -> Returned<Layouts> {
+        let layouts = there(&self.migrator, "migrator")?.call_describe(store)?;
+        Ok(Layouts { current: layouts.current, reads: layouts.reads, writes: layouts.writes })
+    }
+
+    fn keep(&self, store: &mut Store<Data>, records: Records<'_>) -> Returned<Kept> {
+        let kept = answer(there(&self.filter, "filter")?.call_keep(store, batch(records)))?;
+        Ok(Kept { bits: kept.bits, rejected: rejected(kept.rejected) })
+    }
+
+    fn apply(&self, store: &mut Store<Data>, records: Records<'_>) -> Returned<Output> {
+        let output = answer(there(&self.mapper, "mapper")?.call_apply(store, batch(records)))?;
+        Ok(Output {
+            taken: output.taken,
+            sources: output.sources,
+            ports: output.ports,
+            keys: output.keys.map(|c| lift("keys", c)).transpose()?,
+            values: output.values.map(|c| lift("values", c)).transpose()?,
+            timestamps: output.timestamps,
+            headers: output.headers.map(headers).transpose()?,
+            rejected: rejected(output.rejected),
+        })
+    }
+
+    fn add(&self, store: &mut Store<Data>, into: Groups<'_>, records: Records<'_>) -> Returned<Folded> {
+        let aggregator = there(&self.aggregator, "aggregator")?;
+        folded(answer(aggregator.call_add(store, groups(into), batch(records)))?)
+    }
+
+    fn finish(&self, store: &mut Store<Data>, of: Groups<'_>) -> Returned<BytesColumn> {
+        lift("results", answer(there(&self.aggregator, "aggregator")?.call_finish(store, groups(of)))?)
+    }
+
+    fn remove(&self, store: &mut Store<Data>, from: Groups<'_>, records: Records<'_>) -> Returned<Folded> {
+        let retractor = there(&self.retractor, "retractor")?;
+        folded(answer(retractor.call_remove(store, groups(from), batch(records)))?)
+    }
+
+    fn scan(&self, store: &mut Store<Data>, into: Groups<'_>, records: Records<'_>) -> Returned<Scanned> {
+        let scanned = answer(there(&self.scanner, "scanner")?.call_scan(store, groups(into), batch(records)))?;
+        Ok(Scanned {
+            states: lift("states", scanned.states)?,
+            values: lift("values", scanned.values)?,
+            rejected: rejected(scanned.rejected),
+        })
+    }
+
+    fn merge(&self, store: &mut Store<Data>, [keys, left, right]: [&BytesColumn; 3]) -> Returned<BytesColumn> {
+        let merger = there(&self.merger, "merger")?;
+        lift("states", answer(merger.call_merge(store, lower(keys), lower(left), lower(right)))?)
+    }
+
+    fn migrate(&self, store: &mut Store<Data>, of: Migration<'_>) -> Returned<BytesColumn> {
+        let migrator = there(&self.migrator, "migrator")?;
+        let (keys, states) = (lower(of.keys), lower(of.states));
+        lift("states", answer(migrator.call_migrate(store, of.store, of.old, of.new, keys, states))?)
+    }
+}
+
+fn headers(headers: types::HeaderColumns) -> Returned<HeaderColumns> {
+    let (names, values) = (lift("header names", headers.names)?, lift("header values", headers.values)?);
+    convert::headers(headers.offsets, names, values)
+}
+
+fn own(column: &BytesColumn) -> types::BytesColumnResult {
+    types::BytesColumnResult {
+        offsets: column.offsets().to_vec(),
+        data: column.data().to_vec(),
+        validity: column.validity().to_vec(),
+    }
+}
+
+impl types::Host for Data {}
+
+impl context::Host for Data {
+    fn headers(&mut self) -> Option<types::HeaderColumns> {
+        let headers = self.facts.headers.as_ref()?;
+        let offsets = headers.offsets.clone();
+        Some(types::HeaderColumns { offsets, names: own(&headers.names), values: own(&headers.values) })
+    }
+
+    fn stream_times(&mut self) -> Vec<i64> {
+        self.facts.stream_times.clone()
+    }
+
+    fn windows(&mut self) -> Option<(Vec<i64>, Vec<i64>)> {
+        self.facts.windows.clone()
+    }
+
+    fn inputs(&mut self) -> Option<Vec<u32>> {
+        self.facts.inputs.clone()
+    }
+}
+
+impl log::Host for Data {
+    fn write(&mut self, level: log::Level, message: String) {
+        let level = match level {
+            log::Level::Trace => LogLevel::Trace,
+            log::Level::Debug => LogLevel::Debug,
+            log::Level::Info => LogLevel::Info,
+            log::Level::Warn => LogLevel::Warn,
+            log::Level::Error => LogLevel::Error,
+        };
+        self.log(level, message);
+    }
+}

@@ -1,0 +1,102 @@
+//! Running instances: how one is made, and how a call goes into it and comes back. Which instance is asked, and when it is
+//! replaced, is `worker`'s matter.
+
+use std::io;
+use std::sync::Arc;
+
+use millstream_core::function::{Context, Fault};
+use wasmtime::component::InstancePre;
+use wasmtime::{Engine, Store};
+
+use crate::bindings::{Binding, Exports};
+use crate::fault::{CallError, Phase, Returned, fault};
+use crate::limits::WORKER_STACK_BYTES;
+use crate::store::{Data, Shared, store, wind};
+
+/// What an instance is made from.
+#[derive(Clone)]
+pub(crate) struct Mould {
+    pub(crate) component: InstancePre<Data>,
+    pub(crate) binding: Arc<dyn Binding>,
+    /// Which function of the file it shall be, and its settings; `None` without a `lifecycle`.
+    pub(crate) start: Option<Start>,
+}
+
+/// What `lifecycle.start` is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Start {
+    pub(crate) function: String,
+    pub(crate) settings: Vec<(String, String)>,
+}
+
+/// An instance with the store it lives in.
+pub(crate) struct Live {
+    store: Store<Data>,
+    exports: Box<dyn Exports>,
+}
+
+impl Mould {
+    /// A new instance, started.
+    pub(crate) fn make(&self, engine: &Engine, shared: &Arc<Shared>) -> Result<Live, Fault> {
+        let mut store = store(engine, shared);
+        wind(&mut store, shared.limits.start_cpu_ms);
+        let made = (|| {
+            let instance = self.component.instantiate(&mut store)?;
+            let exports = self.binding.load(&mut store, &instance)?;
+            if let Some(start) = &self.start {
+                exports.start(&mut store, &start.function, &start.settings)?;
+            }
+            Ok::<_, CallError>(exports)
+        })();
+        let exports = made.map_err(|error| fault(error, store.data(), Phase::Start))?;
+        shared.counters.instance();
+        shared.counters.memory(store.data().meter.memory_bytes());
+        Ok(Live { store, exports })
+    }
+}
+
+impl Live {
+    /// One call, within its time; `records` of them count towards it.
+    pub(crate) fn call<T>(
+        &mut self,
+        context: &Context<'_>,
+        records: usize,
+        stretch: u32,
+        ask: impl FnOnce(&dyn Exports, &mut Store<Data>) -> Returned<T>,
+    ) -> Result<T, Fault> {
+        let limit_ms = self.store.data().shared.limits.call_ms(records).saturating_mul(stretch.into());
+        self.store.data_mut().know(context);
+        wind(&mut self.store, limit_ms);
+        let memory = self.store.data().meter.memory_bytes();
+        let answer = ask(self.exports.as_ref(), &mut self.store);
+        let data = self.store.data_mut();
+        let answer = answer.map_err(|error| fault(error, data, Phase::Call));
+        data.forget();
+        data.shared.counters.call(records, data.clock.nanoseconds(), answer.as_ref().err());
+        if data.meter.memory_bytes() != memory {
+            data.shared.counters.memory(data.meter.memory_bytes());
+        }
+        answer
+    }
+
+    /// A question outside the data path, within the time of a start.
+    pub(crate) fn ask<T>(
+        &mut self,
+        ask: impl FnOnce(&dyn Exports, &mut Store<Data>) -> Returned<T>,
+    ) -> Result<T, Fault> {
+        let limit_ms = self.store.data().shared.limits.start_cpu_ms;
+        wind(&mut self.store, limit_ms);
+        ask(self.exports.as_ref(), &mut self.store).map_err(|error| fault(error, self.store.data(), Phase::Call))
+    }
+}
+
+/// Runs `f` on a thread whose stack a guest cannot overrun, whoever calls: threads of a web server have too little.
+pub(crate) fn on_guest_stack<T: Send>(f: impl FnOnce() -> T + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("wasm-check".into()).stack_size(WORKER_STACK_BYTES);
+        match thread.spawn_scoped(scope, f)?.join() {
+            Ok(value) => Ok(value),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}

@@ -1,0 +1,104 @@
+//! What a prepared version has cost so far, over all workers. Counters only.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use millstream_core::function::Fault;
+
+/// Costs of a prepared version since it was prepared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Calls, the failed ones included.
+    pub calls: u64,
+    /// Records given to them.
+    pub records: u64,
+    /// Wall time in them, nanoseconds, with copying in and out.
+    pub nanoseconds: u64,
+    /// Instances made.
+    pub instances: u64,
+    /// Most memory that one instance had, bytes.
+    pub memory_bytes_max: u64,
+    /// Calls that trapped.
+    pub trapped: u64,
+    /// Calls that took too long.
+    pub timed_out: u64,
+    /// Calls that asked for too much memory.
+    pub out_of_memory: u64,
+    /// Calls whose result broke the contract.
+    pub bad_result: u64,
+    /// Calls answered with an error.
+    pub refused: u64,
+    /// Calls for which there was no instance.
+    pub unavailable: u64,
+    /// Lines logged.
+    pub log_lines: u64,
+    /// Lines dropped for being too many.
+    pub log_lines_dropped: u64,
+}
+
+/// The counters behind [`Stats`].
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    calls: AtomicU64,
+    records: AtomicU64,
+    nanoseconds: AtomicU64,
+    instances: AtomicU64,
+    memory_bytes_max: AtomicU64,
+    faults: [AtomicU64; 6],
+    log_lines: AtomicU64,
+    log_lines_dropped: AtomicU64,
+}
+
+fn place(fault: &Fault) -> usize {
+    match fault {
+        Fault::Trap { .. } => 0,
+        Fault::TimedOut { .. } => 1,
+        Fault::OutOfMemory { .. } => 2,
+        Fault::BadResult { .. } => 3,
+        Fault::Refused { .. } => 4,
+        Fault::Unavailable { .. } => 5,
+    }
+}
+
+impl Counters {
+    /// One call: its records, how long it took, and what went wrong.
+    pub(crate) fn call(&self, records: usize, nanoseconds: u64, fault: Option<&Fault>) {
+        self.calls.fetch_add(1, Relaxed);
+        self.records.fetch_add(records as u64, Relaxed);
+        self.nanoseconds.fetch_add(nanoseconds, Relaxed);
+        if let Some(fault) = fault {
+            self.faults[place(fault)].fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(crate) fn instance(&self) {
+        self.instances.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn memory(&self, bytes: u64) {
+        self.memory_bytes_max.fetch_max(bytes, Relaxed);
+    }
+
+    pub(crate) fn log(&self, dropped: bool) {
+        let counter = if dropped { &self.log_lines_dropped } else { &self.log_lines };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> Stats {
+        let fault = |place: usize| self.faults[place].load(Relaxed);
+        Stats {
+            calls: self.calls.load(Relaxed),
+            records: self.records.load(Relaxed),
+            nanoseconds: self.nanoseconds.load(Relaxed),
+            instances: self.instances.load(Relaxed),
+            memory_bytes_max: self.memory_bytes_max.load(Relaxed),
+            trapped: fault(0),
+            timed_out: fault(1),
+            out_of_memory: fault(2),
+            bad_result: fault(3),
+            refused: fault(4),
+            unavailable: fault(5),
+            log_lines: self.log_lines.load(Relaxed),
+            log_lines_dropped: self.log_lines_dropped.load(Relaxed),
+        }
+    }
+}

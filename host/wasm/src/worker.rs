@@ -1,0 +1,213 @@
+//! The core's port to functions, for one worker thread: which instance answers, and when it is replaced. How a call goes
+//! is `instance`'s matter.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use millstream_core::function::{
+    Answer, Context, Fault, Folded, Functions, Groups, Interface, Kept, Output, Prepared, Records, Scanned,
+};
+use millstream_core::record::BytesColumn;
+use wasmtime::Store;
+
+use crate::bindings::{Exports, Migration};
+use crate::fault::{CallError, Returned};
+use crate::instance::Live;
+use crate::registry::{Entry, Registry};
+use crate::store::Data;
+
+/// The functions of one worker thread: an instance for each prepared version, kept from call to call, and replaced with
+/// its store after any fault. Its thread needs a stack of [`crate::WORKER_STACK_BYTES`].
+pub struct WorkerFunctions {
+    registry: Arc<Registry>,
+    slots: Vec<Slot>,
+    /// Releases that were seen.
+    releases: u64,
+}
+
+#[derive(Default)]
+struct Slot {
+    entry: Option<Arc<Entry>>,
+    live: Option<Live>,
+    /// Multiplies the time of the next call.
+    stretch: u32,
+}
+
+impl std::fmt::Debug for WorkerFunctions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let live = self.slots.iter().filter(|s| s.live.is_some()).count();
+        f.debug_struct("WorkerFunctions").field("instances", &live).finish_non_exhaustive()
+    }
+}
+
+impl WorkerFunctions {
+    /// No instance yet; each is made at its first call.
+    pub fn new(registry: Arc<Registry>) -> Self {
+        Self { registry, slots: Vec::new(), releases: 0 }
+    }
+
+    fn call<T>(
+        &mut self,
+        function: Prepared,
+        context: Context<'_>,
+        records: usize,
+        ask: impl FnOnce(&dyn Exports, &mut Store<Data>) -> Returned<T>,
+    ) -> Answer<T> {
+        self.let_go();
+        let registry = &self.registry;
+        let slot = slot(&mut self.slots, function);
+        let entry = match &slot.entry {
+            Some(entry) => entry,
+            None => {
+                let unknown = || Fault::Unavailable { message: format!("there is no prepared version {}", function.0) };
+                slot.entry.insert(registry.entry(function).ok_or_else(unknown)?)
+            }
+        };
+        let stretch = std::mem::take(&mut slot.stretch).max(1);
+        let live = match &mut slot.live {
+            Some(live) => live,
+            None => match entry.mould.make(&registry.engine, &entry.shared) {
+                Ok(live) => slot.live.insert(live),
+                Err(fault) => {
+                    entry.shared.counters.call(records, 0, Some(&fault));
+                    return Err(fault);
+                }
+            },
+        };
+        let answer = live.call(&context, records, stretch, ask);
+        if answer.is_err() {
+            slot.live = None;
+        }
+        answer
+    }
+
+    /// Drops instances of released versions.
+    fn let_go(&mut self) {
+        let releases = self.registry.releases.load(Ordering::Relaxed);
+        if releases != self.releases {
+            self.releases = releases;
+            for slot in &mut self.slots {
+                if slot.entry.as_ref().is_some_and(|e| e.released.load(Ordering::Relaxed)) {
+                    slot.live = None;
+                }
+            }
+        }
+    }
+
+    fn of<T>(&self, function: Prepared, get: impl FnOnce(&Entry) -> T, default: T) -> T {
+        match self.slots.get(function.0 as usize).and_then(|s| s.entry.as_ref()) {
+            Some(entry) => get(entry),
+            None => self.registry.entry(function).map_or(default, |entry| get(&entry)),
+        }
+    }
+
+    fn limit(&self, function: Prepared) -> usize {
+        self.of(function, |e| e.shared.limits.results_per_record as usize, 0)
+    }
+}
+
+fn slot(slots: &mut Vec<Slot>, function: Prepared) -> &mut Slot {
+    let at = function.0 as usize;
+    if slots.len() <= at {
+        slots.resize_with(at + 1, Slot::default);
+    }
+    &mut slots[at]
+}
+
+/// A function may not turn few records into very many.
+fn bounded(output: Output, records: usize, limit: usize) -> Returned<Output> {
+    let results = output.sources.as_ref().map_or(0, Vec::len);
+    if results > records.saturating_mul(limit) {
+        let what = format!("it gives {results} results for {records} records; the limit is {limit} for each");
+        return Err(CallError::Bad(what));
+    }
+    Ok(output)
+}
+
+impl Functions for WorkerFunctions {
+    fn wants_stream_times(&self, function: Prepared) -> bool {
+        self.of(function, |e| e.shared.reads.stream_times, false)
+    }
+
+    fn exports(&self, function: Prepared, interface: Interface) -> bool {
+        self.of(function, |e| e.interfaces.contains(&interface), false)
+    }
+
+    fn layout(&self, function: Prepared) -> u32 {
+        self.of(function, |e| e.layouts.current, 0)
+    }
+
+    fn renew(&mut self, function: Prepared) {
+        slot(&mut self.slots, function).live = None;
+    }
+
+    fn stretch(&mut self, function: Prepared, factor: u32) {
+        slot(&mut self.slots, function).stretch = factor;
+    }
+
+    fn keep(&mut self, function: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Kept> {
+        self.call(function, context, records.timestamps.len(), |exports, store| exports.keep(store, records))
+    }
+
+    fn apply(&mut self, function: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Output> {
+        let (count, limit) = (records.timestamps.len(), self.limit(function));
+        self.call(function, context, count, |exports, store| bounded(exports.apply(store, records)?, count, limit))
+    }
+
+    fn add(
+        &mut self,
+        function: Prepared,
+        context: Context<'_>,
+        into: Groups<'_>,
+        records: Records<'_>,
+    ) -> Answer<Folded> {
+        self.call(function, context, into.members.len(), |exports, store| exports.add(store, into, records))
+    }
+
+    fn finish(&mut self, function: Prepared, of: Groups<'_>) -> Answer<BytesColumn> {
+        self.call(function, Context::default(), of.keys.len(), |exports, store| exports.finish(store, of))
+    }
+
+    fn remove(
+        &mut self,
+        function: Prepared,
+        context: Context<'_>,
+        from: Groups<'_>,
+        records: Records<'_>,
+    ) -> Answer<Folded> {
+        self.call(function, context, from.members.len(), |exports, store| exports.remove(store, from, records))
+    }
+
+    fn scan(
+        &mut self,
+        function: Prepared,
+        context: Context<'_>,
+        into: Groups<'_>,
+        records: Records<'_>,
+    ) -> Answer<Scanned> {
+        self.call(function, context, into.members.len(), |exports, store| exports.scan(store, into, records))
+    }
+
+    fn merge(
+        &mut self,
+        function: Prepared,
+        keys: &BytesColumn,
+        left: &BytesColumn,
+        right: &BytesColumn,
+    ) -> Answer<BytesColumn> {
+        self.call(function, Context::default(), keys.len(), |exports, store| exports.merge(store, [keys, left, right]))
+    }
+
+    fn migrate(
+        &mut self,
+        function: Prepared,
+        store: &str,
+        old: u32,
+        new: u32,
+        keys: &BytesColumn,
+        states: &BytesColumn,
+    ) -> Answer<BytesColumn> {
+        let of = Migration { store, old, new, keys, states };
+        self.call(function, Context::default(), keys.len(), |exports, store| exports.migrate(store, of))
+    }
+}
