@@ -7,7 +7,7 @@ mod common;
 use std::hint::black_box;
 use std::time::Instant;
 
-use millstream_core::record::{Batch, BatchBuilder};
+use millstream_core::record::{Batch, BatchBuilder, Header};
 
 use common::{append, log};
 
@@ -17,7 +17,8 @@ const ROUNDS: usize = 5;
 /// Records with a value of 100 bytes, and keys or not.
 fn batch(records: usize, key_bytes: Option<usize>, headers: bool) -> Batch {
     let mut out = BatchBuilder::default();
-    let (value, header): (_, [(&[u8], Option<&[u8]>); 1]) = ([7u8; 100], [(b"source", Some(b"bench"))]);
+    let value = [7u8; 100];
+    let header: [Header<'_>; 1] = [(b"source", Some(b"bench"))];
     for i in 0..records {
         let key = key_bytes.map(|n| vec![i as u8; n]);
         out.push(key.as_deref(), Some(&value), i as i64, if headers { &header[..] } else { &[] }.iter().copied());

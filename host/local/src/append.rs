@@ -7,7 +7,7 @@ use millstream_core::state::keyspace::{Durability, StorageError, Write};
 
 use crate::chunk::{self, Chunk, Defect, RECORD_BYTES_MAX};
 use crate::log::{Log, Unknown};
-use crate::rows::{Entry, Place};
+use crate::rows::Entry;
 
 /// Records for one partition.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ pub enum AppendError {
 /// What goes to one partition.
 struct Group<'a> {
     topic: &'a str,
-    place: Place,
+    partition: u32,
     /// Which appends, in order.
     members: Vec<usize>,
     chunks: Vec<Chunk>,
@@ -92,11 +92,7 @@ impl Log {
         let (mut chunks, mut entries, mut extents) = (Vec::new(), Vec::new(), Vec::new());
         let _writing = self.writing();
         for group in groups {
-            let (place, mut extent) = self.look(group.topic, group.place.partition)?;
-            if place != group.place {
-                // Deleted and made again between the two looks: these records were for the one that is gone.
-                return Err(Unknown::Topic(group.topic.to_string()).into());
-            }
+            let (place, mut extent) = self.look(group.topic, group.partition)?;
             let mut next = extent.end;
             for member in group.members {
                 firsts[member] = next;
@@ -109,7 +105,7 @@ impl Log {
                 chunks.push(Write::Put(self.spaces.chunks, place.key(extent.end), bytes));
                 extent.end += i64::from(records);
             }
-            extents.push((group.topic, place.partition, extent));
+            extents.push((group.topic, group.partition, extent));
         }
         let added = !chunks.is_empty();
         let writes: Vec<Write> = chunks.into_iter().chain(entries).chain(extra).collect();
@@ -129,17 +125,15 @@ impl Log {
 
     /// Appends by partition, checked and written as chunks: the work that needs no lock.
     fn group<'a>(&self, appends: &'a [Append]) -> Result<Vec<Group<'a>>, AppendError> {
-        let mut members: BTreeMap<Place, Vec<usize>> = BTreeMap::new();
+        let mut members: BTreeMap<(&str, u32), Vec<usize>> = BTreeMap::new();
         for (i, append) in appends.iter().enumerate() {
-            let (place, _) = self.look(&append.topic, append.partition)?;
+            self.look(&append.topic, append.partition)?;
             chunk::check(&append.batch).map_err(|defect| refused(append, defect))?;
-            members.entry(place).or_default().push(i);
+            members.entry((&append.topic, append.partition)).or_default().push(i);
         }
-        let group = |(place, members): (Place, Vec<usize>)| Group {
-            topic: &appends[members[0]].topic,
-            place,
-            chunks: chunk::write(members.iter().map(|m| &appends[*m].batch)),
-            members,
+        let group = |((topic, partition), members): ((&'a str, u32), Vec<usize>)| {
+            let chunks = chunk::write(members.iter().map(|m| &appends[*m].batch));
+            Group { topic, partition, members, chunks }
         };
         Ok(members.into_iter().map(group).collect())
     }

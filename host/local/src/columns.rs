@@ -255,6 +255,7 @@ mod tests {
     use proptest::prelude::*;
 
     type Item = Option<Vec<u8>>;
+    type Record = (Item, Item, i64, Vec<(Vec<u8>, Item)>);
 
     /// Batches whose columns are whole, null, or mixed.
     fn batches() -> impl Strategy<Value = Vec<Batch>> {
@@ -266,12 +267,7 @@ mod tests {
                 1 => Some(item.clone().unwrap_or_default()),
                 _ => item.clone(),
             };
-            let batch = |(records, keys, values, with_headers): (
-                Vec<(Item, Item, i64, Vec<(Vec<u8>, Item)>)>,
-                u8,
-                u8,
-                bool,
-            )| {
+            let batch = |(records, keys, values, with_headers): (Vec<Record>, _, _, _)| {
                 let mut out = BatchBuilder::default();
                 for (key, value, time, headers) in &records {
                     let headers = headers.iter().map(|(n, v)| (&n[..], v.as_deref())).filter(|_| with_headers);
@@ -284,7 +280,7 @@ mod tests {
     }
 
     /// Appends of several batches to one, by the core's own means.
-    fn joined(batches: &[Batch], skip: usize) -> Vec<(Item, Item, i64, Vec<(Vec<u8>, Item)>)> {
+    fn joined(batches: &[Batch], skip: usize) -> Vec<Record> {
         let owned = |item: Option<&[u8]>| item.map(<[u8]>::to_vec);
         let mut out = Vec::new();
         for b in batches {
@@ -296,10 +292,23 @@ mod tests {
         out.split_off(skip)
     }
 
+    #[test]
+    fn headers_that_begin_behind_their_end_are_damage() {
+        let mut batch = BatchBuilder::default();
+        (0..2).for_each(|_| batch.push(None, None, 0, [(&b"n"[..], None)]));
+        let mut bytes = chunk::write([&batch.finish()]).remove(0).bytes;
+        // Head, two timestamps, two columns of nulls; then the end of the first record's headers.
+        let end = 6 + 16 + 2;
+        assert_eq!(bytes[end], 1);
+        bytes[end] = 200;
+        assert_eq!(Columns::default().add(&bytes, 1), Err(Damage::Falls));
+        assert_eq!(Columns::default().add(&bytes, 0), Err(Damage::Falls));
+    }
+
     proptest! {
         #[test]
         fn records_come_back(chunks in vec(batches(), 1..4), skip in 0usize..20) {
-            let written: Vec<Vec<chunk::Chunk>> = chunks.iter().map(|b| chunk::write(b)).collect();
+            let written: Vec<Vec<chunk::Chunk>> = chunks.iter().map(chunk::write).collect();
             let skip = skip % written[0][0].records as usize;
             let mut columns = Columns::default();
             for (i, chunk) in written.iter().flatten().enumerate() {

@@ -256,14 +256,17 @@ fn extent(db: &dyn Keyspaces, spaces: &Spaces, topic: &str, place: Place) -> Res
     let Some((last_base, last)) = entry_before(i64::MAX)? else {
         return Ok(Extent { first: start, start, end: start, dropped: 0, total: 0 });
     };
+    let dropped = |entry: Entry| entry.total - entry.bytes;
     match entry_before(start.saturating_add(1))? {
-        Some((first, entry)) if start < first + i64::from(entry.records) => Ok(Extent {
-            first,
-            start,
-            end: last_base + i64::from(last.records),
-            dropped: entry.total - entry.bytes,
-            total: last.total,
-        }),
+        Some((first, entry)) if start < first + i64::from(entry.records) && dropped(entry) <= last.total => {
+            Ok(Extent {
+                first,
+                start,
+                end: last_base.checked_add(i64::from(last.records)).ok_or_else(|| bad("its end is no offset"))?,
+                dropped: dropped(entry),
+                total: last.total,
+            })
+        }
         _ => Err(bad(&format!("the record at its start, offset {start}, is missing"))),
     }
 }

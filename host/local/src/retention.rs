@@ -62,7 +62,7 @@ impl Log {
         let mut now = was;
         self.entries(partition, was.first, was.end, &mut |base, entry| {
             let old = oldest.is_some_and(|oldest| entry.largest < oldest);
-            let spare = config.retention_bytes.is_some_and(|kept| was.total - entry.total >= kept);
+            let spare = config.retention_bytes.is_some_and(|kept| was.total.saturating_sub(entry.total) >= kept);
             if !old && !spare {
                 return Scan::Stop;
             }
@@ -113,7 +113,7 @@ impl Log {
             let start = rows::encode_number(now.start.unsigned_abs());
             writes.push(Write::Put(self.spaces.topics, place.start_key(), start));
             dropped.records += (now.start - was.start).unsigned_abs();
-            dropped.bytes += now.dropped - was.dropped;
+            dropped.bytes += now.dropped.saturating_sub(was.dropped);
         }
         self.db.apply(writes, Durability::Process)?;
         let mut catalog = self.catalog_mut();

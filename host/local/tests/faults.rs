@@ -13,6 +13,9 @@ use millstream_local::{Append, AppendError, ChangeError, CreateError, Log, ReadE
 
 use common::{Disk, append, log, records, values};
 
+/// Longest that threads wait for each other: a test that fails must not hang.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn corrupted<T: std::fmt::Debug>(result: Result<T, ReadError>) -> String {
     match result {
         Err(ReadError::Storage(StorageError::Corrupted(why))) => why,
@@ -115,10 +118,9 @@ fn damaged_chunks_are_named_and_no_panic() {
     let mut newer = chunk.clone();
     newer[0] = 9;
     assert_eq!(corrupted(read(&newer)), format!("{place}the chunk has format 9, this version reads 1"));
-    assert_eq!(
-        corrupted(read(&chunk[..chunk.len() - 1])),
-        format!("{place}the chunk has another length than its parts")
-    );
+    for other in [&chunk[..chunk.len() - 1], &[&chunk[..], &[0]].concat()] {
+        assert_eq!(corrupted(read(other)), format!("{place}the chunk has another length than its parts"));
+    }
     for at in 0..chunk.len() {
         for bit in 0..8 {
             let mut flipped = chunk.clone();
@@ -132,7 +134,11 @@ fn damaged_chunks_are_named_and_no_panic() {
     let hole = disk.open_space("log.chunks", SpaceKind::Log).unwrap();
     disk.apply(vec![Write::Delete(hole, key.clone())], Durability::Process).unwrap();
     assert_eq!(corrupted(log.read("t", 0, 0, 1 << 20)), format!("{place}the record is missing"));
-    assert_eq!(corrupted(log.read("t", 0, 7, 1)), "topic `t` partition 0 offset 7: the record is missing");
+    let missing = "topic `t` partition 0 offset 7: the record is missing";
+    assert_eq!(corrupted(log.read("t", 0, 7, 1)), missing);
+    let index = disk.open_space("log.index", SpaceKind::State).unwrap();
+    disk.apply(vec![Write::Delete(index, key.clone())], Durability::Process).unwrap();
+    assert_eq!(corrupted(log.read("t", 0, 7, 1)), missing, "nor is it taken for one of the chunk before");
 }
 
 #[test]
@@ -171,15 +177,17 @@ fn damaged_rows_beside_the_chunks_are_named() {
 
 #[test]
 fn two_threads_append_and_a_third_reads() {
-    const APPENDS: i64 = 300;
+    const APPENDS: i64 = 200;
     let (disk, log) = log(1);
+    disk.slow.store(true, Ordering::Relaxed);
     let done = AtomicBool::new(false);
     let (mut firsts, read) = std::thread::scope(|scope| {
         let writer = || (0..APPENDS).map(|i| append(&log, 0, values(1 + i as usize % 5, 8))).collect::<Vec<_>>();
         let writers = [scope.spawn(writer), scope.spawn(writer)];
         let reader = scope.spawn(|| {
             let (mut read, mut whole) = (0, BTreeSet::from([0]));
-            loop {
+            let started = Instant::now();
+            while started.elapsed() < PATIENCE {
                 let (generation, last) = (log.generation(), done.load(Ordering::Acquire));
                 let fetched = log.read("t", 0, read, 100).unwrap();
                 read += fetched.batch.len() as i64;
@@ -188,9 +196,10 @@ fn two_threads_append_and_a_third_reads() {
                     return (read, whole);
                 }
                 if fetched.batch.is_empty() {
-                    log.wait(generation, Duration::from_secs(60));
+                    log.wait(generation, PATIENCE);
                 }
             }
+            panic!("read only up to offset {read}");
         });
         let firsts: Vec<i64> = writers.into_iter().flat_map(|w| w.join().unwrap()).collect();
         done.store(true, Ordering::Release);
@@ -207,8 +216,9 @@ fn two_threads_append_and_a_third_reads() {
 
 #[test]
 fn a_reader_whose_records_are_dropped_is_told_so_and_never_of_damage() {
-    let (_, log) = log(1);
-    let end = 4_000;
+    let (disk, log) = log(1);
+    disk.slow.store(true, Ordering::Relaxed);
+    let end = 500;
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for offset in 0..end {
@@ -216,8 +226,9 @@ fn a_reader_whose_records_are_dropped_is_told_so_and_never_of_damage() {
                 log.truncate_before("t", 0, offset).unwrap();
             }
         });
-        let mut offset = 0;
+        let (mut offset, started) = (0, Instant::now());
         while offset < end {
+            assert!(started.elapsed() < PATIENCE, "read only up to offset {offset}");
             match log.read("t", 0, offset, 1) {
                 Ok(fetched) => offset += fetched.batch.len() as i64,
                 Err(ReadError::OffsetOutOfRange { start, .. }) => offset = start,
@@ -234,12 +245,12 @@ fn waiting_ends_by_a_wake_an_append_or_time() {
     assert_eq!(log.wait(seen, Duration::from_millis(5)), seen, "time is up");
     log.wake();
     let started = Instant::now();
-    let next = log.wait(seen, Duration::from_secs(60));
+    let next = log.wait(seen, PATIENCE);
     assert_ne!(next, seen, "a wake before the wait counts");
     std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| log.wait(next, Duration::from_secs(60)));
+        let waiter = scope.spawn(|| log.wait(next, PATIENCE));
         append(&log, 0, values(1, 1));
         assert_ne!(waiter.join().unwrap(), next);
     });
-    assert!(started.elapsed() < Duration::from_secs(60));
+    assert!(started.elapsed() < PATIENCE);
 }

@@ -11,7 +11,7 @@ use millstream_local::{
     READ_BYTES_MAX, RECORD_BYTES_MAX, TOPICS_MAX, TopicConfig,
 };
 
-use common::{Disk, append, log, values};
+use common::{Disk, append, log, records, values};
 
 fn empty() -> Log {
     Log::open(Arc::new(Disk::default())).unwrap()
@@ -97,7 +97,7 @@ fn a_record_is_as_large_as_the_limit_and_no_larger() {
     assert_eq!(append(batch.finish()), Ok(vec![0]), "key, value, header with its 8 bytes of ends: just the limit");
     let mut batch = BatchBuilder::default();
     batch.push(None, Some(b"small"), 0, []);
-    batch.push(Some(b"1"), Some(&vec![7; RECORD_BYTES_MAX]), 0, []);
+    batch.push(Some(b"12"), Some(&vec![7; RECORD_BYTES_MAX - 14]), 0, [(&b"head"[..], Some(&b"v"[..]))]);
     let error = append(batch.finish()).unwrap_err();
     let bytes = RECORD_BYTES_MAX + 1;
     assert_eq!(error, AppendError::RecordTooLarge { topic: "t".into(), partition: 0, record: 1, bytes });
@@ -129,4 +129,28 @@ fn a_read_is_bounded_whatever_is_asked_for() {
     let fetched = log.read("t", 0, 0, usize::MAX).unwrap();
     assert!(fetched.batch.bytes() > READ_BYTES_MAX - 2 * CHUNK_BYTES_MAX, "{}", fetched.batch.bytes());
     assert!(fetched.batch.bytes() < READ_BYTES_MAX + CHUNK_BYTES_MAX, "{}", fetched.batch.bytes());
+}
+
+#[test]
+fn what_is_cut_comes_back_whole() {
+    let (_, log) = log(1);
+    let mut large = BatchBuilder::default();
+    for i in 0..30_000u64 {
+        let (number, header) = (i.to_le_bytes(), [(&b"number"[..], Some(&b"n"[..]))]);
+        let key = (i % 3 > 0).then_some(&number[..]);
+        large.push(key, Some(&number.repeat(i as usize % 20)), i as i64, header.into_iter().take(i as usize % 2));
+    }
+    // Behind the cut, small batches join what is left of the large one.
+    let batches = [values(7, 9), large.finish(), values(11, 13), values(3, 17)];
+    let appends = batches.clone().map(|batch| Append { topic: "t".into(), partition: 0, batch });
+    let firsts = log.append(appends.to_vec(), vec![], Durability::Process).unwrap();
+    assert_eq!(firsts, [0, 7, 30_007, 30_018]);
+    let expected: Vec<_> = batches.iter().flat_map(records).collect();
+    for bytes_max in [1, READ_BYTES_MAX] {
+        let mut read = vec![];
+        while read.len() < expected.len() {
+            read.extend(records(&log.read("t", 0, read.len() as i64, bytes_max).unwrap().batch));
+        }
+        assert!(read == expected, "in reads of {bytes_max} bytes");
+    }
 }

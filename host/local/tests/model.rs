@@ -19,7 +19,7 @@ const PARTITIONS: u32 = 3;
 enum Step {
     Append { batches: Vec<(u32, Vec<Record>)>, refused: bool },
     Read { partition: u32, place: u8, bytes: usize },
-    Time { partition: u32, time: i64 },
+    Time { partition: u32, place: u8, later: i64 },
     Truncate { partition: u32, place: u8 },
     Retain { now: i64, ms: Option<i64>, bytes: Option<u64> },
     Reopen,
@@ -39,15 +39,21 @@ fn record() -> impl Strategy<Value = Record> {
     })
 }
 
+/// Anywhere, and often the end.
+fn place() -> impl Strategy<Value = u8> {
+    prop_oneof![4 => any::<u8>(), 1 => Just(255)]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let partition = 0..PARTITIONS;
     let batches = vec((partition.clone(), vec(record(), 0..12)), 0..5);
     prop_oneof![
         8 => (batches, prop::bool::weighted(0.2)).prop_map(|(batches, refused)| Step::Append { batches, refused }),
-        8 => (partition.clone(), any::<u8>(), 0usize..2_000)
+        8 => (partition.clone(), place(), 0usize..2_000)
             .prop_map(|(partition, place, bytes)| Step::Read { partition, place, bytes }),
-        2 => (partition.clone(), 0i64..1_100).prop_map(|(partition, time)| Step::Time { partition, time }),
-        2 => (partition, any::<u8>()).prop_map(|(partition, place)| Step::Truncate { partition, place }),
+        2 => (partition.clone(), place(), 0i64..2)
+            .prop_map(|(partition, place, later)| Step::Time { partition, place, later }),
+        2 => (partition, place()).prop_map(|(partition, place)| Step::Truncate { partition, place }),
         1 => (0i64..1_200, prop::option::of(0i64..1_000), prop::option::of(0u64..3_000))
             .prop_map(|(now, ms, bytes)| Step::Retain { now, ms, bytes }),
         2 => Just(Step::Reopen),
@@ -146,8 +152,10 @@ impl Model {
         assert_eq!(read.is_empty(), offset == end, "at least one record where there is one");
     }
 
-    fn time(&self, number: u32, time: i64) {
+    fn time(&self, number: u32, place: u8, later: i64) {
         let partition = &self.partitions[number as usize];
+        let near = partition.records.get(partition.place(place) as usize);
+        let time = near.map_or(0, |r| r.time) + later;
         let mut kept = partition.records.iter().enumerate().skip(partition.start);
         let expected = kept.find(|(_, r)| r.time >= time).map(|(i, _)| i as i64);
         assert_eq!(self.log.offset_for_time("t", number, time).unwrap(), expected);
@@ -178,6 +186,9 @@ impl Model {
             assert_eq!(info.start, partition.start as i64);
             assert_eq!(info.end, partition.records.len() as i64);
             assert_eq!(info.bytes, partition.bytes());
+            let beyond = self.log.read("t", number as u32, info.end + 1, 1);
+            let out_of_range = ReadError::OffsetOutOfRange { offset: info.end + 1, start: info.start, end: info.end };
+            assert_eq!(beyond, Err(out_of_range));
             let (mut offset, mut read) = (info.start, vec![]);
             while offset < info.end {
                 let fetched = self.log.read("t", number as u32, offset, 300).unwrap();
@@ -196,7 +207,7 @@ impl Model {
         match step {
             Step::Append { batches, refused } => self.append(batches, refused),
             Step::Read { partition, place, bytes } => self.read(partition, place, bytes),
-            Step::Time { partition, time } => self.time(partition, time),
+            Step::Time { partition, place, later } => self.time(partition, place, later),
             Step::Truncate { partition, place } => self.truncate(partition, place),
             Step::Retain { now, ms, bytes } => self.retain(now, ms, bytes),
             Step::Reopen => self.log = Log::open(self.disk.clone()).unwrap(),

@@ -19,11 +19,14 @@ impl Guard for Locked {
     }
 }
 
-/// Keyspaces in memory; writes are refused while `full` is set.
+/// Keyspaces in memory.
 #[derive(Default)]
 pub struct Disk {
     memory: Memory<Locked>,
+    /// Writes are refused.
     pub full: AtomicBool,
+    /// Writes let other threads run before and after, so that threads meet where they may.
+    pub slow: AtomicBool,
 }
 
 impl Keyspaces for Disk {
@@ -49,7 +52,11 @@ impl Keyspaces for Disk {
         if self.full.load(Ordering::Relaxed) {
             return Err(StorageError::Unavailable("no space left".into()));
         }
-        self.memory.apply(writes, durability)
+        let pause = || (0..3).filter(|_| self.slow.load(Ordering::Relaxed)).for_each(|_| std::thread::yield_now());
+        pause();
+        let applied = self.memory.apply(writes, durability);
+        pause();
+        applied
     }
 }
 
