@@ -143,3 +143,45 @@ fn authorized(app: &Shared, headers: &HeaderMap) -> Result<(), Problem> {
     }
     Err(Problem::new(Kind::TokenWrong, "the token is another host's, or was replaced; read the file again"))
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+
+    use super::*;
+    use crate::{Config, Token};
+
+    /// Status of a call from an address, which no test can have at the other end of a socket.
+    fn called_from(peer: &str, method: &str, path: &str, token: Option<&str>) -> u16 {
+        let config = Config::new("0.0.0.0:7070".parse().unwrap(), Token::new("0123456789abcdef").unwrap());
+        let (_stop, stopping) = tokio::sync::watch::channel(false);
+        let shared = Shared::new(Arc::new(crate::fake::Fake::default()), config, stopping);
+        let service = TowerToHyperService::new(crate::router::router(shared));
+        let mut request = Request::builder().method(method).uri(path).header("host", "10.0.0.1:7070");
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let mut request = request.body(Body::empty()).unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::new(peer.parse().unwrap(), 1)));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(service.call(request)).unwrap().status().as_u16()
+    }
+
+    #[test]
+    fn from_elsewhere_reading_needs_the_token_too() {
+        for peer in ["10.0.0.7", "2001:db8::7", "::ffff:10.0.0.7"] {
+            assert_eq!(called_from(peer, "GET", "/v1/pipeline", None), 401, "{peer}");
+            assert_eq!(called_from(peer, "GET", "/metrics", None), 401, "{peer}");
+            assert_eq!(called_from(peer, "GET", "/v1/pipeline", Some("0123456789abcdef")), 200, "{peer}");
+            assert_eq!(called_from(peer, "GET", "/healthz", None), 200, "{peer}");
+            assert_eq!(called_from(peer, "HEAD", "/readyz", None), 200, "{peer}");
+            assert_eq!(called_from(peer, "POST", "/readyz", None), 401, "{peer}");
+        }
+        for peer in ["127.0.0.1", "::1", "::ffff:127.0.0.9"] {
+            assert_eq!(called_from(peer, "GET", "/v1/pipeline", None), 200, "{peer}");
+            assert_eq!(called_from(peer, "POST", "/v1/functions/f/rollback", None), 401, "{peer}");
+        }
+    }
+}

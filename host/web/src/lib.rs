@@ -15,6 +15,14 @@
 //! # Ok(()) }
 //! ```
 
+// The made-up host of the tests names this crate as others do.
+#[cfg(test)]
+extern crate self as millstream_web;
+#[cfg(test)]
+#[path = "../tests/http/fake.rs"]
+#[allow(dead_code)]
+mod fake;
+
 pub mod access;
 pub mod api;
 mod guard;
@@ -33,9 +41,10 @@ pub use api::Api;
 pub use openapi::openapi;
 pub use problem::{Kind, Problem};
 pub use server::{Config, Exposure, Server};
+pub use topics::{END_HEADER, NDJSON, NEXT_HEADER, RAW, RECORDS_HEADER};
 
-/// Bytes of a component's file.
-pub const COMPONENT_BYTES_MAX: usize = 32 << 20;
+/// Bytes of a component's file; the largest that are made, Python's, have 18 MiB.
+pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
 
 /// Bytes of a function's settings, as JSON text.
 pub const SETTINGS_BYTES_MAX: usize = 16 << 10;
@@ -74,9 +83,9 @@ pub const HEADERS_MS_MAX: u64 = 10_000;
 pub const BODY_MS_MAX: u64 = 60_000;
 
 /// Bytes of a refused request that are read and dropped, so that its sender comes to read the refusal.
-pub const DISCARD_BYTES_MAX: usize = 64 << 20;
+pub const DISCARD_BYTES_MAX: usize = 128 << 20;
 
-/// Bytes of a request's headers and address.
+/// Bytes of a request's headers and address after which no more of them is read.
 pub const HEADERS_BYTES_MAX: usize = 64 << 10;
 
 /// How long requests under way may take when the server stops, milliseconds.

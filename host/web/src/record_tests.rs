@@ -9,7 +9,7 @@ fn json(text: &str) -> Result<Vec<NewRecord<'_>>, Problem> {
 fn refused(result: Result<Vec<NewRecord<'_>>, Problem>) -> (Option<u32>, String) {
     let problem = result.unwrap_err();
     assert_eq!(problem.status, 400);
-    (problem.line, problem.detail)
+    (problem.line, problem.detail.clone())
 }
 
 #[test]

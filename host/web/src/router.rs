@@ -150,7 +150,10 @@ impl FromRequestParts<App> for Name {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         match Path::<String>::from_request_parts(parts, app).await {
             Ok(Path(name)) => Ok(Self(name)),
-            Err(why) => Err(Problem::new(Kind::BadParameter, why.body_text())),
+            Err(why) => {
+                let text = why.body_text();
+                Err(Problem::new(Kind::BadParameter, text.strip_prefix("Invalid URL: ").unwrap_or(&text)))
+            }
         }
     }
 }

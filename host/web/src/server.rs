@@ -33,7 +33,7 @@ pub enum Exposure {
     #[default]
     Loopback,
     /// Whoever reaches the address. There is no TLS yet, so everybody on the way reads the token.
-    Anyone,
+    Anywhere,
 }
 
 /// How to serve.

@@ -1,0 +1,124 @@
+//! `millstream deploy`: sends a component to a running host, which checks it and puts it in force, or says why not.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use millstream_web::types::Deployed;
+use millstream_web::{COMPONENT_BYTES_MAX, Kind, SETTINGS_BYTES_MAX};
+use ureq::http::Method;
+
+use super::client::{Call, Client, Connection, Failure, Target, finish, print, print_json};
+
+/// How long a host may take to check and compile a component.
+pub const DEPLOY_TIME_MAX: Duration = Duration::from_secs(300);
+
+/// Arguments of `millstream deploy`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example: millstream deploy access-counts/extract-ip extract_ip.wasm --config settings.json\n\n\
+    A file that is refused changes nothing: the version before runs on, and `history` shows why.\n\
+    Exit codes: 0 in force; 1 refused or failed; 2 wrong arguments; 3 no host answers.")]
+pub struct Args {
+    /// Pipeline and function
+    #[arg(value_name = "PIPELINE/FUNCTION")]
+    target: Target,
+    /// The component
+    #[arg(value_name = "FILE.wasm")]
+    file: PathBuf,
+    /// Settings for it: a file with a JSON object; without it, those in force stay
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the host's answer as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Runs `millstream deploy`.
+///
+/// # Errors
+/// What went wrong, for people.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    finish(deploy(args))
+}
+
+fn deploy(args: &Args) -> anyhow::Result<ExitCode> {
+    let component = bounded(&args.file, COMPONENT_BYTES_MAX)?;
+    let settings = args.config.as_deref().map(settings).transpose()?;
+    let Target { pipeline, function } = &args.target;
+    let client = Client::find(&args.connection, Some(pipeline))?;
+    let origin = args.file.display().to_string();
+    let mut query = vec![("pipeline", pipeline.as_str()), ("origin", origin.as_str())];
+    query.extend(settings.as_deref().map(|settings| ("settings", settings)));
+    let call = Call {
+        method: Method::PUT,
+        path: &format!("/v1/functions/{function}"),
+        query: &query,
+        body: Some(("application/wasm", &component)),
+        time_max: DEPLOY_TIME_MAX,
+    };
+    report(client.json(&call), args.json)
+}
+
+/// Tells what a deploy or a rollback came to.
+pub fn report(answer: Result<Deployed, Failure>, json: bool) -> anyhow::Result<ExitCode> {
+    match answer {
+        Ok(deployed) if json => print_json(&deployed)?,
+        Ok(deployed) => print(told(&deployed).as_bytes())?,
+        Err(Failure::Told(problem)) if json => {
+            print_json(&problem)?;
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(Failure::Broken { url, why }) => bail!(
+            "the call to {url} broke off: {why}\nwhether the version is in force, `millstream history` says"
+        ),
+        Err(Failure::Told(problem)) if problem.kind() == Some(Kind::ComponentRefused) => {
+            bail!("{problem}\nnothing has changed: the version before runs on")
+        }
+        Err(failure) => return Err(failure.into()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn told(deployed: &Deployed) -> String {
+    let version = &deployed.version;
+    let before = deployed.previous.map_or(String::new(), |number| format!(", after version {number}"));
+    let mut out = format!("{}: version {} is in force{before}\n", deployed.function, version.number);
+    out.push_str(&format!("  digest    {}\n  origin    {}\n", version.digest, version.origin));
+    let text = |name: &str| deployed.inspection.get(name).filter(|value| !value.is_null());
+    if let Some(bytes) = text("size_bytes") {
+        out.push_str(&format!("  bytes     {bytes}\n"));
+    }
+    if let Some(contract) = text("contract").and_then(|c| c.as_str()) {
+        out.push_str(&format!("  contract  {contract}\n"));
+    }
+    if let Some(kinds) = text("kinds").and_then(|k| k.as_array()) {
+        let kinds: Vec<&str> = kinds.iter().filter_map(|k| k.as_str()).collect();
+        out.push_str(&format!("  kinds     {}\n", kinds.join(", ")));
+    }
+    out
+}
+
+/// Reads a file that has a limit.
+fn bounded(path: &Path, bytes_max: usize) -> anyhow::Result<Vec<u8>> {
+    use std::io::Read;
+    let file = std::fs::File::open(path).with_context(|| format!("open {}", path.display()))?;
+    let mut bytes = Vec::new();
+    file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).with_context(|| format!("read {}", path.display()))?;
+    if bytes.len() > bytes_max {
+        bail!("{} has more than the {bytes_max} bytes that a host takes", path.display());
+    }
+    if bytes.is_empty() {
+        bail!("{} is empty; it must be a component", path.display());
+    }
+    Ok(bytes)
+}
+
+fn settings(path: &Path) -> anyhow::Result<String> {
+    let bytes = bounded(path, SETTINGS_BYTES_MAX)?;
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&bytes)
+        .with_context(|| format!("{} is not a JSON object, as in {{\"field\": \"IP\"}}", path.display()))?;
+    Ok(serde_json::Value::Object(object).to_string())
+}

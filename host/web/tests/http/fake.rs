@@ -1,0 +1,314 @@
+//! A host that is made up: topics in memory, functions that are texts. It keeps the promises of the port and can be told to
+//! break, so that both sides of the API can be tested without a pipeline.
+
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, RwLock};
+use std::time::Duration;
+
+use millstream_web::api::{Append, Deploy, NewRecord, Record, Sink, Totals};
+use millstream_web::types::{
+    Appended, AppendedTo, Deployed, Function, History, Partition, Past, Pipeline, Position, Rejected, Switch, Task,
+    TaskState, Topic, Version, Work,
+};
+use millstream_web::{Api, Kind, Problem};
+
+/// Bytes of key and value that this host takes.
+pub const RECORD_BYTES_MAX: usize = 1 << 20;
+
+type Bytes = Option<Vec<u8>>;
+
+/// A record that is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub key: Bytes,
+    pub value: Bytes,
+    pub timestamp: i64,
+    pub headers: Vec<(Vec<u8>, Bytes)>,
+}
+
+#[derive(Default)]
+struct State {
+    topics: BTreeMap<String, Vec<Vec<Kept>>>,
+    history: Vec<Past>,
+    rejected: Vec<Rejected>,
+    producers: BTreeMap<String, (u64, Appended)>,
+    generation: u64,
+    keyless: u32,
+}
+
+/// The host.
+pub struct Fake {
+    state: Mutex<State>,
+    written: Condvar,
+    /// Who holds it for writing makes `tasks` and deploys wait.
+    pub gate: RwLock<()>,
+    /// Why it is not ready.
+    pub reasons: Mutex<Vec<String>>,
+    /// Problems that the next calls of `append` answer with; `true`: after it has written.
+    pub append_fails: Mutex<Vec<(bool, Problem)>>,
+    /// Offsets below it are gone.
+    pub start: Mutex<i64>,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        let topics = [("in", 2), ("out", 1), ("pipe-counts-repartition", 2)];
+        let topics = topics.map(|(name, partitions)| (name.to_string(), vec![Vec::new(); partitions])).into();
+        let fake = Self {
+            state: Mutex::new(State { topics, ..State::default() }),
+            written: Condvar::new(),
+            gate: RwLock::default(),
+            reasons: Mutex::default(),
+            append_fails: Mutex::default(),
+            start: Mutex::default(),
+        };
+        fake.activate(version("first.wasm", "{}"), [("in", 0)]);
+        fake
+    }
+}
+
+fn version(origin: &str, settings: &str) -> Version {
+    let settings = serde_json::from_str(settings).unwrap();
+    Version {
+        number: 0,
+        epoch: 0,
+        digest: format!("{:064x}", origin.len()),
+        origin: origin.into(),
+        proposed_at: 5,
+        settings,
+    }
+}
+
+fn unknown(what: &str, kind: Kind) -> Problem {
+    Problem::new(kind, format!("there is no `{what}`"))
+}
+
+impl Fake {
+    fn activate(&self, mut version: Version, offsets: [(&str, i64); 1]) -> Version {
+        let mut state = self.state.lock().unwrap();
+        version.number = state.history.len() as u64 + 1;
+        version.epoch = 10 * version.number;
+        let offsets: BTreeMap<String, i64> = offsets.iter().map(|(t, o)| (t.to_string(), *o)).collect();
+        let switches =
+            (0..2).map(|partition| Switch { sub_topology: 0, partition, offsets: offsets.clone() }).collect();
+        state.history.push(Past { version: version.clone(), switches });
+        version
+    }
+
+    /// Everything in a partition.
+    pub fn records(&self, topic: &str, partition: usize) -> Vec<Kept> {
+        self.state.lock().unwrap().topics[topic][partition].clone()
+    }
+
+    fn write(state: &mut State, append: &Append<'_>) -> Result<Appended, Problem> {
+        let count =
+            state.topics.get(append.topic).ok_or_else(|| unknown(append.topic, Kind::UnknownTopic))?.len() as u32;
+        let keyless = state.keyless % count;
+        let mut places = Vec::new();
+        for record in &append.records {
+            let by_key = |key: &[u8]| key.iter().map(|b| u32::from(*b)).sum::<u32>() % count;
+            let place = record.partition.unwrap_or_else(|| record.key.as_deref().map_or(keyless, by_key));
+            if place >= count {
+                let detail = format!("line {}: there are {count} partitions, none is {place}", record.line);
+                return Err(Problem::new(Kind::UnknownPartition, detail).at_line(record.line));
+            }
+            let bytes = record.key.as_deref().map_or(0, <[u8]>::len) + record.value.as_deref().map_or(0, <[u8]>::len);
+            if bytes > RECORD_BYTES_MAX {
+                let detail = format!("line {}: {bytes} bytes, at most {RECORD_BYTES_MAX}", record.line);
+                return Err(Problem::new(Kind::RecordTooLarge, detail).at_line(record.line));
+            }
+            places.push(place);
+        }
+        state.keyless += u32::from(append.records.iter().any(|r| r.key.is_none() && r.partition.is_none()));
+        let mut partitions: BTreeMap<u32, AppendedTo> = BTreeMap::new();
+        for (record, partition) in append.records.iter().zip(places) {
+            let log = &mut state.topics.get_mut(append.topic).unwrap()[partition as usize];
+            let first = log.len() as i64;
+            partitions.entry(partition).or_insert(AppendedTo { partition, first, records: 0 }).records += 1;
+            log.push(kept(record));
+        }
+        state.generation += 1;
+        let partitions = partitions.into_values().collect();
+        Ok(Appended { topic: append.topic.into(), records: append.records.len() as u64, partitions, repeated: false })
+    }
+}
+
+fn kept(record: &NewRecord<'_>) -> Kept {
+    let owned = |bytes: &Option<std::borrow::Cow<'_, [u8]>>| bytes.as_deref().map(<[u8]>::to_vec);
+    Kept {
+        key: owned(&record.key),
+        value: owned(&record.value),
+        timestamp: record.timestamp.unwrap_or(1_000),
+        headers: record.headers.iter().map(|(name, value)| (name.to_vec(), owned(value))).collect(),
+    }
+}
+
+impl Api for Fake {
+    fn pipeline(&self) -> Pipeline {
+        Pipeline {
+            name: "pipe".into(),
+            host_version: "0.1.0".into(),
+            mode: "local".into(),
+            started_at: 1,
+            commit_interval_ms: 100,
+            tasks: 2,
+            functions: vec!["f".into()],
+            topics: vec!["in".into(), "out".into()],
+        }
+    }
+
+    fn not_ready(&self) -> Vec<String> {
+        self.reasons.lock().unwrap().clone()
+    }
+
+    fn tasks(&self) -> Result<Vec<Task>, Problem> {
+        let _open = self.gate.read();
+        let state = self.state.lock().unwrap();
+        let task = |partition: u32| {
+            let end = state.topics["in"][partition as usize].len() as i64;
+            Task {
+                sub_topology: 0,
+                partition,
+                worker: partition,
+                state: TaskState::Running,
+                reason: None,
+                positions: vec![Position { topic: "in".into(), offset: end / 2, end }],
+                records: end as u64 / 2,
+                results: 0,
+                dead_letters: 1,
+                stream_time: Some(1_619_879_400_000),
+                state_bytes: 64,
+            }
+        };
+        Ok((0..2).map(task).collect())
+    }
+
+    fn functions(&self) -> Result<Vec<Function>, Problem> {
+        let version = self.state.lock().unwrap().history.last().map(|p| p.version.clone());
+        let faults = [("trap".to_string(), 2)].into();
+        let work = Work { calls: 3, records: 30, seconds: 0.5, faults, memory_bytes: 65_536 };
+        Ok(vec![Function { name: "f".into(), version, deploying: false, work: Some(work) }])
+    }
+
+    fn history(&self, function: &str) -> Result<History, Problem> {
+        if function != "f" {
+            return Err(unknown(function, Kind::UnknownFunction));
+        }
+        let state = self.state.lock().unwrap();
+        Ok(History { function: "f".into(), versions: state.history.clone(), rejected: state.rejected.clone() })
+    }
+
+    fn deploy(&self, deploy: Deploy<'_>) -> Result<Deployed, Problem> {
+        let _open = self.gate.read();
+        let history = self.history(deploy.function)?;
+        let settings = deploy.settings.unwrap_or(r#"{"kept":true}"#);
+        let version = version(deploy.origin, settings);
+        if deploy.component.starts_with(b"bad") {
+            let Version { digest, origin, proposed_at, .. } = version;
+            let rejected = Rejected { digest, origin, proposed_at, reason: "it is bad".into() };
+            self.state.lock().unwrap().rejected.push(rejected);
+            let reasons = vec!["it imports `a`".into(), "it exports nothing".into()];
+            return Err(Problem::new(Kind::ComponentRefused, "function `f` was refused").because(reasons));
+        }
+        let version = self.activate(version, [("in", 10 * history.versions.len() as i64)]);
+        let inspection = serde_json::json!({ "bytes": deploy.component.len() });
+        Ok(Deployed { function: "f".into(), previous: Some(version.number - 1), version, inspection })
+    }
+
+    fn rollback(&self, function: &str, to: Option<u64>) -> Result<Deployed, Problem> {
+        let history = self.history(function)?;
+        let last = history.versions.len() as u64;
+        let to = to.unwrap_or(last - 1);
+        let target = history.versions.iter().find(|p| p.version.number == to);
+        let target = target.ok_or_else(|| Problem::new(Kind::UnknownVersion, format!("`f` has no version {to}")))?;
+        let origin = format!("rollback to version {to}");
+        let settings = target.version.settings.to_string();
+        self.deploy(Deploy { function, component: b"x", settings: Some(&settings), origin: &origin })
+    }
+
+    fn topics(&self) -> Result<Vec<Topic>, Problem> {
+        let names: Vec<String> = self.state.lock().unwrap().topics.keys().cloned().collect();
+        names.iter().map(|name| self.topic(name)).collect()
+    }
+
+    fn topic(&self, topic: &str) -> Result<Topic, Problem> {
+        let state = self.state.lock().unwrap();
+        let logs = state.topics.get(topic).ok_or_else(|| unknown(topic, Kind::UnknownTopic))?;
+        let start = *self.start.lock().unwrap();
+        let partition = |(i, log): (usize, &Vec<Kept>)| {
+            let end = log.len() as i64;
+            Partition { partition: i as u32, start: start.min(end), end, bytes: 10 * end as u64 }
+        };
+        Ok(Topic {
+            name: topic.into(),
+            internal: topic.starts_with("pipe-"),
+            retention_ms: Some(86_400_000),
+            retention_bytes: None,
+            partitions: logs.iter().enumerate().map(partition).collect(),
+        })
+    }
+
+    fn append(&self, append: Append<'_>) -> Result<Appended, Problem> {
+        if append.topic.starts_with("pipe-") {
+            return Err(Problem::new(Kind::InternalTopic, format!("`{}` belongs to the pipeline", append.topic)));
+        }
+        let fails = self.append_fails.lock().unwrap().pop();
+        if let Some((false, problem)) = fails {
+            return Err(problem);
+        }
+        let mut state = self.state.lock().unwrap();
+        if let Some(mark) = append.mark {
+            let last = state.producers.get(mark.producer);
+            let sequence = last.map_or(0, |(sequence, _)| *sequence);
+            if let Some((_, answer)) = last.filter(|(last, _)| *last == mark.sequence) {
+                return Ok(Appended { repeated: true, ..answer.clone() });
+            }
+            if mark.sequence != sequence + 1 {
+                let detail = format!("request {} follows {sequence}", mark.sequence);
+                return Err(Problem::new(Kind::OutOfStep, detail));
+            }
+        }
+        let answer = Self::write(&mut state, &append)?;
+        if let Some(mark) = append.mark {
+            state.producers.insert(mark.producer.into(), (mark.sequence, answer.clone()));
+        }
+        self.written.notify_all();
+        match fails {
+            Some((true, problem)) => Err(problem),
+            _ => Ok(answer),
+        }
+    }
+
+    fn read(&self, topic: &str, partition: u32, from: i64, sink: Sink<'_>) -> Result<i64, Problem> {
+        let shape = self.topic(topic)?.partitions[partition as usize];
+        if from < shape.start || from > shape.end {
+            let detail = format!("offset {from} is not in {} to {}", shape.start, shape.end);
+            return Err(Problem::new(Kind::OffsetOutOfRange, detail).between(shape.start, shape.end));
+        }
+        let mut next = from;
+        for kept in self.records(topic, partition as usize).iter().skip(from as usize) {
+            let headers: Vec<_> = kept.headers.iter().map(|(n, v)| (n.as_slice(), v.as_deref())).collect();
+            let (key, value) = (kept.key.as_deref(), kept.value.as_deref());
+            let more = sink(Record { offset: next, key, value, timestamp: kept.timestamp, headers: &headers });
+            next += 1;
+            if !more {
+                break;
+            }
+        }
+        Ok(next)
+    }
+
+    fn generation(&self) -> u64 {
+        self.state.lock().unwrap().generation
+    }
+
+    fn wait(&self, generation: u64, longest: Duration) {
+        let state = self.state.lock().unwrap();
+        drop(self.written.wait_timeout_while(state, longest, |state| state.generation == generation).unwrap());
+    }
+
+    fn totals(&self) -> Totals {
+        let dropped = vec![("counts".to_string(), "late".to_string(), 4)];
+        Totals { uptime_seconds: 12.5, commits: 7, commit_seconds: 0.25, dropped }
+    }
+}
