@@ -39,7 +39,7 @@ impl Cache {
     /// # Errors
     /// When it cannot be made, belongs to another user, or others may write to it.
     pub(crate) fn open(folder: Option<&Path>, engine: String, bytes_max: u64) -> io::Result<Self> {
-        let temporary = if folder.is_none() { Some(TempDir::with_prefix("millstream-")?) } else { None };
+        let temporary = if folder.is_none() { Some(TempDir::with_prefix("millstream-functions-")?) } else { None };
         let folder = match (folder, &temporary) {
             (Some(folder), _) => folder.to_path_buf(),
             (None, Some(temporary)) => temporary.path().to_path_buf(),
@@ -75,7 +75,9 @@ impl Cache {
             else {
                 continue;
             };
-            if let Some(component) = load(engine, &entry.path(), digest) {
+            if whole(&entry.path(), digest)
+                && let Ok(component) = load(engine, &entry.path())
+            {
                 return Ok(Some(component));
             }
             fs::remove_file(entry.path())?;
@@ -88,14 +90,20 @@ impl Cache {
         tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&self.folder)
     }
 
-    /// Takes compiled code in, under the name that says what it is.
-    pub(crate) fn put(&self, component: &str, code: NamedTempFile) -> io::Result<()> {
+    /// The engine whose code is here.
+    pub(crate) fn engine(&self) -> &str {
+        &self.engine
+    }
+
+    /// Takes compiled code in, under the name that says what it is; gives where it is.
+    pub(crate) fn put(&self, component: &str, code: NamedTempFile) -> io::Result<PathBuf> {
         let mut file = File::open(code.path())?;
         let digest = digest::sha256_file(&mut file)?;
         code.as_file().set_permissions(Permissions::from_mode(0o400))?;
         let path = self.folder.join(format!("{}-{component}.{digest}{ENDING}", self.engine));
         code.persist(&path).map_err(|e| e.error)?;
-        self.tidy(Some(&path))
+        self.tidy(Some(&path))?;
+        Ok(path)
     }
 
     /// Removes what is left over, and the oldest code while there is more than may be kept. Code that runs stays mapped.
@@ -126,18 +134,20 @@ impl Cache {
     }
 }
 
-/// Code from a file whose bytes have this digest; `None` when they have not, or the engine does not take them.
-fn load(engine: &Engine, path: &Path, digest: &str) -> Option<Component> {
-    let about = fs::symlink_metadata(path).ok()?;
-    if !about.is_file() || about.uid() != rustix::process::geteuid().as_raw() {
-        return None;
-    }
-    let mut file = File::open(path).ok()?;
-    if digest::sha256_file(&mut file).ok()? != digest {
-        return None;
-    }
+/// Whether a file is ours and its bytes have this digest.
+fn whole(path: &Path, digest: &str) -> bool {
+    let ours = fs::symlink_metadata(path).is_ok_and(|m| m.is_file() && m.uid() == rustix::process::geteuid().as_raw());
+    ours && File::open(path).and_then(|mut file| digest::sha256_file(&mut file)).is_ok_and(|d| d == digest)
+}
+
+/// Code from a file of the cache: one that [`Cache::put`] has just named, or that is [`whole`].
+///
+/// # Errors
+/// Why the engine does not take it, in wasmtime's words.
+pub(crate) fn load(engine: &Engine, path: &Path) -> Result<Component, String> {
     // SAFETY: the bytes must be `precompile_component`'s own, and stay as they are while mapped. The folder is ours alone
-    // (checked when opened: owner, mode), only `put` names files in it, with the digest of what our child process wrote,
-    // and that digest was just compared; `put` made the file read-only, and files are removed, never written again.
-    unsafe { Component::deserialize_file(engine, path) }.ok()
+    // (checked when opened: owner, mode); only `put` names files in it, by the digest of what our child process wrote;
+    // callers have that digest compared, or the file just put there; `put` made it read-only, and files are removed,
+    // never written again.
+    unsafe { Component::deserialize_file(engine, path) }.map_err(|e| format!("{e:#}"))
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 
-use crate::engine::{Purpose, engine};
+use crate::engine::{Purpose, engine, fingerprint};
 use crate::limits::{MESSAGE_BYTES_MAX, cut, size};
 
 /// Exit status of a child whose component cannot be compiled; its standard error says why.
@@ -53,6 +53,14 @@ impl Default for CompileLimits {
     }
 }
 
+/// What is to be compiled, for whom, and what that may take.
+pub(crate) struct Job<'a> {
+    pub(crate) component: &'a [u8],
+    /// Fingerprint of the engine that will run it.
+    pub(crate) engine: &'a str,
+    pub(crate) limits: CompileLimits,
+}
+
 /// Why there is no compiled code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CompileError {
@@ -69,12 +77,13 @@ impl CompileError {
 }
 
 impl Compiler {
-    /// Compiles `component` into `code`, an empty file.
-    pub(crate) fn compile(&self, component: &[u8], limits: CompileLimits, code: &File) -> Result<(), CompileError> {
+    /// Compiles into `code`, an empty file.
+    pub(crate) fn compile(&self, job: &Job<'_>, code: &File) -> Result<(), CompileError> {
+        let limits = job.limits;
         // Files, not pipes: nobody waits for anybody, whatever the sizes.
         let input = (|| {
             let mut input = tempfile::tempfile()?;
-            input.write_all(component)?;
+            input.write_all(job.component)?;
             input.rewind()?;
             Ok::<_, std::io::Error>(input)
         })();
@@ -84,6 +93,7 @@ impl Compiler {
         let mut command = Command::new(&self.program);
         command.args(&self.args).env_clear();
         command.env(CPU, limits.cpu_s.to_string()).env(ADDRESSES, limits.address_space_bytes.to_string());
+        command.env(ENGINE, job.engine);
         command.stdin(input).stdout(Stdio::from(clone(code)?)).stderr(Stdio::from(clone(&told)?));
         let what = || format!("start the compiler {}", self.program.display());
         let mut child = command.spawn().map_err(|e| CompileError::host(&what(), e))?;
@@ -106,7 +116,13 @@ impl Compiler {
         let mut text = Vec::new();
         let read = told.rewind().and_then(|()| told.take(4 * MESSAGE_BYTES_MAX as u64).read_to_end(&mut text));
         read.map_err(|e| CompileError::host("read what the compiler said", e))?;
-        verdict(status, String::from_utf8_lossy(&text).trim(), limits)
+        let said = String::from_utf8_lossy(&text);
+        verdict(status, said.trim(), limits)?;
+        match code.metadata() {
+            Ok(about) if about.len() > 0 => Ok(()),
+            Ok(_) => Err(CompileError::Host(format!("the compiler gave no code: {}", said.trim()))),
+            Err(e) => Err(CompileError::host("look at compiled code", e)),
+        }
     }
 }
 
@@ -121,7 +137,9 @@ fn verdict(status: ExitStatus, said: &str, limits: CompileLimits) -> Result<(), 
     cut(&mut said, MESSAGE_BYTES_MAX);
     match (status.code(), signal) {
         (Some(0), _) => Ok(()),
-        (Some(code), _) if code == i32::from(EXIT_REFUSED) => Err(CompileError::Component(said)),
+        (Some(code), _) if code == i32::from(EXIT_REFUSED) => {
+            Err(CompileError::Component(format!("it does not compile: {said}")))
+        }
         (_, Some(Signal::XCPU)) => {
             let limit = limits.cpu_s;
             Err(CompileError::Component(format!("compiling it takes more CPU time than the limit of {limit} s")))
@@ -136,6 +154,7 @@ fn verdict(status: ExitStatus, said: &str, limits: CompileLimits) -> Result<(), 
 }
 
 const CPU: &str = "MILLSTREAM_COMPILE_CPU_S";
+const ENGINE: &str = "MILLSTREAM_COMPILE_ENGINE";
 const ADDRESSES: &str = "MILLSTREAM_COMPILE_ADDRESS_SPACE_BYTES";
 
 /// The child's part: a component on standard input, its compiled code on standard output. What the hidden subcommand
@@ -167,6 +186,10 @@ fn child() -> Result<(), ChildError> {
     let mut component = Vec::new();
     std::io::stdin().read_to_end(&mut component).map_err(|e| host("read the component", &e))?;
     let engine = engine(Purpose::Compile).map_err(|e| host("make the engine", &e))?;
+    if std::env::var(ENGINE).is_ok_and(|wanted| wanted != fingerprint(&engine)) {
+        let why = "the program that compiles functions is another one than the host: it has other settings or another version";
+        return Err(ChildError::Host(why.to_string()));
+    }
     let code = engine.precompile_component(&component).map_err(|e| ChildError::Component(format!("{e:#}")))?;
     let mut out = std::io::stdout().lock();
     out.write_all(&code).and_then(|()| out.flush()).map_err(|e| host("write the compiled code", &e))
@@ -206,7 +229,7 @@ mod tests {
     fn the_childs_end_is_understood() {
         let component = |text: &str| Err(CompileError::Component(text.to_string()));
         assert_eq!(of(0, ""), Ok(()));
-        assert_eq!(of(3 << 8, "no good"), component("no good"));
+        assert_eq!(of(3 << 8, "no good"), component("it does not compile: no good"));
         assert_eq!(of(24, ""), component("compiling it takes more CPU time than the limit of 1 s"));
         assert_eq!(of(25, ""), component("its compiled code is larger than 1 GiB"));
         let memory = component("compiling it takes more memory than the limit of 3 MiB");

@@ -67,7 +67,7 @@ fn failed(error: &wasmtime::Error, data: &Data, phase: Phase) -> Fault {
         return Fault::BadResult { what: format!("what it returns is larger than its limit of {limit}") };
     }
     match phase {
-        Phase::Start => Fault::Unavailable { message: bounded(text) },
+        Phase::Start => Fault::Unavailable { message: bounded(format!("{error:#}")) },
         // Imports of ours end a call with an error of their own: with a backtrace, since the guest was running.
         Phase::Call if error.is::<WasmBacktrace>() => {
             Fault::Trap { message: bounded(format!("{text}{}", trace(error))) }
@@ -91,10 +91,64 @@ fn trace(error: &wasmtime::Error) -> String {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
         return String::new();
     };
-    // Wasmtime demangles names in its text only: `  0: 0x1234 - module!name`.
-    let text = backtrace.to_string();
-    let names = text.lines().skip(1).filter_map(|line| line.split_once(" - "));
-    let names = names.map(|(_, name)| name.split_once('!').map_or(name, |(_, name)| name).trim());
-    let names: Vec<&str> = names.take(BACKTRACE_FRAMES_MAX).collect();
-    if names.is_empty() { String::new() } else { format!("; in {}", names.join(" < ")) }
+    let frames = frames(&backtrace.to_string());
+    if frames.is_empty() { frames } else { format!("; in {frames}") }
+}
+
+/// Names from wasmtime's text of a backtrace, the only place where they are demangled: `  0: 0x1234 - module!name`.
+fn frames(text: &str) -> String {
+    let lines = text.lines().skip(1).filter_map(|line| line.split_once(" - "));
+    let names = lines.map(|(_, name)| name.split_once('!').map_or(name, |(_, name)| name).trim());
+    let mut out: Vec<(String, usize)> = Vec::new();
+    for name in names.take(BACKTRACE_FRAMES_MAX).map(without_hashes) {
+        match out.last_mut() {
+            Some((last, times)) if *last == name => *times += 1,
+            _ => out.push((name, 1)),
+        }
+    }
+    let shown = out.into_iter().map(|(name, times)| if times == 1 { name } else { format!("{name} ({times} times)") });
+    shown.collect::<Vec<_>>().join(" < ")
+}
+
+/// A Rust name without what tells one build from another: `::h0123456789abcdef` at its end, `[0123456789abcdef]` in it.
+fn without_hashes(name: &str) -> String {
+    const DIGITS: usize = 16;
+    let hexadecimal = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
+    let name = match name.rsplit_once("::h") {
+        Some((name, hash)) if hash.len() == DIGITS && hexadecimal(hash) => name,
+        _ => name,
+    };
+    let mut parts = name.split('[');
+    let mut out = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        match part.split_once(']') {
+            Some((hash, rest)) if (DIGITS - 1..=DIGITS).contains(&hash.len()) && hexadecimal(hash) => {
+                out.push_str(rest)
+            }
+            _ => {
+                out.push('[');
+                out.push_str(part);
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backtraces_become_a_line() {
+        let text = "error while executing at wasm backtrace:\n\
+            \x20   0:   0x30 - guest.wasm!guest::deep::h2a9a0be01f99537c\n\
+            \x20   1:   0x31 - guest.wasm!guest::deep::h2a9a0be01f99537c\n\
+            \x20   2:  0x1b3 - guest.wasm!<[u8] as std[a543996e6e7dbf1e]::Of>::keep::{closure#0}\n\
+            \x20   3:  0x1c0 - <unknown>!millstream:udf/filter@0.1.0#keep";
+        let line = "guest::deep (2 times) < <[u8] as std::Of>::keep::{closure#0} < millstream:udf/filter@0.1.0#keep";
+        assert_eq!(frames(text), line);
+        assert_eq!(frames("error while executing at wasm backtrace:"), "");
+        let many: String = (0..100).map(|i| format!("{i}: 0x{i} - m!f{i}\n")).collect();
+        assert_eq!(frames(&many).split(" < ").count(), BACKTRACE_FRAMES_MAX);
+    }
 }

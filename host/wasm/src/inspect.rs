@@ -91,6 +91,17 @@ const INTERFACES: [(Interface, &str); 12] = [
     (Interface::OnTimer, "on-timer"),
 ];
 
+/// Interfaces that this host calls; `lifecycle` comes with others.
+const CALLED: [Interface; 7] = [
+    Interface::Filter,
+    Interface::Mapper,
+    Interface::Aggregator,
+    Interface::Retractor,
+    Interface::Scanner,
+    Interface::Merger,
+    Interface::Migrator,
+];
+
 /// An interface's name in the contract.
 pub fn interface_name(interface: Interface) -> &'static str {
     INTERFACES.iter().find(|(i, _)| *i == interface).map_or("", |(_, name)| name)
@@ -117,8 +128,8 @@ fn name(full: &str) -> Name<'_> {
 /// Whether the bytes can be a component at all; else the reason, with what to do.
 pub(crate) fn form(bytes: &[u8]) -> Result<(), String> {
     if bytes.len() > COMPONENT_BYTES_MAX {
-        let (len, max) = (size(bytes.len() as u64), size(COMPONENT_BYTES_MAX as u64));
-        return Err(format!("it has {len}; a component may have {max}"));
+        let (len, max) = (bytes.len(), size(COMPONENT_BYTES_MAX as u64));
+        return Err(format!("it has {len} bytes; a component may have {max}"));
     }
     match bytes {
         [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
@@ -176,20 +187,20 @@ fn exports(engine: &Engine, component: &Component, inspection: &mut Inspection) 
     look.kinds.sort_unstable();
     look.kinds.dedup();
     inspection.kinds = look.kinds.iter().map(|&k| interface_name(k).to_string()).collect();
-    let useful = look.kinds.iter().any(|&k| k != Interface::Lifecycle);
-    if !useful && !strange.is_empty() {
-        let known = bindings::versions().join(", ");
-        inspection.reasons.push(format!(
-            "it was built for another version of the contract: it exports {}; this host knows {known}",
-            strange.join(", ")
-        ));
-    } else if !useful {
-        let exports = if inspection.exports.is_empty() { "nothing".to_string() } else { inspection.exports.join(", ") };
-        inspection.reasons.push(format!(
-            "it exports nothing that a step could use: it exports {exports}, and not one of {}",
-            INTERFACES[1..].iter().map(|(_, name)| format!("{PACKAGE}/{name}")).collect::<Vec<_>>().join(", ")
-        ));
+    let called = || CALLED.map(interface_name).join(", ");
+    if look.kinds.iter().any(|kind| CALLED.contains(kind)) {
+        return look;
     }
+    let list = |names: &[String]| if names.is_empty() { "nothing".to_string() } else { names.join(", ") };
+    inspection.reasons.push(if !look.kinds.is_empty() {
+        format!("it is only: {}; this host runs: {}", inspection.kinds.join(", "), called())
+    } else if !strange.is_empty() {
+        let (strange, known) = (list(&strange), bindings::versions().join(", "));
+        format!("it was built for another version of the contract: it exports {strange}; this host knows {known}")
+    } else {
+        let exports = list(&inspection.exports);
+        format!("it exports nothing that a step could use: it exports {exports}; steps use, of {PACKAGE}: {}", called())
+    });
     look
 }
 

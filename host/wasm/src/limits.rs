@@ -32,6 +32,15 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 10;
 /// Functions that one component may name.
 pub const FUNCTIONS_MAX: usize = 1_000;
 
+/// Bytes of everything that a component says of its functions.
+pub const FUNCTIONS_BYTES_MAX: usize = 1 << 20;
+
+/// Reasons against one component that are told.
+pub const REASONS_MAX: usize = 20;
+
+/// Layouts of stored states that one function may name, read and written together.
+pub const LAYOUTS_MAX: usize = 1_000;
+
 /// What one function may use.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {

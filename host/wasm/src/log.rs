@@ -100,7 +100,7 @@ mod tests {
         let limits = Limits { log_lines_per_second: 2, log_line_bytes: 16, ..Limits::default() };
         let gate = Gate::default();
         let start = Instant::now();
-        let mut pass = |ms: u64| {
+        let pass = |ms: u64| {
             let mut line = "0123456789abcdefgh".to_string();
             let passed = gate.pass(&limits, &mut line, start + Duration::from_millis(ms));
             assert_eq!(line, "0123456789abcdef…");

@@ -20,7 +20,7 @@ use crate::limits::{Limits, size};
 use crate::log::{Gate, LogSink};
 use crate::stats::{Counters, Stats};
 use crate::store::{Data, Shared};
-use crate::trial::{Chosen, Wanted};
+use crate::trial::{Chosen, Wanted, told};
 
 /// How far the memory limits of all functions may go beyond the memory there is: few functions ever need their limit.
 pub const MEMORY_OVERCOMMIT: u64 = 4;
@@ -204,7 +204,8 @@ impl Registry {
         };
         let reads = usable.reads;
         let wanted = Wanted { export, settings, needed };
-        let chosen = self.choose(usable, &inspection, limits, wanted).map_err(Refusal::Component)?;
+        let chosen =
+            self.choose(usable, &inspection, limits, wanted).map_err(|reasons| Refusal::Component(told(reasons)))?;
         let Chosen { mould, interfaces, layouts } = chosen;
         let demand = Demand {
             memory_bytes: limits.memory_bytes,

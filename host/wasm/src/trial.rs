@@ -7,10 +7,13 @@ use millstream_core::function::{Fault, Interface};
 use wasmtime::component::Component;
 
 use crate::bindings::Layouts;
-use crate::compile::CompileError;
+use crate::cache::load;
+use crate::compile::{CompileError, Job};
 use crate::inspect::{FunctionInfo, Inspection, Look, form, interface_name, interface_named, look};
 use crate::instance::{Mould, Start, on_guest_stack};
-use crate::limits::{FUNCTIONS_MAX, Limits};
+use crate::limits::{
+    FUNCTIONS_BYTES_MAX, FUNCTIONS_MAX, LAYOUTS_MAX, Limits, MESSAGE_BYTES_MAX, REASONS_MAX, cut, size,
+};
 use crate::log::Gate;
 use crate::registry::Registry;
 use crate::stats::Counters;
@@ -72,6 +75,7 @@ impl Registry {
                 None
             }
         };
+        inspection.reasons = told(inspection.reasons);
         inspection.accepted = inspection.reasons.is_empty();
         Examined { inspection, usable, trouble }
     }
@@ -86,13 +90,11 @@ impl Registry {
             return Ok(component);
         }
         let code = self.cache.file().map_err(host("make a file for compiled code"))?;
-        self.config.compiler.compile(bytes, self.config.compile_limits, code.as_file())?;
-        self.cache.put(digest, code).map_err(host("keep compiled code"))?;
-        let component = self.cache.get(&self.engine, digest).map_err(host("read the cache of compiled code"))?;
-        component.ok_or_else(|| {
-            let why = "code that was just compiled is not taken by this host: its compiler is another program";
-            CompileError::Host(why.to_string())
-        })
+        let job = Job { component: bytes, engine: self.cache.engine(), limits: self.config.compile_limits };
+        self.config.compiler.compile(&job, code.as_file())?;
+        let path = self.cache.put(digest, code).map_err(host("keep compiled code"))?;
+        // Made by this engine's settings, so what it says is about the component: more tables than the pool has, …
+        load(&self.engine, &path).map_err(|why| CompileError::Component(format!("this host cannot hold it: {why}")))
     }
 
     fn try_out(
@@ -127,8 +129,13 @@ impl Registry {
         });
         match tried {
             Ok(Ok(functions)) => {
-                inspection.reasons.extend(functions_faults(&functions, &look.kinds, asks));
-                inspection.functions = functions;
+                match functions_size(&functions) {
+                    Some(reason) => inspection.reasons.push(reason),
+                    None => {
+                        inspection.reasons.extend(functions_faults(&functions, &look.kinds, asks));
+                        inspection.functions = functions;
+                    }
+                }
                 Some(Usable { mould, kinds: look.kinds, reads: look.reads })
             }
             Ok(Err(fault)) => {
@@ -169,6 +176,10 @@ impl Registry {
             if describes { live.ask(|exports, store| exports.describe(store)) } else { Ok(Layouts::default()) }
         });
         match layouts {
+            Ok(Ok(layouts)) if layouts.reads.len() + layouts.writes.len() > LAYOUTS_MAX => {
+                let layouts = layouts.reads.len() + layouts.writes.len();
+                Err(vec![format!("its `migrator` names {layouts} layouts; {LAYOUTS_MAX} are possible")])
+            }
             Ok(Ok(layouts)) => Ok(Chosen { mould, interfaces, layouts }),
             Ok(Err(Fault::Refused { message })) => Err(vec![format!("it refuses its settings: {message}")]),
             Ok(Err(fault)) => Err(vec![format!("it could not be started: {}", start_fault(&fault))]),
@@ -200,16 +211,38 @@ fn start_fault(fault: &Fault) -> String {
     }
 }
 
+/// At most so many reasons, each of a bounded length: names in them are the component's choice.
+pub(crate) fn told(mut reasons: Vec<String>) -> Vec<String> {
+    let more = reasons.len().saturating_sub(REASONS_MAX);
+    reasons.truncate(REASONS_MAX);
+    for reason in &mut reasons {
+        cut(reason, MESSAGE_BYTES_MAX);
+    }
+    if more > 0 {
+        reasons.push(format!("… and {more} reasons more"));
+    }
+    reasons
+}
+
+/// Whether a component says too much of its functions.
+fn functions_size(functions: &[FunctionInfo]) -> Option<String> {
+    if functions.len() > FUNCTIONS_MAX {
+        return Some(format!("its `lifecycle` names {} functions; {FUNCTIONS_MAX} are possible", functions.len()));
+    }
+    let details = |f: &FunctionInfo| f.details.iter().map(|(name, text)| name.len() + text.len()).sum::<usize>();
+    let all = |f: &FunctionInfo| f.name.len() + f.interfaces.iter().map(String::len).sum::<usize>() + details(f);
+    let bytes: usize = functions.iter().map(all).sum();
+    let (has, max) = (size(bytes as u64), size(FUNCTIONS_BYTES_MAX as u64));
+    (bytes > FUNCTIONS_BYTES_MAX).then(|| format!("its `lifecycle` says {has} of its functions; {max} are possible"))
+}
+
 /// What is wrong with the functions that a component names.
 fn functions_faults(functions: &[FunctionInfo], kinds: &[Interface], asks: bool) -> Vec<String> {
     let mut out = Vec::new();
     if asks && functions.is_empty() {
         out.push("its `lifecycle` names no function".to_string());
     }
-    if functions.len() > FUNCTIONS_MAX {
-        out.push(format!("its `lifecycle` names {} functions; {FUNCTIONS_MAX} are possible", functions.len()));
-    }
-    for (at, function) in functions.iter().enumerate().take(FUNCTIONS_MAX) {
+    for (at, function) in functions.iter().enumerate() {
         let name = &function.name;
         if functions[..at].iter().any(|f| f.name == *name) {
             out.push(format!("its `lifecycle` names the function `{name}` twice"));
@@ -269,4 +302,47 @@ fn settings_fault(function: Option<&FunctionInfo>, settings: &[(String, String)]
         None => "it exports no `lifecycle`".to_string(),
     };
     Some(format!("it takes no settings ({why}), and is given {} (`{first}`, …)", settings.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_bounded() {
+        let long = "x".repeat(2 * MESSAGE_BYTES_MAX);
+        let many = told(vec![long; REASONS_MAX + 5]);
+        assert_eq!((many.len(), many.last().map(String::as_str)), (REASONS_MAX + 1, Some("… and 5 reasons more")));
+        assert_eq!(many[0].len(), MESSAGE_BYTES_MAX + "…".len());
+        assert_eq!(told(vec!["one".into()]), ["one"]);
+    }
+
+    #[test]
+    fn what_is_said_of_functions_is_bounded() {
+        let text = "x".repeat(FUNCTIONS_BYTES_MAX - 6);
+        let mut function =
+            FunctionInfo { name: "f".into(), interfaces: vec!["a".into()], details: vec![("name".into(), text)] };
+        assert_eq!(functions_size(std::slice::from_ref(&function)), None);
+        function.name.push('g');
+        let expected = "its `lifecycle` says 1.00 MiB of its functions; 1 MiB are possible";
+        assert_eq!(functions_size(&[function]).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn functions_that_are_not_there_are_named() {
+        let function = |name: &str, interface: &str| FunctionInfo {
+            name: name.into(),
+            interfaces: vec![interface.into()],
+            details: Vec::new(),
+        };
+        let functions = [function("a", "filter"), function("a", "mapper"), function("b", "poet")];
+        let expected = [
+            "its `lifecycle` names the function `a` twice",
+            "its function `a` says that it is a `mapper`, and the component exports none",
+            "its function `b` says that it is a `poet`, which this host does not know",
+        ];
+        assert_eq!(functions_faults(&functions, &[Interface::Filter], true), expected);
+        assert_eq!(functions_faults(&[], &[], true), ["its `lifecycle` names no function"]);
+        assert_eq!(functions_faults(&[], &[Interface::Filter], false), Vec::<String>::new());
+    }
 }
