@@ -98,10 +98,14 @@ fn a_deleted_topic_leaves_nothing_to_its_successor() {
     assert_eq!(log.read("t", 1, 4, 1), Err(ReadError::Unknown(Unknown::Topic("t".into()))));
     assert_eq!(disk.rows("log.topics").len(), 1, "only the next id");
     assert!(disk.rows("log.chunks").is_empty() && disk.rows("log.index").is_empty());
-    let log = Log::open(disk.clone()).unwrap();
-    log.create_topic("t", 2, TopicConfig::default()).unwrap();
-    assert_eq!(append(&log, 1, values(1, 1)), 0);
-    assert_eq!(disk.rows("log.chunks")[0].0[..4], [0, 0, 0, 1], "an id is never used again");
+    let again = |log: &Log, id: u8| {
+        log.create_topic("t", 2, TopicConfig::default()).unwrap();
+        assert_eq!(append(log, 1, values(1, 1)), 0);
+        assert_eq!(disk.rows("log.chunks")[0].0[..4], [0, 0, 0, id], "an id is never used again");
+        log.delete_topic("t").unwrap();
+    };
+    again(&log, 1);
+    again(&Log::open(disk.clone()).unwrap(), 2);
 }
 
 #[test]
@@ -118,6 +122,9 @@ fn damaged_chunks_are_named_and_no_panic() {
     let mut newer = chunk.clone();
     newer[0] = 9;
     assert_eq!(corrupted(read(&newer)), format!("{place}the chunk has format 9, this version reads 1"));
+    let mut marked = chunk.clone();
+    marked[1] = 0x80;
+    assert_eq!(corrupted(read(&marked)), format!("{place}the chunk has a mark 128 that is not known"));
     for other in [&chunk[..chunk.len() - 1], &[&chunk[..], &[0]].concat()] {
         assert_eq!(corrupted(read(other)), format!("{place}the chunk has another length than its parts"));
     }
