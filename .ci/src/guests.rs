@@ -157,6 +157,25 @@ pub fn workspaces() -> Result<Vec<PathBuf>> {
     Ok(roots.into_iter().collect())
 }
 
+/// Clippy over the guests, natively, and over the SDK for WebAssembly too, where its bindings are. Warnings are errors.
+pub fn lint() -> Result<()> {
+    for manifest in workspaces()? {
+        for target in [&[][..], &["--target", "wasm32-unknown-unknown"]] {
+            // Debian's toolchain has no clippy that knows the target.
+            if !target.is_empty() && env::var_os("MILLSTREAM_GUEST_TOOLCHAIN").is_some() {
+                continue;
+            }
+            let mut command = cargo(&["clippy", "--workspace", "--manifest-path"]);
+            command.arg(&manifest).args(target).env("CARGO_TARGET_DIR", cargo_dir());
+            if target.is_empty() {
+                command.arg("--all-targets");
+            }
+            check(command.args(["--", "-D", "warnings"]))?;
+        }
+    }
+    Ok(())
+}
+
 /// The guests' tests, run natively.
 pub fn test(counts: &mut Counts) -> Result<()> {
     let mut outcome = Ok(());
@@ -193,6 +212,40 @@ mod tests {
         let mut expected: Vec<_> = (2..BUILDS_KEPT as u64 + 2).map(|number| format!("{number:016x}")).collect();
         expected.push("cargo".to_owned());
         assert_eq!(left, expected);
+    }
+
+    /// The first column of the tables in `udfs/README.md`, where it is code.
+    fn listed() -> BTreeSet<String> {
+        let text = fs::read_to_string(root().join("udfs/README.md")).unwrap();
+        let cells = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+        cells.map(|(name, _)| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn every_function_is_in_the_readme_and_the_other_way_round() {
+        let mut there = BTreeSet::new();
+        for path in input_files().unwrap() {
+            let Some(path) = path.strip_prefix("udfs/") else { continue };
+            let parts: Vec<_> = path.split('/').collect();
+            if let [folder, _, ..] = parts[..] {
+                there.insert(folder.to_owned());
+            }
+            let name = parts[parts.len() - 1];
+            if name.starts_with("bad-") {
+                there.insert(name.split('.').next().unwrap_or_default().to_owned());
+            }
+        }
+        assert_eq!(there, listed());
+        assert!(there.contains("bad-spin") && there.contains("bad-table"), "{there:?}");
+    }
+
+    #[test]
+    fn the_guide_shows_functions_that_are_built_and_tested() {
+        let guide = fs::read_to_string(root().join("docs/write-a-function.md")).unwrap();
+        let blocks = guide.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let samples = ["only-logins", "only-action"]
+            .map(|name| fs::read_to_string(root().join(format!("udfs/{name}-rust/src/lib.rs"))).unwrap());
+        assert_eq!(blocks.collect::<Vec<_>>(), samples);
     }
 
     #[test]

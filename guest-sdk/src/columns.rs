@@ -141,6 +141,9 @@ impl<'a> FromIterator<Option<&'a [u8]>> for BytesColumn {
     }
 }
 
+/// A header: its name, and its value, which may be null.
+pub type Header<'a> = (&'a str, Option<&'a [u8]>);
+
 /// Headers of records: record i owns entries `offsets[i]..offsets[i + 1]` of the other two.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderColumns {
@@ -170,7 +173,7 @@ impl HeaderColumns {
     }
 
     /// The headers of record `index` in order.
-    pub fn of(&self, index: usize) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+    pub fn of(&self, index: usize) -> impl Iterator<Item = Header<'_>> {
         let name = |entry: usize| std::str::from_utf8(self.names.get(entry).unwrap_or_default());
         let entries = self.offsets[index] as usize..self.offsets[index + 1] as usize;
         entries.map(move |entry| (name(entry).expect("header names are UTF-8"), self.values.get(entry)))
@@ -225,8 +228,8 @@ impl HeaderColumns {
     }
 }
 
-impl<'a> FromIterator<&'a [(&'a str, Option<&'a [u8]>)]> for HeaderColumns {
-    fn from_iter<I: IntoIterator<Item = &'a [(&'a str, Option<&'a [u8]>)]>>(records: I) -> Self {
+impl<'a> FromIterator<&'a [Header<'a>]> for HeaderColumns {
+    fn from_iter<I: IntoIterator<Item = &'a [Header<'a>]>>(records: I) -> Self {
         let mut columns = Self::default();
         for headers in records {
             columns.push_record();
@@ -422,7 +425,7 @@ mod tests {
 
     #[test]
     fn headers_are_added_to_the_last_record_and_forgotten_from_the_end() {
-        let given: [&[(&str, Option<&[u8]>)]; 3] = [&[("a", Some(b"1")), ("b", None)], &[], &[("a", Some(b"2"))]];
+        let given: [&[Header]; 3] = [&[("a", Some(b"1")), ("b", None)], &[], &[("a", Some(b"2"))]];
         let mut columns: HeaderColumns = given.into_iter().collect();
         assert_eq!((0..3).map(|index| columns.of(index).collect::<Vec<_>>()).collect::<Vec<_>>(), given);
         columns.clear_last();

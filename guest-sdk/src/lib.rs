@@ -22,7 +22,9 @@ mod export;
 pub mod bindings;
 
 pub use aggregator::{Aggregator, Leaves, Merge, add, finish, merge, scan};
-pub use columns::{Batch, BytesColumn, Folded, Group, Groups, HeaderColumns, Kept, OutputColumns, Rejection, Scanned};
+pub use columns::{
+    Batch, BytesColumn, Folded, Group, Groups, Header, HeaderColumns, Kept, OutputColumns, Rejection, Scanned,
+};
 pub use context::{Context, Place, Window};
 #[doc(hidden)]
 pub use export::__made;

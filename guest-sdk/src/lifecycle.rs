@@ -173,7 +173,7 @@ thread_local! {
 #[doc(hidden)]
 pub fn start_instance(functions: &[Function], name: &str, settings: &Settings) -> Result<(), String> {
     let parts = start(functions, name, settings)?;
-    STARTED.with(|started| started.set(parts)).map_err(|_| "this instance was started before".to_owned())
+    STARTED.with(|started| started.set(parts).map_err(|_| "this instance was started before".to_owned()))
 }
 
 /// Calls the function that this instance is.

@@ -346,7 +346,7 @@ fn apply_up_to<M: Mapper + ?Sized>(mapper: &M, records: &Batch, bytes_max: usize
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Context;
+    use crate::{Context, Header};
 
     fn batch(values: &[&'static str]) -> Batch {
         let record = |(index, value): (usize, &&'static str)| Record {
@@ -429,7 +429,7 @@ mod tests {
             }
             Ok(())
         };
-        let own: &[(&str, Option<&[u8]>)] = &[("own", Some(b"0"))];
+        let own: &[Header] = &[("own", Some(b"0"))];
         let with_headers = |values: &[&'static str]| {
             let context = Context::default().with_headers(values.iter().map(|_| own).collect());
             Batch { context, ..batch(values) }
@@ -439,7 +439,7 @@ mod tests {
         let expected: [&[_]; 4] = [own, &[own[0], ("new", Some(b"1"))], &[], own];
         assert_eq!(output.headers, Some(expected.into_iter().collect()));
         // Where the records have none, a result gets only what is added.
-        let expected: [&[(&str, Option<&[u8]>)]; 2] = [&[], &[("new", Some(b"1"))]];
+        let expected: [&[Header]; 2] = [&[], &[("new", Some(b"1"))]];
         assert_eq!(apply(&marked, &batch(&["a", "add"])).headers, Some(expected.into_iter().collect()));
     }
 

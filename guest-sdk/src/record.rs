@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Place, Window};
+use crate::{Header, Place, Window};
 
 /// A record, borrowed from the columns of its batch: reading one copies nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,7 +36,7 @@ impl<'a> Record<'a> {
     }
 
     /// The record's headers in order; a name may come several times, a value may be null.
-    pub fn headers(&self) -> impl Iterator<Item = (&'a str, Option<&'a [u8]>)> {
+    pub fn headers(&self) -> impl Iterator<Item = Header<'a>> {
         let found = self.place.get().and_then(|(context, index)| Some(context.headers()?.of(index)));
         found.into_iter().flatten()
     }

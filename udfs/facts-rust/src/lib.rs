@@ -36,7 +36,7 @@ millstream_sdk::mapper!(facts);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use millstream_sdk::{Batch, Context, Window, apply};
+    use millstream_sdk::{Batch, Context, Header, Window, apply};
 
     #[test]
     fn all_that_is_there_is_shown() {
@@ -46,7 +46,7 @@ mod tests {
             String::from_utf8(values.get(0).unwrap().to_vec()).unwrap()
         };
         assert_eq!(value(&batch), "headers; input 0");
-        let headers: &[(&str, Option<&[u8]>)] = &[("a", Some(b"1")), ("b", None)];
+        let headers: &[Header] = &[("a", Some(b"1")), ("b", None)];
         batch.context = Context::default()
             .with_headers([headers].into_iter().collect())
             .with_stream_times(vec![5])
