@@ -84,9 +84,10 @@ pub fn format(check_only: bool) -> Result<()> {
     Ok(())
 }
 
-/// Clippy over the workspace, tests and examples too; warnings are errors.
+/// Clippy over the workspace, tests and examples too, and over the guests; warnings are errors.
 pub fn lint() -> Result<()> {
-    check(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    check(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    crate::guests::lint()
 }
 
 /// cargo-deny with `deny.toml`; installed into the cache folder when the machine has none.
