@@ -107,6 +107,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
                 Bench::Core => "bench-core",
                 Bench::Local => "bench-local",
             };
+            // Benches start the program as a process of its own: it is built beside them.
+            run::check(&mut run::cargo(&["build", "-q", "-p", "millstream-tests", "--bins"]))?;
             run::become_cargo(&["run", "-q", "-p", "millstream-tests", "--bin", name, "--"], &args)
         }
         Command::Deny { args } => run::deny(&args),

@@ -1,1 +1,5 @@
-//! Placeholder.
+//! What the tests from outside share: the program as a child process, the access-log example with its oracle, waiting.
+
+pub mod access;
+pub mod host;
+pub mod wait;

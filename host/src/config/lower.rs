@@ -18,8 +18,8 @@ use super::structure::{Fitting, Path, entries};
 use super::text::Node;
 use super::units::{self, DURATION_MS_MAX, SIZE_BYTES_MAX};
 use super::{
-    COMMIT_INTERVAL_DEFAULT_MS, COMMIT_INTERVAL_MS_MAX, COMMIT_INTERVAL_MS_MIN, Function, Guarantee, Limits, Manifest, Start,
-    Surroundings,
+    COMMIT_INTERVAL_DEFAULT_MS, COMMIT_INTERVAL_MS_MAX, COMMIT_INTERVAL_MS_MIN, Function, Guarantee, Limits, Manifest,
+    Start, Surroundings,
 };
 
 /// Fields that only `count`, `reduce` and `aggregate` have.
@@ -28,7 +28,12 @@ const AGGREGATE_FIELDS: [&str; 5] = ["group", "window", "emit", "emit-every-upda
 const REPARTITION_FIELDS: [&str; 2] = ["idle", "partitions"];
 
 /// Turns what fits the schema into a manifest; `None` only if it does not fit after all.
-pub fn lower(tree: &Node, fitting: &Fitting, around: &Surroundings<'_>, problems: &mut Vec<Problem>) -> Option<Manifest> {
+pub fn lower(
+    tree: &Node,
+    fitting: &Fitting,
+    around: &Surroundings<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Manifest> {
     let manifest: form::Manifest = match serde_json::from_value(fitting.json.clone()) {
         Ok(manifest) => manifest,
         Err(why) => {
@@ -57,8 +62,14 @@ pub fn lower(tree: &Node, fitting: &Fitting, around: &Surroundings<'_>, problems
             Some(form::Durability::Device) => Durability::Device,
             _ => Durability::Process,
         },
-        retention_ms: retention.as_ref().and_then(|r| r.time.as_ref()).map(|t| lower.duration(t, &retention_at("time"))),
-        retention_bytes: retention.as_ref().and_then(|r| r.bytes.as_ref()).map(|b| lower.size(b, &retention_at("bytes"))),
+        retention_ms: retention
+            .as_ref()
+            .and_then(|r| r.time.as_ref())
+            .map(|t| lower.duration(t, &retention_at("time"))),
+        retention_bytes: retention
+            .as_ref()
+            .and_then(|r| r.bytes.as_ref())
+            .map(|b| lower.size(b, &retention_at("bytes"))),
     })
 }
 
@@ -213,12 +224,15 @@ impl Lower<'_> {
 
     fn window(&mut self, name: &str, window: &form::Window) -> Option<spec::Window> {
         let at = |field: &str| path(&["steps", name, "window", field]);
-        let size = window.tumbling.as_ref().map(|t| (t, "tumbling")).or(window.hopping.as_ref().map(|h| (h, "hopping")));
+        let size =
+            window.tumbling.as_ref().map(|t| (t, "tumbling")).or(window.hopping.as_ref().map(|h| (h, "hopping")));
         let (size, field) = size?;
         let size_ms = self.duration(size, &at(field));
         let advance_ms = window.advance.as_ref().map_or(size_ms, |a| self.duration(a, &at("advance")));
         if window.grace.is_none() {
-            let message = format!("the window of step `{name}` has no `grace`: a record that is out of order by 1 ms may be late");
+            let message = format!(
+                "the window of step `{name}` has no `grace`: a record that is out of order by 1 ms may be late"
+            );
             let problem = Problem::warning(self.tree.key_place(&path(&["steps", name, "window"])), message);
             self.problems.push(problem.help("say how long to wait: `grace: 2s`; or `grace: 0ms`, if that is meant"));
         }
@@ -384,7 +398,9 @@ impl Lower<'_> {
                 Some(form::Start::Latest) => Start::Latest,
                 Some(form::Start::Time(form::TimeText::Milliseconds(ms))) => Start::At(*ms),
                 Some(form::Start::Time(form::TimeText::Text(text))) => Start::At(self.time(&name, text)),
-                Some(form::Start::Ago(ago)) => Start::Ago(self.duration(ago, &path(&["sources", &name, "start", "ago"]))),
+                Some(form::Start::Ago(ago)) => {
+                    Start::Ago(self.duration(ago, &path(&["sources", &name, "start", "ago"])))
+                }
             };
             out.extend(source.topic.all().iter().map(|t| (t.0.clone(), start)));
         }
@@ -404,8 +420,10 @@ impl Lower<'_> {
         let Some(text) = &manifest.commit_interval else { return COMMIT_INTERVAL_DEFAULT_MS };
         let ms = self.duration(text, &path(&["commit-interval"]));
         if !(COMMIT_INTERVAL_MS_MIN..=COMMIT_INTERVAL_MS_MAX).contains(&ms) {
-            let message =
-                format!("a commit interval of {} is out of bounds: {COMMIT_INTERVAL_MS_MIN} to {COMMIT_INTERVAL_MS_MAX} ms", text.0);
+            let message = format!(
+                "a commit interval of {} is out of bounds: {COMMIT_INTERVAL_MS_MIN} to {COMMIT_INTERVAL_MS_MAX} ms",
+                text.0
+            );
             self.problems.push(Problem::error(self.tree.place(&["commit-interval"]), message));
             return COMMIT_INTERVAL_DEFAULT_MS;
         }
@@ -442,7 +460,10 @@ fn substitute(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Resul
         let name = &inside[..end];
         let legal = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !legal {
-            return Err((format!("`{name}` is not a variable's name"), "letters, digits and `_`: `${NAME}`".to_string()));
+            return Err((
+                format!("`{name}` is not a variable's name"),
+                "letters, digits and `_`: `${NAME}`".to_string(),
+            ));
         }
         let Some(value) = environment(name) else {
             return Err((format!("the environment has no variable `{name}`"), format!("set it: `export {name}=…`")));

@@ -19,8 +19,20 @@ pub const MANIFEST_VERSION: u32 = 1;
 pub const NAME_CHARACTERS_MAX: usize = 100;
 /// Operators of steps; a step has exactly one.
 pub const OPERATORS: [&str; 14] = [
-    "filter", "filter-not", "map", "map-values", "flat-map", "flat-map-values", "select-key", "branch", "merge", "peek",
-    "repartition", "count", "reduce", "aggregate",
+    "filter",
+    "filter-not",
+    "map",
+    "map-values",
+    "flat-map",
+    "flat-map-values",
+    "select-key",
+    "branch",
+    "merge",
+    "peek",
+    "repartition",
+    "count",
+    "reduce",
+    "aggregate",
 ];
 
 /// The JSON Schema of the manifest.
@@ -30,6 +42,11 @@ pub fn schema() -> Value {
     RecursiveTransform(without_null).transform(&mut schema);
     schema.insert("title".into(), "Millstream pipeline".into());
     schema.to_value()
+}
+
+/// The schema as the text of `docs/manifest.schema.json`.
+pub fn schema_text() -> String {
+    format!("{:#}\n", schema())
 }
 
 /// An optional field is left out, not `null`: otherwise a forgotten value would pass for one.
@@ -168,7 +185,8 @@ impl JsonSchema for Kafka {
         "Kafka".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let value = json_schema!({ "type": ["string", "number", "boolean"], "title": "a text, a number, `true` or `false`" });
+        let value =
+            json_schema!({ "type": ["string", "number", "boolean"], "title": "a text, a number, `true` or `false`" });
         json_schema!({ "type": "object", "title": "properties by name", "additionalProperties": value })
     }
 }

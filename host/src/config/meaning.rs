@@ -15,13 +15,14 @@ use super::text::Node;
 
 /// Checks names and meaning, and that the graph can be planned.
 pub fn check(tree: &Node, fitting: &Fitting, manifest: &Manifest, problems: &mut Vec<Problem>) {
-    let found = check::check(&manifest.spec);
-    let mut failed = !fitting.cut.is_empty();
-    for problem in found.into_iter().filter(|p| !follows(fitting, manifest, p)) {
-        failed |= problem.severity == Severity::Error;
-        problems.push(with_place(tree, problem));
-    }
-    if failed {
+    let mut found = check::check(&manifest.spec);
+    found.retain(|p| !follows(fitting, manifest, p));
+    // What seems unused may be used where an error stands.
+    let failed =
+        problems.iter().any(|p| p.severity == Severity::Error) || found.iter().any(|p| p.severity == Severity::Error);
+    found.retain(|p| !(failed && is_about_use(p)));
+    problems.extend(found.into_iter().map(|p| with_place(tree, p)));
+    if problems.iter().any(|p| p.severity == Severity::Error) {
         return;
     }
     let planned = graph::plan(&manifest.spec, &|topic| Some(manifest.partitions_of(topic)));
@@ -45,9 +46,13 @@ fn follows(fitting: &Fitting, manifest: &Manifest, problem: &check::Problem) -> 
         step.is_some_and(|s| !matches!(s.operator, Operator::Branch { .. })) && is_cut(fitting, "steps", name)
     };
     let output = problem.unknown.as_ref().and_then(|u| u.name.split_once('.'));
-    let entry_cut = fitting.cut.iter().any(|cut| cut.len() <= 3);
-    let unused = problem.severity == Severity::Warning && (problem.place.field.is_empty() || problem.place.field == "outputs");
-    output.is_some_and(|(step, _)| cut_step(step)) || unused && entry_cut
+    let rootless = fitting.cut.contains(&Vec::new()) && problem.place.name.is_empty();
+    rootless || output.is_some_and(|(step, _)| cut_step(step))
+}
+
+/// Warnings that something is used by nothing.
+fn is_about_use(problem: &check::Problem) -> bool {
+    problem.severity == Severity::Warning && matches!(problem.place.field, "" | "outputs")
 }
 
 fn with_place(tree: &Node, problem: check::Problem) -> Problem {

@@ -14,7 +14,10 @@ pub mod lower;
 
 pub mod meaning;
 
+pub mod pipeline;
+
 pub mod problem;
+pub mod svg;
 pub mod units;
 
 use std::path::{Path, PathBuf};
@@ -145,11 +148,7 @@ pub struct Loaded {
 ///
 /// # Errors
 /// When the file cannot be read or is not UTF-8. What is wrong with its content is in the report.
-pub fn load(
-    file: &Path,
-    local: bool,
-    component: &dyn Fn(&Spec, &Function) -> Vec<Remark>,
-) -> anyhow::Result<Loaded> {
+pub fn load(file: &Path, local: bool, component: &dyn Fn(&Spec, &Function) -> Vec<Remark>) -> anyhow::Result<Loaded> {
     let name = file.display().to_string();
     let length = std::fs::metadata(file).with_context(|| format!("read the manifest {name}"))?.len();
     anyhow::ensure!(

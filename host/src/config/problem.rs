@@ -74,12 +74,14 @@ impl Problem {
         match nearest(written, known.iter().map(String::as_str)) {
             Some(name) => self.help(format!("did you mean `{name}`?")),
             None if known.is_empty() || known.len() > NAMES_LISTED_MAX => self,
-            None => {
-                let names: Vec<String> = known.iter().map(|n| format!("`{n}`")).collect();
-                self.help(format!("{what}: {}", names.join(", ")))
-            }
+            None => self.help(format!("{what}: {}", listed(known))),
         }
     }
+}
+
+/// Names in a sentence.
+pub fn listed<S: AsRef<str>>(names: &[S]) -> String {
+    names.iter().map(|n| format!("`{}`", n.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
 /// The name nearest to what was written, if one is near: by edits, exchanged neighbours counting as one.
@@ -154,7 +156,8 @@ impl Report {
         let primary = label(AnnotationKind::Primary.span(problem.span.clone()), &problem.label);
         let mut snippet = Snippet::source(self.text.as_str()).path(self.file.as_str()).annotation(primary);
         if let Some((span, text)) = &problem.also {
-            snippet = snippet.annotation(AnnotationKind::Context.span(within(&self.text, span.clone())).label(text.as_str()));
+            snippet =
+                snippet.annotation(AnnotationKind::Context.span(within(&self.text, span.clone())).label(text.as_str()));
         }
         let group = level.primary_title(problem.message.as_str()).element(snippet);
         problem.help.iter().fold(group, |group, help| group.element(Level::HELP.message(help.as_str())))
@@ -165,7 +168,8 @@ impl Report {
         let problems = self.problems.iter().map(|p| {
             let severity = if p.severity == Severity::Error { "error" } else { "warning" };
             let place = |span: &Range<usize>| {
-                let ((line, column), (end_line, end_column)) = (position(&self.text, span.start), position(&self.text, span.end));
+                let ((line, column), (end_line, end_column)) =
+                    (position(&self.text, span.start), position(&self.text, span.end));
                 Place { line, column, end_line, end_column }
             };
             let also = p.also.as_ref().map(|(span, message)| Also { place: place(span), message });
@@ -228,4 +232,50 @@ struct Place {
     column: usize,
     end_line: usize,
     end_column: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_proposed_if_one_is_near() {
+        let names = ["only-ip", "extract-ip", "in", "counts"];
+        let near = |written| nearest(written, names.into_iter());
+        for written in ["only-ipp", "onlyip", "ony-ip", "only_ip", "ONLY-IP", "oyln-ip"] {
+            assert_eq!(near(written), Some("only-ip"), "{written}");
+        }
+        assert_eq!(near("cuonts"), Some("counts"));
+        assert_eq!(near("on"), Some("in"));
+        assert_eq!(near("something-else"), None);
+    }
+
+    #[test]
+    fn no_more_is_drawn_than_can_be_read() {
+        let problems = |n: usize| (0..n).map(|i| Problem::error(0..1, format!("p{i}"))).collect();
+        let drawn = |n| Report::new("f", "text", problems(n)).draw(&Renderer::plain());
+        assert_eq!(drawn(PROBLEMS_SHOWN_MAX).matches("error:").count(), PROBLEMS_SHOWN_MAX);
+        assert!(!drawn(PROBLEMS_SHOWN_MAX).contains("more"));
+        assert_eq!(drawn(PROBLEMS_SHOWN_MAX + 2).matches("error:").count(), PROBLEMS_SHOWN_MAX);
+        assert!(drawn(PROBLEMS_SHOWN_MAX + 2).ends_with("… and 2 more\n\n"));
+    }
+
+    #[test]
+    fn places_count_characters_and_stay_in_the_text() {
+        let text = "äö\nü x";
+        assert_eq!((position(text, 0), position(text, 2)), ((1, 1), (1, 2)));
+        assert_eq!(position(text, text.find('x').unwrap()), (2, 3));
+        assert_eq!(position(text, 1_000), (2, 4));
+        assert_eq!(within(text, 1..1), 0..2);
+        assert_eq!(within(text, 900..1_000), text.len()..text.len());
+        assert_eq!(Report::new("f", text, vec![Problem::error(7..9_000, "m")]).problems[0].span.end, text.len());
+    }
+
+    #[test]
+    fn problems_stand_in_the_order_of_the_text_and_none_twice() {
+        let problem = |at: usize, message: &str| Problem::error(at..at + 1, message);
+        let report = Report::new("f", "0123456789", vec![problem(5, "b"), problem(2, "a"), problem(5, "b")]);
+        assert_eq!(report.problems.iter().map(|p| p.message.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(report.summary(), "2 errors");
+    }
 }

@@ -10,11 +10,13 @@ use jsonschema::{ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
 use super::manifest::{self, MANIFEST_VERSION, OPERATORS};
-use super::problem::Problem;
+use super::problem::{Problem, listed, nearest};
 use super::text::Node;
 
 /// Most rounds of cutting; each takes something away, and an entry has few levels.
 const ROUNDS_MAX: usize = 8;
+/// Most characters of a value in a message; all of it stands in the line below.
+const SHOWN_CHARACTERS_MAX: usize = 60;
 /// Sections that hold entries by name.
 pub const SECTIONS: [&str; 4] = ["functions", "sources", "steps", "sinks"];
 /// What later versions bring: section, field.
@@ -24,8 +26,22 @@ const NOT_YET: [(&str, &[&str]); 5] = [
     (
         "steps",
         &[
-            "table", "global-table", "join", "left-join", "outer-join", "process", "scan", "cogroup", "router", "to", "with",
-            "sliding", "session", "max-idle", "retention", "timers",
+            "table",
+            "global-table",
+            "join",
+            "left-join",
+            "outer-join",
+            "process",
+            "scan",
+            "cogroup",
+            "router",
+            "to",
+            "with",
+            "sliding",
+            "session",
+            "max-idle",
+            "retention",
+            "timers",
         ],
     ),
     ("window", &["sliding", "session"]),
@@ -51,7 +67,8 @@ pub fn check(tree: &Node, problems: &mut Vec<Problem>) -> Fitting {
     let validator = match jsonschema::validator_for(&schema) {
         Ok(validator) => validator,
         Err(why) => {
-            problems.push(Problem::error(0..0, format!("the manifest's schema is broken, a fault of this program: {why}")));
+            problems
+                .push(Problem::error(0..0, format!("the manifest's schema is broken, a fault of this program: {why}")));
             return Fitting { json: json!({}), cut };
         }
     };
@@ -71,7 +88,12 @@ pub fn check(tree: &Node, problems: &mut Vec<Problem>) -> Fitting {
 }
 
 /// What has to be cut; told to `problems` in the first round only, as later rounds find what cutting has left open.
-fn findings(validator: &Validator, teller: &Teller<'_>, json: &Value, problems: Option<&mut Vec<Problem>>) -> Vec<Path> {
+fn findings(
+    validator: &Validator,
+    teller: &Teller<'_>,
+    json: &Value,
+    problems: Option<&mut Vec<Problem>>,
+) -> Vec<Path> {
     let mut told = Vec::new();
     let mut cuts = Vec::new();
     for error in validator.iter_errors(json) {
@@ -90,7 +112,9 @@ fn cuts_of(error: &ValidationError<'_>) -> Vec<Path> {
     let within = |key: &String| path.iter().cloned().chain([key.clone()]).collect::<Path>();
     match error.kind() {
         Kind::AdditionalProperties { unexpected } => return unexpected.iter().map(within).collect(),
-        Kind::PropertyNames { error } => return error.instance().as_str().map(|k| within(&k.to_string())).into_iter().collect(),
+        Kind::PropertyNames { error } => {
+            return error.instance().as_str().map(|k| within(&k.to_string())).into_iter().collect();
+        }
         _ => {}
     }
     let section = path.first().is_some_and(|first| SECTIONS.contains(&first.as_str()));
@@ -135,6 +159,9 @@ struct Teller<'a> {
 impl Teller<'_> {
     fn tell(&self, error: &ValidationError<'_>, json: &Value, out: &mut Vec<Problem>) {
         let path = segments(error);
+        if self.node(&path).is_some_and(Node::is_refused) {
+            return;
+        }
         match error.kind() {
             Kind::AdditionalProperties { unexpected } => {
                 out.extend(unexpected.iter().map(|key| self.unknown_field(error, &path, key)));
@@ -145,7 +172,9 @@ impl Teller<'_> {
                 let message = format!("`{name}` is not {}", self.title(inner).unwrap_or("a name"));
                 out.push(Problem::error(self.tree.key_place(&place), message));
             }
-            Kind::Required { property } => out.extend(self.missing(error, &path, property.as_str().unwrap_or_default())),
+            Kind::Required { property } => {
+                out.extend(self.missing(error, &path, property.as_str().unwrap_or_default()))
+            }
             Kind::OneOfNotValid { context } | Kind::AnyOf { context } => match choices(error, self.schema) {
                 Some(fields) => out.extend(self.none_of(&path, &fields, json)),
                 None => self.no_form_fits(error, &path, context, json, out),
@@ -155,13 +184,16 @@ impl Teller<'_> {
         }
     }
 
+    fn node(&self, path: &[String]) -> Option<&Node> {
+        path.iter().try_fold(self.tree, |node, segment| node.get(segment))
+    }
+
     fn unknown_field(&self, error: &ValidationError<'_>, path: &[String], key: &str) -> Problem {
         let place = path.iter().cloned().chain([key.to_string()]).collect::<Path>();
         let span = self.tree.key_place(&place);
-        let context = context(path);
-        if NOT_YET.iter().any(|(section, fields)| *section == context && fields.contains(&key)) {
+        if is_later(context(path), key) {
             let message = format!("`{key}` is not in this version yet");
-            return Problem::error(span, message).help("see the changelog for what is; leave it out for now");
+            return Problem::error(span, message).help("leave it out; docs/manifest.md lists what there is");
         }
         let fields = self.parent(error).and_then(|s| s.get("properties")).and_then(Value::as_object);
         let known: Vec<String> = fields.map(|f| f.keys().cloned().collect()).unwrap_or_default();
@@ -173,9 +205,7 @@ impl Teller<'_> {
     }
 
     fn missing(&self, error: &ValidationError<'_>, path: &[String], property: &str) -> Option<Problem> {
-        let pointer = error.schema_path().as_str();
-        if let Some((_, because)) = pointer.rsplit_once("/dependentRequired/") {
-            let because = pointer_first(because);
+        if let Some(because) = self.depends(error, path, property) {
             let key: Path = path.iter().cloned().chain([because.clone()]).collect();
             let message = format!("`{because}` needs `{property}` beside it");
             let help = match property {
@@ -185,6 +215,12 @@ impl Teller<'_> {
                 _ => "",
             };
             return Some(Problem::error(self.tree.key_place(&key), message).help(help));
+        }
+        let stands_in = |key: &str| {
+            is_later(context(path), key) || key != property && nearest(key, [property].into_iter()).is_some()
+        };
+        if self.node(path)?.keys().any(stands_in) {
+            return None;
         }
         let message = match owner(path) {
             Some(owner) => format!("{owner} has no `{property}`"),
@@ -199,6 +235,15 @@ impl Teller<'_> {
             _ => "",
         };
         Some(Problem::error(self.tree.key_place(path), message).help(help))
+    }
+
+    /// The field that is there and must not be without `property`, where that is the error.
+    fn depends(&self, error: &ValidationError<'_>, path: &[String], property: &str) -> Option<String> {
+        let (before, _) = error.schema_path().as_str().split_once("/dependentRequired")?;
+        let rules = self.schema.pointer(before)?.get("dependentRequired")?.as_object()?;
+        let needs =
+            |key: &str| rules.get(key).and_then(Value::as_array).is_some_and(|r| r.iter().any(|p| p == property));
+        self.node(path)?.keys().find(|key| needs(key)).map(str::to_string)
     }
 
     /// None of several fields is there. Says nothing where a field that is not known stands in for it.
@@ -221,8 +266,9 @@ impl Teller<'_> {
         let fields = choices(error, self.schema)?;
         let there = json.pointer(&as_pointer(path))?.as_object()?;
         // In the order of the text.
-        let node = path.iter().try_fold(self.tree, |node, segment| node.get(segment))?;
-        let given: Vec<&str> = node.keys().filter(|k| there.contains_key(*k) && fields.iter().any(|f| f == k)).collect();
+        let node = self.node(path)?;
+        let given: Vec<&str> =
+            node.keys().filter(|k| there.contains_key(*k) && fields.iter().any(|f| f == k)).collect();
         let [first, second, ..] = given.as_slice() else { return None };
         let at = |key: &str| self.tree.key_place(&path.iter().cloned().chain([key.to_string()]).collect::<Path>());
         let (what, help) = match is_operators(&fields) {
@@ -252,7 +298,21 @@ impl Teller<'_> {
             errors.iter().for_each(|e| self.tell(e, json, out));
             return;
         }
-        out.push(self.wrong_value(error, path));
+        // A mapping where a word or one of several mappings is right.
+        let forms =
+            self.schema.pointer(error.schema_path().as_str()).and_then(Value::as_array).cloned().unwrap_or_default();
+        let fields = forms.iter().filter_map(|f| f.get("properties").and_then(Value::as_object));
+        let known: Vec<String> = fields.flat_map(|f| f.keys().cloned()).collect();
+        let given = error.instance().as_object().cloned().unwrap_or_default();
+        let strange: Vec<&String> = given.keys().filter(|key| !known.contains(key)).collect();
+        if known.is_empty() || strange.is_empty() {
+            out.push(self.wrong_value(error, path));
+        }
+        for key in strange.into_iter().filter(|_| !known.is_empty()) {
+            let place: Path = path.iter().cloned().chain([key.clone()]).collect();
+            let message = format!("{} has no field `{key}`", owner(path).unwrap_or_default());
+            out.push(Problem::error(self.tree.key_place(&place), message).nearest(key, &known, "fields"));
+        }
     }
 
     fn wrong_value(&self, error: &ValidationError<'_>, path: &[String]) -> Problem {
@@ -266,15 +326,20 @@ impl Teller<'_> {
         }
         let message = match error.kind() {
             Kind::Minimum { .. } | Kind::Maximum { .. } if name == "version" => {
-                format!("version {value} of the manifest's form is not known; this program reads version {MANIFEST_VERSION}")
+                format!(
+                    "version {value} of the manifest's form is not known; this program reads version {MANIFEST_VERSION}"
+                )
             }
-            Kind::Minimum { .. } | Kind::Maximum { .. } => format!("`{name}` cannot be {value}: {}", self.bounds(error)),
+            Kind::Minimum { .. } | Kind::Maximum { .. } => {
+                format!("`{name}` cannot be {value}: {}", self.bounds(error))
+            }
             Kind::MinItems { .. } => format!("`{name}` is an empty list"),
             _ => format!("{} is not {expected}", shown(value)),
         };
         let options = self.options(error);
-        let hint = hint(value, &expected);
-        Problem::error(span, message).nearest(value.as_str().unwrap_or_default(), &options, "one of").help(hint)
+        let near = nearest(value.as_str().unwrap_or_default(), options.iter().map(String::as_str));
+        let near = near.map(|name| format!("did you mean `{name}`?")).unwrap_or_default();
+        Problem::error(span, message).help(near).help(hint(path, value, &expected))
     }
 
     fn bounds(&self, error: &ValidationError<'_>) -> String {
@@ -318,7 +383,8 @@ impl Teller<'_> {
 /// The fields of a `oneOf` that says which of several fields is there.
 fn choices(error: &ValidationError<'_>, schema: &Value) -> Option<Vec<String>> {
     let forms = schema.pointer(error.schema_path().as_str())?.as_array()?;
-    let field = |form: &Value| match form.as_object().filter(|f| f.len() == 1)?.get("required")?.as_array()?.as_slice() {
+    let field = |form: &Value| match form.as_object().filter(|f| f.len() == 1)?.get("required")?.as_array()?.as_slice()
+    {
         [Value::String(field)] => Some(field.clone()),
         _ => None,
     };
@@ -338,6 +404,11 @@ fn context(path: &[String]) -> &str {
     }
 }
 
+/// Whether a later version has this field.
+fn is_later(context: &str, key: &str) -> bool {
+    NOT_YET.iter().any(|(section, fields)| *section == context && fields.contains(&key))
+}
+
 /// Whose fields are meant, for a sentence; `None` for the manifest itself.
 fn owner(path: &[String]) -> Option<String> {
     let kind = |section: &str| section.trim_end_matches('s').to_string();
@@ -351,16 +422,8 @@ fn owner(path: &[String]) -> Option<String> {
     })
 }
 
-fn pointer_first(text: &str) -> String {
-    pointer(&format!("/{text}")).into_iter().next().unwrap_or_default()
-}
-
 fn as_pointer(path: &[String]) -> String {
     path.iter().map(|s| format!("/{}", s.replace('~', "~0").replace('/', "~1"))).collect()
-}
-
-fn listed<S: AsRef<str>>(names: &[S]) -> String {
-    names.iter().map(|n| format!("`{}`", n.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
 /// What a value of a kind would be, where the schema has no title for it.
@@ -384,6 +447,9 @@ fn expected(kind: &Kind) -> String {
 fn shown(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_string(),
+        Value::String(text) if text.chars().count() > SHOWN_CHARACTERS_MAX => {
+            format!("`{}…`", text.chars().take(SHOWN_CHARACTERS_MAX).collect::<String>())
+        }
         Value::String(text) => format!("`{text}`"),
         Value::Array(_) => "a list".to_string(),
         Value::Object(_) => "a mapping".to_string(),
@@ -392,9 +458,20 @@ fn shown(value: &Value) -> String {
 }
 
 /// Help for mistakes that YAML invites.
-fn hint(value: &Value, expected: &str) -> String {
+fn hint(path: &[String], value: &Value, expected: &str) -> String {
     match value {
-        Value::Number(number) if expected.starts_with("a duration") => format!("add the unit: `{number}s`, `{number}ms`"),
+        Value::String(text) if path.len() == 2 && path[0] == "functions" => {
+            format!("write `{}: {{ component: {text} }}`", path[1])
+        }
+        Value::String(_) if path.last().is_some_and(|key| key == "window") => {
+            "write `window: { tumbling: 10s, grace: 2s }`".to_string()
+        }
+        Value::String(text) if expected.contains("`true`") && ["true", "false"].contains(&text.as_str()) => {
+            "it is in quotes, which makes it a text: leave them out".to_string()
+        }
+        Value::Number(number) if expected.starts_with("a duration") => {
+            format!("add the unit: `{number}s`, `{number}ms`")
+        }
         Value::Number(number) if expected.starts_with("a size") => format!("add the unit: `{number}MiB`, `{number}B`"),
         Value::Number(_) | Value::Bool(_) if expected.starts_with("a name") || expected.starts_with("the name") => {
             format!("YAML reads it as a {}; in quotes it is a text: `\"{value}\"`", kind_of(value))
@@ -402,7 +479,9 @@ fn hint(value: &Value, expected: &str) -> String {
         Value::String(text) if expected.contains("`true`") && ["yes", "on", "no", "off"].contains(&text.as_str()) => {
             format!("in YAML 1.2 `{text}` is a text")
         }
-        Value::String(text) if expected.starts_with("a size") && text.ends_with(['B', 'b', 'k', 'K', 'm', 'M', 'g', 'G']) => {
+        Value::String(text)
+            if expected.starts_with("a size") && text.ends_with(['B', 'b', 'k', 'K', 'm', 'M', 'g', 'G']) =>
+        {
             "units are powers of 1024 and spelled `KiB`, `MiB`, `GiB`".to_string()
         }
         _ => String::new(),
@@ -416,4 +495,48 @@ fn kind_of(value: &Value) -> &'static str {
 /// An object's keys, for entries of a section.
 pub fn entries<'a>(json: &'a Value, section: &str) -> Option<&'a Map<String, Value>> {
     json.get(section)?.as_object()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_yet_is_not_there() {
+        let schema = manifest::schema();
+        let fields = |pointer: &str| schema.pointer(pointer).and_then(Value::as_object).cloned().unwrap();
+        for (section, later) in NOT_YET {
+            let pointer = match section {
+                "" => "/properties",
+                "sources" => "/$defs/Source/properties",
+                "steps" => "/$defs/Step/properties",
+                "window" => "/$defs/Window/properties",
+                _ => "/$defs/Sink/properties",
+            };
+            let there = fields(pointer);
+            assert!(!there.is_empty());
+            assert_eq!(later.iter().filter(|f| there.contains_key(**f)).count(), 0, "{section}");
+        }
+        let step = fields("/$defs/Step/properties");
+        assert!(OPERATORS.iter().all(|operator| step.contains_key(*operator)));
+    }
+
+    #[test]
+    fn cutting_ends_with_what_fits() {
+        let text = "pipeline: []\nsources: { a: { topic: { b: 1 }, x: 1 }, '?': 3 }\nsteps: [1]\nsinks: { c: { from: a, topic: b, y: 2 } }\n";
+        let mut problems = Vec::new();
+        let tree = super::super::text::read(text, &mut problems).unwrap();
+        let fitting = check(&tree, &mut problems);
+        assert!(jsonschema::validator_for(&manifest::schema()).unwrap().is_valid(&fitting.json));
+        let expected =
+            json!({ "pipeline": "pipeline", "sources": {}, "sinks": { "c": { "from": "a", "topic": "b" } } });
+        assert_eq!(fitting.json, expected);
+    }
+
+    #[test]
+    fn pointers_and_paths() {
+        assert_eq!(pointer("/steps/a~1b~0c/0"), ["steps", "a/b~c", "0"]);
+        assert_eq!(as_pointer(&pointer("/steps/a~1b~0c")), "/steps/a~1b~0c");
+        assert!(pointer("").is_empty());
+    }
 }

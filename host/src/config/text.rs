@@ -16,6 +16,9 @@ pub const MANIFEST_BYTES_MAX: usize = 256 << 10;
 /// Most levels of mappings and sequences inside each other.
 pub const NESTING_MAX: usize = 32;
 
+/// The key by which YAML 1.1 takes in another mapping.
+const MERGE_KEY: &str = "<<";
+
 /// A value with its place: bytes of the text.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -34,6 +37,8 @@ pub enum Kind {
     Sequence(Vec<Node>),
     /// Keys and values, in order, no key twice.
     Mapping(Vec<Entry>),
+    /// Something that was refused and told, so that nothing more is to be said of it.
+    Refused,
 }
 
 /// A key with its value.
@@ -51,10 +56,15 @@ impl Node {
     /// The value of a key, or the item with this number.
     pub fn get(&self, segment: &str) -> Option<&Node> {
         match &self.kind {
-            Kind::Scalar(_) => None,
+            Kind::Scalar(_) | Kind::Refused => None,
             Kind::Sequence(items) => items.get(segment.parse::<usize>().ok()?),
             Kind::Mapping(entries) => entries.iter().find(|e| e.key == segment).map(|e| &e.value),
         }
+    }
+
+    /// Whether a part of it was refused, so that what it lacks may have been there.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.kind, Kind::Refused) || self.keys().any(|key| key == MERGE_KEY)
     }
 
     /// Keys of a mapping, in the order of the text.
@@ -67,6 +77,7 @@ impl Node {
     pub fn to_json(&self) -> Value {
         match &self.kind {
             Kind::Scalar(value) => value.clone(),
+            Kind::Refused => Value::Null,
             Kind::Sequence(items) => Value::Array(items.iter().map(Node::to_json).collect()),
             Kind::Mapping(entries) => {
                 Value::Object(entries.iter().map(|e| (e.key.clone(), e.value.to_json())).collect())
@@ -111,7 +122,7 @@ impl Node {
     /// The first thing written in it that fits on a line.
     fn first(&self) -> Range<usize> {
         match &self.kind {
-            Kind::Scalar(_) => self.span.clone(),
+            Kind::Scalar(_) | Kind::Refused => self.span.clone(),
             Kind::Sequence(items) => items.first().map_or_else(|| self.span.clone(), Node::first),
             Kind::Mapping(entries) => entries.first().map_or_else(|| self.span.clone(), |e| e.key_span.clone()),
         }
@@ -137,7 +148,13 @@ pub fn read(text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
             Err(error) => {
                 let at = reader.byte(error.marker().index());
                 let problem = Problem::error(at..at + 1, format!("not YAML: {}", error.info()));
-                reader.problems.push(problem.help("is the indentation right, and every `:` followed by a space?"));
+                let help = match error.info().contains("anchor") {
+                    true => {
+                        "anchors (`&name`) and aliases (`*name`) are not part of a manifest; a text with `*` goes in quotes"
+                    }
+                    false => "is the indentation right, and every `:` followed by a space?",
+                };
+                reader.problems.push(problem.help(help));
                 return None;
             }
         }
@@ -199,13 +216,14 @@ impl Reader<'_> {
             }
             Event::Alias(_) => {
                 self.refuse(place, "aliases (`*name`)");
-                self.put(Node { span: self.range(span), kind: Kind::Scalar(Value::Null) });
+                self.put(Node { span: self.range(span), kind: Kind::Refused });
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.plain(&place, anchor, tag.is_some());
                 let value = if style == ScalarStyle::Plain { plain(&text) } else { Value::String(text.to_string()) };
-                if let Some(Open { container: Container::Mapping { key: key @ None, .. }, .. }) = self.stack.last_mut() {
-                    if text == "<<" {
+                if let Some(Open { container: Container::Mapping { key: key @ None, .. }, .. }) = self.stack.last_mut()
+                {
+                    if text == MERGE_KEY {
                         self.problems.push(not_here(place.clone(), "merge keys (`<<`)"));
                     }
                     *key = Some((text.into_owned(), place));
@@ -311,5 +329,69 @@ fn plain(text: &str) -> Value {
     match number.parse::<f64>() {
         Ok(real) if real.is_finite() => Value::from(real),
         _ => Value::String(text.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> Vec<String> {
+        let mut problems = Vec::new();
+        read(text, &mut problems);
+        problems.into_iter().map(|p| p.message).collect()
+    }
+
+    #[test]
+    fn scalars_are_those_of_yaml_1_2() {
+        let text = "[a, 1, -2, +3, 1.5, 1e3, true, False, null, ~, '', \"1\", yes, 1.2.3, 0x10, .inf, 10s, 99999999999999999999]";
+        let tree = read(&format!("k: {text}"), &mut Vec::new()).unwrap();
+        let expected = serde_json::json!([
+            "a", 1, -2, 3, 1.5, 1000.0, true, false, null, null, "", "1", "yes", "1.2.3", "0x10", ".inf", "10s", 1e20
+        ]);
+        assert_eq!(tree.get("k").unwrap().to_json(), expected);
+    }
+
+    #[test]
+    fn places_are_bytes_of_the_text() {
+        let text = "ä: [ö,\n  'ü x']\nblock:\n  key: >\n    folded\n    text\n";
+        let tree = read(text, &mut Vec::new()).unwrap();
+        assert_eq!(&text[tree.place(&["ä", "0"])], "ö");
+        assert_eq!(&text[tree.place(&["ä", "1"])], "'ü x'");
+        assert_eq!(&text[tree.key_place(&["block", "key"])], "key");
+        assert_eq!(&text[tree.place(&["block"])], "block", "a value of several lines is shown by its key");
+        assert_eq!(&text[tree.place(&["block", "missing"])], "block");
+        assert_eq!(tree.keys().collect::<Vec<_>>(), ["ä", "block"]);
+    }
+
+    #[test]
+    fn a_manifest_has_a_largest_size() {
+        let fits = format!("#{}\na: 1", " ".repeat(MANIFEST_BYTES_MAX - 6));
+        assert_eq!(fits.len(), MANIFEST_BYTES_MAX);
+        assert_eq!(told(&fits), [""; 0]);
+        assert!(told(&format!("{fits} "))[0].contains("it may have 262144"));
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        let flow = |levels: usize| format!("a: {}{}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+        assert_eq!(told(&flow(NESTING_MAX)), [""; 0]);
+        assert!(told(&flow(NESTING_MAX + 1))[0].contains("more than 32 levels"));
+        // Deep in few bytes, in every style: told, not a stack that overflows.
+        for deep in ["- ".repeat(100_000), "[".repeat(100_000), "{a: ".repeat(50_000), "? ".repeat(100_000)] {
+            assert_eq!(told(&deep).len(), 1, "{}", &deep[..8]);
+        }
+    }
+
+    #[test]
+    fn anchors_do_not_multiply() {
+        let mut text = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_string();
+        for (name, before) in ('b'..='z').zip('a'..) {
+            text += &format!("{name}: &{name} [{}]\n", vec![format!("*{before}"); 9].join(", "));
+        }
+        let mut problems = Vec::new();
+        let tree = read(&text, &mut problems).unwrap();
+        assert_eq!(problems.len(), 26 + 25 * 9);
+        assert!(tree.to_json().to_string().len() < 3 * text.len(), "a reference of two bytes is `null` at most");
     }
 }

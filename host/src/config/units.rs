@@ -50,7 +50,8 @@ mod tests {
 
     #[test]
     fn units_and_their_ends() {
-        let durations = [("250ms", Some(250)), ("10s", Some(10_000)), ("2h", Some(7_200_000)), ("1d", Some(86_400_000))];
+        let durations =
+            [("250ms", Some(250)), ("10s", Some(10_000)), ("2h", Some(7_200_000)), ("1d", Some(86_400_000))];
         for (text, expected) in durations {
             assert_eq!(duration_ms(text), expected, "{text}");
         }

@@ -1,0 +1,376 @@
+//! The running host as its HTTP API sees it: the runtime's types become those of `millstream_web`, by hand, and errors become
+//! problems. Nothing is decided here that the runtime could decide.
+
+mod append;
+mod producers;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use millstream_core::meta::Meta;
+use millstream_core::state::keyspace::StorageError;
+use millstream_core::swap::Activation;
+use millstream_core::task::TaskId;
+use millstream_local::{ReadError, TopicInfo};
+use millstream_wasm::{Refusal, Stats};
+use millstream_web::api::{Append, Deploy, Header, Record, Sink, Totals};
+use millstream_web::types::{
+    Appended, Deployed, Function, History, Partition, Past, Pipeline, Position, Rejected, Switch, Task, TaskState, Topic,
+    Version, Work,
+};
+use millstream_web::{Api, Kind, Problem};
+
+use crate::runtime::plan::user_topics;
+use crate::runtime::status::{self, TaskStatus};
+use crate::runtime::worker::wall_ms;
+use crate::runtime::{self, Host};
+use append::Appender;
+
+/// Bytes that one look into a partition fetches.
+const FETCH_BYTES: usize = 1 << 20;
+
+/// How alike a name must be to be offered instead, from 0 to 1.
+const ALIKE_MIN: f64 = 0.7;
+
+/// A running host for the HTTP API.
+pub struct HostApi {
+    host: Arc<Host>,
+    appender: Appender,
+    started: Instant,
+    started_at: i64,
+}
+
+/// A failure of the storage, as its receiver should see it.
+fn storage(error: &StorageError) -> Problem {
+    match error {
+        StorageError::Unavailable(_) => Problem::new(Kind::StorageUnavailable, error.to_string()),
+        StorageError::Corrupted(_) => Problem::new(Kind::Internal, error.to_string()),
+    }
+}
+
+/// A failure that has no kind of its own.
+fn failed(error: &anyhow::Error) -> Problem {
+    match error.downcast_ref() {
+        Some(error) => storage(error),
+        None => Problem::new(Kind::Internal, format!("{error:#}")),
+    }
+}
+
+/// That a name is not known, with the nearest one and all there are.
+fn unknown(kind: Kind, what: &str, name: &str, known: &[String]) -> Problem {
+    let alike = |other: &&String| strsim::jaro_winkler(name, other);
+    let nearest = known.iter().max_by(|a, b| alike(a).total_cmp(&alike(b))).filter(|n| alike(n) >= ALIKE_MIN);
+    let meant = nearest.map_or(String::new(), |n| format!("; is `{n}` meant?"));
+    let there = if known.is_empty() { "there are none".to_string() } else { format!("there are: {}", known.join(", ")) };
+    Problem::new(kind, format!("there is no {what} `{name}`{meant} ({there})"))
+}
+
+impl HostApi {
+    /// The API of a host that has just been started.
+    pub fn new(host: Arc<Host>) -> Self {
+        let appender = Appender::new(host.clone());
+        Self { host, appender, started: Instant::now(), started_at: wall_ms() }
+    }
+
+    fn function(&self, name: &str) -> Result<(), Problem> {
+        let known = &self.host.topology.functions;
+        if known.iter().any(|f| f == name) {
+            return Ok(());
+        }
+        Err(unknown(Kind::UnknownFunction, "function", name, known))
+    }
+
+    /// How far a task is: as it told since the start, else as its last commit says, else where it will begin.
+    fn positions(&self, id: TaskId, status: Option<&TaskStatus>) -> Result<Vec<Position>, Problem> {
+        let (topology, log) = (&self.host.topology, &self.host.storage.log);
+        let mut known: Vec<(String, i64)> = Vec::new();
+        match status.filter(|s| !s.positions.is_empty()) {
+            Some(status) => {
+                known.extend(status.positions.iter().map(|(topic, at)| (topology.topics[*topic].name.clone(), *at)));
+            }
+            None => {
+                let bytes = self.host.storage.meta(topology, id).map_err(|e| failed(&e))?;
+                known.extend(bytes.and_then(|b| Meta::decode(&b)).map(|meta| meta.positions).unwrap_or_default());
+            }
+        }
+        let inputs = topology.subs[id.sub].inputs.iter().map(|input| &topology.topics[input.topic]);
+        let position = |name: &str| {
+            let end = log.end_offset(name, id.partition).unwrap_or(0);
+            let at = known.iter().find(|(topic, _)| topic == name).map(|(_, at)| *at);
+            let offset = at.or_else(|| log.start_offset(name, id.partition)).unwrap_or(0);
+            Position { topic: name.to_string(), offset, end }
+        };
+        Ok(inputs.filter(|topic| id.partition < topic.partitions).map(|topic| position(&topic.name)).collect())
+    }
+
+    fn task(&self, id: TaskId, status: Option<&TaskStatus>) -> Result<Task, Problem> {
+        let positions = self.positions(id, status)?;
+        let unseen = TaskStatus::default();
+        let status = status.unwrap_or(&unseen);
+        let (state, reason) = match &status.state {
+            status::TaskState::Starting => (TaskState::Starting, None),
+            status::TaskState::Running => (TaskState::Running, None),
+            status::TaskState::Retrying(why) => (TaskState::Retrying, Some(why.clone())),
+            status::TaskState::Stopped(why) => (TaskState::Stopped, Some(why.clone())),
+        };
+        Ok(Task {
+            sub_topology: id.sub as u32,
+            partition: id.partition,
+            worker: status.worker as u32,
+            state,
+            reason,
+            positions,
+            records: status.records,
+            results: status.results,
+            dead_letters: status.dead_letters,
+            stream_time: status.stream_time,
+            state_bytes: status.state_bytes as u64,
+        })
+    }
+
+    fn told(&self, topic: TopicInfo) -> Topic {
+        let log = &self.host.storage.log;
+        let partition = |number| {
+            // It may be deleted meanwhile.
+            let info = log.partition(&topic.name, number);
+            let (start, end, bytes) = info.map_or((0, 0, 0), |info| (info.start, info.end, info.bytes));
+            Partition { partition: number, start, end, bytes }
+        };
+        Topic {
+            internal: topic.config.internal,
+            retention_ms: topic.config.retention_ms.map(i64::unsigned_abs),
+            retention_bytes: topic.config.retention_bytes,
+            partitions: (0..topic.partitions).map(partition).collect(),
+            name: topic.name,
+        }
+    }
+
+    /// What a deploy or a rollback did, or why not.
+    fn deployed(
+        function: &str,
+        previous: Option<u64>,
+        outcome: anyhow::Result<runtime::Deployed>,
+    ) -> Result<Deployed, Problem> {
+        let refused = |detail: String, reasons| Problem::new(Kind::ComponentRefused, detail).because(reasons);
+        let deployed = outcome.map_err(|error| match error.downcast_ref() {
+            Some(Refusal::Component(reasons)) => refused(format!("function `{function}` was refused"), reasons.clone()),
+            Some(Refusal::NoRoom(why)) => refused(format!("there is no room for function `{function}`"), vec![why.clone()]),
+            Some(Refusal::Host(why)) => Problem::new(Kind::Internal, why.clone()),
+            None if error.is::<StorageError>() => failed(&error),
+            None => refused(format!("function `{function}` was not taken"), vec![format!("{error:#}")]),
+        })?;
+        Ok(Deployed {
+            function: function.to_string(),
+            version: version(&deployed.activation),
+            previous,
+            inspection: serde_json::to_value(&deployed.inspection).unwrap_or_default(),
+        })
+    }
+
+    fn number_in_force(&self, function: &str) -> Option<u64> {
+        self.host.storage.versions.in_force(function).map(|activation| activation.number)
+    }
+}
+
+fn version(activation: &Activation) -> Version {
+    let settings = &activation.version.settings;
+    Version {
+        number: activation.number,
+        epoch: activation.epoch,
+        digest: activation.version.digest.clone(),
+        origin: activation.version.origin.clone(),
+        proposed_at: activation.version.proposed_at,
+        // Kept as text; what is no JSON, nobody put there.
+        settings: if settings.trim().is_empty() {
+            serde_json::json!({})
+        } else {
+            serde_json::from_str(settings).unwrap_or_else(|_| settings.clone().into())
+        },
+    }
+}
+
+fn work(stats: &Stats) -> Work {
+    let faults = [
+        ("trap", stats.trapped),
+        ("timed-out", stats.timed_out),
+        ("out-of-memory", stats.out_of_memory),
+        ("bad-result", stats.bad_result),
+        ("refused", stats.refused),
+        ("unavailable", stats.unavailable),
+    ];
+    Work {
+        calls: stats.calls,
+        records: stats.records,
+        seconds: stats.nanoseconds as f64 / 1e9,
+        faults: faults.map(|(kind, count)| (kind.to_string(), count)).into(),
+        memory_bytes: stats.memory_bytes_max,
+    }
+}
+
+impl Api for HostApi {
+    fn pipeline(&self) -> Pipeline {
+        let (pipeline, topology) = (&self.host.pipeline, &self.host.topology);
+        Pipeline {
+            name: pipeline.spec.pipeline.clone(),
+            host_version: env!("CARGO_PKG_VERSION").to_string(),
+            mode: "local".to_string(),
+            started_at: self.started_at,
+            commit_interval_ms: pipeline.commit_interval_ms,
+            tasks: topology.subs.iter().map(|sub| sub.tasks).sum(),
+            functions: topology.functions.clone(),
+            topics: user_topics(&pipeline.spec),
+        }
+    }
+
+    fn not_ready(&self) -> Vec<String> {
+        self.host.status.not_ready(&self.host.topology).into_iter().collect()
+    }
+
+    fn tasks(&self) -> Result<Vec<Task>, Problem> {
+        let told = self.host.status.tasks();
+        self.host.tasks().into_iter().map(|id| self.task(id, told.get(&id))).collect()
+    }
+
+    fn functions(&self) -> Result<Vec<Function>, Problem> {
+        let (host, names) = (&self.host, self.host.topology.functions.iter().enumerate());
+        let told = names.map(|(number, name)| {
+            let control = host.storage.versions.function(name);
+            Function {
+                name: name.clone(),
+                version: control.as_ref().and_then(|c| c.in_force()).map(version),
+                deploying: control.is_some_and(|c| c.open().is_some()),
+                work: Some(work(&host.registry.stats(host.prepared(number)))),
+            }
+        });
+        Ok(told.collect())
+    }
+
+    fn history(&self, function: &str) -> Result<History, Problem> {
+        self.function(function)?;
+        let versions = &self.host.storage.versions;
+        let control = versions.function(function).unwrap_or_default();
+        let switches = versions.switches(function).map_err(|e| failed(&e))?;
+        let past = |activation: &Activation| Past {
+            version: version(activation),
+            switches: switches
+                .iter()
+                .filter(|s| s.epoch == activation.epoch)
+                .map(|s| Switch {
+                    sub_topology: s.sub_topology as u32,
+                    partition: s.partition,
+                    offsets: s.positions.clone(),
+                })
+                .collect(),
+        };
+        let rejected = control.voided.iter().map(|voided| Rejected {
+            digest: voided.version.digest.clone(),
+            origin: voided.version.origin.clone(),
+            proposed_at: voided.version.proposed_at,
+            reason: voided.reason.clone(),
+        });
+        let function = function.to_string();
+        Ok(History { function, versions: control.activations.iter().map(past).collect(), rejected: rejected.collect() })
+    }
+
+    fn deploy(&self, deploy: Deploy<'_>) -> Result<Deployed, Problem> {
+        let Deploy { function, component, settings, origin } = deploy;
+        self.function(function)?;
+        let previous = self.number_in_force(function);
+        let outcome = self.host.deploy(function, component, settings.map(str::to_string), origin);
+        Self::deployed(function, previous, outcome)
+    }
+
+    fn rollback(&self, function: &str, to: Option<u64>) -> Result<Deployed, Problem> {
+        self.function(function)?;
+        let history = self.host.storage.versions.function(function).unwrap_or_default();
+        let in_force = history.in_force().map_or(0, |activation| activation.number);
+        match to {
+            Some(to) if to == in_force => {
+                let detail = format!("version {to} of `{function}` is in force already");
+                return Err(Problem::new(Kind::AlreadyInForce, detail));
+            }
+            Some(to) if !history.activations.iter().any(|a| a.number == to) => {
+                let detail = format!("`{function}` has no version {to}; it has 1 to {in_force}");
+                return Err(Problem::new(Kind::UnknownVersion, detail));
+            }
+            None if !has_other(&history.activations) => {
+                let detail = format!("`{function}` has no earlier version to go back to");
+                return Err(Problem::new(Kind::UnknownVersion, detail));
+            }
+            _ => {}
+        }
+        Self::deployed(function, Some(in_force), self.host.rollback(function, to))
+    }
+
+    fn topics(&self) -> Result<Vec<Topic>, Problem> {
+        Ok(self.host.storage.log.topics().into_iter().map(|topic| self.told(topic)).collect())
+    }
+
+    fn topic(&self, topic: &str) -> Result<Topic, Problem> {
+        let log = &self.host.storage.log;
+        log.topic(topic).map(|topic| self.told(topic)).ok_or_else(|| self.appender.unknown_topic(topic))
+    }
+
+    fn append(&self, append: Append<'_>) -> Result<Appended, Problem> {
+        self.appender.append(&append)
+    }
+
+    fn read(&self, topic: &str, partition: u32, from: i64, sink: Sink<'_>) -> Result<i64, Problem> {
+        let mut at = from;
+        loop {
+            let fetched = self.host.storage.log.read(topic, partition, at, FETCH_BYTES).map_err(|error| match error {
+                ReadError::Unknown(why) => Problem::new(Kind::UnknownPartition, why.to_string()),
+                ReadError::OffsetOutOfRange { start, end, .. } => {
+                    let detail = format!("topic `{topic}` partition {partition}: {error}");
+                    Problem::new(Kind::OffsetOutOfRange, detail).between(start, end)
+                }
+                ReadError::Storage(why) => storage(&why),
+            })?;
+            if fetched.batch.is_empty() {
+                return Ok(at);
+            }
+            let batch = &fetched.batch;
+            for row in 0..batch.len() {
+                let headers: Vec<Header<'_>> = batch.headers.iter().flat_map(|h| h.of(row)).collect();
+                let (key, value) = (batch.keys.get(row), batch.values.get(row));
+                let record = Record { offset: at, key, value, timestamp: batch.timestamps[row], headers: &headers };
+                at += 1;
+                if !sink(record) {
+                    return Ok(at);
+                }
+            }
+        }
+    }
+
+    fn generation(&self) -> u64 {
+        self.host.storage.log.generation()
+    }
+
+    fn wait(&self, generation: u64, longest: Duration) {
+        self.host.storage.log.wait(generation, longest);
+    }
+
+    fn totals(&self) -> Totals {
+        let status = &self.host.status;
+        let (commits, commit_micros) = status.commits();
+        let dropped = status.dropped().into_iter();
+        Totals {
+            uptime_seconds: self.started.elapsed().as_secs_f64(),
+            commits,
+            commit_seconds: commit_micros as f64 / 1e6,
+            lost_records: status.lost_records(),
+            dropped: dropped.map(|((step, reason), count)| (step, reason.to_string(), count)).collect(),
+        }
+    }
+}
+
+/// Whether there is a version that differs from the last one.
+fn has_other(activations: &[Activation]) -> bool {
+    let Some(last) = activations.last() else { return false };
+    let what = |a: &Activation| (a.version.digest.clone(), a.version.settings.clone());
+    activations.iter().any(|a| what(a) != what(last))
+}
+
+#[cfg(test)]
+#[path = "api/tests.rs"]
+mod tests;

@@ -1,0 +1,133 @@
+//! The command line: one file for each command. Data goes to standard output, all else to standard error; errors become
+//! text here and nowhere else.
+
+mod check;
+mod client;
+mod consume;
+mod demo;
+mod deploy;
+pub mod generate;
+mod graph;
+mod history;
+mod inspect;
+mod load;
+mod log;
+mod produce;
+mod rollback;
+mod run;
+mod schema;
+mod status;
+mod test;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::runtime::functions::COMPILE_COMMAND;
+
+/// Exit codes, as every command's `--help` ends with them.
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed, or something was found wrong; 2 the command line is wrong; \
+                          3 the host cannot be reached.";
+
+/// Runs functions, compiled to WebAssembly, over streams of records.
+#[derive(Parser)]
+#[command(
+    name = "millstream",
+    version,
+    max_term_width = 110,
+    after_help = EXIT_CODES,
+    infer_subcommands = false,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs a pipeline until it is stopped
+    Run(run::Args),
+    /// Finds every error and warning of a manifest
+    Check(check::Args),
+    /// Draws a pipeline: Mermaid, DOT or SVG
+    Graph(graph::Args),
+    /// Takes a file of records through a pipeline, without a host, and compares the results
+    Test(test::Args),
+    /// Says what a function's file offers and needs, and whether this host would take it
+    Inspect(inspect::Args),
+    /// Looks for hidden state and randomness in a function; measures its cost
+    Verify(verify::Args),
+    /// Sends a new version of a function to a running host
+    Deploy(deploy::Args),
+    /// Goes back to an earlier version of a function
+    Rollback(rollback::Args),
+    /// Shows the versions of a function, and which records each one handled
+    History(history::Args),
+    /// Shows tasks, lag, versions and rates of a running host
+    Status(status::Args),
+    /// Writes records to a topic of a running host
+    Produce(produce::Args),
+    /// Reads records from a topic of a running host
+    Consume(consume::Args),
+    /// The access-log example, running, with a function to change under it
+    Demo(demo::Args),
+    /// Generated access-log lines, for trials and measurements
+    Generate(generate::Args),
+    /// Prints the JSON Schema of the manifest
+    Schema(schema::Args),
+    /// Prints a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Compiles a function; started by the host for each new component
+    #[command(name = COMPILE_COMMAND, hide = true)]
+    CompileComponent {
+        /// What the host passes
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<std::ffi::OsString>,
+    },
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Graph(args) => graph::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Deploy(args) => deploy::run(&args),
+        Command::Rollback(args) => rollback::run(&args),
+        Command::History(args) => history::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Produce(args) => produce::run(&args),
+        Command::Consume(args) => consume::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Generate(args) => generate::run(&args),
+        Command::Schema(args) => schema::run(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "millstream", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::CompileComponent { .. } => return millstream_wasm::compile_child(),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("millstream: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

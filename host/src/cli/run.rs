@@ -1,0 +1,191 @@
+//! Runs a pipeline until it is stopped: opens its folder, starts its workers and the HTTP API, waits for a signal.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use millstream_wasm::Registry;
+use millstream_web::{Access, Config, Exposure, Server};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use super::{load, log};
+use crate::api::HostApi;
+use crate::runtime::Host;
+use crate::runtime::folder::{Folder, PARENT};
+use crate::runtime::functions;
+use crate::runtime::plan::Pipeline;
+
+/// Where a host listens when nothing says otherwise.
+pub const ADDRESS_DEFAULT: &str = "127.0.0.1:7070";
+
+/// Runs a pipeline until it is stopped.
+///
+/// On SIGTERM or Ctrl-C what is done is committed and the host ends; a second signal ends it at once, and what was not
+/// committed is done again at the next start.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example: millstream run access-counts.yaml --local data\n\n\
+                        MILLSTREAM_LOG says what is logged: error, warn, info (default), debug, trace.\n\
+                        Exit codes: 0 stopped as asked; 1 could not start or had to stop; 2 the command line is wrong.")]
+pub struct Args {
+    /// The manifest
+    manifest: PathBuf,
+    /// Local mode, with topics and state in this folder [default: .millstream/PIPELINE]
+    #[arg(long, value_name = "DIR")]
+    local: Option<PathBuf>,
+    /// Where the HTTP API listens; port 0 takes any that is free
+    #[arg(long, value_name = "ADDRESS", default_value = ADDRESS_DEFAULT)]
+    listen: String,
+    /// Listens on an address that other machines reach; there is no TLS yet, so put a proxy in front
+    #[arg(long)]
+    listen_anyway: bool,
+    /// Worker threads [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t)]
+    log_format: log::Format,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// In words for the user: manifest, folder, functions, address.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    log::start(args.log_format, "info");
+    let pipeline = load::pipeline(&args.manifest, args.local.is_some())?;
+    let path = args.local.clone().unwrap_or_else(|| PathBuf::from(PARENT).join(&pipeline.spec.pipeline));
+    let folder = Folder::open(&path)?;
+    let exposure = if args.listen_anyway { Exposure::Anywhere } else { Exposure::Loopback };
+    let listen = Listen { address: args.listen.clone(), exposure };
+    let running = Running::start(pipeline, folder, &listen, args.workers.map(usize::from))?;
+    running.wait();
+    running.stop();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where to listen.
+pub struct Listen {
+    address: String,
+    exposure: Exposure,
+}
+
+impl Listen {
+    /// On an address of this machine alone.
+    pub fn on(address: &str) -> Self {
+        Self { address: address.to_string(), exposure: Exposure::Loopback }
+    }
+}
+
+/// A host with its HTTP API.
+pub struct Running {
+    /// The host.
+    pub host: Arc<Host>,
+    /// Where it listens.
+    pub url: String,
+    server: Server,
+    access: Access,
+    signals: Arc<Signals>,
+}
+
+impl Running {
+    /// Starts everything, in the order in which it can fail cheapest.
+    ///
+    /// # Errors
+    /// In words for the user.
+    pub fn start(pipeline: Pipeline, folder: Folder, listen: &Listen, workers: Option<usize>) -> anyhow::Result<Self> {
+        let signals = Signals::watch()?;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let workers = workers.unwrap_or(cores);
+        let address: SocketAddr = listen.address.parse().with_context(|| {
+            format!("`{}` is not an address to listen on; one is 127.0.0.1:7070, or [::1]:7070", listen.address)
+        })?;
+        let access = Access::open(&folder.path)?;
+        let registry = Arc::new(Registry::new(functions::config(Some(folder.cache()), workers)?)?);
+        let name = pipeline.spec.pipeline.clone();
+        let host = Host::start(pipeline, folder.db.clone(), registry, workers)?;
+        let config = Config { exposure: listen.exposure, ..Config::new(address, access.token().clone()) };
+        let server = match Server::start(Arc::new(HostApi::new(host.clone())), config) {
+            Ok(server) => server,
+            Err(why) => {
+                host.stop();
+                return Err(why.into());
+            }
+        };
+        let url = server.url();
+        access.announce(&url)?;
+        info!(pipeline = name, url, folder = %folder.path.display(), "running");
+        Ok(Self { host, url, server, access, signals })
+    }
+
+    /// Whether a signal has come.
+    pub fn asked_to_stop(&self) -> bool {
+        self.signals.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// Waits for a signal.
+    pub fn wait(&self) {
+        let mut guard = self.signals.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        while !self.asked_to_stop() {
+            let waited = self.signals.came.wait_timeout(guard, Duration::from_secs(1));
+            guard = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Commits what is done and ends everything.
+    pub fn stop(self) {
+        info!("stopping");
+        self.server.stop();
+        self.host.stop();
+        self.access.withdraw();
+        info!("stopped");
+    }
+}
+
+/// Signals that ask this program to end.
+#[derive(Default)]
+struct Signals {
+    count: AtomicU32,
+    lock: Mutex<()>,
+    came: Condvar,
+}
+
+/// Exit code after a second signal, as shells count it: 128 + SIGINT.
+const EXIT_AT_ONCE: i32 = 130;
+
+impl Signals {
+    fn watch() -> anyhow::Result<Arc<Self>> {
+        let signals = Arc::<Self>::default();
+        let seen = signals.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start watching signals")?;
+        let (mut interrupt, mut terminate) = {
+            let _inside = runtime.enter();
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        };
+        std::thread::Builder::new().name("signals".into()).spawn(move || {
+            runtime.block_on(async {
+                loop {
+                    tokio::select! {
+                        _ = interrupt.recv() => {}
+                        _ = terminate.recv() => {}
+                    }
+                    seen.came();
+                }
+            });
+        })?;
+        Ok(signals)
+    }
+
+    fn came(&self) {
+        if self.count.fetch_add(1, Ordering::Relaxed) > 0 {
+            warn!("a second signal: ending at once");
+            std::process::exit(EXIT_AT_ONCE);
+        }
+        let _guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        self.came.notify_all();
+    }
+}

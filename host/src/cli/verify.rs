@@ -1,0 +1,154 @@
+//! Looks for hidden state and randomness in a function, and measures its cost. How is in `crate::verify`.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use millstream_core::record::{Batch, BatchBuilder};
+use millstream_wasm::{Limits, Registry, Stats, WORKER_STACK_BYTES, WorkerFunctions};
+use millstream_web::record::Line;
+use serde_json::json;
+
+use crate::runtime::functions;
+use crate::verify::{Report, verify};
+
+/// Looks for hidden state, randomness and dependence on batch cuts in a function; measures its cost.
+///
+/// The records of the input are given to it again and again: to the same instance and to fresh ones, cut otherwise, in another
+/// order, merged instead of folded. Results must not differ.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example: millstream verify extract-ip.wasm --input records.jsonl\n\n\
+                        Exit codes: 0 nothing differed; 1 something did, or it could not be tried.")]
+pub struct Args {
+    /// The component
+    file: PathBuf,
+    /// Records: JSON lines {key, value, timestamp, headers}, or with --raw each line a value
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// Each line of the input is a value
+    #[arg(long)]
+    raw: bool,
+    /// Which function of a file that holds several
+    #[arg(long, value_name = "NAME")]
+    function: Option<String>,
+    /// Its settings: a file with a JSON object
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Another seed tries other cuts and orders
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// As one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Records that are read at the most; more are left out, and that is said.
+const RECORDS_MAX: usize = 100_000;
+
+/// Runs the command.
+///
+/// # Errors
+/// In words for the user: files, a component that this host would not take.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let component = std::fs::read(&args.file).with_context(|| format!("read {}", args.file.display()))?;
+    let settings = match &args.config {
+        None => Vec::new(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+            functions::settings(&text).with_context(|| path.display().to_string())?
+        }
+    };
+    let records = read(&args.input, args.raw)?;
+    ensure!(!records.is_empty(), "{} holds no record; nothing can be tried", args.input.display());
+    let registry = Arc::new(Registry::new(functions::config(None, 1)?)?);
+    let prepared = registry.prepare(&component, args.function.as_deref(), &settings, &Limits::default(), &[])?;
+    let (of_worker, seed) = (registry.clone(), args.seed);
+    let count = records.len();
+    // Functions run on threads with room for their stack.
+    let thread = std::thread::Builder::new().stack_size(WORKER_STACK_BYTES).spawn(move || {
+        let mut functions = WorkerFunctions::new(of_worker);
+        verify(&mut functions, prepared, &records, seed)
+    })?;
+    let report = thread.join().map_err(|_| anyhow::anyhow!("the thread that called the function panicked"))?;
+    ensure!(
+        !report.trials.is_empty(),
+        "the function is no filter, mapper or aggregator: there is nothing to try (see millstream inspect)"
+    );
+    let stats = registry.stats(prepared);
+    if args.json {
+        println!("{}", as_json(&report, &stats, count));
+    } else {
+        print!("{}", as_text(&report, &stats, count));
+    }
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn read(path: &Path, raw: bool) -> anyhow::Result<Batch> {
+    let mut lines = BufReader::new(File::open(path).with_context(|| format!("open {}", path.display()))?);
+    let (mut batch, mut bytes) = (BatchBuilder::default(), Vec::new());
+    for number in 1.. {
+        bytes.clear();
+        let at = || format!("{}, line {number}", path.display());
+        if lines.read_until(b'\n', &mut bytes).with_context(at)? == 0 {
+            break;
+        }
+        if batch.len() == RECORDS_MAX {
+            eprintln!("only the first {RECORDS_MAX} records of {} are used", path.display());
+            break;
+        }
+        let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+        if raw {
+            batch.push(None, Some(line), 0, []);
+        } else if !line.trim_ascii().is_empty() {
+            let line: Line<'_> = serde_json::from_slice(line).with_context(at)?;
+            let headers = line.headers.iter().map(|(n, v)| (n.0.as_deref().unwrap_or_default(), v.0.as_deref()));
+            batch.push(line.key.0.as_deref(), line.value.0.as_deref(), line.timestamp.unwrap_or(0), headers);
+        }
+    }
+    Ok(batch.finish())
+}
+
+fn nanoseconds_per_record(stats: &Stats) -> f64 {
+    if stats.records == 0 { 0.0 } else { stats.nanoseconds as f64 / stats.records as f64 }
+}
+
+fn as_text(report: &Report, stats: &Stats, records: usize) -> String {
+    let mut out = String::new();
+    for trial in &report.trials {
+        let verdict = if trial.differing == 0 { "same".to_string() } else { format!("{} DIFFER", trial.differing) };
+        out.push_str(&format!("{:<11} {:<32} {verdict}\n", trial.kind, trial.how));
+        for difference in &trial.differences {
+            out.push_str(&format!("    {}: first {}\n", difference.at, difference.first));
+            out.push_str(&format!("    {}  then  {}\n", " ".repeat(difference.at.chars().count()), difference.then));
+        }
+    }
+    for (at, fault) in &report.failing {
+        out.push_str(&format!("record {at} fails by itself: {fault}\n"));
+    }
+    out.push_str(&format!(
+        "{records} records; {:.0} ns a record over all {} calls; largest memory {} KiB\n",
+        nanoseconds_per_record(stats),
+        stats.calls,
+        stats.memory_bytes_max / 1024
+    ));
+    out
+}
+
+fn as_json(report: &Report, stats: &Stats, records: usize) -> serde_json::Value {
+    let trial = |t: &crate::verify::Trial| {
+        let differences = t.differences.iter().map(|d| json!({ "at": d.at, "first": d.first, "then": d.then }));
+        let differences: Vec<_> = differences.collect();
+        json!({ "kind": t.kind, "how": t.how, "differing": t.differing, "differences": differences })
+    };
+    json!({
+        "passed": report.passed(),
+        "records": records,
+        "trials": report.trials.iter().map(trial).collect::<Vec<_>>(),
+        "failing": report.failing.iter().map(|(at, fault)| json!({ "record": at, "fault": fault })).collect::<Vec<_>>(),
+        "nanoseconds_per_record": nanoseconds_per_record(stats),
+        "memory_bytes_max": stats.memory_bytes_max,
+    })
+}

@@ -1,0 +1,197 @@
+//! A pipeline without threads or clock: everything in memory, time driven by the records. For `millstream test`.
+//!
+//! Each record is taken through the whole pipeline and committed before the next one comes, as Kafka Streams'
+//! TopologyTestDriver does, so every update of an `on-update` step is seen. The wall clock is the largest timestamp so far.
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use millstream_core::commit::CommitOutcome;
+use millstream_core::partition::partition_for_key;
+use millstream_core::record::{BatchBuilder, Header, Timestamp};
+use millstream_core::state::keyspace::Durability;
+use millstream_core::task::TaskId;
+use millstream_core::topology::graph::{NodeOperator, Topology};
+use millstream_core::topology::spec::Idle;
+use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker};
+use millstream_local::{Append, Log};
+use millstream_wasm::{Registry, WorkerFunctions};
+
+use super::memory::memory;
+use super::plan::{self, Pipeline};
+use super::storage::{CommitError, Storage};
+use super::versions::Versions;
+use super::worker::FETCH_BYTES_MAX;
+
+/// Rounds of time passing at the end, in which idle tasks say so one behind the other.
+const IDLE_ROUNDS_MAX: usize = 64;
+
+/// Milliseconds beyond the longest `idle` that a round of time passing takes.
+const ROUND_MARGIN_MS: i64 = 1_000;
+
+/// A record to feed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fed<'a> {
+    /// Its topic.
+    pub topic: &'a str,
+    /// Its partition; `None`: by its key, the first without one.
+    pub partition: Option<u32>,
+    /// Its key.
+    pub key: Option<&'a [u8]>,
+    /// Its value.
+    pub value: Option<&'a [u8]>,
+    /// Its timestamp.
+    pub timestamp: Timestamp,
+}
+
+/// See the module.
+pub struct Driver {
+    /// The plan.
+    pub topology: Arc<Topology>,
+    /// Topics with what was fed and what came out.
+    pub log: Arc<Log>,
+    storage: Storage,
+    worker: Worker,
+    functions: WorkerFunctions,
+    now: Timestamp,
+}
+
+impl Driver {
+    /// A pipeline with empty topics and state.
+    ///
+    /// # Errors
+    /// What is wrong with topics or functions, in words for the user.
+    pub fn new(pipeline: &Pipeline, registry: &Arc<Registry>) -> anyhow::Result<Self> {
+        let db = memory();
+        let log = Arc::new(Log::open(db.clone())?);
+        let topology = plan::prepare(pipeline, &log)?;
+        let versions = Arc::new(Versions::open(db.clone())?);
+        let active = super::start_versions(pipeline, &versions, registry)?;
+        let storage = Storage::open(db, log.clone(), versions, &topology, Durability::Process)?;
+        let settings = Settings { commit_interval_ms: 0, ..Settings::default() };
+        let worker = Worker::new(topology.clone(), settings, active, 1);
+        let functions = WorkerFunctions::new(registry.clone());
+        let mut driver = Self { topology, log, storage, worker, functions, now: 0 };
+        for (sub, plan) in driver.topology.clone().subs.iter().enumerate() {
+            for partition in 0..plan.tasks {
+                let start = vec![0; plan.inputs.len()];
+                driver.step(Input::Open { task: TaskId { sub, partition }, meta: None, start })?;
+            }
+        }
+        driver.settle()?;
+        Ok(driver)
+    }
+
+    /// Feeds a record and takes everything it causes to its end.
+    ///
+    /// # Errors
+    /// An unknown topic or partition; a task that stopped, with the reason.
+    pub fn feed<'a>(&mut self, record: Fed<'_>, headers: impl IntoIterator<Item = Header<'a>>) -> anyhow::Result<()> {
+        let info = self.log.topic(record.topic).with_context(|| {
+            let sources = self.sources().join(", ");
+            format!("the pipeline reads no topic `{}`; it reads: {sources}", record.topic)
+        })?;
+        let by_key = || record.key.map_or(0, |key| partition_for_key(key, info.partitions));
+        let partition = record.partition.unwrap_or_else(by_key);
+        if partition >= info.partitions {
+            bail!("topic `{}` has {} partitions, there is no partition {partition}", info.name, info.partitions);
+        }
+        let mut batch = BatchBuilder::default();
+        batch.push(record.key, record.value, record.timestamp, headers);
+        let append = Append { topic: info.name, partition, batch: batch.finish() };
+        self.log.append(vec![append], Vec::new(), Durability::Process)?;
+        self.now = self.now.max(record.timestamp);
+        self.settle()
+    }
+
+    /// Lets time pass until every idle task has said that it is idle, as it would in a running pipeline without further
+    /// input; with `flush` every window that is still open is closed.
+    ///
+    /// # Errors
+    /// A task that stopped, with the reason.
+    pub fn finish(&mut self, flush: bool) -> anyhow::Result<()> {
+        let idle = self.topology.subs.iter().flat_map(|s| &s.nodes).filter_map(|node| match node.operator {
+            NodeOperator::Repartition { idle: Idle::After(ms), .. } => Some(ms),
+            _ => None,
+        });
+        if let Some(longest) = idle.max() {
+            for _ in 0..IDLE_ROUNDS_MAX {
+                let before = self.log.generation();
+                self.now = self.now.saturating_add(longest).saturating_add(ROUND_MARGIN_MS);
+                self.settle()?;
+                if self.log.generation() == before {
+                    break;
+                }
+            }
+        }
+        if flush {
+            // A window closed upstream of another is a record for it: as often as there are sub-topologies.
+            for _ in 0..self.topology.subs.len() {
+                self.step(Input::Flush)?;
+                self.settle()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Topics of the user's that the pipeline reads.
+    pub fn sources(&self) -> Vec<&str> {
+        let inputs = self.topology.subs.iter().flat_map(|s| &s.inputs).map(|i| &self.topology.topics[i.topic]);
+        inputs.filter(|t| !t.internal).map(|t| t.name.as_str()).collect()
+    }
+
+    /// Topics of the user's that the pipeline writes, in the order of the plan: sinks', late topics, dead letters.
+    pub fn outputs(&self) -> Vec<&str> {
+        let sources = self.sources();
+        let topics = self.topology.topics.iter().filter(|t| !t.internal);
+        topics.map(|t| t.name.as_str()).filter(|t| !sources.contains(t)).collect()
+    }
+
+    /// Takes everything that is there through the pipeline, until nothing moves.
+    fn settle(&mut self) -> anyhow::Result<()> {
+        loop {
+            let before = self.log.generation();
+            let fetched = self.fetch()?;
+            self.step(Input::Tick)?;
+            if !fetched && self.worker.bytes() == 0 && self.log.generation() == before {
+                return Ok(());
+            }
+        }
+    }
+
+    fn fetch(&mut self) -> anyhow::Result<bool> {
+        let mut any = false;
+        for (task, input, offset) in self.worker.wants() {
+            let topic = &self.topology.topics[self.topology.subs[task.sub].inputs[input].topic];
+            if task.partition < topic.partitions {
+                let fetched = self.log.read(&topic.name, task.partition, offset, FETCH_BYTES_MAX)?;
+                any |= !fetched.batch.is_empty();
+                let (base_offset, batch, end) = (fetched.base_offset, fetched.batch, fetched.log_end);
+                self.step(Input::Fetched { task, input, base_offset, batch, end })?;
+            }
+        }
+        Ok(any)
+    }
+
+    fn step(&mut self, input: Input) -> anyhow::Result<()> {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            let db = self.storage.db.as_ref();
+            let mut grounds = Grounds { functions: &mut self.functions, db, spaces: self.storage.spaces() };
+            for effect in self.worker.step(self.now, input, &mut grounds) {
+                match effect {
+                    Effect::Commit(interval) => match self.storage.commit(&self.topology, &interval) {
+                        Ok(()) => {
+                            let (interval, outcome) = (interval.id, CommitOutcome::Committed);
+                            inputs.push(Input::Outcome { interval, outcome });
+                        }
+                        Err(CommitError::Retry(why) | CommitError::Fatal(why)) => bail!(why),
+                    },
+                    Effect::Stopped { task, verdict } => bail!("task {}_{} stopped: {verdict}", task.sub, task.partition),
+                    Effect::Committed(_) | Effect::Resolve(_) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! What the runtime needs of a manifest, as plain values: nothing here knows where they were written.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::bail;
+use millstream_core::state::keyspace::Durability;
+use millstream_core::topology::graph::{Topology, plan};
+use millstream_core::topology::spec::{OnError, Operator, Spec};
+use millstream_local::{Log, TopicConfig};
+use millstream_wasm::Limits;
+
+/// Partitions of a topic that nothing says otherwise of.
+pub const PARTITIONS_DEFAULT: u32 = 1;
+
+/// A pipeline, ready to be started.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// Its graph.
+    pub spec: Spec,
+    /// Its functions, in the order of the graph's.
+    pub functions: Vec<Function>,
+    /// Partition counts that the manifest gives, by topic.
+    pub partitions: Vec<(String, u32)>,
+    /// Where sources begin on their first run, by topic.
+    pub starts: Vec<(String, Start)>,
+    /// What a commit survives.
+    pub durability: Durability,
+    /// Milliseconds between commits.
+    pub commit_interval_ms: i64,
+    /// How long records of the user's topics are kept, milliseconds.
+    pub retention_ms: Option<i64>,
+    /// How many bytes of each of their partitions are kept.
+    pub retention_bytes: Option<u64>,
+}
+
+/// A function of the manifest.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// Its name.
+    pub name: String,
+    /// The file of its first version.
+    pub component: PathBuf,
+    /// Which function of the file; `None` where the file holds one.
+    pub export: Option<String>,
+    /// Settings, as JSON text.
+    pub settings: String,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+/// Where a source begins on its first run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest record that is kept.
+    #[default]
+    Earliest,
+    /// With the next record written.
+    Latest,
+    /// With the first record whose timestamp is at or after this, milliseconds.
+    At(i64),
+}
+
+/// Topics of the user's that a specification names: those read, written, and used for late records and dead letters.
+pub fn user_topics(spec: &Spec) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    let mut add = |name: &str| {
+        if !out.iter().any(|o| o == name) {
+            out.push(name.to_string());
+        }
+    };
+    let dead = |on_error: &OnError| if let OnError::DeadLetter(topic) = on_error { Some(topic.clone()) } else { None };
+    for source in &spec.sources {
+        source.topics.iter().for_each(|t| add(t));
+        dead(&source.on_error).iter().for_each(|t| add(t));
+    }
+    for step in &spec.steps {
+        step.late.iter().for_each(|t| add(t));
+        dead(&step.on_error).iter().for_each(|t| add(t));
+    }
+    for sink in &spec.sinks {
+        add(&sink.topic);
+        dead(&sink.on_error).iter().for_each(|t| add(t));
+    }
+    out
+}
+
+/// Makes the topics that are missing, plans the graph, and makes its internal topics.
+///
+/// # Errors
+/// When a topic exists with another partition count than the manifest says; those of planning and of the storage.
+pub fn prepare(pipeline: &Pipeline, log: &Log) -> anyhow::Result<Arc<Topology>> {
+    for name in user_topics(&pipeline.spec) {
+        let asked = pipeline.partitions.iter().find(|(t, _)| *t == name).map(|(_, p)| *p);
+        match (log.topic(&name), asked) {
+            (Some(there), Some(asked)) if there.partitions != asked => bail!(
+                "topic `{name}` has {} partitions, the manifest says {asked}; the count of a topic with records \
+                 cannot change: write {} there, or use another topic",
+                there.partitions,
+                there.partitions
+            ),
+            (Some(_), _) => {}
+            (None, asked) => {
+                let config = TopicConfig {
+                    retention_ms: pipeline.retention_ms,
+                    retention_bytes: pipeline.retention_bytes,
+                    internal: false,
+                };
+                log.create_topic(&name, asked.unwrap_or(PARTITIONS_DEFAULT), config)?;
+            }
+        }
+    }
+    let topology = plan(&pipeline.spec, &|name| log.topic(name).map(|t| t.partitions))?;
+    for topic in topology.topics.iter().filter(|t| t.internal) {
+        let config = TopicConfig { retention_ms: None, retention_bytes: None, internal: true };
+        match log.topic(&topic.name) {
+            None => {
+                log.create_topic(&topic.name, topic.partitions, config)?;
+            }
+            Some(there) if there.partitions != topic.partitions => bail!(
+                "internal topic `{}` has {} partitions and the pipeline now needs {}; its keys would be spread anew. \
+                 Start over in another folder, or go back to the old partition count",
+                topic.name,
+                there.partitions,
+                topic.partitions
+            ),
+            Some(_) => {}
+        }
+    }
+    Ok(Arc::new(topology))
+}
+
+/// Whether a step needs a function with an interface, by operator: for the check of a component before it is taken.
+pub fn needed_interfaces(spec: &Spec, function: &str) -> Vec<millstream_core::function::Interface> {
+    use millstream_core::function::Interface;
+    use millstream_core::topology::spec::Fold;
+    let mut out = Vec::new();
+    for step in &spec.steps {
+        let needed = match &step.operator {
+            Operator::Filter { function: f, .. } | Operator::Peek { function: f } if f == function => Interface::Filter,
+            Operator::Map { function: f, .. } | Operator::Branch { function: f, .. } if f == function => {
+                Interface::Mapper
+            }
+            Operator::Aggregate(a) => match &a.fold {
+                Fold::Reduce { function: f } | Fold::Aggregate { function: f } if f == function => {
+                    Interface::Aggregator
+                }
+                _ => continue,
+            },
+            _ => continue,
+        };
+        if !out.contains(&needed) {
+            out.push(needed);
+        }
+    }
+    out
+}

@@ -1,0 +1,123 @@
+//! What the workers tell the rest of the host: one table, read by the API, written once an interval.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use millstream_core::commit::Interval;
+use millstream_core::task::TaskId;
+use millstream_core::topology::graph::Topology;
+
+/// How a task stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TaskState {
+    /// Not opened yet.
+    #[default]
+    Starting,
+    /// At work.
+    Running,
+    /// Opened again after a passing failure; the text says which.
+    Retrying(String),
+    /// Stopped until somebody acts; the text says why.
+    Stopped(String),
+}
+
+/// A task as others see it.
+#[derive(Clone, Debug, Default)]
+pub struct TaskStatus {
+    /// Which worker has it.
+    pub worker: usize,
+    /// How it stands.
+    pub state: TaskState,
+    /// Committed positions, by number of the topic.
+    pub positions: Vec<(usize, i64)>,
+    /// Records taken and committed since the host started.
+    pub records: u64,
+    /// Records written and committed since the host started.
+    pub results: u64,
+    /// Dead letters since the host started.
+    pub dead_letters: u64,
+    /// Stream time; `None` before any record.
+    pub stream_time: Option<i64>,
+    /// Bytes of state in memory.
+    pub state_bytes: usize,
+}
+
+/// The table.
+#[derive(Default)]
+pub struct Status {
+    tasks: Mutex<BTreeMap<TaskId, TaskStatus>>,
+    dropped: Mutex<BTreeMap<(String, &'static str), u64>>,
+    intervals: AtomicU64,
+    commit_micros: AtomicU64,
+    lost: AtomicU64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Status {
+    /// All tasks.
+    pub fn tasks(&self) -> BTreeMap<TaskId, TaskStatus> {
+        lock(&self.tasks).clone()
+    }
+
+    /// Changes what is known of a task.
+    pub fn task(&self, id: TaskId, change: impl FnOnce(&mut TaskStatus)) {
+        change(lock(&self.tasks).entry(id).or_default());
+    }
+
+    /// Records that left without a result, by step and reason.
+    pub fn dropped(&self) -> BTreeMap<(String, &'static str), u64> {
+        lock(&self.dropped).clone()
+    }
+
+    /// Intervals committed, and microseconds that their commits took together.
+    pub fn commits(&self) -> (u64, u64) {
+        (self.intervals.load(Ordering::Relaxed), self.commit_micros.load(Ordering::Relaxed))
+    }
+
+    /// Records that retention deleted before they were read.
+    pub fn lost(&self, records: i64) {
+        self.lost.fetch_add(records.unsigned_abs(), Ordering::Relaxed);
+    }
+
+    /// How many records retention deleted before they were read.
+    pub fn lost_records(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// An interval is final.
+    pub fn committed(&self, interval: &Interval, took_micros: u64) {
+        self.intervals.fetch_add(1, Ordering::Relaxed);
+        self.commit_micros.fetch_add(took_micros, Ordering::Relaxed);
+        let mut tasks = lock(&self.tasks);
+        let mut dropped = lock(&self.dropped);
+        for part in &interval.parts {
+            let task = tasks.entry(part.task).or_default();
+            task.positions.clone_from(&part.positions);
+            task.records += part.records;
+            task.results += part.outputs.iter().map(|o| o.batch.len() as u64).sum::<u64>();
+            task.dead_letters += part.dead_letters;
+            for ((step, reason), count) in &part.dropped {
+                *dropped.entry((step.clone(), reason.word())).or_default() += count;
+            }
+        }
+    }
+
+    /// Why the pipeline is not doing its work, for `/readyz`; `None`: it is.
+    pub fn not_ready(&self, topology: &Topology) -> Option<String> {
+        let tasks = lock(&self.tasks);
+        let expected: u32 = topology.subs.iter().map(|s| s.tasks).sum();
+        let bad = tasks.iter().find_map(|(id, task)| match &task.state {
+            TaskState::Running => None,
+            TaskState::Starting => Some(format!("task {}_{} is starting", id.sub, id.partition)),
+            TaskState::Retrying(why) => Some(format!("task {}_{} is retrying: {why}", id.sub, id.partition)),
+            TaskState::Stopped(why) => Some(format!("task {}_{} has stopped: {why}", id.sub, id.partition)),
+        });
+        bad.or_else(|| {
+            ((tasks.len() as u32) < expected).then(|| format!("{} of {expected} tasks are open", tasks.len()))
+        })
+    }
+}

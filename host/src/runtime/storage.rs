@@ -1,0 +1,154 @@
+//! The folder of an embedded pipeline: one database for topics, state, positions, versions.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use millstream_core::commit::Interval;
+use millstream_core::meta::Meta;
+use millstream_core::state::key;
+use millstream_core::state::keyspace::{Durability, Keyspaces, Space, SpaceKind, StorageError, Write};
+use millstream_core::state::store::Change;
+use millstream_core::task::TaskId;
+use millstream_core::topology::graph::Topology;
+use millstream_core::worker::task_prefix;
+use millstream_local::{Append, AppendError, Log};
+
+use super::versions::Versions;
+
+/// Everything durable of a pipeline in embedded mode.
+pub struct Storage {
+    /// The database.
+    pub db: Arc<dyn Keyspaces>,
+    /// Its topics.
+    pub log: Arc<Log>,
+    /// Its functions' versions.
+    pub versions: Arc<Versions>,
+    /// What an interval survives once it is committed.
+    pub durability: Durability,
+    tasks: Space,
+    stores: Vec<Vec<Space>>,
+}
+
+impl Storage {
+    /// Opens what hangs on `db` for a topology.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub fn open(
+        db: Arc<dyn Keyspaces>,
+        log: Arc<Log>,
+        versions: Arc<Versions>,
+        topology: &Topology,
+        durability: Durability,
+    ) -> anyhow::Result<Self> {
+        let tasks = db.open_space("tasks", SpaceKind::State)?;
+        let mut stores = Vec::new();
+        for sub in &topology.subs {
+            let spaces = sub.stores.iter().map(|s| db.open_space(&format!("store.{}", s.name), SpaceKind::State));
+            stores.push(spaces.collect::<Result<Vec<_>, _>>()?);
+        }
+        Ok(Self { db, log, versions, durability, tasks, stores })
+    }
+
+    /// Spaces of the stores, by sub-topology.
+    pub fn spaces(&self) -> &[Vec<Space>] {
+        &self.stores
+    }
+
+    fn task_key(topology: &Topology, task: TaskId) -> Vec<u8> {
+        // By the sub-topology's first step rather than its number, which moves when a source is added in front.
+        let sub = &topology.subs[task.sub];
+        let name = sub.nodes.first().map_or("", |n| n.name.as_str());
+        [name.as_bytes(), &[0], &task_prefix(task)].concat()
+    }
+
+    /// What a task's last commit wrote.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub fn meta(&self, topology: &Topology, task: TaskId) -> anyhow::Result<Option<Vec<u8>>> {
+        Ok(self.db.get(self.tasks, &Self::task_key(topology, task))?)
+    }
+
+    /// The largest interval number that any task's metadata names.
+    ///
+    /// # Errors
+    /// Those of the storage; metadata that cannot be read.
+    pub fn last_interval(&self, topology: &Topology) -> anyhow::Result<u64> {
+        let mut last = 0;
+        for (sub, plan) in topology.subs.iter().enumerate() {
+            for partition in 0..plan.tasks {
+                let task = TaskId { sub, partition };
+                if let Some(bytes) = self.meta(topology, task)? {
+                    let meta = Meta::decode(&bytes)
+                        .with_context(|| format!("the metadata of task {sub}_{partition} cannot be read"))?;
+                    last = last.max(meta.interval);
+                }
+            }
+        }
+        Ok(last)
+    }
+
+    /// All writes of an interval but its records: state, metadata, history.
+    ///
+    /// # Errors
+    /// Those of [`Versions::switch_write`].
+    pub fn writes(&self, topology: &Topology, interval: &Interval) -> anyhow::Result<Vec<Write>> {
+        let mut writes = Vec::new();
+        for part in &interval.parts {
+            let prefix = task_prefix(part.task);
+            for (space, changes) in self.stores[part.task.sub].iter().zip(&part.changes) {
+                writes.extend(changes.iter().map(|change| change_write(*space, &prefix, change)));
+            }
+            let key = Self::task_key(topology, part.task);
+            writes.push(Write::Put(self.tasks, key, part.meta.clone()));
+            for switch in &part.switches {
+                let function = &topology.functions[switch.function];
+                writes.push(self.versions.switch_write(part.task, function, switch)?);
+            }
+        }
+        Ok(writes)
+    }
+
+    /// Makes an interval one fact: its records, state, metadata and history in one atomic write.
+    ///
+    /// # Errors
+    /// Typed by what to do; nothing of the interval is there then.
+    pub fn commit(&self, topology: &Topology, interval: &Interval) -> Result<(), CommitError> {
+        let writes = self.writes(topology, interval).map_err(|why| CommitError::Fatal(format!("{why:#}")))?;
+        let outputs = interval.parts.iter().flat_map(|part| &part.outputs);
+        let appends = outputs.map(|output| Append {
+            topic: topology.topics[output.topic].name.clone(),
+            partition: output.partition,
+            batch: output.batch.clone(),
+        });
+        match self.log.append(appends.collect(), writes, self.durability) {
+            Ok(_) => Ok(()),
+            Err(AppendError::Storage(StorageError::Unavailable(why))) => Err(CommitError::Retry(why)),
+            Err(other) => Err(CommitError::Fatal(other.to_string())),
+        }
+    }
+}
+
+/// Why an interval is not there, by what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommitError {
+    /// The storage refuses for now (a full disk): try the same again.
+    Retry(String),
+    /// Trying again cannot help.
+    Fatal(String),
+}
+
+/// A change of a store with the task's prefix in front.
+fn change_write(space: Space, prefix: &[u8], change: &Change) -> Write {
+    match change {
+        Change::Put(key, value) => Write::Put(space, [prefix, key].concat(), value.clone()),
+        Change::Delete(key) => Write::Delete(space, [prefix, key].concat()),
+        Change::DropWindow(start) => {
+            let from = key::window(prefix, *start, b"");
+            // Behind a store's kind byte there is always a successor: it is not 0xff.
+            let to = key::successor(&from).unwrap_or_default();
+            Write::DeleteRange(space, from, to)
+        }
+    }
+}
