@@ -45,5 +45,5 @@ if [ "$out" != "$here/prebuilt" ]; then
     [ -f "$made" ] || made="$CARGO_TARGET_DIR/wasm32-unknown-unknown/misbehaving/examples/${name//-/_}.wasm"
     cp "$made" "$out/$name.wasm"
   done
-  RUSTFLAGS='' CARGO_UNSTABLE_BUILD_STD='' cargo run --quiet --locked -p assemble -- misbehaving-wat "$out"
+  env -u RUSTFLAGS -u CARGO_UNSTABLE_BUILD_STD cargo run --quiet --locked -p assemble -- misbehaving-wat "$out"
 fi

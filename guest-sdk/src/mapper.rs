@@ -319,7 +319,7 @@ fn apply_up_to<M: Mapper + ?Sized>(mapper: &M, records: &Batch, bytes_max: usize
     let mut out = Output::new(records);
     let mut rejected = Vec::new();
     let mut taken = 0;
-    while taken < records.len() && (taken == 0 || out.bytes() < bytes_max) {
+    while taken < records.len() && out.bytes() < bytes_max {
         let results = out.results;
         (out.record, out.port) = (taken, 0);
         if let Err(reject) = mapper.map(&records.record(taken), &mut out) {
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_result_stops_early_and_never_before_the_first_record() {
+    fn a_large_result_stops_early_and_not_before_the_first_record() {
         let grow = |_: &Record, out: &mut Output| out.emit_value(Some(&[0; 100]));
         assert_eq!(apply_up_to(&grow, &batch(&["a", "b", "c"]), 150).taken, 2);
         assert_eq!(apply_up_to(&grow, &batch(&["a", "b", "c"]), 1).taken, 1);

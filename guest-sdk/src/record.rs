@@ -107,6 +107,7 @@ impl From<String> for Reject {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Batch, Context};
 
     #[test]
     fn a_value_that_is_no_text_is_refused_with_its_reason() {
@@ -114,5 +115,15 @@ mod tests {
         assert_eq!(record.text().unwrap_err().reason(), "the value is not UTF-8");
         assert_eq!(Record::default().text().unwrap_err().reason(), "the record has no value");
         assert_eq!(Record { value: Some("é".as_bytes()), ..Record::default() }.text(), Ok("é"));
+    }
+
+    #[test]
+    fn of_headers_with_one_name_the_last_counts() {
+        let mut batch: Batch = [Record::of(b"a")].into_iter().collect();
+        let headers: &[Header] = &[("a", Some(b"1")), ("a", Some(b"2")), ("b", Some(b"3")), ("b", None)];
+        batch.context = Context::default().with_headers([headers].into_iter().collect());
+        let record = batch.record(0);
+        assert_eq!(record.headers().collect::<Vec<_>>(), headers);
+        assert_eq!((record.header("a"), record.header("b"), record.header("c")), (Some(&b"2"[..]), None, None));
     }
 }
