@@ -1,14 +1,6 @@
 //! A migrator that says it reads a million layouts.
 
-use millstream_sdk::{Batch, BytesColumn, Folded, Groups, Layouts};
-
-pub fn add(into: &Groups, _records: &Batch) -> Result<Folded, String> {
-    Ok(Folded { states: into.keys.iter().map(|_| Some(&b"state"[..])).collect(), rejected: vec![] })
-}
-
-pub fn finish(of: &Groups) -> Result<BytesColumn, String> {
-    Ok(of.states.clone())
-}
+use millstream_sdk::{BytesColumn, Layouts};
 
 pub fn layouts() -> Result<Layouts, String> {
     Ok(Layouts { current: 1, reads: (2..1_000_002).collect(), writes: vec![] })
@@ -18,5 +10,5 @@ pub fn migrate(old: u32, new: u32, states: &BytesColumn) -> Result<BytesColumn, 
     Err(format!("layout {old} to {new} of {} states was never written", states.len()))
 }
 
-millstream_sdk::columns!(aggregator, add, finish);
+millstream_sdk::columns!(aggregator, misbehaving::add, misbehaving::finish);
 millstream_sdk::columns!(migrator, layouts, migrate);

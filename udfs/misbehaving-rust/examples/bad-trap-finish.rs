@@ -1,20 +1,10 @@
 //! An aggregator that adds well, and traps when it finishes a group whose key is `trap`.
 
-use millstream_sdk::{Batch, BytesColumn, Folded, Groups};
-
-/// Each group's state becomes the number of its records in this call, one byte.
-fn fold(into: &Groups) -> Folded {
-    let counts: Vec<_> = into.offsets.windows(2).map(|ends| [(ends[1] - ends[0]) as u8]).collect();
-    Folded { states: counts.iter().map(|count| Some(&count[..])).collect(), rejected: vec![] }
-}
-
-pub fn add(into: &Groups, _records: &Batch) -> Result<Folded, String> {
-    Ok(fold(into))
-}
+use millstream_sdk::{BytesColumn, Groups};
 
 pub fn finish(of: &Groups) -> Result<BytesColumn, String> {
     assert!(of.keys.iter().all(|key| key != Some(b"trap")), "the key is `trap`");
     Ok(of.states.clone())
 }
 
-millstream_sdk::columns!(aggregator, add, finish);
+millstream_sdk::columns!(aggregator, misbehaving::add, finish);
