@@ -66,7 +66,15 @@ impl Functions for Native {
     fn merge(&mut self, _: Prepared, _: &BytesColumn, left: &BytesColumn, _: &BytesColumn) -> Answer<BytesColumn> {
         Ok(left.clone())
     }
-    fn migrate(&mut self, _: Prepared, _: &str, _: u32, _: u32, _: &BytesColumn, s: &BytesColumn) -> Answer<BytesColumn> {
+    fn migrate(
+        &mut self,
+        _: Prepared,
+        _: &str,
+        _: u32,
+        _: u32,
+        _: &BytesColumn,
+        s: &BytesColumn,
+    ) -> Answer<BytesColumn> {
         Ok(s.clone())
     }
 }

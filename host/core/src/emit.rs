@@ -125,8 +125,7 @@ impl Collector {
         let partition = sink_partition(key, task_partition, topics[topic].partitions);
         let version = format!("{}", failure.version);
         let at = failure.at.as_ref();
-        let (from_partition, offset) =
-            (at.map(|p| format!("{}", p.partition)), at.map(|p| format!("{}", p.offset)));
+        let (from_partition, offset) = (at.map(|p| format!("{}", p.partition)), at.map(|p| format!("{}", p.offset)));
         let ours = [
             ("__streams.errors.exception", Some(failure.reason.word())),
             ("__streams.errors.message", Some(failure.message)),

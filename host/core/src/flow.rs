@@ -7,8 +7,12 @@ use alloc::vec::Vec;
 use crate::record::{Batch, BatchBuilder, Timestamp};
 use crate::time::NEVER;
 
-/// The row of a record that no single input row made.
-pub const NO_ROW: u32 = u32::MAX;
+/// The row of a record that came out between batches.
+pub const NO_ROW: u32 = DERIVED - 1;
+
+/// Marks, in the rows of a flow, a record that no single record of the polled batch made: the row is what set it off, not
+/// where it came from.
+pub const DERIVED: u32 = 1 << 31;
 
 /// Windows of keys, one for each record. A start of [`NEVER`]: this key has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,18 +23,30 @@ pub struct Windows {
     pub ends: Vec<Timestamp>,
 }
 
+impl Windows {
+    /// The windows at these places.
+    pub fn gather(&self, at: &[u32]) -> Self {
+        let pick = |from: &[Timestamp]| at.iter().map(|a| from[*a as usize]).collect();
+        Self { starts: pick(&self.starts), ends: pick(&self.ends) }
+    }
+
+    fn push(&mut self, window: Option<(Timestamp, Timestamp)>) {
+        let (start, end) = window.unwrap_or((NEVER, NEVER));
+        self.starts.push(start);
+        self.ends.push(end);
+    }
+}
+
 /// Records between two nodes.
 #[derive(Clone, Debug, Default)]
 pub struct Flow {
     /// The records.
     pub batch: Batch,
-    /// For each record the row of the polled batch that it came from, never falling; [`NO_ROW`] for results that come out
-    /// between batches.
-    pub rows: Arc<Vec<u32>>,
+    /// For each record the row of the polled batch that it came from, never falling, perhaps with [`DERIVED`]; [`NO_ROW`]
+    /// for results that come out between batches. `None`: record i came from row i.
+    pub rows: Option<Arc<Vec<u32>>>,
     /// Windows of the keys, where any has one.
     pub windows: Option<Arc<Windows>>,
-    /// Results of an aggregate: the row is what set them off, not where they came from.
-    pub derived: bool,
 }
 
 impl Flow {
@@ -42,6 +58,27 @@ impl Flow {
     /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
         self.batch.is_empty()
+    }
+
+    /// The row of the polled batch that made a record, or set it off.
+    #[inline]
+    pub fn row(&self, i: usize) -> u32 {
+        self.marked_row(i) & !DERIVED
+    }
+
+    #[inline]
+    fn marked_row(&self, i: usize) -> u32 {
+        self.rows.as_ref().map_or(i as u32, |rows| rows[i])
+    }
+
+    /// The row of the polled batch that a record came from; `None` for a result that no single record made.
+    pub fn origin(&self, i: usize) -> Option<u32> {
+        Some(self.marked_row(i)).filter(|row| row & DERIVED == 0)
+    }
+
+    /// The rows of the records at these places, marks included.
+    pub fn rows_of(&self, at: &[u32]) -> Option<Arc<Vec<u32>>> {
+        Some(Arc::new(at.iter().map(|a| self.marked_row(*a as usize)).collect()))
     }
 
     /// The window of a record's key.
@@ -57,45 +94,49 @@ impl Flow {
         }
         Flow {
             batch: self.batch.gather(at),
-            rows: Arc::new(at.iter().map(|a| self.rows[*a as usize]).collect()),
-            windows: self.windows.as_ref().map(|w| {
-                let pick = |from: &[Timestamp]| at.iter().map(|a| from[*a as usize]).collect();
-                Arc::new(Windows { starts: pick(&w.starts), ends: pick(&w.ends) })
-            }),
-            derived: self.derived,
+            rows: self.rows_of(at),
+            windows: self.windows.as_ref().map(|w| Arc::new(w.gather(at))),
         }
     }
 
     /// Several flows as one: by row, then in the order given.
     pub fn merge(flows: &[&Flow]) -> Flow {
-        let full: Vec<&&Flow> = flows.iter().filter(|f| !f.is_empty()).collect();
+        let full: Vec<&Flow> = flows.iter().copied().filter(|f| !f.is_empty()).collect();
         match full[..] {
             [] => return Flow::default(),
-            [one] => return (*one).clone(),
+            [one] => return one.clone(),
             _ => {}
         }
-        let total = full.iter().map(|f| f.len()).sum();
-        let mut next = vec![0usize; full.len()];
         let mut out = BatchBuilder::default();
-        let mut rows = Vec::with_capacity(total);
+        let mut rows = Vec::with_capacity(full.iter().map(|f| f.len()).sum());
         let mut windows = full.iter().any(|f| f.windows.is_some()).then(Windows::default);
-        for _ in 0..total {
-            let heads = full.iter().enumerate().filter(|(f, flow)| next[*f] < flow.len());
-            let Some((f, flow)) = heads.min_by_key(|(f, flow)| flow.rows[next[*f]]) else { break };
-            let i = next[f];
-            next[f] += 1;
-            let headers = flow.batch.headers.iter().flat_map(|h| h.of(i));
-            out.push(flow.batch.keys.get(i), flow.batch.values.get(i), flow.batch.timestamps[i], headers);
-            rows.push(flow.rows[i]);
-            if let Some(windows) = &mut windows {
-                let (start, end) = flow.window(i).unwrap_or((NEVER, NEVER));
-                windows.starts.push(start);
-                windows.ends.push(end);
+        if full.windows(2).all(|pair| pair[0].row(pair[0].len() - 1) <= pair[1].row(0)) {
+            for flow in &full {
+                out.extend(&flow.batch);
+                rows.extend((0..flow.len()).map(|i| flow.marked_row(i)));
+                windows.iter_mut().for_each(|w| (0..flow.len()).for_each(|i| w.push(flow.window(i))));
+            }
+        } else {
+            for (flow, i) in by_row(&full) {
+                let headers = flow.batch.headers.iter().flat_map(|h| h.of(i));
+                out.push(flow.batch.keys.get(i), flow.batch.values.get(i), flow.batch.timestamps[i], headers);
+                rows.push(flow.marked_row(i));
+                windows.iter_mut().for_each(|w| w.push(flow.window(i)));
             }
         }
-        let derived = full.iter().any(|f| f.derived);
-        Flow { batch: out.finish(), rows: Arc::new(rows), windows: windows.map(Arc::new), derived }
+        Flow { batch: out.finish(), rows: Some(Arc::new(rows)), windows: windows.map(Arc::new) }
     }
+}
+
+/// Flows and places in them, by row, then in the order of the flows.
+fn by_row<'f>(flows: &[&'f Flow]) -> impl Iterator<Item = (&'f Flow, usize)> {
+    let mut next = vec![0usize; flows.len()];
+    core::iter::from_fn(move || {
+        let heads = flows.iter().enumerate().filter(|(f, flow)| next[*f] < flow.len());
+        let (f, flow) = heads.min_by_key(|(f, flow)| flow.row(next[*f]))?;
+        next[f] += 1;
+        Some((*flow, next[f] - 1))
+    })
 }
 
 #[cfg(test)]
@@ -105,7 +146,7 @@ mod tests {
     fn flow(items: &[(u32, &str)]) -> Flow {
         let mut batch = BatchBuilder::default();
         items.iter().for_each(|(row, v)| batch.push(None, Some(v.as_bytes()), i64::from(*row), []));
-        let rows = Arc::new(items.iter().map(|(row, _)| *row).collect());
+        let rows = Some(Arc::new(items.iter().map(|(row, _)| *row).collect()));
         Flow { batch: batch.finish(), rows, ..Flow::default() }
     }
 
@@ -115,7 +156,16 @@ mod tests {
         let merged = Flow::merge(&[&a, &b]);
         let values: Vec<_> = (0..merged.len()).map(|i| merged.batch.values.get(i).unwrap()).collect();
         assert_eq!(values, [&b"a0"[..], b"b0", b"b1", b"a2", b"a2'", b"b2"]);
-        assert_eq!(*merged.rows, [0, 0, 1, 2, 2, 2]);
+        assert_eq!(**merged.rows.as_ref().unwrap(), [0, 0, 1, 2, 2, 2]);
+    }
+
+    #[test]
+    fn a_merge_keeps_where_each_record_came_from() {
+        let mut result = flow(&[(1, "r")]);
+        result.rows = Some(Arc::new(vec![1 | DERIVED]));
+        let merged = Flow::merge(&[&flow(&[(0, "a"), (1, "b"), (2, "c")]), &result]);
+        let origins: Vec<_> = (0..merged.len()).map(|i| (merged.row(i), merged.origin(i))).collect();
+        assert_eq!(origins, [(0, Some(0)), (1, Some(1)), (1, None), (2, Some(2))]);
     }
 
     #[test]

@@ -205,15 +205,39 @@ pub trait Functions {
     /// `mapper.apply`.
     fn apply(&mut self, function: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Output>;
     /// `aggregator.add`.
-    fn add(&mut self, function: Prepared, context: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Folded>;
+    fn add(
+        &mut self,
+        function: Prepared,
+        context: Context<'_>,
+        into: Groups<'_>,
+        records: Records<'_>,
+    ) -> Answer<Folded>;
     /// `aggregator.finish`.
     fn finish(&mut self, function: Prepared, of: Groups<'_>) -> Answer<BytesColumn>;
     /// `retractor.remove`.
-    fn remove(&mut self, function: Prepared, context: Context<'_>, from: Groups<'_>, records: Records<'_>) -> Answer<Folded>;
+    fn remove(
+        &mut self,
+        function: Prepared,
+        context: Context<'_>,
+        from: Groups<'_>,
+        records: Records<'_>,
+    ) -> Answer<Folded>;
     /// `scanner.scan`.
-    fn scan(&mut self, function: Prepared, context: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Scanned>;
+    fn scan(
+        &mut self,
+        function: Prepared,
+        context: Context<'_>,
+        into: Groups<'_>,
+        records: Records<'_>,
+    ) -> Answer<Scanned>;
     /// `merger.merge`.
-    fn merge(&mut self, function: Prepared, keys: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Answer<BytesColumn>;
+    fn merge(
+        &mut self,
+        function: Prepared,
+        keys: &BytesColumn,
+        left: &BytesColumn,
+        right: &BytesColumn,
+    ) -> Answer<BytesColumn>;
     /// `migrator.migrate`; `store` is empty for an aggregate's states.
     fn migrate(
         &mut self,

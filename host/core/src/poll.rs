@@ -26,8 +26,20 @@ struct Buffer {
     fetch: i64,
     /// Position: offset behind the last record taken.
     position: i64,
-    /// End of the partition when it was last looked at.
+    /// End of the partition when it was last looked at; [`END_UNKNOWN`] before the first answer.
     end: i64,
+}
+
+/// The end of a partition that nobody has looked at yet: it may hold records, so a task with several inputs waits for it.
+const END_UNKNOWN: i64 = i64::MAX;
+
+/// Where an input begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Offset of the next record.
+    pub position: i64,
+    /// The topic has this partition; one with fewer partitions than there are tasks is at its end for the others.
+    pub exists: bool,
 }
 
 /// The inputs of a task.
@@ -62,38 +74,49 @@ impl Polled {
 }
 
 impl Inputs {
-    /// Inputs that begin at these positions.
-    pub fn new(positions: &[i64]) -> Self {
-        let buffer = |p: &i64| Buffer { fetch: *p, position: *p, ..Buffer::default() };
-        Self { buffers: positions.iter().map(buffer).collect() }
+    /// Inputs that begin at these places.
+    pub fn new(places: &[Place]) -> Self {
+        let buffer = |p: &Place| {
+            let end = if p.exists { END_UNKNOWN } else { p.position };
+            Buffer { fetch: p.position, position: p.position, end, ..Buffer::default() }
+        };
+        Self { buffers: places.iter().map(buffer).collect() }
     }
 
     /// Takes in what was fetched. `end`: the end of the partition as known now.
     ///
-    /// Records before the next expected offset were seen already (a fetch that was answered twice) and are skipped. No
-    /// records, but a later offset: those in between are gone.
-    pub fn fetched(&mut self, input: usize, base_offset: i64, batch: Batch, end: i64) {
+    /// Records before the next expected offset were seen already (a fetch that was answered twice) and are skipped;
+    /// records behind it came out of order and will be asked for again. No records, but a later offset: those in between
+    /// are gone. Gives whether the position has moved over such.
+    pub fn fetched(&mut self, input: usize, base_offset: i64, batch: Batch, end: i64) -> bool {
         let buffer = &mut self.buffers[input];
-        buffer.end = buffer.end.max(end);
-        let after = base_offset + batch.len() as i64;
+        buffer.end = if buffer.end == END_UNKNOWN { end } else { buffer.end.max(end) };
         if batch.is_empty() && base_offset > buffer.fetch && buffer.waiting.is_empty() {
             // Records in between are gone (retention): the shell has said so, and reading goes on behind them.
             (buffer.fetch, buffer.position) = (base_offset, base_offset);
+            return true;
         }
-        if batch.is_empty() || after <= buffer.fetch {
-            return;
+        let after = base_offset + batch.len() as i64;
+        if batch.is_empty() || after <= buffer.fetch || base_offset > buffer.fetch {
+            return false;
         }
-        let skip = (buffer.fetch - base_offset).max(0) as usize;
+        let skip = (buffer.fetch - base_offset) as usize;
         let batch = batch.slice(skip, batch.len());
         buffer.bytes += batch.bytes();
         buffer.waiting.push_back((base_offset + skip as i64, batch));
         buffer.fetch = after;
+        false
     }
 
     /// The next offset to fetch of an input, or `None` while enough of it waits here.
     pub fn wants(&self, input: usize) -> Option<i64> {
         let buffer = &self.buffers[input];
         (buffer.bytes < BUFFER_BYTES_MAX).then_some(buffer.fetch)
+    }
+
+    /// Whether nothing of an input waits here.
+    pub fn is_dry(&self, input: usize) -> bool {
+        self.buffers[input].waiting.is_empty()
     }
 
     /// Offsets behind the last record taken, one for each input.
@@ -112,7 +135,7 @@ impl Inputs {
     }
 
     /// The next records, at most [`BATCH_RECORDS_MAX`]; `None`: nothing may be taken yet.
-    pub fn next(&mut self) -> Option<Polled> {
+    pub fn take(&mut self) -> Option<Polled> {
         let full = self.buffers.iter().filter(|b| !b.waiting.is_empty()).count();
         if full == 0 || self.buffers.iter().any(|b| b.waiting.is_empty() && b.fetch < b.end) {
             return None;
@@ -187,36 +210,66 @@ mod tests {
         out.finish()
     }
 
+    fn inputs(positions: &[i64]) -> Inputs {
+        Inputs::new(&positions.iter().map(|p| Place { position: *p, exists: true }).collect::<Vec<_>>())
+    }
+
     #[test]
     fn one_input_is_passed_on_whole() {
-        let mut inputs = Inputs::new(&[5]);
+        let mut inputs = inputs(&[5]);
         inputs.fetched(0, 3, batch(&[1, 2, 3, 4]), 7);
-        let polled = inputs.next().unwrap();
+        let polled = inputs.take().unwrap();
         assert_eq!((*polled.batch.timestamps).as_slice(), [3, 4], "what came twice is skipped");
         assert_eq!(polled.origin(1), (0, 6));
         assert_eq!(inputs.positions().collect::<Vec<_>>(), [7]);
-        assert!(inputs.next().is_none() && inputs.at_end());
+        assert!(inputs.take().is_none() && inputs.at_end());
     }
 
     #[test]
     fn reading_goes_on_behind_records_that_are_gone() {
-        let mut inputs = Inputs::new(&[5]);
-        inputs.fetched(0, 9, Batch::default(), 9);
+        let mut inputs = inputs(&[5]);
+        assert!(inputs.fetched(0, 9, Batch::default(), 9), "and is committed");
         assert_eq!((inputs.wants(0), inputs.positions().next()), (Some(9), Some(9)));
         assert!(inputs.at_end());
     }
 
     #[test]
+    fn what_comes_out_of_order_is_asked_for_again() {
+        let mut inputs = inputs(&[0]);
+        inputs.fetched(0, 2, batch(&[3, 4]), 4);
+        assert!(inputs.take().is_none(), "records 0 and 1 come first");
+        assert_eq!(inputs.wants(0), Some(0));
+        inputs.fetched(0, 0, batch(&[1, 2]), 4);
+        inputs.fetched(0, 2, batch(&[3, 4]), 4);
+        let times: Vec<_> = core::iter::from_fn(|| inputs.take()).flat_map(|p| p.batch.timestamps.to_vec()).collect();
+        assert_eq!(times, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn an_input_that_was_never_looked_at_is_waited_for_unless_it_does_not_exist() {
+        let mut both = inputs(&[0, 0]);
+        both.fetched(0, 0, batch(&[5]), 1);
+        assert!(both.take().is_none() && !both.at_end(), "input 1 may hold older records");
+        both.fetched(1, 0, Batch::default(), 0);
+        assert_eq!(both.take().unwrap().batch.len(), 1);
+        let (there, not) = (Place { position: 0, exists: true }, Place { position: 0, exists: false });
+        let mut one = Inputs::new(&[there, not]);
+        one.fetched(0, 0, batch(&[5]), 1);
+        assert_eq!(one.take().unwrap().batch.len(), 1);
+        assert!(one.at_end());
+    }
+
+    #[test]
     fn several_inputs_come_by_time_and_wait_for_each_other() {
-        let mut inputs = Inputs::new(&[0, 0]);
+        let mut inputs = inputs(&[0, 0]);
         inputs.fetched(0, 0, batch(&[1, 5, 9]), 3);
         inputs.fetched(1, 0, Batch::default(), 2);
-        assert!(inputs.next().is_none(), "input 1 has records that were not fetched yet");
+        assert!(inputs.take().is_none(), "input 1 has records that were not fetched yet");
         inputs.fetched(1, 0, batch(&[2]), 2);
-        let polled = inputs.next().unwrap();
+        let polled = inputs.take().unwrap();
         assert_eq!((*polled.batch.timestamps).as_slice(), [1, 2], "input 1 ran dry before its end");
         inputs.fetched(1, 1, batch(&[5]), 2);
-        let polled = inputs.next().unwrap();
+        let polled = inputs.take().unwrap();
         assert_eq!((*polled.batch.timestamps).as_slice(), [5, 5, 9]);
         assert_eq!(polled.inputs.as_deref(), Some(&[0, 1, 0][..]), "ties by input order");
         assert_eq!(polled.origin(1), (1, 1));
@@ -224,11 +277,11 @@ mod tests {
 
     #[test]
     fn a_batch_is_bounded_and_so_is_the_buffer() {
-        let mut inputs = Inputs::new(&[0]);
+        let mut inputs = inputs(&[0]);
         let n = BATCH_RECORDS_MAX as i64 + 10;
         inputs.fetched(0, 0, batch(&(0..n).collect::<Vec<_>>()), n);
-        assert_eq!(inputs.next().unwrap().batch.len(), BATCH_RECORDS_MAX);
-        assert_eq!(inputs.next().unwrap().batch.len(), 10);
+        assert_eq!(inputs.take().unwrap().batch.len(), BATCH_RECORDS_MAX);
+        assert_eq!(inputs.take().unwrap().batch.len(), 10);
         while let Some(at) = inputs.wants(0) {
             inputs.fetched(0, at, batch(&[0; 10_000]), i64::MAX);
         }

@@ -179,10 +179,9 @@ impl BytesColumn {
     /// Appends all items of `other`.
     pub fn extend(&mut self, other: &BytesColumn) {
         if self.validity.is_empty() && other.validity.is_empty() {
-            let base = self.data.len() as u32;
-            self.data.extend_from_slice(&other.data);
-            assert!(self.data.len() <= COLUMN_BYTES_MAX, "a column passed {COLUMN_BYTES_MAX} bytes");
-            self.offsets.extend(other.offsets[1..].iter().map(|o| o + base));
+            self.extend_range(other, 0, other.len());
+        } else if self.is_empty() {
+            self.clone_from(other);
         } else {
             (0..other.len()).for_each(|i| self.push(other.get(i)));
         }
@@ -190,23 +189,47 @@ impl BytesColumn {
 
     /// The items at `rows`, in that order.
     pub fn gather(&self, rows: &[u32]) -> BytesColumn {
-        let mut out = BytesColumn::with_capacity(rows.len(), self.data.len().min(rows.len() * 256));
-        rows.iter().for_each(|&r| out.push(self.get(r as usize)));
+        if self.all_null() {
+            return BytesColumn::nulls(rows.len());
+        }
+        let len = |&r: &u32| (self.offsets[r as usize + 1] - self.offsets[r as usize]) as usize;
+        let mut out = BytesColumn::with_capacity(rows.len(), rows.iter().map(len).sum());
+        if !self.validity.is_empty() {
+            rows.iter().for_each(|&r| out.push(self.get(r as usize)));
+            return out;
+        }
+        // Rows that stand side by side are copied as one.
+        for run in rows.chunk_by(|a, b| *a + 1 == *b) {
+            out.extend_range(self, run[0] as usize, run[0] as usize + run.len());
+        }
         out
+    }
+
+    /// Whether every item is null; a column without items counts as none.
+    fn all_null(&self) -> bool {
+        !self.validity.is_empty() && self.data.is_empty() && self.validity.iter().all(|byte| *byte == 0)
+    }
+
+    /// Appends items `from..to` of a column without nulls; this one has none either.
+    fn extend_range(&mut self, other: &BytesColumn, from: usize, to: usize) {
+        let (first, last) = (other.offsets[from], other.offsets[to]);
+        let base = self.data.len();
+        self.data.extend_from_slice(&other.data[first as usize..last as usize]);
+        assert!(self.data.len() <= COLUMN_BYTES_MAX, "a column passed {COLUMN_BYTES_MAX} bytes");
+        self.offsets.extend(other.offsets[from + 1..=to].iter().map(|o| o - first + base as u32));
     }
 
     /// The items from `from` up to `to`.
     pub fn slice(&self, from: usize, to: usize) -> BytesColumn {
-        if self.validity.is_empty() {
-            let base = self.offsets[from];
-            return Self {
-                offsets: self.offsets[from..=to].iter().map(|o| o - base).collect(),
-                data: self.data[base as usize..self.offsets[to] as usize].to_vec(),
-                validity: Vec::new(),
-            };
+        if self.all_null() {
+            return BytesColumn::nulls(to - from);
         }
-        let mut out = BytesColumn::with_capacity(to - from, 0);
-        (from..to).for_each(|i| out.push(self.get(i)));
+        let mut out = BytesColumn::with_capacity(to - from, (self.offsets[to] - self.offsets[from]) as usize);
+        if self.validity.is_empty() {
+            out.extend_range(self, from, to);
+        } else {
+            (from..to).for_each(|i| out.push(self.get(i)));
+        }
         out
     }
 
@@ -300,6 +323,14 @@ impl HeaderColumns {
         out
     }
 
+    /// Appends the records of `other`.
+    pub fn extend(&mut self, other: &HeaderColumns) {
+        let base = self.names.len() as u32;
+        self.names.extend(&other.names);
+        self.values.extend(&other.values);
+        self.offsets.extend(other.offsets[1..].iter().map(|o| o + base));
+    }
+
     /// Bytes these headers take in memory.
     pub fn bytes(&self) -> usize {
         self.offsets.len() * 4 + self.names.bytes() + self.values.bytes()
@@ -358,8 +389,16 @@ impl Batch {
 
     /// Bytes this batch takes in memory; shared columns count each time.
     pub fn bytes(&self) -> usize {
-        self.keys.bytes() + self.values.bytes() + self.timestamps.len() * 8 + self.headers.as_ref().map_or(0, |h| h.bytes())
+        self.keys.bytes()
+            + self.values.bytes()
+            + self.timestamps.len() * 8
+            + self.headers.as_ref().map_or(0, |h| h.bytes())
     }
+}
+
+/// The headers of so many records without any.
+fn no_headers(records: usize) -> HeaderColumns {
+    HeaderColumns { offsets: alloc::vec![0; records + 1], ..HeaderColumns::default() }
 }
 
 /// Builds a [`Batch`] record by record.
@@ -373,6 +412,7 @@ pub struct BatchBuilder {
 
 impl BatchBuilder {
     /// Adds a record.
+    #[inline]
     pub fn push<'a>(
         &mut self,
         key: Option<&[u8]>,
@@ -382,9 +422,7 @@ impl BatchBuilder {
     ) {
         let mut headers = headers.into_iter().peekable();
         if headers.peek().is_some() && self.headers.is_none() {
-            let mut empty = HeaderColumns::default();
-            self.timestamps.iter().for_each(|_| empty.push([]));
-            self.headers = Some(empty);
+            self.headers = Some(no_headers(self.len()));
         }
         if let Some(columns) = &mut self.headers {
             columns.push(headers);
@@ -392,6 +430,23 @@ impl BatchBuilder {
         self.keys.push(key);
         self.values.push(value);
         self.timestamps.push(timestamp);
+    }
+
+    /// Adds all records of a batch.
+    pub fn extend(&mut self, batch: &Batch) {
+        match (&mut self.headers, &batch.headers) {
+            (None, None) => {}
+            (Some(columns), Some(more)) => columns.extend(more),
+            (Some(columns), None) => columns.extend(&no_headers(batch.len())),
+            (None, Some(more)) => {
+                let mut columns = no_headers(self.timestamps.len());
+                columns.extend(more);
+                self.headers = Some(columns);
+            }
+        }
+        self.keys.extend(&batch.keys);
+        self.values.extend(&batch.values);
+        self.timestamps.extend_from_slice(&batch.timestamps);
     }
 
     /// Number of records so far.
@@ -406,7 +461,10 @@ impl BatchBuilder {
 
     /// Bytes so far.
     pub fn bytes(&self) -> usize {
-        self.keys.bytes() + self.values.bytes() + self.timestamps.len() * 8 + self.headers.as_ref().map_or(0, |h| h.bytes())
+        self.keys.bytes()
+            + self.values.bytes()
+            + self.timestamps.len() * 8
+            + self.headers.as_ref().map_or(0, |h| h.bytes())
     }
 
     /// The batch.
@@ -416,6 +474,67 @@ impl BatchBuilder {
             values: Arc::new(self.values),
             timestamps: Arc::new(self.timestamps),
             headers: self.headers.map(Arc::new),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn column(items: &[Option<Vec<u8>>]) -> BytesColumn {
+        items.iter().map(Option::as_deref).collect()
+    }
+
+    fn items(column: &BytesColumn) -> Vec<Option<Vec<u8>>> {
+        (0..column.len()).map(|i| column.get(i).map(<[u8]>::to_vec)).collect()
+    }
+
+    fn any_items() -> impl Strategy<Value = Vec<Option<Vec<u8>>>> {
+        let bytes = proptest::collection::vec(any::<u8>(), 0..4);
+        let dense = proptest::collection::vec(bytes.clone().prop_map(Some), 0..20);
+        let sparse = proptest::collection::vec(proptest::option::of(bytes), 0..20);
+        let null = (0usize..20).prop_map(|n| alloc::vec![None; n]);
+        prop_oneof![dense, sparse, null]
+    }
+
+    proptest! {
+        #[test]
+        fn slices_gathers_and_joins_are_those_of_lists(a in any_items(), b in any_items(), picks: Vec<usize>) {
+            let (whole, more) = (column(&a), column(&b));
+            prop_assert_eq!(items(&whole), a.clone());
+            let to = a.len();
+            for from in 0..=to {
+                prop_assert_eq!(items(&whole.slice(from, to)), a[from..].to_vec());
+            }
+            let rows: Vec<u32> = picks.iter().filter(|_| to > 0).map(|p| (p % to.max(1)) as u32).collect();
+            let picked: Vec<_> = rows.iter().map(|r| a[*r as usize].clone()).collect();
+            prop_assert_eq!(items(&whole.gather(&rows)), picked);
+            let mut both = whole.clone();
+            both.extend(&more);
+            prop_assert_eq!(items(&both), [a, b].concat());
+            let (offsets, data, validity) = (both.offsets.clone(), both.data.clone(), both.validity.clone());
+            prop_assert_eq!(BytesColumn::from_parts(offsets, data, validity), Ok(both));
+        }
+    }
+
+    #[test]
+    fn batches_with_and_without_headers_join() {
+        let batch = |headers: &[Header<'static>]| {
+            let mut out = BatchBuilder::default();
+            out.push(Some(b"k"), None, 1, headers.iter().copied());
+            out.finish()
+        };
+        let (with, without) = (batch(&[(b"n", Some(b"v"))]), batch(&[]));
+        for order in [[&with, &without], [&without, &with], [&with, &with], [&without, &without]] {
+            let mut out = BatchBuilder::default();
+            order.iter().for_each(|b| out.extend(b));
+            let joined = out.finish();
+            for (i, part) in order.iter().enumerate() {
+                let of = |b: &Batch, i: usize| b.headers.iter().flat_map(|h| h.of(i)).count();
+                assert_eq!(of(&joined, i), of(part, 0));
+            }
         }
     }
 }

@@ -1,27 +1,29 @@
 //! The six joined for one task: a sub-topology at one partition number.
 
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::decode::{ClockTimes, Decoded, TaskClock, decode};
+use crate::decode::{Decoded, Row, decode};
 use crate::emit::{Collector, Outgoing, Reason};
 use crate::error::Verdict;
 use crate::flow::Flow;
 use crate::meta::Meta;
-use crate::operator::aggregate::{self, Times};
+use crate::operator::aggregate::{self, Step};
+use crate::operator::clock::NodeClock;
 use crate::operator::isolate::Isolation;
 use crate::operator::sink::{self, Writer};
-use crate::operator::stateless::{self, Rules};
+use crate::operator::stateless::{self, Rules, StreamTimes};
 use crate::operator::{Active, Cx, Ports};
-use crate::poll::{Inputs, Polled};
+use crate::poll::{Inputs, Place, Polled};
 use crate::record::{Batch, Timestamp};
 use crate::state::key::StoreKind;
 use crate::state::store::{Change, Ground, Store};
 use crate::time::NEVER;
-use crate::topology::graph::{AggregateNode, InputKind, Node, NodeOperator, SubTopology, TimeRule, Topology};
+use crate::topology::graph::{InputKind, Node, NodeOperator, SubTopology, TimeRule, Topology};
 
 /// Which task: sub-topology and partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,7 +81,6 @@ pub struct Task {
     topology: Arc<Topology>,
     inputs: Inputs,
     nodes: Vec<NodeState>,
-    clocks: Vec<TaskClock>,
     active: Vec<Active>,
     switches: Vec<Switch>,
     out: Collector,
@@ -96,6 +97,13 @@ enum Phase<'a> {
     End,
     /// The end of a test: windows close.
     Flush,
+}
+
+impl Phase<'_> {
+    /// What the rows say of time.
+    fn rows(&self) -> &[Row] {
+        if let Phase::Batch(decoded) = self { &decoded.rows } else { &[] }
+    }
 }
 
 impl Task {
@@ -116,22 +124,22 @@ impl Task {
         let first = meta.is_none();
         let meta = match meta {
             None => Meta::default(),
-            Some(bytes) => Meta::decode(bytes).ok_or_else(|| {
-                Verdict::Corrupted("a task's metadata has a form this version does not know".into())
-            })?,
+            Some(bytes) => Meta::decode(bytes)
+                .ok_or_else(|| Verdict::Corrupted("a task's metadata has a form this version does not know".into()))?,
         };
-        let position = |(i, input): (usize, &crate::topology::graph::Input)| {
-            let name = &topology.topics[input.topic].name;
-            meta.positions.iter().find(|(topic, _)| topic == name).map_or(start[i], |(_, p)| *p)
+        let place = |(i, input): (usize, &crate::topology::graph::Input)| {
+            let topic = &topology.topics[input.topic];
+            let position = meta.positions.iter().find(|(name, _)| *name == topic.name).map_or(start[i], |(_, p)| *p);
+            Place { position, exists: id.partition < topic.partitions }
         };
-        let positions: Vec<i64> = sub.inputs.iter().enumerate().map(position).collect();
-        let nodes = sub.nodes.iter().map(|n| open_node(now, n, &meta, ports)).collect::<Result<_, _>>()?;
+        let places: Vec<Place> = sub.inputs.iter().enumerate().map(place).collect();
+        let clock = |n: &Node| NodeClock::new(topology, sub, n.inputs, id.partition);
+        let nodes = sub.nodes.iter().map(|n| open_node(now, n, clock, &meta, ports)).collect::<Result<_, _>>()?;
         let mut task = Self {
             id,
             topology: topology.clone(),
-            inputs: Inputs::new(&positions),
+            inputs: Inputs::new(&places),
             nodes,
-            clocks: open_clocks(sub, &meta),
             active: active.clone(),
             switches: Vec::new(),
             out: Collector::default(),
@@ -142,6 +150,14 @@ impl Task {
         for (function, active) in active.iter().enumerate() {
             let name = &topology.functions[function];
             let known = meta.epochs.iter().find(|(f, _)| f == name).map(|(_, e)| *e);
+            if known.is_some_and(|known| known > active.epoch) {
+                let epochs = (known.unwrap_or_default(), active.epoch);
+                return Err(Verdict::Retry(format!(
+                    "the task ran `{name}` at epoch {} already, and this host knows the control log up to epoch {} only; \
+                     it has to read on first",
+                    epochs.0, epochs.1
+                )));
+            }
             if task.uses(function) && (first || known != Some(active.epoch)) {
                 task.note_switch(function, active.epoch);
             }
@@ -183,7 +199,8 @@ impl Task {
 
     /// Takes in what was fetched; see [`Inputs::fetched`].
     pub fn fetched(&mut self, input: usize, base_offset: i64, batch: Batch, end: i64) {
-        self.inputs.fetched(input, base_offset, batch, end);
+        // A jump over records that are gone is committed too: nobody shall look for them again.
+        self.touched |= self.inputs.fetched(input, base_offset, batch, end);
     }
 
     /// The next offset to fetch of an input, or `None` while enough waits here.
@@ -191,9 +208,24 @@ impl Task {
         self.inputs.wants(input)
     }
 
-    /// Bytes of the open interval's results and of what waits.
-    pub fn bytes(&self) -> usize {
-        self.out.bytes() + self.inputs.bytes()
+    /// Whether nothing of an input waits here.
+    pub fn is_dry(&self, input: usize) -> bool {
+        self.inputs.is_dry(input)
+    }
+
+    /// Bytes of the open interval's results.
+    pub fn result_bytes(&self) -> usize {
+        self.out.bytes()
+    }
+
+    /// Bytes of fetched records that wait.
+    pub fn waiting_bytes(&self) -> usize {
+        self.inputs.bytes()
+    }
+
+    /// Whether finding poisoned records has cost so much that the interval should end.
+    pub fn is_half_isolated(&self) -> bool {
+        self.isolation.is_half_spent()
     }
 
     /// Takes the next records through the steps; `false`: there are none that may be taken.
@@ -201,8 +233,7 @@ impl Task {
     /// # Errors
     /// A verdict, after which the task must be dropped.
     pub fn work(&mut self, now: Timestamp, ports: &mut Ports<'_>) -> Result<bool, Verdict> {
-        let Some(polled) = self.inputs.next() else { return Ok(false) };
-        self.records += polled.batch.len() as u64;
+        let Some(polled) = self.inputs.take() else { return Ok(false) };
         self.touched = true;
         for node in &mut self.nodes {
             if let NodeState::Writer(writer) = node {
@@ -210,9 +241,10 @@ impl Task {
             }
         }
         let topology = self.topology.clone();
-        let (mut cx, nodes, clocks) = self.context(&topology, &polled, ports);
-        let decoded = decode(&mut cx, clocks)?;
-        walk(now, &mut cx, nodes, clocks, &Phase::Batch(&decoded))?;
+        let (mut cx, nodes) = self.context(&topology, &polled, ports);
+        let decoded = decode(&mut cx)?;
+        walk(now, &mut cx, nodes, &Phase::Batch(&decoded))?;
+        self.records += polled.batch.len() as u64 - decoded.markers;
         Ok(true)
     }
 
@@ -221,7 +253,7 @@ impl Task {
         topology: &'a Arc<Topology>,
         polled: &'a Polled,
         ports: &'a mut Ports<'p>,
-    ) -> (Cx<'a, 'p>, &'a mut [NodeState], &'a mut [TaskClock]) {
+    ) -> (Cx<'a, 'p>, &'a mut [NodeState]) {
         let cx = Cx {
             topology,
             sub: &topology.subs[self.id.sub],
@@ -232,7 +264,7 @@ impl Task {
             isolation: &mut self.isolation,
             ports,
         };
-        (cx, &mut self.nodes, &mut self.clocks)
+        (cx, &mut self.nodes)
     }
 
     /// Closes every open window: for `test --flush`.
@@ -242,8 +274,8 @@ impl Task {
     pub fn flush(&mut self, now: Timestamp, ports: &mut Ports<'_>) -> Result<(), Verdict> {
         self.touched = true;
         let (topology, polled) = (self.topology.clone(), Polled::default());
-        let (mut cx, nodes, clocks) = self.context(&topology, &polled, ports);
-        walk(now, &mut cx, nodes, clocks, &Phase::Flush)
+        let (mut cx, nodes) = self.context(&topology, &polled, ports);
+        walk(now, &mut cx, nodes, &Phase::Flush)
     }
 
     /// Whether something is to be committed: records were taken, a version changed, a marker is due.
@@ -268,15 +300,10 @@ impl Task {
     ///
     /// # Errors
     /// A verdict, after which the task must be dropped.
-    pub fn end_interval(
-        &mut self,
-        now: Timestamp,
-        interval: u64,
-        ports: &mut Ports<'_>,
-    ) -> Result<TaskPart, Verdict> {
+    pub fn end_interval(&mut self, now: Timestamp, interval: u64, ports: &mut Ports<'_>) -> Result<TaskPart, Verdict> {
         let (topology, polled) = (self.topology.clone(), Polled::default());
-        let (mut cx, nodes, clocks) = self.context(&topology, &polled, ports);
-        walk(now, &mut cx, nodes, clocks, &Phase::End)?;
+        let (mut cx, nodes) = self.context(&topology, &polled, ports);
+        walk(now, &mut cx, nodes, &Phase::End)?;
         self.write_markers(now);
         self.isolation.new_interval();
         self.touched = false;
@@ -332,11 +359,15 @@ impl Task {
         Meta {
             positions: topics.zip(self.inputs.positions()).collect(),
             nodes: nodes
+                .clone()
                 .map(|(node, state)| (meta_name(node), times(state)))
                 .filter(|(_, t)| *t != (NEVER, NEVER))
                 .map(|(name, (observed, closed))| (name, observed, closed))
                 .collect(),
-            clocks: self.clocks.iter().map(|c| (c.inputs, c.clock.clone())).collect(),
+            clocks: nodes
+                .clone()
+                .filter_map(|(node, state)| clock_of(state).map(|c| c.meta(meta_name(node))))
+                .collect(),
             epochs: epochs
                 .filter(|(f, _)| self.uses(*f))
                 .map(|(_, (name, active))| (name.clone(), active.epoch))
@@ -372,7 +403,8 @@ impl Task {
             NodeState::Aggregate(a) => a.observed,
             NodeState::Writer(w) => w.time,
         });
-        times.chain(self.clocks.iter().map(|c| c.clock.closing())).max().unwrap_or(NEVER)
+        let closing = self.nodes.iter().filter_map(clock_of).map(|c| c.clock.closing());
+        times.chain(closing).max().unwrap_or(NEVER)
     }
 }
 
@@ -386,10 +418,23 @@ fn meta_name(node: &Node) -> String {
     }
 }
 
-fn open_node(now: Timestamp, node: &Node, meta: &Meta, ports: &Ports<'_>) -> Result<NodeState, Verdict> {
+fn clock_of(state: &NodeState) -> Option<&NodeClock> {
+    if let NodeState::Aggregate(aggregate) = state { aggregate.clock.as_ref() } else { None }
+}
+
+fn open_node(
+    now: Timestamp,
+    node: &Node,
+    clock: impl Fn(&Node) -> NodeClock,
+    meta: &Meta,
+    ports: &Ports<'_>,
+) -> Result<NodeState, Verdict> {
     let name = meta_name(node);
-    let (observed, closed) =
-        meta.nodes.iter().find(|(n, ..)| *n == name).map_or((NEVER, NEVER), |(_, observed, closed)| (*observed, *closed));
+    let (observed, closed) = meta
+        .nodes
+        .iter()
+        .find(|(n, ..)| *n == name)
+        .map_or((NEVER, NEVER), |(_, observed, closed)| (*observed, *closed));
     Ok(match &node.operator {
         NodeOperator::Aggregate(a) => {
             let kind = match (a.spec.window, a.by_window) {
@@ -398,27 +443,15 @@ fn open_node(now: Timestamp, node: &Node, meta: &Meta, ports: &Ports<'_>) -> Res
                 (None, false) => StoreKind::KeyValue,
             };
             let ground = Ground { db: ports.db, space: ports.spaces[a.store], prefix: ports.prefix };
-            NodeState::Aggregate(aggregate::State { store: Store::open(kind, ground)?, observed, closed })
+            let mut clock = (a.time == TimeRule::Upstream).then(|| clock(node));
+            if let (Some(clock), Some(known)) = (&mut clock, meta.clocks.iter().find(|c| c.node == name)) {
+                clock.restore(known);
+            }
+            NodeState::Aggregate(aggregate::State { store: Store::open(kind, ground)?, observed, closed, clock })
         }
         NodeOperator::Repartition { .. } => NodeState::Writer(Writer::new(observed, now)),
         _ => NodeState::Stateless { observed },
     })
-}
-
-fn open_clocks(sub: &SubTopology, meta: &Meta) -> Vec<TaskClock> {
-    let mut clocks: Vec<TaskClock> = Vec::new();
-    for node in &sub.nodes {
-        let upstream = matches!(&node.operator, NodeOperator::Aggregate(a) if a.time == TimeRule::Upstream);
-        if upstream && !clocks.iter().any(|c| c.inputs == node.inputs) {
-            let mut clock = TaskClock::new(sub, node.inputs);
-            let known = meta.clocks.iter().find(|(inputs, c)| *inputs == node.inputs && c.len() == clock.clock.len());
-            if let Some((_, known)) = known {
-                clock.clock = known.clone();
-            }
-            clocks.push(clock);
-        }
-    }
-    clocks
 }
 
 fn take_changes(node: &mut NodeState) -> Option<Vec<Change>> {
@@ -441,20 +474,18 @@ pub fn function_of(node: &Node) -> Option<usize> {
 }
 
 /// Evaluates the nodes once, parents first.
-fn walk(
-    now: Timestamp,
-    cx: &mut Cx<'_, '_>,
-    states: &mut [NodeState],
-    clocks: &[TaskClock],
-    phase: &Phase<'_>,
-) -> Result<(), Verdict> {
+fn walk(now: Timestamp, cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Result<(), Verdict> {
     let sub = cx.sub;
     let mut outputs: Vec<Vec<Flow>> = Vec::with_capacity(sub.nodes.len());
     for (at, node) in sub.nodes.iter().enumerate() {
-        let parents: Vec<&Flow> = node.parents.iter().map(|(p, port)| &outputs[*p][*port as usize]).collect();
-        let input = match parents[..] {
-            [one] => one.clone(),
-            _ => Flow::merge(&parents),
+        let merged;
+        let input = match node.parents[..] {
+            [(parent, port)] => &outputs[parent][port as usize],
+            _ => {
+                let parents: Vec<&Flow> = node.parents.iter().map(|(p, port)| &outputs[*p][*port as usize]).collect();
+                merged = Flow::merge(&parents);
+                &merged
+            }
         };
         let flows = match (&node.operator, phase) {
             (NodeOperator::Source, Phase::Batch(decoded)) => {
@@ -462,49 +493,25 @@ fn walk(
                 vec![decoded.flows[input].clone()]
             }
             (NodeOperator::Source, _) => vec![Flow::default()],
-            (NodeOperator::Aggregate(a), phase) => {
+            (NodeOperator::Aggregate(aggregate), phase) => {
                 let NodeState::Aggregate(state) = &mut states[at] else { unreachable!("opened by the same plan") };
-                vec![run_aggregate(cx, node, a, state, &input, clocks, phase)?]
+                vec![run_aggregate(cx, &mut Step { node, aggregate, state }, input, phase)?]
             }
-            _ => run_stateless(now, cx, node, &mut states[at], input)?,
+            _ => run_stateless(now, cx, node, &mut states[at], input, phase)?,
         };
         outputs.push(flows);
     }
     Ok(())
 }
 
-fn run_aggregate(
-    cx: &mut Cx<'_, '_>,
-    node: &Node,
-    aggregate: &AggregateNode,
-    state: &mut aggregate::State,
-    input: &Flow,
-    clocks: &[TaskClock],
-    phase: &Phase<'_>,
-) -> Result<Flow, Verdict> {
-    let upstream = match (aggregate.time, phase) {
-        (TimeRule::Upstream, Phase::Batch(decoded)) => {
-            let clock = clocks.iter().position(|c| c.inputs == node.inputs).unwrap_or_default();
-            Some(upstream_times(input, &decoded.times[clock], clocks[clock].clock.closing()))
-        }
-        _ => None,
-    };
-    let now = aggregate::process(cx, node, aggregate, state, input, upstream.as_ref())?;
+fn run_aggregate(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, input: &Flow, phase: &Phase<'_>) -> Result<Flow, Verdict> {
+    let now = aggregate::process(cx, step, input, phase.rows())?;
     let then = match phase {
         Phase::Batch(_) => return Ok(now),
-        Phase::End => aggregate::end_interval(cx, node, aggregate, state)?,
-        Phase::Flush => aggregate::flush(cx, node, aggregate, state)?,
+        Phase::End => aggregate::end_interval(cx, step)?,
+        Phase::Flush => aggregate::flush(cx, step)?,
     };
     Ok(Flow::merge(&[&now, &then]))
-}
-
-fn upstream_times(input: &Flow, times: &ClockTimes, last: Timestamp) -> Times {
-    Times {
-        own: input.rows.iter().map(|r| times.own[*r as usize]).collect(),
-        closing: input.rows.iter().map(|r| times.closing[*r as usize]).collect(),
-        last,
-        steps: times.closing.iter().enumerate().map(|(row, t)| (row as u32, *t)).collect(),
-    }
 }
 
 fn run_stateless(
@@ -512,43 +519,41 @@ fn run_stateless(
     cx: &mut Cx<'_, '_>,
     node: &Node,
     state: &mut NodeState,
-    input: Flow,
+    input: &Flow,
+    phase: &Phase<'_>,
 ) -> Result<Vec<Flow>, Verdict> {
     if input.is_empty() {
         return Ok(vec![Flow::default(); node.ports as usize]);
     }
-    let times = match (function_of(node), &mut *state) {
-        (Some(f), NodeState::Stateless { observed }) => {
-            let wanted = cx.ports.functions.wants_stream_times(cx.active[f].prepared);
-            stateless::stream_times(wanted, observed, &input)
-        }
-        _ => Vec::new(),
-    };
-    match (&node.operator, state) {
-        (NodeOperator::Filter { function, negate }, _) => {
-            let answers = stateless::filter(cx, node, *function, &input, &times)?;
-            Ok(vec![input.gather(&places(&answers, *negate))])
-        }
-        (NodeOperator::Peek { function }, _) => {
-            stateless::filter(cx, node, *function, &input, &times)?;
-            Ok(vec![input])
-        }
-        (NodeOperator::Map { function, form }, _) => {
-            stateless::map(cx, node, *function, Rules::Form(*form), &input, &times)
-        }
-        (NodeOperator::Branch { function, otherwise }, _) => {
-            stateless::map(cx, node, *function, Rules::Branch { otherwise: *otherwise }, &input, &times)
-        }
+    let topics = &cx.topology.topics;
+    let observed = match (&node.operator, state) {
         (NodeOperator::Repartition { topic, .. }, NodeState::Writer(writer)) => {
-            writer.write(now, cx.out, &cx.topology.topics, *topic, cx.partition, &input);
-            Ok(vec![Flow::default()])
+            writer.write(now, cx.out, topics, *topic, cx.partition, input);
+            return Ok(vec![Flow::default()]);
         }
         (NodeOperator::Sink { topic, key_format, window_headers }, _) => {
-            let topics = &cx.topology.topics;
-            sink::sink(cx.out, topics, *topic, cx.partition, *key_format, *window_headers, &input);
-            Ok(vec![Flow::default()])
+            sink::sink(cx.out, topics, *topic, cx.partition, *key_format, *window_headers, input);
+            return Ok(vec![Flow::default()]);
         }
-        _ => Ok(vec![input]),
+        (_, NodeState::Stateless { observed }) => observed,
+        _ => unreachable!("opened by the same plan"),
+    };
+    let Some(function) = function_of(node) else { return Ok(vec![input.clone()]) };
+    let wanted = cx.ports.functions.wants_stream_times(cx.active[function].prepared);
+    let times = StreamTimes { wanted, observed, rows: phase.rows() };
+    match &node.operator {
+        NodeOperator::Filter { negate, .. } => {
+            let answers = stateless::filter(cx, node, function, input, times)?;
+            Ok(vec![input.gather(&places(&answers, *negate))])
+        }
+        NodeOperator::Map { form, .. } => stateless::map(cx, node, function, Rules::Form(*form), input, times),
+        NodeOperator::Branch { otherwise, .. } => {
+            stateless::map(cx, node, function, Rules::Branch { otherwise: *otherwise }, input, times)
+        }
+        _ => {
+            stateless::filter(cx, node, function, input, times)?;
+            Ok(vec![input.clone()])
+        }
     }
 }
 

@@ -7,7 +7,6 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::codec::{Reader, put_signed, put_varint};
 use crate::record::Timestamp;
 
 /// Before any record: smaller than every timestamp.
@@ -77,26 +76,19 @@ impl Clock {
         self.closing = self.closing.max(time);
     }
 
-    /// Appends the clock to a task's metadata.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        put_signed(out, self.closing);
-        put_varint(out, self.slots.len() as u64);
-        for slot in &self.slots {
-            out.push(u8::from(slot.idle));
-            put_signed(out, slot.time);
-        }
+    /// A clock as metadata kept it.
+    pub fn restore(slots: Vec<Upstream>, closing: Timestamp) -> Self {
+        Self { slots, closing }
     }
 
-    /// Reads what [`Clock::encode`] wrote; `None` where it is not of the form.
-    pub fn decode(reader: &mut Reader<'_>) -> Option<Self> {
-        let closing = reader.signed()?;
-        let count = usize::try_from(reader.varint()?).ok().filter(|n| *n <= reader.0.len())?;
-        let mut slots = Vec::with_capacity(count);
-        for _ in 0..count {
-            let idle = reader.byte()? != 0;
-            slots.push(Upstream { idle, time: reader.signed()? });
-        }
-        Some(Self { slots, closing })
+    /// What is known of the upstream tasks.
+    pub fn slots(&self) -> &[Upstream] {
+        &self.slots
+    }
+
+    /// Sets one upstream task and closing time back to what they were: a record that was refused has not come.
+    pub fn take_back(&mut self, slot: usize, held: Upstream, closing: Timestamp) {
+        (self.slots[slot], self.closing) = (held, closing);
     }
 
     /// How many upstream tasks it knows.
@@ -146,13 +138,13 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_survives() {
+    fn what_is_taken_back_has_not_come() {
         let mut clock = Clock::new(2);
         clock.advance(0, 100);
-        clock.marker(1, Some(-3), true);
-        let mut out = Vec::new();
-        clock.encode(&mut out);
-        assert_eq!(Clock::decode(&mut Reader(&out)), Some(clock));
-        assert_eq!(Clock::decode(&mut Reader(&out[..out.len() - 1])), None);
+        clock.advance(1, 50);
+        let (held, closing) = (clock.slots()[1], clock.closing());
+        clock.advance(1, 70);
+        clock.take_back(1, held, closing);
+        assert_eq!((clock.time(1), clock.closing()), (50, 50));
     }
 }

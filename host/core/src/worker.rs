@@ -23,15 +23,22 @@ use crate::topology::graph::Topology;
 pub struct Settings {
     /// Milliseconds between commits.
     pub commit_interval_ms: i64,
-    /// Bytes of results and waiting input at which an interval is closed early, and above which no more is worked on.
+    /// Bytes of results at which an interval is closed early, and above which no more is worked on.
     pub interval_bytes_max: usize,
+    /// Bytes of fetched records that may wait: above it only inputs of which nothing waits are fetched.
+    pub waiting_bytes_max: usize,
     /// Bytes of state that each store may keep in memory between commits.
     pub store_cache_bytes_max: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { commit_interval_ms: 100, interval_bytes_max: 32 << 20, store_cache_bytes_max: 64 << 20 }
+        Self {
+            commit_interval_ms: 100,
+            interval_bytes_max: 32 << 20,
+            waiting_bytes_max: 64 << 20,
+            store_cache_bytes_max: 64 << 20,
+        }
     }
 }
 
@@ -134,6 +141,27 @@ pub struct Worker {
     opened_at: Option<Timestamp>,
     /// Position in the round over tasks, so that none is left waiting.
     turn: usize,
+    /// The open interval is to be closed as soon as the one before is done.
+    draining: bool,
+    elapsed: Elapsed,
+}
+
+/// Wall time as it passes here: what is waited for is waited for as long, also when somebody turns the clock back.
+#[derive(Clone, Copy, Debug, Default)]
+struct Elapsed {
+    /// Wall time of the last step.
+    wall: Option<Timestamp>,
+    /// Milliseconds since the first.
+    ms: i64,
+}
+
+impl Elapsed {
+    fn at(&mut self, now: Timestamp) -> i64 {
+        let passed = self.wall.map_or(0, |before| now.saturating_sub(before)).max(0);
+        self.ms = self.ms.saturating_add(passed);
+        self.wall = Some(now);
+        self.ms
+    }
 }
 
 /// What stands in front of a task's keys in a database of several tasks.
@@ -155,6 +183,8 @@ impl Worker {
             next_interval: first_interval,
             opened_at: None,
             turn: 0,
+            draining: false,
+            elapsed: Elapsed::default(),
         }
     }
 
@@ -165,10 +195,11 @@ impl Worker {
 
     /// What a task wants fetched: input and offset.
     pub fn wants(&self) -> Vec<(TaskId, usize, i64)> {
+        let full = self.tasks.values().map(Task::waiting_bytes).sum::<usize>() >= self.settings.waiting_bytes_max;
         let mut out = Vec::new();
         for (id, task) in &self.tasks {
             for input in 0..self.topology.subs[id.sub].inputs.len() {
-                if let Some(offset) = task.wants(input) {
+                if let Some(offset) = task.wants(input).filter(|_| !full || task.is_dry(input)) {
                     out.push((*id, input, offset));
                 }
             }
@@ -186,6 +217,8 @@ impl Worker {
     /// Same worker, same `now` (wall time), same input, same answers from the ports: same effects.
     pub fn step(&mut self, now: Timestamp, input: Input, grounds: &mut Grounds<'_>) -> Vec<Effect> {
         let mut effects = Vec::new();
+        let wall = now;
+        let now = self.elapsed.at(wall);
         match input {
             Input::Open { task, meta, start } => self.open(now, task, meta.as_deref(), &start, grounds, &mut effects),
             Input::Close { task } => {
@@ -198,24 +231,28 @@ impl Worker {
             }
             Input::Tick => {
                 self.work(now, grounds, &mut effects);
-                self.maybe_close(now, false, grounds, &mut effects);
+                self.maybe_close((now, wall), grounds, &mut effects);
             }
             Input::Activate { function, active } => {
                 self.pending.push((function, active));
-                self.maybe_close(now, false, grounds, &mut effects);
+                self.maybe_close((now, wall), grounds, &mut effects);
             }
             Input::Outcome { interval, outcome } => {
                 let next = self.commit.outcome(interval, outcome);
-                self.follow(next, &mut effects);
+                self.follow((now, wall), next, grounds, &mut effects);
             }
             Input::Resolved { interval, there } => {
                 let next = self.commit.resolved(interval, there);
-                self.follow(next, &mut effects);
+                self.follow((now, wall), next, grounds, &mut effects);
             }
-            Input::Drain => self.maybe_close(now, true, grounds, &mut effects),
+            Input::Drain => {
+                self.draining = true;
+                self.maybe_close((now, wall), grounds, &mut effects);
+            }
             Input::Flush => {
+                self.draining = true;
                 self.each(now, grounds, &mut effects, |task, now, ports| task.flush(now, ports));
-                self.maybe_close(now, true, grounds, &mut effects);
+                self.maybe_close((now, wall), grounds, &mut effects);
             }
         }
         effects
@@ -230,6 +267,13 @@ impl Worker {
         grounds: &mut Grounds<'_>,
         effects: &mut Vec<Effect>,
     ) {
+        // Its metadata was read before the commit that is under way: it would take the same records again.
+        if self.commit.under_way().is_some_and(|i| i.parts.iter().any(|part| part.task == id)) {
+            let verdict = Verdict::Retry("its last interval is still being committed; open it again after that".into());
+            self.tasks.remove(&id);
+            effects.push(Effect::Stopped { task: id, verdict });
+            return;
+        }
         let prefix = task_prefix(id);
         let ports = ports(grounds, id, &prefix);
         match Task::open(now, &self.topology, id, meta, start, self.active.clone(), &ports) {
@@ -240,12 +284,15 @@ impl Worker {
         }
     }
 
-    fn follow(&mut self, next: Next, effects: &mut Vec<Effect>) {
+    fn follow(&mut self, now: (i64, Timestamp), next: Next, grounds: &mut Grounds<'_>, effects: &mut Vec<Effect>) {
         match next {
             Next::Done(interval) => {
                 let limit = self.settings.store_cache_bytes_max;
                 self.tasks.values_mut().for_each(|task| task.shrink(limit));
                 effects.push(Effect::Committed(interval));
+                if self.draining {
+                    self.maybe_close(now, grounds, effects);
+                }
             }
             Next::Again(interval) => effects.push(Effect::Commit(interval)),
             Next::Resolve(interval) => effects.push(Effect::Resolve(interval)),
@@ -283,10 +330,10 @@ impl Worker {
         }
         self.turn = (self.turn + 1) % ids.len();
         for id in ids.iter().cycle().skip(self.turn).take(ids.len()) {
-            if self.bytes() > self.settings.interval_bytes_max {
+            if self.result_bytes() > self.settings.interval_bytes_max {
                 return;
             }
-            let Some(task) = self.tasks.get_mut(id) else { continue };
+            let Some(task) = self.tasks.get_mut(id).filter(|task| !task.is_half_isolated()) else { continue };
             let prefix = task_prefix(*id);
             match task.work(now, &mut ports(grounds, *id, &prefix)) {
                 Ok(true) => {
@@ -303,26 +350,26 @@ impl Worker {
 
     /// Bytes of results and waiting input.
     pub fn bytes(&self) -> usize {
-        self.tasks.values().map(Task::bytes).sum()
+        self.tasks.values().map(|task| task.result_bytes() + task.waiting_bytes()).sum()
+    }
+
+    fn result_bytes(&self) -> usize {
+        self.tasks.values().map(Task::result_bytes).sum()
     }
 
     /// Closes the interval when it is time and the one before is done. Then, between two intervals, takes on versions.
-    fn maybe_close(
-        &mut self,
-        now: Timestamp,
-        at_once: bool,
-        grounds: &mut Grounds<'_>,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn maybe_close(&mut self, (now, wall): (i64, Timestamp), grounds: &mut Grounds<'_>, effects: &mut Vec<Effect>) {
         if self.committing() {
             return;
         }
         let news = self.tasks.values().any(|t| t.has_news(now));
         let opened_at = if news { *self.opened_at.get_or_insert(now) } else { now };
-        let old = now.saturating_sub(opened_at) >= self.settings.commit_interval_ms;
-        let full = self.bytes() > self.settings.interval_bytes_max;
+        let old = now - opened_at >= self.settings.commit_interval_ms;
+        let full =
+            self.result_bytes() > self.settings.interval_bytes_max || self.tasks.values().any(Task::is_half_isolated);
+        let at_once = core::mem::take(&mut self.draining);
         if news && (old || full || at_once || !self.pending.is_empty()) {
-            self.close(now, grounds, effects);
+            self.close(now, wall, grounds, effects);
         }
         for (function, active) in core::mem::take(&mut self.pending) {
             if active.epoch > self.active[function].epoch {
@@ -332,7 +379,7 @@ impl Worker {
         }
     }
 
-    fn close(&mut self, now: Timestamp, grounds: &mut Grounds<'_>, effects: &mut Vec<Effect>) {
+    fn close(&mut self, now: i64, wall: Timestamp, grounds: &mut Grounds<'_>, effects: &mut Vec<Effect>) {
         let id = self.next_interval;
         let mut parts = vec![];
         self.each(now, grounds, effects, |task, now, ports| {
@@ -346,7 +393,7 @@ impl Worker {
             return;
         }
         self.next_interval += 1;
-        let interval = Arc::new(Interval { id, closed_at: now, parts });
+        let interval = Arc::new(Interval { id, closed_at: wall, parts });
         self.commit = State::Committing(interval.clone());
         effects.push(Effect::Commit(interval));
     }

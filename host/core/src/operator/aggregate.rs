@@ -5,33 +5,23 @@
 //! result carries that record's row.
 
 use alloc::borrow::Cow;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Cx;
-use super::fold::{self, Group, Member};
+use super::clock::{ByUpstream, NodeClock, Observed, Passed, Walk, droppable};
+use super::finish::{self, Results};
+use super::fold::{self, Chosen, Member};
+use crate::decode::Row;
 use crate::emit::Reason;
 use crate::error::Verdict;
-use crate::flow::{Flow, NO_ROW, Windows};
-use crate::record::{BatchBuilder, Timestamp};
-use crate::state::key::{split_windowed_group, windowed_group};
-use crate::state::store::{Ground, Store};
+use crate::flow::{Flow, NO_ROW};
+use crate::record::Timestamp;
+use crate::state::key::windowed_group;
+use crate::state::store::{Ground, Slot, Store, hash};
 use crate::time::NEVER;
 use crate::topology::graph::{AggregateNode, Node};
 use crate::topology::spec::{Emit, Fold, Window};
 use crate::window;
-
-/// Times by which a batch is judged, by place in the flow.
-pub(crate) struct Times {
-    /// After each record, the stream time of its own task.
-    pub own: Vec<Timestamp>,
-    /// After each record, closing time.
-    pub closing: Vec<Timestamp>,
-    /// Closing time behind the batch, with markers that came last.
-    pub last: Timestamp,
-    /// Rows and closing times of the polled batch, where windows close by other records than those that came here.
-    pub steps: Vec<(u32, Timestamp)>,
-}
 
 /// An aggregate's state in a task.
 #[derive(Clone, Debug)]
@@ -41,340 +31,310 @@ pub(crate) struct State {
     pub observed: Timestamp,
     /// Closing time up to which windows were closed.
     pub closed: Timestamp,
+    /// The upstream tasks it goes by; `None`: it goes by what it has seen.
+    pub clock: Option<NodeClock>,
 }
 
-impl Times {
-    /// Times of an operator that goes by what it has seen. Records that are dropped do not move it, late ones do.
-    fn observed(before: Timestamp, flow: &Flow, from: usize, to: usize) -> Self {
-        let mut observed = before;
-        let mut own = Vec::with_capacity(to - from);
-        for i in from..to {
-            if droppable(flow, i).is_none() {
-                observed = observed.max(flow.batch.timestamps[i]);
-            }
-            own.push(observed);
+/// An aggregate at work: its place in the plan beside its state.
+pub(crate) struct Step<'s> {
+    pub node: &'s Node,
+    pub aggregate: &'s AggregateNode,
+    pub state: &'s mut State,
+}
+
+impl<'s> Step<'s> {
+    fn on_close(&self) -> Option<Window> {
+        self.aggregate.spec.window.filter(|_| self.aggregate.spec.emit == Emit::OnClose)
+    }
+}
+
+/// Takes a batch in; gives what comes out of it at once. `rows`: what the rows of the polled batch say of time.
+pub(crate) fn process(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow, rows: &[Row]) -> Result<Flow, Verdict> {
+    match step.state.clock.clone() {
+        Some(clock) => take(cx, step, flow, ByUpstream::new(flow, rows, clock)),
+        None if flow.is_empty() => Ok(Flow::default()),
+        None => {
+            let walk = Observed::new(flow, step.state.observed, step.on_close().is_some());
+            take(cx, step, flow, walk)
         }
-        let steps = flow.rows[from..to].iter().copied().zip(own.iter().copied()).collect();
-        Times { closing: own.clone(), own, last: observed, steps }
     }
 }
 
-fn droppable(flow: &Flow, i: usize) -> Option<Reason> {
-    if flow.batch.keys.is_null(i) {
-        return Some(Reason::NullKey);
-    }
-    flow.batch.values.is_null(i).then_some(Reason::NullValue)
-}
-
-/// Takes a batch in; gives what comes out of it at once. `upstream`: times of the upstream tasks, for an operator that
-/// goes by them.
-pub(crate) fn process(
-    cx: &mut Cx<'_, '_>,
-    node: &Node,
-    aggregate: &AggregateNode,
-    state: &mut State,
-    flow: &Flow,
-    upstream: Option<&Times>,
-) -> Result<Flow, Verdict> {
+fn take<W: Walk>(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow, walk: W) -> Result<Flow, Verdict> {
     let mut results = Results::default();
-    if let Some(times) = upstream {
-        segment(cx, node, aggregate, state, flow, (0, flow.len()), times, &mut results, false)?;
-        return Ok(results.flow());
+    let spec = &step.aggregate.spec;
+    let (gone, mut passed) = if spec.emit_every_update && spec.emit == Emit::OnUpdate {
+        every_update(cx, step, flow, walk, &mut results)?
+    } else if let Fold::Count(_) = spec.fold {
+        count(cx, step, flow, walk)?
+    } else {
+        fold_batch(cx, step, flow, walk)?
+    };
+    for (i, reason) in gone {
+        leave(cx, step, flow, i, reason);
     }
-    let mut at = 0;
-    while at < flow.len() {
-        let to = flow.len();
-        let times = Times::observed(state.observed, flow, at, to);
-        let moved = segment(cx, node, aggregate, state, flow, (at, to), &times, &mut results, true)?;
-        at = match moved {
-            None => to,
-            // A record that the function refuses does not move stream time: what stands before it is taken in as it is,
-            // and what stands behind it is judged again, without it.
-            Some(refused) => {
-                if refused > at {
-                    let times = Times::observed(state.observed, flow, at, refused);
-                    segment(cx, node, aggregate, state, flow, (at, refused), &times, &mut results, false)?;
-                }
-                let times = Times::observed(state.observed, flow, refused, refused + 1);
-                refuse_alone(cx, node, aggregate, state, flow, refused, &times)?;
-                refused + 1
-            }
-        };
+    let state = &mut *step.state;
+    match passed.clock.take() {
+        Some(clock) => {
+            state.clock = Some(clock);
+            let newest = flow.batch.timestamps.iter().copied().max();
+            state.observed = state.observed.max(newest.unwrap_or(NEVER));
+        }
+        None => state.observed = state.observed.max(passed.closing),
     }
+    if let Some(window) = step.on_close() {
+        close(cx, step, window, &passed, &mut results)?;
+    }
+    step.state.closed = step.state.closed.max(passed.closing);
     Ok(results.flow())
 }
 
-/// Folds records `range` of the flow and closes what they close. With `may_stop`, does nothing and gives the first record
-/// that the function refuses altogether though it moved stream time.
-#[allow(clippy::too_many_arguments)] // the loop above, cut out
-fn segment(
-    cx: &mut Cx<'_, '_>,
-    node: &Node,
-    aggregate: &AggregateNode,
-    state: &mut State,
-    flow: &Flow,
-    range: (usize, usize),
-    times: &Times,
-    results: &mut Results,
-    may_stop: bool,
-) -> Result<Option<usize>, Verdict> {
-    let (members, gone) = members(aggregate, flow, range, times);
-    if aggregate.spec.emit_every_update && aggregate.spec.emit == Emit::OnUpdate {
-        for round in rounds(&members) {
-            let staged = fold::stage(cx, node, aggregate, &mut state.store, flow, round)?;
-            let row = flow.rows[round[0].record as usize];
-            let touched = staged.apply(cx, node, aggregate, &mut state.store, flow)?;
-            let touched = touched.into_iter().map(|group| (row, group)).collect();
-            emit(cx, node, aggregate, &mut state.store, touched, results, true)?;
-        }
-    } else if let Fold::Count(_) = aggregate.spec.fold {
-        fold::count_in_place(cx, aggregate, &mut state.store, flow, &members)?;
-    } else {
-        let staged = fold::stage(cx, node, aggregate, &mut state.store, flow, &members)?;
-        if may_stop && aggregate.spec.window.is_some() {
-            let moves = |i: usize| {
-                let before = if i == range.0 { state.observed } else { times.own[i - range.0 - 1] };
-                times.own[i - range.0] > before
-            };
-            if let Some(refused) = staged.first_refused(&members, &moves) {
-                return Ok(Some(refused));
-            }
-        }
-        staged.apply(cx, node, aggregate, &mut state.store, flow)?;
-    }
-    for (i, reason) in gone {
-        leave(cx, node, aggregate, flow, i, reason);
-    }
-    state.observed = state.observed.max(times.last);
-    if let (Some(window), Emit::OnClose) = (aggregate.spec.window, aggregate.spec.emit) {
-        close(cx, node, aggregate, state, window, times, results)?;
-    }
-    state.closed = state.closed.max(times.last);
-    Ok(None)
-}
+/// Records that leave because they have no key, no value or are late, by place in the flow.
+type Gone = Vec<(usize, Reason)>;
 
-/// Does with a refused record what is to be done, and nothing else.
-fn refuse_alone(
-    cx: &mut Cx<'_, '_>,
-    node: &Node,
-    aggregate: &AggregateNode,
-    state: &mut State,
-    flow: &Flow,
-    i: usize,
-    times: &Times,
-) -> Result<(), Verdict> {
-    let (members, _) = members(aggregate, flow, (i, i + 1), times);
-    let staged = fold::stage(cx, node, aggregate, &mut state.store, flow, &members)?;
-    staged.apply(cx, node, aggregate, &mut state.store, flow)?;
-    Ok(())
-}
-
-/// Which groups each record belongs to, and which records leave here because they have no key, no value or are late.
-fn members(
-    aggregate: &AggregateNode,
-    flow: &Flow,
-    (from, to): (usize, usize),
-    times: &Times,
-) -> (Vec<Member>, Vec<(usize, Reason)>) {
-    let (mut members, mut gone) = (Vec::with_capacity(to - from), Vec::new());
-    for i in from..to {
+/// The built-in count: it refuses nothing, so nothing has to be staged.
+fn count<W: Walk>(cx: &Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow, mut walk: W) -> Result<(Gone, Passed), Verdict> {
+    let (aggregate, store) = (step.aggregate, &mut step.state.store);
+    let ground = ground(cx, aggregate.store);
+    let mut gone = Gone::new();
+    let mut windows = aggregate.spec.window.map(window::Cursor::new);
+    for i in 0..flow.len() {
         if let Some(reason) = droppable(flow, i) {
             gone.push((i, reason));
             continue;
         }
-        let Some(window) = aggregate.spec.window else {
-            members.push(Member { record: i as u32, start: None });
+        let (own, closing) = walk.enter(i);
+        let time = flow.batch.timestamps[i];
+        let group = group_key(aggregate, flow, i);
+        let hash = hash(&group);
+        let Some(windows) = &mut windows else {
+            store.count(ground, None, hash, &group, time)?;
             continue;
         };
-        let by_own = window::closed_until(window, times.own[i - from]);
-        let by_closing = window::closed_until(window, times.closing[i - from]);
-        let (before, mut open_by_own) = (members.len(), false);
-        for start in window::starts(window, flow.batch.timestamps[i]) {
-            let end = window::end(window, start);
-            open_by_own |= end > by_own;
-            if end > by_own && end > by_closing {
-                members.push(Member { record: i as u32, start: Some(start) });
-            }
+        let open = windows.open(time, own.max(closing));
+        if open.is_empty() {
+            gone.push((i, why_gone(aggregate, time, own)));
         }
-        if members.len() == before {
-            gone.push((i, if open_by_own { Reason::LateAfterIdle } else { Reason::Late }));
+        for start in open {
+            store.count(ground, Some(start), hash, &group, time)?;
         }
     }
-    (members, gone)
+    Ok((gone, walk.finish()))
+}
+
+/// Reduce and aggregate. Records that the function refuses altogether have not moved time, and which those are is only
+/// known afterwards: where that changes who belongs where, the batch is folded again.
+fn fold_batch<W: Walk>(
+    cx: &mut Cx<'_, '_>,
+    step: &mut Step<'_>,
+    flow: &Flow,
+    walk: W,
+) -> Result<(Gone, Passed), Verdict> {
+    let mut refused = Vec::new();
+    let active = step.aggregate.function.map(|f| cx.active[f].prepared);
+    let shows_times = active.is_some_and(|f| cx.ports.functions.wants_stream_times(f));
+    let mut judged = judge(step.aggregate, flow, walk.clone(), &refused);
+    // Each round is right for at least one record more, so this ends; mostly in the first round.
+    loop {
+        let chosen = Chosen { members: &judged.members, own: &judged.own, base: 0 };
+        let staged = fold::stage(cx, step, flow, chosen)?;
+        let now_refused = staged.refused_altogether(&judged.members);
+        if now_refused != refused {
+            refused = now_refused;
+            let again = judge(step.aggregate, flow, walk.clone(), &refused);
+            let same = again.members == judged.members && (!shows_times || again.own == judged.own);
+            judged = again;
+            if !same {
+                continue;
+            }
+        }
+        staged.apply(cx, step, flow)?;
+        return Ok((judged.gone, judged.passed));
+    }
+}
+
+/// A result after every record: one after the other, as each may be refused.
+fn every_update<W: Walk>(
+    cx: &mut Cx<'_, '_>,
+    step: &mut Step<'_>,
+    flow: &Flow,
+    mut walk: W,
+    results: &mut Results,
+) -> Result<(Gone, Passed), Verdict> {
+    let mut gone = Gone::new();
+    let mut members = Vec::new();
+    for i in 0..flow.len() {
+        members.clear();
+        let own = match members_of(step.aggregate, flow, i, &mut walk, &mut members) {
+            Ok(own) => own,
+            Err(reason) => {
+                gone.push((i, reason));
+                continue;
+            }
+        };
+        let touched = if let Fold::Count(_) = step.aggregate.spec.fold {
+            count_record(cx, step, flow, &members)?
+        } else {
+            let staged = fold::stage(cx, step, flow, Chosen { members: &members, own: &[own], base: i })?;
+            if !staged.refused_altogether(&members).is_empty() {
+                walk.refuse();
+            }
+            staged.apply(cx, step, flow)?
+        };
+        let changed = touched.into_iter().map(|slot| (flow.row(i), slot)).collect::<Vec<_>>();
+        finish::updates(cx, step, &changed, results)?;
+    }
+    Ok((gone, walk.finish()))
+}
+
+/// Counts one record in its groups.
+fn count_record(cx: &Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow, members: &[Member]) -> Result<Vec<Slot>, Verdict> {
+    let (aggregate, store) = (step.aggregate, &mut step.state.store);
+    let mut slots = Vec::with_capacity(members.len());
+    for member in members {
+        let i = member.record as usize;
+        let group = group_key(aggregate, flow, i);
+        let (hash, time) = (hash(&group), flow.batch.timestamps[i]);
+        slots.push(store.count(ground(cx, aggregate.store), member.start, hash, &group, time)?);
+    }
+    Ok(slots)
+}
+
+struct Judged {
+    members: Vec<Member>,
+    gone: Gone,
+    /// Stream time of each record's own task with it.
+    own: Vec<Timestamp>,
+    passed: Passed,
+}
+
+/// Which groups each record belongs to, and which records leave.
+fn judge<W: Walk>(aggregate: &AggregateNode, flow: &Flow, mut walk: W, refused: &[u32]) -> Judged {
+    let (mut members, mut gone, mut own) =
+        (Vec::with_capacity(flow.len()), Gone::new(), Vec::with_capacity(flow.len()));
+    for i in 0..flow.len() {
+        match members_of(aggregate, flow, i, &mut walk, &mut members) {
+            Ok(time) => own.push(time),
+            Err(reason) => {
+                own.push(own.last().copied().unwrap_or(NEVER));
+                gone.push((i, reason));
+            }
+        }
+        if refused.binary_search(&(i as u32)).is_ok() {
+            walk.refuse();
+        }
+    }
+    Judged { members, gone, own, passed: walk.finish() }
+}
+
+/// Adds the open windows of a record; gives its own task's stream time, or why it leaves.
+fn members_of<W: Walk>(
+    aggregate: &AggregateNode,
+    flow: &Flow,
+    i: usize,
+    walk: &mut W,
+    members: &mut Vec<Member>,
+) -> Result<Timestamp, Reason> {
+    if let Some(reason) = droppable(flow, i) {
+        return Err(reason);
+    }
+    let (own, closing) = walk.enter(i);
+    let Some(window) = aggregate.spec.window else {
+        members.push(Member { record: i as u32, start: None });
+        return Ok(own);
+    };
+    let time = flow.batch.timestamps[i];
+    let open = window::Cursor::new(window).open(time, own.max(closing));
+    if open.is_empty() {
+        return Err(why_gone(aggregate, time, own));
+    }
+    members.extend(open.map(|start| Member { record: i as u32, start: Some(start) }));
+    Ok(own)
+}
+
+/// Why a record without an open window leaves: it is late by its own task's time, or that task had been idle.
+fn why_gone(aggregate: &AggregateNode, time: Timestamp, own: Timestamp) -> Reason {
+    let open = aggregate.spec.window.is_some_and(|w| !window::Cursor::new(w).open(time, own).is_empty());
+    if open { Reason::LateAfterIdle } else { Reason::Late }
 }
 
 /// Counts a record that leaves without a result; late ones may have a topic of their own.
-fn leave(cx: &mut Cx<'_, '_>, node: &Node, aggregate: &AggregateNode, flow: &Flow, i: usize, reason: Reason) {
-    cx.out.dropped(&node.name, reason);
-    let (Some(topic), Reason::Late | Reason::LateAfterIdle) = (aggregate.late, reason) else { return };
+fn leave(cx: &mut Cx<'_, '_>, step: &Step<'_>, flow: &Flow, i: usize, reason: Reason) {
+    cx.out.dropped(&step.node.name, reason);
+    let (Some(topic), Reason::Late | Reason::LateAfterIdle) = (step.aggregate.late, reason) else { return };
     let batch = &flow.batch;
     let partition = crate::emit::sink_partition(batch.keys.get(i), cx.partition, cx.topology.topics[topic].partitions);
     let headers = batch.headers.iter().flat_map(|h| h.of(i));
     cx.out.push(topic, partition, batch.keys.get(i), batch.values.get(i), batch.timestamps[i], headers);
 }
 
-/// The members of one record after the other: results after every record must come in record order.
-fn rounds(members: &[Member]) -> impl Iterator<Item = &[Member]> {
-    members.chunk_by(|a, b| a.record == b.record)
-}
-
 /// Closes windows, in order of their end, at the row that moved closing time past it.
 fn close(
     cx: &mut Cx<'_, '_>,
-    node: &Node,
-    aggregate: &AggregateNode,
-    state: &mut State,
+    step: &mut Step<'_>,
     window: Window,
-    times: &Times,
+    passed: &Passed,
     results: &mut Results,
 ) -> Result<(), Verdict> {
-    let until = window::closed_until(window, times.last);
-    let mut step = 0;
-    loop {
-        let next = state.store.first_window();
-        let Some(start) = next.filter(|s| window::end(window, *s) <= until) else { return Ok(()) };
-        let end = window::end(window, start);
-        while step < times.steps.len() && window::closed_until(window, times.steps[step].1) < end {
-            step += 1;
+    let until = window::closed_starts(window, passed.closing);
+    let mut steps = passed.steps.iter().peekable();
+    while let Some(start) = step.state.store.first_window().filter(|start| *start <= until) {
+        while steps.peek().is_some_and(|(_, time)| window::closed_starts(window, *time) < start) {
+            steps.next();
         }
-        let row = times.steps.get(step).map_or_else(|| times.steps.last().map_or(NO_ROW, |s| s.0), |s| s.0);
-        close_one(cx, node, aggregate, state, start, row, results)?;
+        // A window that was closed before this batch, and is still here, was opened by a changed manifest.
+        let row = steps.peek().map_or(NO_ROW, |(row, _)| *row);
+        close_one(cx, step, start, row, results)?;
     }
+    Ok(())
 }
 
 fn close_one(
     cx: &mut Cx<'_, '_>,
-    node: &Node,
-    aggregate: &AggregateNode,
-    state: &mut State,
+    step: &mut Step<'_>,
     start: Timestamp,
     row: u32,
     results: &mut Results,
 ) -> Result<(), Verdict> {
-    let groups = state.store.groups_of(ground(cx, aggregate.store), start)?;
-    let groups = groups
-        .into_iter()
-        .map(|(key, stored)| (row, Group { start: Some(start), key, stored: Some(stored) }))
-        .collect();
-    emit(cx, node, aggregate, &mut state.store, groups, results, false)?;
-    state.store.drop_window(start);
+    let groups = step.state.store.groups_of(ground(cx, step.aggregate.store), start)?;
+    let groups: Vec<(u32, Slot)> = groups.into_iter().map(|slot| (row, slot)).collect();
+    finish::finals(cx, step, &groups, results)?;
+    step.state.store.drop_window(start);
     Ok(())
 }
 
 /// Closes every open window, as if time had reached its end: for `test --flush`.
-pub(crate) fn flush(
-    cx: &mut Cx<'_, '_>,
-    node: &Node,
-    aggregate: &AggregateNode,
-    state: &mut State,
-) -> Result<Flow, Verdict> {
+pub(crate) fn flush(cx: &mut Cx<'_, '_>, step: &mut Step<'_>) -> Result<Flow, Verdict> {
     let mut results = Results::default();
-    if aggregate.spec.emit == Emit::OnClose {
-        while let Some(start) = state.store.first_window() {
-            close_one(cx, node, aggregate, state, start, NO_ROW, &mut results)?;
+    if step.on_close().is_some() {
+        while let Some(start) = step.state.store.first_window() {
+            close_one(cx, step, start, NO_ROW, &mut results)?;
         }
     }
     Ok(results.flow())
 }
 
 /// At the end of an interval: the last result of each group that changed, then windows that have passed are dropped.
-pub(crate) fn end_interval(
-    cx: &mut Cx<'_, '_>,
-    node: &Node,
-    aggregate: &AggregateNode,
-    state: &mut State,
-) -> Result<Flow, Verdict> {
-    if aggregate.spec.emit == Emit::OnClose {
+pub(crate) fn end_interval(cx: &mut Cx<'_, '_>, step: &mut Step<'_>) -> Result<Flow, Verdict> {
+    if step.on_close().is_some() {
         return Ok(Flow::default());
     }
     let mut results = Results::default();
-    if !aggregate.spec.emit_every_update {
-        let mut groups: Vec<(u32, Group)> = state
-            .store
-            .changed()
-            .map(|(start, key, stored)| {
-                let start = aggregate.spec.window.map(|_| start);
-                (NO_ROW, Group { start, key: key.to_vec(), stored: stored.cloned() })
-            })
-            .collect();
-        groups.sort_by(|a, b| (a.1.start, &a.1.key).cmp(&(b.1.start, &b.1.key)));
-        emit(cx, node, aggregate, &mut state.store, groups, &mut results, true)?;
+    if !step.aggregate.spec.emit_every_update {
+        let changed: Vec<(u32, Slot)> = step.state.store.changed().into_iter().map(|slot| (NO_ROW, slot)).collect();
+        finish::updates(cx, step, &changed, &mut results)?;
     }
-    if let Some(window) = aggregate.spec.window {
-        let until = window::closed_until(window, state.closed);
-        while let Some(start) = state.store.first_window().filter(|s| window::end(window, *s) <= until) {
-            state.store.drop_window(start);
+    if let Some(window) = step.aggregate.spec.window {
+        let until = window::closed_starts(window, step.state.closed);
+        while let Some(start) = step.state.store.first_window().filter(|start| *start <= until) {
+            step.state.store.drop_window(start);
         }
     }
     Ok(results.flow())
 }
 
-pub(crate) fn ground<'a>(cx: &'a Cx<'_, '_>, store: usize) -> Ground<'a> {
+pub(crate) fn ground<'a>(cx: &Cx<'a, '_>, store: usize) -> Ground<'a> {
     Ground { db: cx.ports.db, space: cx.ports.spaces[store], prefix: cx.ports.prefix }
-}
-
-/// Finishes groups and adds what leaves the pipeline.
-fn emit(
-    cx: &mut Cx<'_, '_>,
-    node: &Node,
-    aggregate: &AggregateNode,
-    store: &mut Store,
-    groups: Vec<(u32, Group)>,
-    results: &mut Results,
-    tombstones: bool,
-) -> Result<(), Verdict> {
-    let finished = fold::finish(cx, node, aggregate, store, &groups)?;
-    for ((row, group), value) in groups.iter().zip(finished) {
-        let value = match value {
-            fold::Finished::Value(value) => Some(value),
-            fold::Finished::Nothing if tombstones => None,
-            fold::Finished::Nothing | fold::Finished::Refused => continue,
-        };
-        let timestamp = group.stored.as_ref().map_or(state_time(group), |s| s.timestamp);
-        results.push(*row, aggregate, group, value.as_deref(), timestamp);
-    }
-    Ok(())
-}
-
-/// The time of a result whose state is gone: its window's start, or the beginning of time.
-fn state_time(group: &Group) -> Timestamp {
-    group.start.unwrap_or(0)
-}
-
-/// Results as they come out.
-#[derive(Default)]
-struct Results {
-    batch: BatchBuilder,
-    rows: Vec<u32>,
-    windows: Windows,
-    any_window: bool,
-}
-
-impl Results {
-    fn push(&mut self, row: u32, aggregate: &AggregateNode, group: &Group, value: Option<&[u8]>, time: Timestamp) {
-        let (key, window) = match (aggregate.by_window, group.start) {
-            (true, _) => match split_windowed_group(&group.key) {
-                Some((key, start, end)) => (key, Some((start, end))),
-                None => (group.key.as_slice(), None),
-            },
-            (false, Some(start)) => {
-                let end = aggregate.spec.window.map_or(start, |w| window::end(w, start));
-                (group.key.as_slice(), Some((start, end)))
-            }
-            (false, None) => (group.key.as_slice(), None),
-        };
-        self.batch.push(Some(key), value, time, []);
-        self.rows.push(row);
-        self.any_window |= window.is_some();
-        let (start, end) = window.unwrap_or((NEVER, NEVER));
-        self.windows.starts.push(start);
-        self.windows.ends.push(end);
-    }
-
-    fn flow(self) -> Flow {
-        let windows = self.any_window.then(|| Arc::new(self.windows));
-        Flow { batch: self.batch.finish(), rows: Arc::new(self.rows), windows, derived: true }
-    }
 }
 
 /// The group part of a record's key in the store.

@@ -1,9 +1,8 @@
-//! Folding records into the states of their groups: built-in count, reduce and aggregate through functions.
+//! Folding records into the states of their groups through functions: reduce and aggregate.
 //!
 //! A fold is staged first and applied after: nothing that a failed call wrote counts, and a batch can be folded again
 //! with other members.
 
-use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -11,20 +10,19 @@ use alloc::vec::Vec;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
 
-use super::aggregate::{ground, group_key};
+use super::aggregate::{Step, ground, group_key};
 use super::isolate::{self, Isolation, Work};
 use super::{Cx, bad_result, part};
 use crate::emit::Reason;
 use crate::error::Verdict;
-use crate::flow::{Flow, NO_ROW};
-use crate::function::{Answer, Fault, Folded, Functions, Groups};
+use crate::flow::Flow;
+use crate::function::{Answer, Fault, Folded, Functions, Groups, Rejection};
 use crate::record::{BytesColumn, Timestamp};
-use crate::state::store::Store;
-use crate::state::value::Stored;
-use crate::topology::graph::{AggregateNode, Node};
-use crate::topology::spec::{CountFormat, Fold, OnError};
+use crate::state::key::split_windowed_group;
+use crate::state::store::{Slot, Store, hash};
+use crate::topology::graph::AggregateNode;
+use crate::topology::spec::Fold;
 use crate::window;
 
 /// That a record belongs to a group.
@@ -36,19 +34,32 @@ pub(crate) struct Member {
     pub start: Option<Timestamp>,
 }
 
-/// A group and its state.
-#[derive(Clone, Debug)]
-pub(crate) struct Group {
-    pub start: Option<Timestamp>,
-    /// The group part of its key in the store.
-    pub key: Vec<u8>,
-    pub stored: Option<Stored>,
+/// Records to be folded.
+#[derive(Clone, Copy)]
+pub(crate) struct Chosen<'m> {
+    /// In record order.
+    pub members: &'m [Member],
+    /// Stream times of the records' own tasks, from record `base` on.
+    pub own: &'m [Timestamp],
+    pub base: usize,
+}
+
+/// What a fold has left of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fresh {
+    /// What the store has.
+    Untouched,
+    /// Nothing any more; the largest timestamp.
+    Removed(Timestamp),
+    /// A state, and the largest timestamp in it.
+    State(Vec<u8>, Timestamp),
 }
 
 /// A fold that was computed and not yet stored.
 pub(crate) struct Staged {
-    groups: Vec<Group>,
+    groups: Vec<(Slot, Fresh)>,
     refused: Vec<Refused>,
+    layout: u32,
 }
 
 struct Refused {
@@ -59,146 +70,114 @@ struct Refused {
 }
 
 impl Staged {
-    /// The first record refused in all its windows for which `moves` says yes.
-    pub fn first_refused(&self, members: &[Member], moves: &dyn Fn(usize) -> bool) -> Option<usize> {
-        let all = |record: u32| {
-            let belongs = members.iter().filter(|m| m.record == record).count();
-            self.refused.iter().filter(|r| r.record == record).count() >= belongs
+    /// The records refused in all of their windows.
+    pub fn refused_altogether(&self, members: &[Member]) -> Vec<u32> {
+        let belongs = |record: u32| {
+            let from = members.partition_point(|m| m.record < record);
+            members[from..].iter().take_while(|m| m.record == record).count()
         };
-        self.refused.iter().map(|r| r.record).find(|r| moves(*r as usize) && all(*r)).map(|r| r as usize)
+        let by_record = self.refused.chunk_by(|a, b| a.record == b.record);
+        by_record.filter(|r| r.len() >= belongs(r[0].record)).map(|r| r[0].record).collect()
     }
 
-    /// Stores the states and does with refused records what `on-error` says; gives the groups that were touched.
-    pub fn apply(
-        self,
-        cx: &mut Cx<'_, '_>,
-        node: &Node,
-        aggregate: &AggregateNode,
-        store: &mut Store,
-        flow: &Flow,
-    ) -> Result<Vec<Group>, Verdict> {
-        let mut last = None;
-        for refused in &self.refused {
+    /// Stores the states and does with refused records what `on-error` says; gives the groups that have changed, except
+    /// those that came and went.
+    pub fn apply(self, cx: &mut Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow) -> Result<Vec<Slot>, Verdict> {
+        for refused in self.refused.chunk_by(|a, b| a.record == b.record) {
             // One dead letter for a record, however many windows refused it.
-            if last.replace(refused.record) != Some(refused.record) {
-                let at = refused.record as usize;
-                cx.refuse(node, aggregate.function, flow, at, refused.reason, &refused.message)?;
+            let (at, first) = (refused[0].record as usize, &refused[0]);
+            cx.refuse(step.node, step.aggregate.function, flow, at, first.reason, &first.message)?;
+        }
+        let store = &mut step.state.store;
+        let mut changed = Vec::with_capacity(self.groups.len());
+        for (slot, fresh) in self.groups {
+            let was = store.entry(slot).1.state().is_some();
+            match fresh {
+                Fresh::Untouched => continue,
+                Fresh::Removed(time) => store.set(slot, self.layout, time, None),
+                Fresh::State(ref state, time) => store.set(slot, self.layout, time, Some(state)),
+            }
+            if was || fresh_state(&fresh) {
+                changed.push(slot);
             }
         }
-        for group in &self.groups {
-            store.set(group.start, &group.key, group.stored.clone());
-        }
-        Ok(self.groups)
+        Ok(changed)
     }
 }
 
-/// Computes the fold of `members`, which stand in record order.
+fn fresh_state(fresh: &Fresh) -> bool {
+    matches!(fresh, Fresh::State(..))
+}
+
+/// Computes the fold of records.
 pub(crate) fn stage(
     cx: &mut Cx<'_, '_>,
-    node: &Node,
-    aggregate: &AggregateNode,
-    store: &mut Store,
+    step: &mut Step<'_>,
     flow: &Flow,
-    members: &[Member],
+    chosen: Chosen<'_>,
 ) -> Result<Staged, Verdict> {
-    let mut index: HashMap<(Option<Timestamp>, Cow<'_, [u8]>), u32, FixedState> =
-        HashMap::with_capacity_and_hasher(members.len(), FixedState::default());
-    let mut groups: Vec<Group> = Vec::new();
-    let mut group_of = Vec::with_capacity(members.len());
-    for member in members {
-        let key = group_key(aggregate, flow, member.record as usize);
-        let number = match index.entry((member.start, key)) {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(new) => {
-                let number = groups.len() as u32;
-                let key = new.key().1.to_vec();
-                let stored = store.get(ground(cx, aggregate.store), member.start, &key)?.cloned();
-                groups.push(Group { start: member.start, key, stored });
-                *new.insert(number)
-            }
-        };
-        group_of.push(number);
-    }
-    if let Fold::Count(_) = aggregate.spec.fold {
-        count(&mut groups, flow, members, &group_of)?;
-        return Ok(Staged { groups, refused: Vec::new() });
-    }
-    through_function(cx, node, aggregate, flow, members, &group_of, groups)
-}
-
-/// The built-in count, straight in the store: it refuses nothing, so nothing has to be staged.
-pub(crate) fn count_in_place(
-    cx: &mut Cx<'_, '_>,
-    aggregate: &AggregateNode,
-    store: &mut Store,
-    flow: &Flow,
-    members: &[Member],
-) -> Result<(), Verdict> {
-    for member in members {
-        let i = member.record as usize;
-        let timestamp = flow.batch.timestamps[i];
-        let group = group_key(aggregate, flow, i);
-        if let Some(stored) = store.update(member.start, &group) {
-            count_one(stored, timestamp)?;
-            continue;
-        }
-        let known = store.get(ground(cx, aggregate.store), member.start, &group)?.cloned();
-        let mut stored = known.unwrap_or_else(|| Stored { layout: 0, timestamp, state: vec![0; 8] });
-        count_one(&mut stored, timestamp)?;
-        store.set(member.start, &group, Some(stored));
-    }
-    Ok(())
-}
-
-fn count_one(stored: &mut Stored, timestamp: Timestamp) -> Result<(), Verdict> {
-    let state: &mut [u8; 8] = stored.state.as_mut_slice().try_into().map_err(|_| {
-        Verdict::Corrupted("a stored count has not 8 bytes; was the step an aggregate before?".to_string())
-    })?;
-    *state = (i64::from_be_bytes(*state) + 1).to_be_bytes();
-    stored.timestamp = stored.timestamp.max(timestamp);
-    Ok(())
-}
-
-fn count(groups: &mut [Group], flow: &Flow, members: &[Member], group_of: &[u32]) -> Result<(), Verdict> {
-    for (member, group) in members.iter().zip(group_of) {
-        let timestamp = flow.batch.timestamps[member.record as usize];
-        let stored = &mut groups[*group as usize].stored;
-        count_one(stored.get_or_insert_with(|| Stored { layout: 0, timestamp, state: vec![0; 8] }), timestamp)?;
-    }
-    Ok(())
-}
-
-fn through_function(
-    cx: &mut Cx<'_, '_>,
-    node: &Node,
-    aggregate: &AggregateNode,
-    flow: &Flow,
-    members: &[Member],
-    group_of: &[u32],
-    groups: Vec<Group>,
-) -> Result<Staged, Verdict> {
+    let aggregate = step.aggregate;
     let reduce = matches!(aggregate.spec.fold, Fold::Reduce { .. });
     let Some(function) = aggregate.function else {
         return Err(Verdict::Corrupted("a fold without a function was planned".to_string()));
     };
+    let (slots, group_of) = groups(cx, step, flow, chosen.members)?;
     let prepared = cx.active[function].prepared;
-    let layout = cx.ports.functions.layout(prepared);
-    for group in groups.iter().filter_map(|g| g.stored.as_ref()) {
-        if group.layout != layout && !reduce {
+    let layout = if reduce { 0 } else { cx.ports.functions.layout(prepared) };
+    for entry in slots.iter().map(|slot| step.state.store.entry(*slot).1) {
+        if entry.state().is_some() && entry.layout != layout && !reduce {
             let reason = format!(
                 "stored states are in layout {}, the function in force reads layout {layout}; go back to a version \
                  that reads them",
-                group.layout
+                entry.layout
             );
-            return Err(Verdict::BrokenFunction { step: node.name.clone(), reason });
+            return Err(Verdict::BrokenFunction { step: step.node.name.clone(), reason });
         }
     }
-    let records = records_of(members);
-    let mut work =
-        Folding { cx, aggregate, function, flow, members, group_of, groups, refused: Vec::new(), records, reduce, layout };
+    let records = records_of(chosen.members);
+    let (groups, store) = (vec![Fresh::Untouched; slots.len()], &step.state.store);
+    let mut work = Folding {
+        cx,
+        aggregate,
+        store,
+        function,
+        flow,
+        chosen,
+        group_of,
+        slots,
+        groups,
+        refused: Vec::new(),
+        records,
+        reduce,
+    };
     let len = work.records.len();
-    isolate::run(&mut work, &node.name, prepared, len)?;
-    Ok(Staged { groups: work.groups, refused: work.refused })
+    isolate::run(&mut work, &step.node.name, prepared, len)?;
+    Ok(Staged { groups: work.slots.into_iter().zip(work.groups).collect(), refused: work.refused, layout })
+}
+
+/// The groups that members belong to, in the order in which they occur, and the number of each member's.
+fn groups(
+    cx: &Cx<'_, '_>,
+    step: &mut Step<'_>,
+    flow: &Flow,
+    members: &[Member],
+) -> Result<(Vec<Slot>, Vec<u32>), Verdict> {
+    let mut index: HashMap<Slot, u32, FixedState> =
+        HashMap::with_capacity_and_hasher(members.len(), FixedState::default());
+    let (mut slots, mut group_of) = (Vec::new(), Vec::with_capacity(members.len()));
+    for record in members.chunk_by(|a, b| a.record == b.record) {
+        let key = group_key(step.aggregate, flow, record[0].record as usize);
+        let hash = hash(&key);
+        for member in record {
+            let slot = step.state.store.locate(ground(cx, step.aggregate.store), member.start, hash, &key)?;
+            let number = *index.entry(slot).or_insert_with(|| {
+                slots.push(slot);
+                slots.len() as u32 - 1
+            });
+            group_of.push(number);
+        }
+    }
+    Ok((slots, group_of))
 }
 
 /// Where each record's members begin and end.
@@ -217,45 +196,91 @@ fn records_of(members: &[Member]) -> Vec<(u32, usize, usize)> {
 struct Folding<'w, 'a, 'p> {
     cx: &'w mut Cx<'a, 'p>,
     aggregate: &'w AggregateNode,
+    store: &'w Store,
     function: usize,
     flow: &'w Flow,
-    members: &'w [Member],
-    group_of: &'w [u32],
-    groups: Vec<Group>,
+    chosen: Chosen<'w>,
+    group_of: Vec<u32>,
+    slots: Vec<Slot>,
+    groups: Vec<Fresh>,
     refused: Vec<Refused>,
     /// Record, and the range of its members.
     records: Vec<(u32, usize, usize)>,
     reduce: bool,
-    layout: u32,
 }
 
 /// What a fold of some records gave.
 struct Given {
-    /// Groups that occur, by number.
-    numbers: Vec<u32>,
-    /// States behind them; `None` removes.
+    touched: Touched,
+    /// States behind the groups touched; null removes.
     states: BytesColumn,
-    /// For each group, its members: places in `members`.
-    places: Vec<Vec<usize>>,
+    /// By place in `members`.
     rejected: Vec<(usize, String)>,
 }
 
-impl Folding<'_, '_, '_> {
-    /// Groups that records `from..to` touch, with their members in record order.
-    fn touched(&self, from: usize, to: usize) -> (Vec<u32>, Vec<Vec<usize>>) {
-        let (lo, hi) = (self.records[from].1, self.records[to - 1].2);
-        let mut local: Vec<u32> = vec![u32::MAX; self.groups.len()];
-        let (mut numbers, mut places) = (Vec::new(), Vec::<Vec<usize>>::new());
-        for place in lo..hi {
-            let number = self.group_of[place] as usize;
-            if local[number] == u32::MAX {
-                local[number] = numbers.len() as u32;
-                numbers.push(number as u32);
-                places.push(Vec::new());
+/// Groups that some records touch, by number, in the order in which they occur; group g's members stand at
+/// `places[offsets[g]..offsets[g + 1]]`, in record order.
+struct Touched {
+    numbers: Vec<u32>,
+    offsets: Vec<u32>,
+    places: Vec<u32>,
+}
+
+impl Touched {
+    fn new(group_of: &[u32], groups: usize, lo: usize, hi: usize) -> Self {
+        let (mut local, mut numbers, mut counts) = (vec![u32::MAX; groups], Vec::new(), Vec::new());
+        for number in &group_of[lo..hi] {
+            let at = &mut local[*number as usize];
+            if *at == u32::MAX {
+                *at = numbers.len() as u32;
+                numbers.push(*number);
+                counts.push(0u32);
             }
-            places[local[number] as usize].push(place);
+            counts[*at as usize] += 1;
         }
-        (numbers, places)
+        let mut offsets = Vec::with_capacity(counts.len() + 1);
+        offsets.push(0u32);
+        offsets.extend(counts.iter().scan(0, |sum, count| {
+            *sum += count;
+            Some(*sum)
+        }));
+        let (mut next, mut places) = (offsets.clone(), vec![0; hi - lo]);
+        for place in lo..hi {
+            let at = &mut next[local[group_of[place] as usize] as usize];
+            places[*at as usize] = place as u32;
+            *at += 1;
+        }
+        Self { numbers, offsets, places }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (usize, &[u32])> {
+        let of = |g: usize| &self.places[self.offsets[g] as usize..self.offsets[g + 1] as usize];
+        self.numbers.iter().enumerate().map(move |(g, number)| (*number as usize, of(g)))
+    }
+}
+
+impl Folding<'_, '_, '_> {
+    fn record(&self, place: u32) -> usize {
+        self.chosen.members[place as usize].record as usize
+    }
+
+    fn state(&self, group: usize) -> Option<&[u8]> {
+        match &self.groups[group] {
+            Fresh::Untouched => self.store.entry(self.slots[group]).1.state(),
+            Fresh::Removed(_) => None,
+            Fresh::State(state, _) => Some(state),
+        }
+    }
+
+    /// The largest timestamp in a group so far.
+    fn time(&self, group: usize) -> Option<Timestamp> {
+        match &self.groups[group] {
+            Fresh::Untouched => {
+                let entry = self.store.entry(self.slots[group]).1;
+                entry.state().map(|_| entry.timestamp)
+            }
+            Fresh::Removed(time) | Fresh::State(_, time) => Some(*time),
+        }
     }
 }
 
@@ -271,69 +296,68 @@ impl Work for Folding<'_, '_, '_> {
     }
 
     fn call(&mut self, from: usize, to: usize) -> Answer<Given> {
-        let (numbers, places) = self.touched(from, to);
-        let first = self.records[from].0 as usize;
-        let part = part(self.flow, first, self.records[to - 1].0 as usize + 1, &[]);
-        let (mut keys, mut states) = (BytesColumn::default(), BytesColumn::default());
+        let touched = Touched::new(&self.group_of, self.groups.len(), self.records[from].1, self.records[to - 1].2);
+        let groups = touched.numbers.len();
+        let (first, last) = (self.records[from].0 as usize, self.records[to - 1].0 as usize);
+        let (mut keys, mut states) = (BytesColumn::with_capacity(groups, 0), BytesColumn::with_capacity(groups, 0));
         let (mut starts, mut ends) = (Vec::new(), Vec::new());
         let (mut offsets, mut members, mut asked) = (vec![0u32], Vec::new(), Vec::new());
-        for (number, places) in numbers.iter().zip(&places) {
-            let group = &self.groups[*number as usize];
-            let Some(head) = places.first() else { continue };
-            let key = self.flow.batch.keys.get(self.members[*head].record as usize);
-            let mut places = places.as_slice();
-            let mut state = group.stored.as_ref().map(|s| s.state.as_slice());
-            if let (true, None, Some((head, rest))) = (self.reduce, state, places.split_first()) {
+        for (group, places) in touched.iter() {
+            let mut places = places;
+            let mut state = self.state(group);
+            let head = self.record(places[0]);
+            keys.push(self.flow.batch.keys.get(head));
+            if self.reduce && state.is_none() {
                 // The first value is the state; the function does the rest.
-                state = self.flow.batch.values.get(self.members[*head].record as usize);
-                places = rest;
+                state = self.flow.batch.values.get(head);
+                places = &places[1..];
             }
-            keys.push(key);
             states.push(state);
-            if let Some((start, end)) = bounds(self.aggregate, group) {
+            let key = if self.aggregate.by_window { self.store.entry(self.slots[group]).0 } else { &[] };
+            if let Some((start, end)) = bounds(self.aggregate, self.slots[group], key) {
                 starts.push(start);
                 ends.push(end);
             }
-            members.extend(places.iter().map(|p| self.members[*p].record - first as u32));
+            members.extend(places.iter().map(|p| (self.record(*p) - first) as u32));
             asked.extend_from_slice(places);
             offsets.push(members.len() as u32);
         }
         if members.is_empty() {
-            return Ok(Given { numbers, states, places, rejected: Vec::new() });
+            return Ok(Given { touched, states, rejected: Vec::new() });
         }
-        let groups = Groups {
-            keys: &keys,
-            starts: &starts,
-            ends: &ends,
-            states: &states,
-            offsets: &offsets,
-            members: &members,
-        };
+        let groups =
+            Groups { keys: &keys, starts: &starts, ends: &ends, states: &states, offsets: &offsets, members: &members };
         let prepared = self.cx.active[self.function].prepared;
+        let wanted = self.cx.ports.functions.wants_stream_times(prepared);
+        let own = if wanted { &self.chosen.own[first - self.chosen.base..=last - self.chosen.base] } else { &[] };
+        let part = part(self.flow, first, last + 1, own.to_vec());
         let folded = self.cx.ports.functions.add(prepared, part.context(), groups, part.records())?;
-        check(&folded, numbers.len(), members.len())?;
-        let rejected = folded.rejected.into_iter().map(|r| (asked[r.index as usize], r.reason)).collect();
-        Ok(Given { numbers, states: folded.states, places, rejected })
+        check(&folded, touched.numbers.len(), members.len())?;
+        let rejected = |r: Rejection| (asked[r.index as usize] as usize, r.reason);
+        Ok(Given { touched, states: folded.states, rejected: folded.rejected.into_iter().map(rejected).collect() })
     }
 
     fn accept(&mut self, from: usize, to: usize, given: Given) -> Result<usize, Verdict> {
-        let is_rejected = |place: &usize| given.rejected.iter().any(|(p, _)| p == place);
-        for (i, (number, places)) in given.numbers.iter().zip(&given.places).enumerate() {
-            let counted = places.iter().filter(|p| given.rejected.is_empty() || !is_rejected(p));
-            let newest = counted.map(|p| self.flow.batch.timestamps[self.members[*p].record as usize]).max();
-            let group = &mut self.groups[*number as usize];
+        let lo = self.records[from].1;
+        let mut is_rejected = vec![false; if given.rejected.is_empty() { 0 } else { self.records[to - 1].2 - lo }];
+        given.rejected.iter().for_each(|(place, _)| is_rejected[place - lo] = true);
+        for (i, (group, places)) in given.touched.iter().enumerate() {
+            let counted = places.iter().filter(|p| is_rejected.is_empty() || !is_rejected[**p as usize - lo]);
+            let newest = counted.map(|p| self.flow.batch.timestamps[self.record(*p)]).max();
             // A group whose records were all refused stays as it was.
             let Some(newest) = newest else { continue };
-            let timestamp = group.stored.as_ref().map_or(newest, |s| s.timestamp.max(newest));
-            let layout = if self.reduce { 0 } else { self.layout };
-            group.stored =
-                given.states.get(i).map(|state| Stored { layout, timestamp, state: state.to_vec() });
+            let time = self.time(group).map_or(newest, |t| t.max(newest));
+            self.groups[group] = match given.states.get(i) {
+                Some(state) => Fresh::State(state.to_vec(), time),
+                None => Fresh::Removed(time),
+            };
         }
+        let before = self.refused.len();
         for (member, message) in given.rejected {
-            let record = self.members[member].record;
+            let record = self.chosen.members[member].record;
             self.refused.push(Refused { record, member, reason: Reason::Rejected, message });
         }
-        self.refused.sort_by_key(|r| r.member);
+        self.refused[before..].sort_by_key(|r| r.member);
         Ok(to - from)
     }
 
@@ -347,11 +371,12 @@ impl Work for Folding<'_, '_, '_> {
     }
 }
 
-fn bounds(aggregate: &AggregateNode, group: &Group) -> Option<(Timestamp, Timestamp)> {
+/// The bounds of a group's window, `key` being its key in the store.
+pub(crate) fn bounds(aggregate: &AggregateNode, slot: Slot, key: &[u8]) -> Option<(Timestamp, Timestamp)> {
     if aggregate.by_window {
-        return crate::state::key::split_windowed_group(&group.key).map(|(_, start, end)| (start, end));
+        return split_windowed_group(key).map(|(_, start, end)| (start, end));
     }
-    let (window, start) = (aggregate.spec.window?, group.start?);
+    let (window, start) = (aggregate.spec.window?, slot.start()?);
     Some((start, window::end(window, start)))
 }
 
@@ -362,120 +387,5 @@ fn check(folded: &Folded, groups: usize, members: usize) -> Answer<()> {
     match folded.rejected.iter().find(|r| r.index as usize >= members) {
         Some(r) => Err(bad_result(format!("a rejection names member {} of {members}", r.index))),
         None => Ok(()),
-    }
-}
-
-/// What became of a group's result.
-pub(crate) enum Finished {
-    /// It leaves the pipeline.
-    Value(Vec<u8>),
-    /// The function says that nothing leaves, or the group is gone.
-    Nothing,
-    /// The function failed on it, and `on-error` lets the rest go on.
-    Refused,
-}
-
-/// What leaves the pipeline for each group.
-pub(crate) fn finish(
-    cx: &mut Cx<'_, '_>,
-    node: &Node,
-    aggregate: &AggregateNode,
-    _store: &mut Store,
-    groups: &[(u32, Group)],
-) -> Result<Vec<Finished>, Verdict> {
-    let built_in = |group: &Group| match (&group.stored, &aggregate.spec.fold) {
-        (None, _) => Finished::Nothing,
-        (Some(stored), Fold::Count(CountFormat::Text)) => {
-            let bytes: [u8; 8] = stored.state.as_slice().try_into().unwrap_or_default();
-            Finished::Value(i64::from_be_bytes(bytes).to_string().into_bytes())
-        }
-        (Some(stored), _) => Finished::Value(stored.state.clone()),
-    };
-    let (Fold::Aggregate { .. }, Some(function)) = (&aggregate.spec.fold, aggregate.function) else {
-        return Ok(groups.iter().map(|(_, g)| built_in(g)).collect());
-    };
-    if groups.is_empty() {
-        return Ok(Vec::new());
-    }
-    let prepared = cx.active[function].prepared;
-    let mut work = Finishing { cx, node, aggregate, function, groups, finished: Vec::new() };
-    isolate::run(&mut work, &node.name, prepared, groups.len())?;
-    Ok(work.finished)
-}
-
-struct Finishing<'w, 'a, 'p> {
-    cx: &'w mut Cx<'a, 'p>,
-    node: &'w Node,
-    aggregate: &'w AggregateNode,
-    function: usize,
-    groups: &'w [(u32, Group)],
-    finished: Vec<Finished>,
-}
-
-impl Work for Finishing<'_, '_, '_> {
-    type Given = BytesColumn;
-
-    fn functions(&mut self) -> &mut dyn Functions {
-        self.cx.ports.functions
-    }
-
-    fn isolation(&mut self) -> &mut Isolation {
-        self.cx.isolation
-    }
-
-    fn call(&mut self, from: usize, to: usize) -> Answer<BytesColumn> {
-        let (mut keys, mut states) = (BytesColumn::default(), BytesColumn::default());
-        let (mut starts, mut ends) = (Vec::new(), Vec::new());
-        for (_, group) in &self.groups[from..to] {
-            let split = crate::state::key::split_windowed_group(&group.key).filter(|_| self.aggregate.by_window);
-            keys.push(Some(split.map_or(group.key.as_slice(), |(key, _, _)| key)));
-            states.push(group.stored.as_ref().map(|s| s.state.as_slice()));
-            if let Some((start, end)) = bounds(self.aggregate, group) {
-                starts.push(start);
-                ends.push(end);
-            }
-        }
-        let offsets = vec![0u32; to - from + 1];
-        let groups =
-            Groups { keys: &keys, starts: &starts, ends: &ends, states: &states, offsets: &offsets, members: &[] };
-        let prepared = self.cx.active[self.function].prepared;
-        let values = self.cx.ports.functions.finish(prepared, groups)?;
-        if values.len() != to - from {
-            return Err(bad_result(format!("`finish` gave {} values for {} groups", values.len(), to - from)));
-        }
-        Ok(values)
-    }
-
-    fn accept(&mut self, from: usize, to: usize, values: BytesColumn) -> Result<usize, Verdict> {
-        for i in 0..values.len() {
-            self.finished.push(values.get(i).map_or(Finished::Nothing, |v| Finished::Value(v.to_vec())));
-        }
-        Ok(to - from)
-    }
-
-    /// No record is to blame: the dead letter carries the group's key and its state, with its window in the headers.
-    fn poisoned(&mut self, at: usize, fault: &Fault) -> Result<(), Verdict> {
-        let (_, group) = &self.groups[at];
-        let message = format!("`finish` of {}: {fault}", describe(self.aggregate, group));
-        self.finished.push(Finished::Refused);
-        if self.node.on_error == OnError::Fail {
-            let reason = format!("{}: {message}", Reason::Poisoned.word());
-            return Err(Verdict::Poisoned { step: self.node.name.clone(), at: None, reason });
-        }
-        let mut batch = crate::record::BatchBuilder::default();
-        let stored = group.stored.as_ref();
-        let time = stored.map_or(0, |s| s.timestamp);
-        batch.push(Some(&group.key), stored.map(|s| s.state.as_slice()), time, []);
-        let rows = alloc::sync::Arc::new(vec![NO_ROW]);
-        let flow = Flow { batch: batch.finish(), rows, windows: None, derived: true };
-        self.cx.refuse(self.node, Some(self.function), &flow, 0, Reason::Poisoned, &message)
-    }
-}
-
-fn describe(aggregate: &AggregateNode, group: &Group) -> String {
-    let key = String::from_utf8_lossy(&group.key);
-    match bounds(aggregate, group) {
-        Some((start, end)) => format!("key {key:?} in the window {start}..{end}"),
-        None => format!("key {key:?}"),
     }
 }

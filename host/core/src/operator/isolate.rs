@@ -2,8 +2,9 @@
 //!
 //! 1. A failed call is made again, whole, on a fresh instance. If it passes, the instance was at fault and no record is
 //!    touched; [`INSTANCE_FAULTS_MAX`] such calls in a row, and the function is broken.
-//! 2. Else halves are tried, in record order, until the poisoned record is alone. A time-out is confirmed on it alone
-//!    with twice the limit.
+//! 2. Else parts are tried, in record order, and parts of the part that fails, until the poisoned record is alone. That is
+//!    confirmed on a fresh instance with twice the time limit. Parts, not halves: calls that pass cost next to
+//!    nothing, and each that times out costs its whole limit.
 //! 3. `on-error` decides its fate, and the rest goes on.
 //!
 //! All within a budget for each interval; more poison than that is a broken function.
@@ -24,6 +25,9 @@ pub const ISOLATION_CALLS_MAX: u32 = 20_000;
 /// Milliseconds of time-outs that isolation may spend in one interval: well below half of a transaction's time-out.
 pub const ISOLATION_TIMEOUTS_MS_MAX: u64 = 2_000;
 
+/// Into how many parts a range of records that failed is cut.
+const PARTS: usize = 16;
+
 /// What isolation has spent.
 #[derive(Clone, Debug, Default)]
 pub struct Isolation {
@@ -38,6 +42,11 @@ impl Isolation {
     pub fn new_interval(&mut self) {
         self.calls = 0;
         self.timeouts_ms = 0;
+    }
+
+    /// Whether so much is spent that the interval should end early, to begin the next with a fresh budget.
+    pub fn is_half_spent(&self) -> bool {
+        self.calls > ISOLATION_CALLS_MAX / 2 || self.timeouts_ms > ISOLATION_TIMEOUTS_MS_MAX / 2
     }
 
     fn spend(&mut self, step: &str, fault: &Fault) -> Result<(), Verdict> {
@@ -88,7 +97,7 @@ pub fn run(work: &mut dyn WorkDyn, step: &str, function: Prepared, len: usize) -
             Err(fault) => (fault, at),
         };
         work.isolation_dyn().spend(step, &fault)?;
-        work.functions_dyn().renew(function);
+        work.renew_dyn(function);
         match work.attempt(from, len)? {
             Ok(taken) => {
                 at += taken;
@@ -102,7 +111,7 @@ pub fn run(work: &mut dyn WorkDyn, step: &str, function: Prepared, len: usize) -
                 }
             }
             Err(fault) => {
-                halve(work, step, function, from, len, fault)?;
+                split(work, step, function, from, len, fault)?;
                 at = len;
             }
         }
@@ -110,8 +119,8 @@ pub fn run(work: &mut dyn WorkDyn, step: &str, function: Prepared, len: usize) -
     Ok(())
 }
 
-/// `from..to` failed with `fault`: tries its halves, in order.
-fn halve(
+/// `from..to` failed with `fault`: tries its parts, in order.
+fn split(
     work: &mut dyn WorkDyn,
     step: &str,
     function: Prepared,
@@ -120,26 +129,19 @@ fn halve(
     fault: Fault,
 ) -> Result<(), Verdict> {
     work.isolation_dyn().spend(step, &fault)?;
-    work.functions_dyn().renew(function);
+    work.renew_dyn(function);
     if to - from == 1 {
-        if let Fault::TimedOut { .. } = fault {
-            work.functions_dyn().stretch(function, 2);
-            if work.attempt(from, to)?.is_ok() {
-                return Ok(());
-            }
-            work.functions_dyn().renew(function);
-        }
-        return work.poisoned_dyn(from, &fault);
+        return alone(work, step, function, from);
     }
-    let middle = from + (to - from) / 2;
-    for (from, to) in [(from, middle), (middle, to)] {
-        let mut at = from;
-        while at < to {
-            match work.attempt(at, to)? {
+    let size = (to - from).div_ceil(PARTS);
+    for part in (from..to).step_by(size) {
+        let (mut at, end) = (part, (part + size).min(to));
+        while at < end {
+            match work.attempt(at, end)? {
                 Ok(taken) => at += taken,
                 Err(fault) => {
-                    halve(work, step, function, at, to, fault)?;
-                    at = to;
+                    split(work, step, function, at, end, fault)?;
+                    at = end;
                 }
             }
         }
@@ -147,12 +149,27 @@ fn halve(
     Ok(())
 }
 
+/// A record failed alone: it is poisoned when it does so on a fresh instance too, with time enough.
+fn alone(work: &mut dyn WorkDyn, step: &str, function: Prepared, at: usize) -> Result<(), Verdict> {
+    work.stretch_dyn(function, 2);
+    match work.attempt(at, at + 1)? {
+        Ok(_) => Ok(()),
+        Err(again) => {
+            work.isolation_dyn().spend(step, &again)?;
+            work.renew_dyn(function);
+            work.poisoned_dyn(at, &again)
+        }
+    }
+}
+
 /// [`Work`] without its associated type.
 pub trait WorkDyn {
     /// Calls and, where the call passes, accepts.
     fn attempt(&mut self, from: usize, to: usize) -> Result<Answer<usize>, Verdict>;
-    /// See [`Work::functions`].
-    fn functions_dyn(&mut self) -> &mut dyn Functions;
+    /// See [`Functions::renew`].
+    fn renew_dyn(&mut self, function: Prepared);
+    /// See [`Functions::stretch`].
+    fn stretch_dyn(&mut self, function: Prepared, factor: u32);
     /// See [`Work::isolation`].
     fn isolation_dyn(&mut self) -> &mut Isolation;
     /// See [`Work::poisoned`].
@@ -166,13 +183,91 @@ impl<W: Work> WorkDyn for W {
             Err(fault) => Ok(Err(fault)),
         }
     }
-    fn functions_dyn(&mut self) -> &mut dyn Functions {
-        self.functions()
+    fn renew_dyn(&mut self, function: Prepared) {
+        self.functions().renew(function);
+    }
+    fn stretch_dyn(&mut self, function: Prepared, factor: u32) {
+        self.functions().stretch(function, factor);
     }
     fn isolation_dyn(&mut self) -> &mut Isolation {
         self.isolation()
     }
     fn poisoned_dyn(&mut self, at: usize, fault: &Fault) -> Result<(), Verdict> {
         self.poisoned(at, fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    /// A function over records that fail where `bad` says so, and the limit of whose calls is 200 ms.
+    struct Fake {
+        len: usize,
+        bad: Vec<usize>,
+        fault: Fault,
+        isolation: Isolation,
+        poisoned: Vec<usize>,
+        accepted: Vec<usize>,
+    }
+
+    impl WorkDyn for Fake {
+        fn attempt(&mut self, from: usize, to: usize) -> Result<Answer<usize>, Verdict> {
+            if self.bad.iter().any(|b| (from..to).contains(b)) {
+                return Ok(Err(self.fault.clone()));
+            }
+            self.accepted.extend(from..to);
+            Ok(Ok(to - from))
+        }
+        fn renew_dyn(&mut self, _: Prepared) {}
+        fn stretch_dyn(&mut self, _: Prepared, _: u32) {}
+        fn isolation_dyn(&mut self) -> &mut Isolation {
+            &mut self.isolation
+        }
+        fn poisoned_dyn(&mut self, at: usize, _: &Fault) -> Result<(), Verdict> {
+            self.poisoned.push(at);
+            Ok(())
+        }
+    }
+
+    fn isolate(len: usize, bad: &[usize], fault: Fault) -> (Result<(), Verdict>, Fake) {
+        let (isolation, poisoned, accepted) = (Isolation::default(), Vec::new(), Vec::new());
+        let mut fake = Fake { len, bad: bad.to_vec(), fault, isolation, poisoned, accepted };
+        let result = run(&mut fake, "step", Prepared(0), len);
+        (result, fake)
+    }
+
+    #[test]
+    fn poison_is_found_at_every_place_and_all_else_is_taken_once() {
+        let trap = || Fault::Trap { message: "unreachable".into() };
+        for len in [1, 2, 16, 17, 100, 2048] {
+            for bad in [&[0][..], &[len - 1], &[len / 2], &[0, len / 3, len - 1], &(0..len).collect::<Vec<_>>()] {
+                let (result, fake) = isolate(len, bad, trap());
+                let mut want = bad.to_vec();
+                want.dedup();
+                assert_eq!((result, &fake.poisoned), (Ok(()), &want), "{len} records");
+                let good: Vec<usize> = (0..fake.len).filter(|i| !bad.contains(i)).collect();
+                assert_eq!(fake.accepted, good);
+            }
+        }
+    }
+
+    #[test]
+    fn one_record_that_spins_is_found_within_the_budget_and_a_second_is_too_much() {
+        let slow = || Fault::TimedOut { limit_ms: 200 };
+        let (result, fake) = isolate(2048, &[1234], slow());
+        assert_eq!((result, fake.poisoned), (Ok(()), alloc::vec![1234]));
+        assert!(fake.isolation.is_half_spent(), "the interval ends early");
+        let (result, _) = isolate(2048, &[0, 1, 2, 3, 4, 5, 6, 7], slow());
+        assert!(matches!(result, Err(Verdict::BrokenFunction { .. })), "{result:?}");
+    }
+
+    #[test]
+    fn calls_are_bounded() {
+        let trap = Fault::Trap { message: "unreachable".into() };
+        let all: Vec<usize> = (0..ISOLATION_CALLS_MAX as usize).collect();
+        let (result, _) = isolate(all.len(), &all, trap);
+        assert!(matches!(result, Err(Verdict::BrokenFunction { .. })), "{result:?}");
     }
 }

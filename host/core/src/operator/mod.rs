@@ -1,6 +1,8 @@
 //! 3. Operate: what steps do to records, through functions.
 
 pub mod aggregate;
+pub(crate) mod clock;
+pub(crate) mod finish;
 pub(crate) mod fold;
 pub mod isolate;
 pub mod sink;
@@ -12,13 +14,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::emit::{Collector, Failure, Reason};
+use crate::envelope::{self, Opened};
 use crate::error::{Position, Verdict};
-use crate::flow::{Flow, NO_ROW};
+use crate::flow::Flow;
 use crate::function::{Context, Fault, Functions, Prepared, Records};
 use crate::poll::Polled;
 use crate::record::{Header, Timestamp};
 use crate::state::keyspace::{Keyspaces, Space};
-use crate::topology::graph::{Node, SubTopology, Topology};
+use crate::topology::graph::{InputKind, Node, SubTopology, Topology};
 use crate::topology::spec::OnError;
 
 use isolate::Isolation;
@@ -58,7 +61,7 @@ pub(crate) struct Cx<'a, 'p> {
 
 impl Cx<'_, '_> {
     pub fn position(&self, row: u32) -> Option<Position> {
-        if row == NO_ROW || row as usize >= self.polled.batch.len() {
+        if row as usize >= self.polled.batch.len() {
             return None;
         }
         let (input, offset) = self.polled.origin(row as usize);
@@ -76,7 +79,7 @@ impl Cx<'_, '_> {
         reason: Reason,
         message: &str,
     ) -> Result<(), Verdict> {
-        let at = if flow.derived { None } else { self.position(flow.rows[i]) };
+        let at = flow.origin(i).and_then(|row| self.position(row));
         match &node.on_error {
             OnError::Fail => {
                 Err(Verdict::Poisoned { step: node.name.clone(), at, reason: format!("{}: {message}", reason.word()) })
@@ -106,12 +109,22 @@ impl Cx<'_, '_> {
     ) {
         let Some(topic) = self.topology.topics.iter().position(|t| t.name == topic) else { return };
         // The record as it was read; a result that no single record made, as it is.
-        let (batch, row) = match at {
-            Some(_) => (&self.polled.batch, flow.rows[i] as usize),
+        let (batch, row) = match flow.origin(i).filter(|_| at.is_some()) {
+            Some(row) => (&self.polled.batch, row as usize),
             None => (&flow.batch, i),
         };
-        let headers: Vec<Header<'_>> = batch.headers.iter().flat_map(|h| h.of(row)).collect();
-        let record = (batch.keys.get(row), batch.values.get(row), batch.timestamps[row]);
+        let (mut value, mut window) = (batch.values.get(row), flow.window(i).filter(|_| at.is_none()));
+        // What a repartition topic puts around a value is the host's matter.
+        if let (Some(Opened::Record { value: inner, window: w, .. }), true) =
+            (value.and_then(envelope::open), at.is_some() && self.is_repartitioned(row))
+        {
+            (value, window) = (inner, w);
+        }
+        let bounds = window.map(|(start, end)| (format!("{start}"), format!("{end}")));
+        let bounds = bounds.iter().flat_map(|(start, end)| [("window.start", start), ("window.end", end)]);
+        let mut headers: Vec<Header<'_>> = batch.headers.iter().flat_map(|h| h.of(row)).collect();
+        headers.extend(bounds.map(|(name, text)| -> Header<'_> { (name.as_bytes(), Some(text.as_bytes())) }));
+        let record = (batch.keys.get(row), value, batch.timestamps[row]);
         let name = function.map_or("", |f| self.topology.functions[f].as_str());
         let version = function.map_or(0, |f| self.active[f].epoch);
         let failure = Failure { step: &node.name, function: name, version, reason, message, at };
@@ -119,7 +132,12 @@ impl Cx<'_, '_> {
         self.out.dead_letter(&self.topology.topics, topic, self.partition, record, &headers, &failure);
     }
 
-    /// Refuses what a function would not handle, and says which records are left.
+    fn is_repartitioned(&self, row: usize) -> bool {
+        let (input, _) = self.polled.origin(row);
+        matches!(self.sub.inputs[input].kind, InputKind::Repartition { .. })
+    }
+
+    /// Refuses what a function would not handle.
     pub fn reject(
         &mut self,
         node: &Node,
@@ -159,22 +177,18 @@ impl Part {
     }
 }
 
-/// Cuts `from..to` out of a flow.
-pub(crate) fn part(flow: &Flow, from: usize, to: usize, stream_times: &[Timestamp]) -> Part {
-    let times = if stream_times.is_empty() { Vec::new() } else { stream_times[from..to].to_vec() };
+/// Cuts `from..to` out of a flow. `stream_times`: those of the records cut out, or none.
+pub(crate) fn part(flow: &Flow, from: usize, to: usize, stream_times: Vec<Timestamp>) -> Part {
     if from == 0 && to == flow.len() {
-        return Part { flow: flow.clone(), stream_times: times, inputs: None };
+        return Part { flow: flow.clone(), stream_times, inputs: None };
     }
+    let all: Vec<u32> = (from as u32..to as u32).collect();
     let cut = Flow {
         batch: flow.batch.slice(from, to),
-        rows: Arc::new(flow.rows[from..to].to_vec()),
-        windows: flow.windows.as_ref().map(|w| {
-            let (starts, ends) = (w.starts[from..to].to_vec(), w.ends[from..to].to_vec());
-            Arc::new(crate::flow::Windows { starts, ends })
-        }),
-        derived: flow.derived,
+        rows: flow.rows_of(&all),
+        windows: flow.windows.as_ref().map(|w| Arc::new(w.gather(&all))),
     };
-    Part { flow: cut, stream_times: times, inputs: None }
+    Part { flow: cut, stream_times, inputs: None }
 }
 
 pub(crate) fn bad_result(what: String) -> Fault {

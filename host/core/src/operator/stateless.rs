@@ -6,28 +6,74 @@ use alloc::vec::Vec;
 
 use super::isolate::{self, Isolation, Work};
 use super::{Cx, Part, bad_result, part};
+use crate::decode::{Kind, Row};
 use crate::emit::Reason;
 use crate::error::Verdict;
 use crate::flow::{Flow, Windows};
 use crate::function::{Answer, Fault, Functions, Kept, Output, Rejection};
 use crate::record::{Batch, BytesColumn, HeaderColumns, Timestamp};
+use crate::time::NEVER;
 use crate::topology::graph::Node;
 use crate::topology::spec::MapForm;
 
-/// Stream times for a function that wants them; moves the step's own stream time.
-pub(crate) fn stream_times(wanted: bool, observed: &mut Timestamp, flow: &Flow) -> Vec<Timestamp> {
-    if !wanted {
-        *observed = flow.batch.timestamps.iter().copied().max().map_or(*observed, |t| t.max(*observed));
-        return Vec::new();
+/// A step's stream time: kept always, since a later version of its function may want to see it.
+pub(crate) struct StreamTimes<'t> {
+    /// The function reads them.
+    pub wanted: bool,
+    /// The largest timestamp of the records that the step took.
+    pub observed: &'t mut Timestamp,
+    /// What the rows of the polled batch say of time.
+    pub rows: &'t [Row],
+}
+
+impl StreamTimes<'_> {
+    /// The stream time of its upstream task, for a record that one sent.
+    fn upstream(&self, flow: &Flow, i: usize) -> Option<Timestamp> {
+        let row = self.rows.get(flow.origin(i)? as usize)?;
+        (row.kind == Kind::Record).then_some(row.time)
     }
-    flow.batch
-        .timestamps
-        .iter()
-        .map(|t| {
-            *observed = (*observed).max(*t);
-            *observed
-        })
-        .collect()
+
+    /// For each record the stream time once it is in, where the function wants to know.
+    fn of(&self, flow: &Flow, from: usize, to: usize) -> Vec<Timestamp> {
+        if !self.wanted {
+            return Vec::new();
+        }
+        let mut observed = *self.observed;
+        let of = |i: usize| {
+            observed = observed.max(flow.batch.timestamps[i]);
+            self.upstream(flow, i).unwrap_or(observed)
+        };
+        (from..to).map(of).collect()
+    }
+
+    /// Takes in records `from..to` less those refused, which do not move it.
+    fn advance(&mut self, flow: &Flow, from: usize, to: usize, rejected: &[Rejection]) {
+        let times = &flow.batch.timestamps[from..to];
+        let refused = |i: usize| rejected.iter().any(|r| r.index as usize == i);
+        let newest = match rejected {
+            [] => times.iter().copied().max(),
+            _ => times.iter().enumerate().filter(|(i, _)| !refused(*i)).map(|(_, t)| *t).max(),
+        };
+        *self.observed = newest.map_or(*self.observed, |t| t.max(*self.observed));
+    }
+
+    /// How many records of a call's answer stand: behind a record that was refused and would have moved stream time the
+    /// function saw wrong times, and has to be asked again.
+    fn stand(&self, flow: &Flow, from: usize, to: usize, rejected: &[Rejection]) -> usize {
+        if !self.wanted || rejected.is_empty() {
+            return to - from;
+        }
+        let mut observed = *self.observed;
+        for i in from..to {
+            let time = flow.batch.timestamps[i];
+            let refused = rejected.iter().any(|r| r.index as usize == i - from);
+            if refused && time > observed && self.upstream(flow, i).is_none() {
+                return i + 1 - from;
+            }
+            observed = observed.max(time);
+        }
+        to - from
+    }
 }
 
 /// What a filter said of a record.
@@ -47,7 +93,7 @@ pub(crate) fn filter(
     node: &Node,
     function: usize,
     flow: &Flow,
-    times: &[Timestamp],
+    times: StreamTimes<'_>,
 ) -> Result<Vec<Answered>, Verdict> {
     let mut work = Filtering { node, function, flow, times, answers: Vec::with_capacity(flow.len()), cx };
     let prepared = work.cx.active[function].prepared;
@@ -60,12 +106,12 @@ struct Filtering<'w, 'a, 'p> {
     node: &'w Node,
     function: usize,
     flow: &'w Flow,
-    times: &'w [Timestamp],
+    times: StreamTimes<'w>,
     answers: Vec<Answered>,
 }
 
 impl Work for Filtering<'_, '_, '_> {
-    type Given = Kept;
+    type Given = (Kept, usize);
 
     fn functions(&mut self) -> &mut dyn Functions {
         self.cx.ports.functions
@@ -75,8 +121,8 @@ impl Work for Filtering<'_, '_, '_> {
         self.cx.isolation
     }
 
-    fn call(&mut self, from: usize, to: usize) -> Answer<Kept> {
-        let part = part(self.flow, from, to, self.times);
+    fn call(&mut self, from: usize, to: usize) -> Answer<(Kept, usize)> {
+        let part = part(self.flow, from, to, self.times.of(self.flow, from, to));
         let prepared = self.cx.active[self.function].prepared;
         let kept = self.cx.ports.functions.keep(prepared, part.context(), part.records())?;
         let (expected, len) = ((to - from).div_ceil(8), kept.bits.len());
@@ -84,18 +130,21 @@ impl Work for Filtering<'_, '_, '_> {
             return Err(bad_result(format!("a filter over {} records gave {len} bytes, not {expected}", to - from)));
         }
         check_rejections(&kept.rejected, to - from)?;
-        Ok(kept)
+        let stand = self.times.stand(self.flow, from, to, &kept.rejected);
+        Ok((kept, stand))
     }
 
-    fn accept(&mut self, from: usize, to: usize, kept: Kept) -> Result<usize, Verdict> {
+    fn accept(&mut self, from: usize, _to: usize, (mut kept, stand): (Kept, usize)) -> Result<usize, Verdict> {
         let base = self.answers.len();
         let answer = |kept| if kept { Answered::Keep } else { Answered::Drop };
-        self.answers.extend((0..to - from).map(|i| answer(kept.bits[i / 8] >> (i % 8) & 1 == 1)));
+        self.answers.extend((0..stand).map(|i| answer(kept.bits[i / 8] >> (i % 8) & 1 == 1)));
+        kept.rejected.retain(|r| (r.index as usize) < stand);
         for rejection in &kept.rejected {
             self.answers[base + rejection.index as usize] = Answered::Refused;
         }
+        self.times.advance(self.flow, from, from + stand, &kept.rejected);
         self.cx.reject(self.node, self.function, self.flow, from, &kept.rejected)?;
-        Ok(to - from)
+        Ok(stand)
     }
 
     fn poisoned(&mut self, at: usize, fault: &Fault) -> Result<(), Verdict> {
@@ -119,7 +168,7 @@ pub(crate) fn map(
     function: usize,
     rules: Rules,
     flow: &Flow,
-    times: &[Timestamp],
+    times: StreamTimes<'_>,
 ) -> Result<Vec<Flow>, Verdict> {
     let pieces = (0..node.ports).map(|_| Vec::new()).collect();
     let mut work = Mapping { cx, node, function, rules, flow, times, pieces };
@@ -155,7 +204,7 @@ struct Mapping<'w, 'a, 'p> {
     function: usize,
     rules: Rules,
     flow: &'w Flow,
-    times: &'w [Timestamp],
+    times: StreamTimes<'w>,
     pieces: Vec<Vec<Flow>>,
 }
 
@@ -171,15 +220,19 @@ impl Work for Mapping<'_, '_, '_> {
     }
 
     fn call(&mut self, from: usize, to: usize) -> Answer<(Output, Part)> {
-        let part = part(self.flow, from, to, self.times);
+        let part = part(self.flow, from, to, self.times.of(self.flow, from, to));
         let prepared = self.cx.active[self.function].prepared;
         let output = self.cx.ports.functions.apply(prepared, part.context(), part.records())?;
         check_output(&output, to - from, self.rules, self.ports())?;
-        Ok((output, part))
+        match self.times.stand(self.flow, from, from + output.taken as usize, &output.rejected) {
+            stand if stand < output.taken as usize => self.call(from, from + stand),
+            _ => Ok((output, part)),
+        }
     }
 
     fn accept(&mut self, from: usize, _to: usize, (output, part): (Output, Part)) -> Result<usize, Verdict> {
         let taken = output.taken as usize;
+        self.times.advance(self.flow, from, from + taken, &output.rejected);
         self.cx.reject(self.node, self.function, self.flow, from, &output.rejected)?;
         let otherwise = match self.rules {
             Rules::Branch { otherwise: Some(port) } => Some((port, unmatched(&output))),
@@ -194,8 +247,7 @@ impl Work for Mapping<'_, '_, '_> {
             None => self.pieces[0].push(results.flow),
             Some(ports) => {
                 for port in 0..self.node.ports {
-                    let places: Vec<u32> =
-                        (0..ports.len() as u32).filter(|i| ports[*i as usize] == port).collect();
+                    let places: Vec<u32> = (0..ports.len() as u32).filter(|i| ports[*i as usize] == port).collect();
                     if !places.is_empty() {
                         self.pieces[port as usize].push(results.flow.gather(&places));
                     }
@@ -266,6 +318,11 @@ fn check_output(output: &Output, len: usize, rules: Rules, ports: u32) -> Answer
     if output.keys.is_some() && matches!(rules, Rules::Form(MapForm::MapValues | MapForm::FlatMapValues)) {
         return Err(bad_result("`map-values` may not change the key; use `map` for that".into()));
     }
+    let Output { keys, values, timestamps, headers, .. } = output;
+    let changes = keys.is_some() || values.is_some() || timestamps.is_some() || headers.is_some();
+    if changes && matches!(rules, Rules::Branch { .. }) {
+        return Err(bad_result("a branch only names an output for each record; use `map` to change records".into()));
+    }
     Ok(())
 }
 
@@ -304,7 +361,10 @@ fn results_of(output: Output, part: &Flow, rules: Rules) -> Results {
         Some(sources) => gather_needed(part, sources, &output, only_key),
     };
     let ports = if matches!(rules, Rules::Branch { .. }) { output.ports } else { None };
-    let new_keys = output.keys.is_some();
+    let windows = match &output.keys {
+        Some(keys) => source.windows.as_ref().and_then(|w| kept_windows(keys, part, output.sources.as_deref(), w)),
+        None => source.windows,
+    };
     let batch = Batch {
         keys: output.keys.map_or(source.batch.keys, Arc::new),
         values: output.values.filter(|_| !only_key).map_or(source.batch.values, Arc::new),
@@ -314,8 +374,19 @@ fn results_of(output: Output, part: &Flow, rules: Rules) -> Results {
             _ => source.batch.headers,
         },
     };
-    let windows = if new_keys { None } else { source.windows };
-    Results { flow: Flow { batch, rows: source.rows, windows, derived: source.derived }, ports }
+    Results { flow: Flow { batch, rows: source.rows, windows }, ports }
+}
+
+/// New keys have no window; one that is what it was keeps it, so that it does not matter whether a function that changed
+/// no key in a call gives the column all the same.
+fn kept_windows(keys: &BytesColumn, part: &Flow, sources: Option<&[u32]>, windows: &Windows) -> Option<Arc<Windows>> {
+    let source = |i: usize| sources.map_or(i, |s| s[i] as usize);
+    let same = |i: &usize| keys.get(*i) == part.batch.keys.get(source(*i));
+    if !(0..keys.len()).any(|i| same(&i)) {
+        return None;
+    }
+    let pick = |from: &[Timestamp]| (0..keys.len()).map(|i| if same(&i) { from[i] } else { NEVER }).collect();
+    Some(Arc::new(Windows { starts: pick(&windows.starts), ends: pick(&windows.ends) }))
 }
 
 /// Gathers only the columns that the answer does not replace.
@@ -329,16 +400,19 @@ fn gather_needed(part: &Flow, sources: &[u32], output: &Output, only_key: bool) 
         true => Arc::new(BytesColumn::default()),
         false => Arc::new(from.gather(sources)),
     };
-    let pick = |from: &[Timestamp]| sources.iter().map(|s| from[*s as usize]).collect::<Vec<_>>();
+    let timestamps = || sources.iter().map(|s| batch.timestamps[*s as usize]).collect::<Vec<_>>();
     Flow {
         batch: Batch {
             keys: column(output.keys.is_some(), &batch.keys),
             values: column(output.values.is_some() && !only_key, &batch.values),
-            timestamps: Arc::new(pick(&batch.timestamps)),
-            headers: batch.headers.as_ref().filter(|_| output.headers.is_none() || only_key).map(|h| Arc::new(h.gather(sources))),
+            timestamps: Arc::new(if output.timestamps.is_some() && !only_key { Vec::new() } else { timestamps() }),
+            headers: batch
+                .headers
+                .as_ref()
+                .filter(|_| output.headers.is_none() || only_key)
+                .map(|h| Arc::new(h.gather(sources))),
         },
-        rows: Arc::new(sources.iter().map(|s| part.rows[*s as usize]).collect()),
-        windows: part.windows.as_ref().map(|w| Arc::new(Windows { starts: pick(&w.starts), ends: pick(&w.ends) })),
-        derived: part.derived,
+        rows: part.rows_of(sources),
+        windows: part.windows.as_ref().map(|w| Arc::new(w.gather(sources))),
     }
 }

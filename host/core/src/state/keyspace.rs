@@ -49,6 +49,9 @@ pub enum StorageError {
     Corrupted(String),
 }
 
+/// An entry of a keyspace.
+pub type KeyValue = (Vec<u8>, Vec<u8>);
+
 /// Goes on or stops a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scan {
@@ -89,7 +92,7 @@ pub trait Keyspaces: Send + Sync {
     ///
     /// # Errors
     /// [`StorageError`].
-    fn last(&self, space: Space, from: &[u8], before: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StorageError>;
+    fn last(&self, space: Space, from: &[u8], before: &[u8]) -> Result<Option<KeyValue>, StorageError>;
 
     /// Applies all changes, in order, or none.
     ///

@@ -4,7 +4,7 @@
 //! out, and they reach the database with its commit. A window is a bucket of groups; a bucket that began empty, in the
 //! database too, answers for all of its groups without asking.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::VecDeque;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -14,7 +14,7 @@ use hashbrown::HashTable;
 
 use super::key::{self, StoreKind};
 use super::keyspace::{Keyspaces, Scan, Space, StorageError};
-use super::value::Stored;
+use super::value::{State, Stored};
 use crate::record::Timestamp;
 
 /// The database of a task's stores.
@@ -39,22 +39,54 @@ pub enum Change {
     DropWindow(Timestamp),
 }
 
-/// What is held of one group.
-#[derive(Clone, Debug)]
-struct Entry {
-    key: Vec<u8>,
-    /// `None`: known to be absent.
-    stored: Option<Stored>,
-    /// Changed since the last take of changes.
-    dirty: bool,
+/// Where a group stands: good until the next [`Store::shrink`] or the drop of its window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Slot {
+    start: Timestamp,
+    at: u32,
 }
 
-/// The groups of a window, or of a store without windows. Entries stand in the order in which they came; the index finds
-/// them by key.
+impl Slot {
+    /// Start of its window.
+    pub fn start(self) -> Option<Timestamp> {
+        (self.start != NO_WINDOW).then_some(self.start)
+    }
+}
+
+/// What is held of one group. Without a state: known to be absent.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    hash: u64,
+    key_at: usize,
+    key_len: u32,
+    pub layout: u32,
+    /// The largest timestamp of the records in it, or of those that it was removed by.
+    pub timestamp: Timestamp,
+    state: State,
+    /// Changed since the last take of changes.
+    dirty: bool,
+    /// Had a state when changes were taken last, or when it was read.
+    pub was: bool,
+}
+
+impl Entry {
+    #[inline]
+    pub fn state(&self) -> Option<&[u8]> {
+        self.state.get()
+    }
+
+    fn bytes(&self) -> usize {
+        ENTRY_BYTES + self.key_len as usize + self.state.heap_bytes()
+    }
+}
+
+/// The groups of a window, or of a store without windows. Entries stand in the order in which they came, their keys end to
+/// end; the index finds them by key.
 #[derive(Clone, Debug, Default)]
 struct Bucket {
     index: HashTable<u32>,
     entries: Vec<Entry>,
+    keys: Vec<u8>,
     /// Entries changed in the open interval, in the order of their first change.
     dirty: Vec<u32>,
     /// Every group of it is in `entries`.
@@ -63,21 +95,37 @@ struct Bucket {
     written: bool,
 }
 
-fn hash(key: &[u8]) -> u64 {
+/// The hash of a group's key, the same on every machine.
+#[inline]
+pub(crate) fn hash(key: &[u8]) -> u64 {
     FixedState::default().hash_one(key)
 }
 
 impl Bucket {
     #[inline]
-    fn find(&self, key: &[u8]) -> Option<u32> {
-        self.index.find(hash(key), |i| self.entries[*i as usize].key == key).copied()
+    fn key(&self, entry: &Entry) -> &[u8] {
+        &self.keys[entry.key_at..entry.key_at + entry.key_len as usize]
     }
 
-    fn insert(&mut self, key: &[u8], stored: Option<Stored>) -> u32 {
+    #[inline]
+    fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
+        let same = |at: &u32| {
+            let entry = &self.entries[*at as usize];
+            entry.hash == hash && self.key(entry) == key
+        };
+        self.index.find(hash, same).copied()
+    }
+
+    fn insert(&mut self, hash: u64, key: &[u8], stored: Option<Stored<'_>>) -> u32 {
         let at = self.entries.len() as u32;
-        self.entries.push(Entry { key: key.to_vec(), stored, dirty: false });
+        let key_at = self.keys.len();
+        self.keys.extend_from_slice(key);
+        let (layout, timestamp) = stored.map_or((0, Timestamp::MIN), |s| (s.layout, s.timestamp));
+        let state = stored.map_or(State::Absent, |s| State::new(s.state));
+        let (key_len, was) = (key.len() as u32, stored.is_some());
+        self.entries.push(Entry { hash, key_at, key_len, layout, timestamp, state, dirty: false, was });
         let entries = &self.entries;
-        self.index.insert_unique(hash(key), at, |i| hash(&entries[*i as usize].key));
+        self.index.insert_unique(hash, at, |at| entries[*at as usize].hash);
         at
     }
 
@@ -92,13 +140,14 @@ impl Bucket {
 
     /// Keeps only what the database does not have yet.
     fn shrink(&mut self) {
-        let all = self.entries.len();
-        let kept: Vec<Entry> = core::mem::take(&mut self.entries).into_iter().filter(|e| e.dirty).collect();
-        (self.index, self.dirty) = (HashTable::new(), Vec::new());
-        self.complete &= kept.len() == all;
-        for entry in kept {
-            let at = self.insert(&entry.key, entry.stored);
-            self.touch(at);
+        let before = core::mem::take(self);
+        (self.complete, self.written) = (before.complete && before.dirty.len() == before.entries.len(), before.written);
+        for at in &before.dirty {
+            let entry = &before.entries[*at as usize];
+            let at = self.insert(entry.hash, before.key(entry), None);
+            let (key_at, key_len) = (self.entries[at as usize].key_at, entry.key_len);
+            self.entries[at as usize] = Entry { key_at, key_len, ..entry.clone() };
+            self.dirty.push(at);
         }
     }
 }
@@ -110,13 +159,16 @@ const NO_WINDOW: Timestamp = Timestamp::MIN;
 #[derive(Clone, Debug)]
 pub struct Store {
     kind: StoreKind,
-    buckets: BTreeMap<Timestamp, Bucket>,
+    /// Buckets by the start of their windows, earliest first.
+    buckets: VecDeque<(Timestamp, Bucket)>,
+    /// Where the last bucket was found: the next record mostly wants it again, or the one behind it.
+    hint: usize,
     dropped: Vec<Timestamp>,
     /// Bytes of keys and states in memory, estimated.
     bytes: usize,
 }
 
-/// What an entry costs beside its key and state, bytes, estimated.
+/// What an entry costs beside its key and a long state, bytes, estimated.
 const ENTRY_BYTES: usize = 96;
 
 impl Store {
@@ -125,9 +177,10 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub fn open(kind: StoreKind, ground: Ground<'_>) -> Result<Self, StorageError> {
-        let mut store = Self { kind, buckets: BTreeMap::new(), dropped: Vec::new(), bytes: 0 };
+        let mut store = Self { kind, buckets: VecDeque::new(), hint: 0, dropped: Vec::new(), bytes: 0 };
+        let known = || Bucket { written: true, ..Bucket::default() };
         if kind != StoreKind::Window {
-            store.buckets.insert(NO_WINDOW, Bucket { written: true, ..Bucket::default() });
+            store.buckets.push_back((NO_WINDOW, known()));
             return Ok(store);
         }
         let all = [ground.prefix, &[kind as u8]].concat();
@@ -140,7 +193,7 @@ impl Store {
             })?;
             let Some(start) = found else { return Ok(store) };
             let start = key::unordered(start);
-            store.buckets.insert(start, Bucket { written: true, ..Bucket::default() });
+            store.buckets.push_back((start, known()));
             match key::successor(&key::window(ground.prefix, start, b"")) {
                 Some(next) => from = next,
                 None => return Ok(store),
@@ -148,14 +201,9 @@ impl Store {
         }
     }
 
-    /// Starts of the windows that hold anything, earliest first.
-    pub fn windows(&self) -> impl Iterator<Item = Timestamp> {
-        self.buckets.keys().copied().filter(|s| *s != NO_WINDOW)
-    }
-
     /// The earliest window that holds anything.
     pub fn first_window(&self) -> Option<Timestamp> {
-        self.windows().next()
+        self.buckets.front().map(|(start, _)| *start).filter(|start| *start != NO_WINDOW)
     }
 
     /// Whether any window is open.
@@ -168,118 +216,167 @@ impl Store {
         self.bytes
     }
 
-    /// The state of a group, for reading and for changing through [`Store::set`].
+    /// The place of a window's bucket, made where it is not there.
+    #[inline]
+    fn place(&mut self, start: Timestamp) -> usize {
+        for hint in [self.hint, self.hint + 1] {
+            if self.buckets.get(hint).is_some_and(|(s, _)| *s == start) {
+                self.hint = hint;
+                return hint;
+            }
+        }
+        self.hint = self.buckets.binary_search_by_key(&start, |(s, _)| *s).unwrap_or_else(|at| {
+            // A window that is not here has nothing in the database either: `open` saw to that.
+            self.buckets.insert(at, (start, Bucket { complete: true, ..Bucket::default() }));
+            at
+        });
+        self.hint
+    }
+
+    #[inline]
+    fn bucket(&self, start: Timestamp) -> Option<&Bucket> {
+        let here = self.buckets.get(self.hint).filter(|(s, _)| *s == start);
+        let found = || self.buckets.binary_search_by_key(&start, |(s, _)| *s).ok().map(|at| &self.buckets[at]);
+        here.or_else(found).map(|(_, bucket)| bucket)
+    }
+
+    /// Finds a group, reading it where it may be in the database.
     ///
     /// # Errors
     /// Those of the database; corrupted where a stored value cannot be read.
-    pub fn get(
+    #[inline]
+    pub(crate) fn locate(
         &mut self,
         ground: Ground<'_>,
         start: Option<Timestamp>,
+        hash: u64,
         group: &[u8],
-    ) -> Result<Option<&Stored>, StorageError> {
+    ) -> Result<Slot, StorageError> {
         let start = start.unwrap_or(NO_WINDOW);
-        // A window that is not there has nothing in the database either: `open` saw to that.
-        let Some(bucket) = self.buckets.get_mut(&start) else { return Ok(None) };
-        let at = match bucket.find(group) {
+        let place = self.place(start);
+        let at = match self.buckets[place].1.find(hash, group) {
             Some(at) => at,
-            None if bucket.complete || !bucket.written => return Ok(None),
-            None => {
-                let key = whole_key(self.kind, ground.prefix, start, group);
-                let stored = ground.db.get(ground.space, &key)?.map(|b| decode(&b)).transpose()?;
-                self.bytes += group.len() + ENTRY_BYTES + stored.as_ref().map_or(0, |s| s.state.len());
-                bucket.insert(group, stored)
-            }
+            None => self.read(ground, place, hash, group)?,
         };
-        Ok(bucket.entries[at as usize].stored.as_ref())
+        Ok(Slot { start, at })
     }
 
-    /// Sets or, with `None`, removes a group.
-    pub fn set(&mut self, start: Option<Timestamp>, group: &[u8], stored: Option<Stored>) {
-        let start = start.unwrap_or(NO_WINDOW);
-        let bucket = self.buckets.entry(start).or_insert_with(|| Bucket { complete: true, ..Bucket::default() });
-        let len = |s: &Option<Stored>| s.as_ref().map_or(0, |s| s.state.len());
-        let at = match bucket.find(group) {
-            Some(at) => {
-                let entry = &mut bucket.entries[at as usize];
-                self.bytes = (self.bytes + len(&stored)).saturating_sub(len(&entry.stored));
-                entry.stored = stored;
-                at
-            }
-            None => {
-                self.bytes += group.len() + ENTRY_BYTES + len(&stored);
-                bucket.insert(group, stored)
-            }
-        };
-        bucket.touch(at);
+    fn read(&mut self, ground: Ground<'_>, place: usize, hash: u64, group: &[u8]) -> Result<u32, StorageError> {
+        let (start, bucket) = &mut self.buckets[place];
+        let mut found = None;
+        if !bucket.complete && bucket.written {
+            found = ground.db.get(ground.space, &whole_key(self.kind, ground.prefix, *start, group))?;
+        }
+        let stored = found.as_deref().map(decode).transpose()?;
+        let at = bucket.insert(hash, group, stored);
+        self.bytes += bucket.entries[at as usize].bytes();
+        Ok(at)
     }
 
-    /// Changes a group's state in place where it is in memory already: the fast path of built-in folds.
+    /// What is held of a group, and its key.
+    pub(crate) fn entry(&self, slot: Slot) -> (&[u8], &Entry) {
+        let bucket = self.bucket(slot.start).expect("a slot is used before its window is dropped");
+        let entry = &bucket.entries[slot.at as usize];
+        (bucket.key(entry), entry)
+    }
+
+    /// Sets a group's state or, with `None`, removes it.
+    pub(crate) fn set(&mut self, slot: Slot, layout: u32, timestamp: Timestamp, state: Option<&[u8]>) {
+        let place = self.place(slot.start);
+        let bucket = &mut self.buckets[place].1;
+        bucket.touch(slot.at);
+        let entry = &mut bucket.entries[slot.at as usize];
+        let before = entry.state.heap_bytes();
+        (entry.layout, entry.timestamp, entry.state) = (layout, timestamp, state.map_or(State::Absent, State::new));
+        self.bytes = self.bytes + entry.state.heap_bytes() - before;
+    }
+
+    /// Counts a record in a group: [`Store::locate`] and [`Store::set`] in one, for the built-in count.
+    ///
+    /// # Errors
+    /// Those of the database; corrupted where the state is no count.
     #[inline]
-    pub fn update(&mut self, start: Option<Timestamp>, group: &[u8]) -> Option<&mut Stored> {
-        let bucket = self.buckets.get_mut(&start.unwrap_or(NO_WINDOW))?;
-        let at = bucket.find(group)?;
-        bucket.entries[at as usize].stored.as_ref()?;
-        bucket.touch(at);
-        bucket.entries[at as usize].stored.as_mut()
+    pub(crate) fn count(
+        &mut self,
+        ground: Ground<'_>,
+        start: Option<Timestamp>,
+        hash: u64,
+        group: &[u8],
+        timestamp: Timestamp,
+    ) -> Result<Slot, StorageError> {
+        let slot = self.locate(ground, start, hash, group)?;
+        let bucket = &mut self.buckets[self.hint].1;
+        bucket.touch(slot.at);
+        let entry = &mut bucket.entries[slot.at as usize];
+        entry.timestamp = entry.timestamp.max(timestamp);
+        if entry.state.count() {
+            return Ok(slot);
+        }
+        let why = "a stored count has not 8 bytes; was the step an aggregate before?";
+        Err(StorageError::Corrupted(why.to_string()))
     }
 
-    /// All groups of a window, by key.
+    /// All groups of a window, by key; what of it was not in memory is read.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn groups_of(
-        &self,
-        ground: Ground<'_>,
-        start: Timestamp,
-    ) -> Result<Vec<(Vec<u8>, Stored)>, StorageError> {
-        let Some(bucket) = self.buckets.get(&start) else { return Ok(Vec::new()) };
-        let mut groups: Vec<(Vec<u8>, Stored)> =
-            bucket.entries.iter().filter_map(|e| Some((e.key.clone(), e.stored.clone()?))).collect();
+    pub(crate) fn groups_of(&mut self, ground: Ground<'_>, start: Timestamp) -> Result<Vec<Slot>, StorageError> {
+        let place = self.place(start);
+        let bucket = &mut self.buckets[place].1;
         if !bucket.complete && bucket.written {
             let from = key::window(ground.prefix, start, b"");
             let to = key::successor(&from);
-            let mut failed = None;
+            let (mut failed, before) = (None, bucket.entries.len());
             ground.db.scan(ground.space, &from, to.as_deref(), &mut |k, v| {
                 let group = &k[from.len()..];
-                if bucket.find(group).is_none() {
+                let hash = hash(group);
+                if bucket.find(hash, group).is_none() {
                     match decode(v) {
-                        Ok(stored) => groups.push((group.to_vec(), stored)),
+                        Ok(stored) => bucket.insert(hash, group, Some(stored)),
                         Err(error) => {
                             failed = Some(error);
                             return Scan::Stop;
                         }
-                    }
+                    };
                 }
                 Scan::Continue
             })?;
+            self.bytes += bucket.entries[before..].iter().map(Entry::bytes).sum::<usize>();
             if let Some(error) = failed {
                 return Err(error);
             }
+            bucket.complete = true;
         }
-        groups.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        Ok(groups)
+        let there = |at: &u32| bucket.entries[*at as usize].state().is_some();
+        let mut all: Vec<u32> = (0..bucket.entries.len() as u32).filter(there).collect();
+        all.sort_unstable_by(|a, b| {
+            bucket.key(&bucket.entries[*a as usize]).cmp(bucket.key(&bucket.entries[*b as usize]))
+        });
+        Ok(all.into_iter().map(|at| Slot { start, at }).collect())
     }
 
     /// Forgets a window that has closed.
     pub fn drop_window(&mut self, start: Timestamp) {
-        let Some(bucket) = self.buckets.remove(&start) else { return };
-        let bytes: usize = bucket.entries.iter().map(entry_bytes).sum();
-        self.bytes = self.bytes.saturating_sub(bytes);
+        let Ok(place) = self.buckets.binary_search_by_key(&start, |(s, _)| *s) else { return };
+        let Some((_, bucket)) = self.buckets.remove(place) else { return };
+        self.hint = 0;
+        self.bytes -= bucket.entries.iter().map(Entry::bytes).sum::<usize>();
         if bucket.written {
             self.dropped.push(start);
         }
     }
 
-    /// Groups changed since the last call of [`Store::take_changes`], with their states: by window, then in the order of
-    /// their first change.
-    pub fn changed(&self) -> impl Iterator<Item = (Timestamp, &[u8], Option<&Stored>)> {
-        self.buckets.iter().flat_map(|(start, bucket)| {
-            bucket.dirty.iter().map(move |at| {
-                let entry = &bucket.entries[*at as usize];
-                (*start, entry.key.as_slice(), entry.stored.as_ref())
-            })
-        })
+    /// Groups changed since the last call of [`Store::take_changes`], by window, then by key.
+    pub(crate) fn changed(&self) -> Vec<Slot> {
+        let mut out = Vec::new();
+        for (start, bucket) in &self.buckets {
+            let mut dirty = bucket.dirty.clone();
+            dirty.sort_unstable_by(|a, b| {
+                bucket.key(&bucket.entries[*a as usize]).cmp(bucket.key(&bucket.entries[*b as usize]))
+            });
+            out.extend(dirty.into_iter().map(|at| Slot { start: *start, at }));
+        }
+        out
     }
 
     /// Takes the changes of the interval out; they stay readable here.
@@ -290,11 +387,18 @@ impl Store {
             for at in bucket.dirty.drain(..) {
                 let entry = &mut bucket.entries[at as usize];
                 entry.dirty = false;
-                let key = whole_key(self.kind, b"", *start, &entry.key);
-                changes.push(match &entry.stored {
-                    Some(stored) => Change::Put(key, stored.encode()),
-                    None => Change::Delete(key),
-                });
+                let group = &bucket.keys[entry.key_at..entry.key_at + entry.key_len as usize];
+                let key = whole_key(self.kind, b"", *start, group);
+                let is = entry.state().is_some();
+                let was = core::mem::replace(&mut entry.was, is);
+                match entry.state() {
+                    Some(state) => {
+                        let stored = Stored { layout: entry.layout, timestamp: entry.timestamp, state };
+                        changes.push(Change::Put(key, stored.encode()));
+                    }
+                    None if was => changes.push(Change::Delete(key)),
+                    None => {}
+                }
             }
         }
         changes
@@ -307,15 +411,11 @@ impl Store {
             return;
         }
         self.bytes = 0;
-        for bucket in self.buckets.values_mut() {
+        for (_, bucket) in &mut self.buckets {
             bucket.shrink();
-            self.bytes += bucket.entries.iter().map(entry_bytes).sum::<usize>();
+            self.bytes += bucket.entries.iter().map(Entry::bytes).sum::<usize>();
         }
     }
-}
-
-fn entry_bytes(entry: &Entry) -> usize {
-    entry.key.len() + ENTRY_BYTES + entry.stored.as_ref().map_or(0, |s| s.state.len())
 }
 
 /// A key of the database.
@@ -326,8 +426,7 @@ fn whole_key(kind: StoreKind, prefix: &[u8], start: Timestamp, group: &[u8]) -> 
     }
 }
 
-fn decode(bytes: &[u8]) -> Result<Stored, StorageError> {
-    Stored::decode(bytes).ok_or_else(|| {
-        StorageError::Corrupted("a stored aggregate has a form this version does not know".to_string())
-    })
+fn decode(bytes: &[u8]) -> Result<Stored<'_>, StorageError> {
+    Stored::decode(bytes)
+        .ok_or_else(|| StorageError::Corrupted("a stored aggregate has a form this version does not know".to_string()))
 }

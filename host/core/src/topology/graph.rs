@@ -484,26 +484,32 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// Task counts of the sub-topologies. A repartition topic without a count of its own takes the largest of the sources
-    /// upstream of it; as these are settled first, a fixed point is reached in as many rounds as there are topics.
+    /// Task counts of the sub-topologies: the largest partition count among a sub-topology's inputs. A repartition topic
+    /// without a count of its own has as many partitions as tasks write it. Counts only grow, up to the largest, so this
+    /// ends, with circles too.
     fn settle_partitions(&mut self, component: &[usize], order: &[usize]) -> Vec<u32> {
+        let given: Vec<bool> = self.topics.iter().map(|t| t.partitions > 0).collect();
         let mut tasks = vec![0; order.len()];
-        for _ in 0..=self.topics.len() {
+        loop {
             for (number, c) in order.iter().enumerate() {
                 let inputs = self.drafts.iter().enumerate().filter(|(i, _)| component[*i] == *c);
                 let topics = inputs.filter_map(|(_, d)| d.input.as_ref().map(|i| i.topic));
                 tasks[number] = topics.map(|t| self.topics[t].partitions).max().unwrap_or(0);
             }
+            let mut settled = true;
             for draft in &self.drafts {
                 if let Some(DraftInput { topic, writer: Some(writer), .. }) = draft.input {
                     let upstream = order.iter().position(|c| *c == component[writer]).unwrap_or(0);
-                    if self.topics[topic].partitions == 0 {
+                    if !given[topic] && self.topics[topic].partitions < tasks[upstream] {
                         self.topics[topic].partitions = tasks[upstream];
+                        settled = false;
                     }
                 }
             }
+            if settled {
+                return tasks;
+            }
         }
-        tasks
     }
 
     fn sub(
@@ -538,9 +544,8 @@ impl<'a> Planner<'a> {
             }
             if let NodeOperator::Aggregate(aggregate) = &mut node.operator {
                 aggregate.store = sub.stores.len();
-                let repartitioned = (0..sub.inputs.len()).any(|i| {
-                    node.inputs >> i & 1 == 1 && matches!(sub.inputs[i].kind, InputKind::Repartition { .. })
-                });
+                let repartitioned = (0..sub.inputs.len())
+                    .any(|i| node.inputs >> i & 1 == 1 && matches!(sub.inputs[i].kind, InputKind::Repartition { .. }));
                 if !repartitioned {
                     aggregate.time = TimeRule::Observed;
                 }

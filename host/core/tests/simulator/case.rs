@@ -1,172 +1,285 @@
-//! A random case: a chain of stateless steps, perhaps a fold behind it, and the records that enter. All from one seed.
+//! A random case: a graph of steps, the records that enter, and what goes wrong. All from one seed.
+
+use std::collections::BTreeMap;
 
 use millstream_core::topology::spec::*;
 
-/// SplitMix64.
-pub struct Rng(pub u64);
-
-impl Rng {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-    pub fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Rec {
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-    pub time: i64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    Filter,
-    FilterNot,
-    Peek,
-    Stamp,
-    Map,
-    FlatMapValues,
-    SelectKey,
-}
+use super::rng::Rng;
+use super::roles::{MARKS, MINDERS, Rec, Role, Sum};
 
 /// What is left out when a failing case is made smaller.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// Records of each partition.
     pub records: usize,
     pub steps: usize,
     pub faults: bool,
+    pub swaps: bool,
 }
 
-pub const FULL: Limits = Limits { records: 60, steps: 4, faults: true };
+pub const FULL: Limits = Limits { records: 60, steps: 6, faults: true, swaps: true };
 
 #[derive(Clone, Debug)]
 pub struct Case {
-    pub steps: Vec<Step>,
-    pub fold: Option<Aggregate>,
-    pub skip: bool,
-    pub partitions: u32,
-    pub sink_partitions: u32,
+    pub spec: Spec,
+    /// By number of the function.
+    pub roles: Vec<Role>,
+    pub partitions: BTreeMap<String, u32>,
+    pub input: BTreeMap<(String, u32), Vec<Rec>>,
     pub workers: usize,
-    pub input: Vec<Vec<Rec>>,
+    /// Functions and storage fail now and then.
     pub flaky: bool,
     pub swaps: bool,
+    /// Commits fail, hosts die, tasks move.
     pub faults: bool,
+    /// Records are deleted before they are read.
+    pub gaps: bool,
+    /// The wall clock jumps.
+    pub jumps: bool,
+}
+
+/// A stream that a step may read.
+#[derive(Clone, Debug)]
+struct Stream {
+    from: From,
+    windowed: bool,
+    used: bool,
+}
+
+struct Builder<'r> {
+    rng: &'r mut Rng,
+    case: Case,
+    streams: Vec<Stream>,
+    removes: bool,
 }
 
 impl Case {
-    pub fn new(rng: &mut Rng, limits: Limits) -> Self {
-        let all = [Step::Filter, Step::FilterNot, Step::Peek, Step::Stamp, Step::Map, Step::FlatMapValues, Step::SelectKey];
-        let wanted = rng.below(5) as usize;
-        let mut steps: Vec<Step> = (0..wanted).map(|_| all[rng.below(7) as usize]).collect();
-        steps.truncate(limits.steps);
-        let fold = (!rng.one_in(4)).then(|| fold(rng));
-        let poison = rng.one_in(2);
-        let partitions = 1 + rng.below(4) as u32;
-        let spread = [1, 5, 40, 200][rng.below(4) as usize];
-        let input = (0..partitions).map(|p| {
-            let count = (rng.below(60) as usize).min(limits.records);
-            (0..count).map(|i| record(rng, p, i, spread, poison)).collect()
-        });
-        Self {
-            input: input.collect(),
-            steps,
-            fold,
-            skip: rng.one_in(2),
-            partitions,
-            sink_partitions: 1 + rng.below(3) as u32,
+    pub fn new(seed: u64, limits: Limits) -> Self {
+        let mut rng = Rng::new(seed, 1);
+        let case = Case {
+            spec: Spec { pipeline: "sim".into(), ..Spec::default() },
+            roles: Vec::new(),
+            partitions: BTreeMap::from([("dead".into(), 2), ("late".into(), 2)]),
+            input: BTreeMap::new(),
             workers: 1 + rng.below(3) as usize,
-            flaky: !poison && rng.one_in(2),
-            swaps: rng.one_in(2),
-            faults: limits.faults && !rng.one_in(4),
+            flaky: rng.one_in(2),
+            swaps: limits.swaps & rng.one_in(2),
+            faults: limits.faults & !rng.one_in(4),
+            gaps: limits.faults & rng.one_in(8),
+            jumps: limits.faults & rng.one_in(4),
+        };
+        let mut builder = Builder { rng: &mut rng, case, streams: Vec::new(), removes: false };
+        builder.sources();
+        let steps = builder.rng.below(7) as usize;
+        (0..steps.min(limits.steps)).for_each(|_| builder.step());
+        builder.sinks();
+        let (mut case, removes) = (builder.case, builder.removes);
+        if removes {
+            case.roles
+                .iter_mut()
+                .filter(|r| matches!(r, Role::Rekey { .. }))
+                .for_each(|r| *r = Role::Rekey { shift: false });
         }
+        case.records(&mut Rng::new(seed, 2), limits, removes);
+        case
     }
 
-    /// Whether a repartition topic stands before the fold.
-    pub fn rekeyed(&self) -> bool {
-        self.fold.is_some() && self.steps.iter().any(|s| matches!(s, Step::Map | Step::SelectKey))
-    }
-
-    pub fn spec(&self) -> Spec {
-        let from = |name: &str| vec![From { name: name.into(), output: None }];
-        let on_error = if self.skip { OnError::Skip } else { OnError::DeadLetter("dead".into()) };
-        let mut last = "in".to_string();
-        let mut steps = Vec::new();
-        let folds = self.fold.clone().map(Operator::Aggregate);
-        for (i, operator) in self.steps.iter().enumerate().map(|(i, s)| operator(*s, i)).chain(folds).enumerate() {
-            let late = matches!(operator, Operator::Aggregate(_)).then(|| "late".to_string());
-            let name = format!("s{i}");
-            let from = from(&last);
-            last.clone_from(&name);
-            let (idle, lateness) = (Idle::Never, Lateness::default());
-            steps.push(StepSpec { name, from, operator, on_error: on_error.clone(), late, idle, lateness });
-        }
-        Spec {
-            pipeline: "sim".into(),
-            functions: (0..8).map(|i| FunctionSpec { name: format!("f{i}") }).collect(),
-            sources: vec![SourceSpec { name: "in".into(), topics: vec!["in".into()], on_error: on_error.clone() }],
-            sinks: vec![SinkSpec {
-                name: "out".into(),
-                from: from(&last),
-                topic: "out".into(),
-                key_format: KeyFormat::Kafka,
-                window_headers: false,
-                on_error,
-            }],
-            steps,
+    fn records(&mut self, rng: &mut Rng, limits: Limits, removes: bool) {
+        let spread = *rng.pick(&[1, 5, 40, 200]);
+        let poison = rng.one_in(2);
+        // Poison at one place, at the ends, or everywhere.
+        let everywhere = poison && rng.one_in(12);
+        // What is removed forgets its time, which only matters where times differ.
+        let still = removes.then_some(100);
+        for topic in self.spec.sources.iter().flat_map(|s| &s.topics) {
+            for partition in 0..self.partitions[topic] {
+                let count = (rng.below(60) as usize).min(limits.records);
+                let mut records: Vec<Rec> = (0..count).map(|i| record(rng, partition, i, spread, poison)).collect();
+                if let Some(time) = still {
+                    records.iter_mut().filter(|r| r.time >= 0).for_each(|r| r.time = time);
+                }
+                let ends = [0, count.saturating_sub(1)];
+                let marked = (0..count).filter(|i| everywhere || poison && rng.one_in(2) && ends.contains(i));
+                for i in marked.collect::<Vec<_>>() {
+                    records[i].value = Some(format!("{i}{}", any_mark(rng)).into_bytes());
+                }
+                self.input.insert((topic.clone(), partition), records);
+            }
         }
     }
 }
 
-fn operator(step: Step, i: usize) -> Operator {
-    let function = format!("f{i}");
-    match step {
-        Step::Filter => Operator::Filter { function, negate: false },
-        Step::FilterNot => Operator::Filter { function, negate: true },
-        Step::Peek => Operator::Peek { function },
-        Step::Stamp => Operator::Map { function, form: MapForm::MapValues },
-        Step::Map => Operator::Map { function, form: MapForm::Map },
-        Step::FlatMapValues => Operator::Map { function, form: MapForm::FlatMapValues },
-        Step::SelectKey => Operator::Map { function, form: MapForm::SelectKey },
-    }
-}
-
-fn fold(rng: &mut Rng) -> Aggregate {
-    let size_ms = 1 + rng.below(30) as i64;
-    let advance_ms = if rng.one_in(2) { size_ms } else { 1 + rng.below(size_ms as u64) as i64 };
-    let window = (!rng.one_in(4)).then(|| Window { size_ms, advance_ms, grace_ms: rng.below(3) as i64 * 7 });
-    let emit = if window.is_some() && rng.one_in(2) { Emit::OnClose } else { Emit::OnUpdate };
-    Aggregate {
-        fold: match rng.below(2) {
-            0 => Fold::Count(CountFormat::Text),
-            _ => Fold::Reduce { function: "f7".into() },
-        },
-        window,
-        emit,
-        emit_every_update: emit == Emit::OnUpdate && rng.one_in(2),
-        partitions: None,
-    }
+fn any_mark(rng: &mut Rng) -> String {
+    let (letter, _) = *rng.pick(&MARKS);
+    format!("{}{}", letter as char, rng.below(MINDERS as u64))
 }
 
 fn record(rng: &mut Rng, partition: u32, i: usize, spread: u64, poison: bool) -> Rec {
-    let mut value = format!("{}.{partition}.{i}", rng.below(9)).into_bytes();
-    match rng.below(12) {
-        0 if poison => value.push(b'P'),
-        1 if poison => value.push(b'R'),
-        _ => {}
+    let mut value = format!("{}.{partition}.{i}", rng.below(9));
+    if poison && rng.one_in(8) {
+        value += &any_mark(rng);
     }
-    let time = (i as i64 * 2 + rng.below(spread) as i64 - spread as i64 / 2).max(if rng.one_in(20) { -1 } else { 0 });
+    let time = (i as i64 * 2 + rng.below(spread) as i64 - spread as i64 / 2).max(0);
+    let time = match rng.below(40) {
+        0 => -1,
+        1 if rng.one_in(20) => i64::MAX - rng.below(9) as i64,
+        _ => time,
+    };
     Rec {
         key: (!rng.one_in(10)).then(|| format!("k{}", rng.below(5)).into_bytes()),
-        value: (!rng.one_in(10)).then_some(value),
+        value: (!rng.one_in(10)).then(|| value.into_bytes()),
         time,
+        headers: if rng.one_in(6) { vec![(b"h".to_vec(), Some(vec![i as u8]))] } else { Vec::new() },
+    }
+}
+
+impl Builder<'_> {
+    fn on_error(&mut self) -> OnError {
+        if self.rng.one_in(2) { OnError::Skip } else { OnError::DeadLetter("dead".into()) }
+    }
+
+    fn sources(&mut self) {
+        for s in 0..1 + self.rng.below(2) {
+            let name = format!("src{s}");
+            let topics: Vec<String> = (0..1 + self.rng.below(3) / 2).map(|t| format!("in{s}{t}")).collect();
+            for topic in &topics {
+                let count = 1 + self.rng.below(4) as u32;
+                self.case.partitions.insert(topic.clone(), count);
+            }
+            let on_error = self.on_error();
+            let from = From { name: name.clone(), output: None };
+            self.case.spec.sources.push(SourceSpec { name, topics, on_error });
+            self.streams.push(Stream { from, windowed: false, used: false });
+        }
+    }
+
+    /// One stream or several; mostly the newest.
+    fn inputs(&mut self, windowed: bool) -> Option<Vec<usize>> {
+        let fits: Vec<usize> = (0..self.streams.len()).filter(|s| windowed || !self.streams[*s].windowed).collect();
+        let newest = *fits.last()?;
+        let count = if self.rng.one_in(4) { 2 } else { 1 };
+        let mut chosen: Vec<usize> =
+            (0..count).map(|_| if self.rng.one_in(3) { *self.rng.pick(&fits) } else { newest }).collect();
+        chosen.dedup();
+        chosen.iter().for_each(|s| self.streams[*s].used = true);
+        Some(chosen)
+    }
+
+    fn function(&mut self, role: Role) -> String {
+        let known = self.case.roles.iter().position(|r| *r == role).filter(|_| self.rng.one_in(4));
+        let number = known.unwrap_or_else(|| {
+            let name = format!("f{}", self.case.roles.len());
+            self.case.spec.functions.push(FunctionSpec { name });
+            self.case.roles.push(role);
+            self.case.roles.len() - 1
+        });
+        format!("f{number}")
+    }
+
+    fn map(&mut self, role: Role, form: MapForm) -> Operator {
+        Operator::Map { function: self.function(role), form }
+    }
+
+    fn operator(&mut self) -> Operator {
+        let timed = self.rng.one_in(3);
+        match self.rng.below(14) {
+            0 | 1 => {
+                let (function, negate) = (self.function(Role::Keep), self.rng.one_in(3));
+                Operator::Filter { function, negate }
+            }
+            2 => Operator::Peek { function: self.function(Role::Keep) },
+            3 | 4 => self.map(Role::Stamp { timed }, MapForm::MapValues),
+            5 => self.map(Role::Rekey { shift: true }, MapForm::Map),
+            6 => self.map(Role::Fan { keys: true }, MapForm::FlatMap),
+            7 => self.map(Role::Fan { keys: false }, MapForm::FlatMapValues),
+            8 => self.map(Role::Key, MapForm::SelectKey),
+            9 => {
+                let outputs = 1 + self.rng.below(2) as u32;
+                let function = self.function(Role::Route { outputs });
+                let otherwise = self.rng.one_in(2).then(|| "rest".to_string());
+                Operator::Branch { function, outputs: (0..outputs).map(|o| format!("o{o}")).collect(), otherwise }
+            }
+            10 => Operator::Merge,
+            11 if self.rng.one_in(2) => {
+                let partitions = self.rng.one_in(2).then(|| 1 + self.rng.below(4) as u32);
+                Operator::Repartition { partitions }
+            }
+            _ => Operator::Aggregate(self.fold()),
+        }
+    }
+
+    fn fold(&mut self) -> Aggregate {
+        let size_ms = 1 + self.rng.below(30) as i64;
+        let advance_ms = if self.rng.one_in(2) { size_ms } else { 1 + self.rng.below(size_ms as u64) as i64 };
+        let grace_ms = self.rng.below(3) as i64 * 7;
+        let window = (!self.rng.one_in(4)).then_some(Window { size_ms, advance_ms, grace_ms });
+        let emit = if window.is_some() && !self.rng.one_in(3) { Emit::OnClose } else { Emit::OnUpdate };
+        let (long, timed) = (self.rng.one_in(3), self.rng.one_in(4));
+        let fold = match self.rng.below(4) {
+            0 => Fold::Count(CountFormat::Text),
+            1 => Fold::Count(CountFormat::Long),
+            2 => {
+                let sum = Sum { long, timed, removes: false, breaks: false };
+                Fold::Reduce { function: self.function(Role::Sum(sum)) }
+            }
+            _ => {
+                let sum = Sum { long, timed, removes: self.rng.one_in(5), breaks: self.rng.one_in(5) };
+                self.removes |= sum.removes;
+                Fold::Aggregate { function: self.function(Role::Sum(sum)) }
+            }
+        };
+        let partitions = self.rng.one_in(3).then(|| 1 + self.rng.below(4) as u32);
+        let emit_every_update = emit == Emit::OnUpdate && self.rng.one_in(2);
+        Aggregate { fold, window, emit, emit_every_update, partitions }
+    }
+
+    fn step(&mut self) {
+        let operator = self.operator();
+        let nests = matches!(&operator, Operator::Aggregate(a) if a.window.is_some());
+        let Some(inputs) = self.inputs(!nests) else { return };
+        let name = format!("s{}", self.case.spec.steps.len());
+        let from = inputs.iter().map(|s| self.streams[*s].from.clone()).collect();
+        let before = inputs.iter().any(|s| self.streams[*s].windowed);
+        let windowed = match &operator {
+            Operator::Map { form, .. } => before && !form.may_change_key(),
+            Operator::Aggregate(a) => before || a.window.is_some(),
+            _ => before,
+        };
+        let outputs: Vec<Option<String>> = match &operator {
+            Operator::Branch { outputs, otherwise, .. } => outputs.iter().chain(otherwise).cloned().map(Some).collect(),
+            _ => vec![None],
+        };
+        let is_fold = matches!(operator, Operator::Aggregate(_));
+        let late = (is_fold && self.rng.one_in(2)).then(|| "late".to_string());
+        let idle = if self.rng.one_in(2) { Idle::Never } else { Idle::After(50 + self.rng.below(300) as i64) };
+        let lateness = if self.rng.one_in(6) { Lateness::KafkaStreams } else { Lateness::OwnTask };
+        let on_error = self.on_error();
+        self.case.spec.steps.push(StepSpec { name: name.clone(), from, operator, on_error, late, idle, lateness });
+        let stream = |output| Stream { from: From { name: name.clone(), output }, windowed, used: false };
+        self.streams.extend(outputs.into_iter().map(stream));
+    }
+
+    fn sinks(&mut self) {
+        let last = self.streams.len() - 1;
+        let mut chosen: Vec<usize> = (0..last).filter(|s| !self.streams[*s].used && self.rng.one_in(2)).collect();
+        chosen.push(last);
+        for (number, stream) in chosen.into_iter().enumerate() {
+            let topic = format!("out{}", if self.rng.one_in(6) { 0 } else { number });
+            let count = 1 + self.rng.below(3) as u32;
+            self.case.partitions.entry(topic.clone()).or_insert(count);
+            let mut from = vec![self.streams[stream].from.clone()];
+            if self.rng.one_in(5) {
+                from.push(self.rng.pick(&self.streams).from.clone());
+            }
+            let on_error = self.on_error();
+            self.case.spec.sinks.push(SinkSpec {
+                name: format!("sink{number}"),
+                from,
+                topic,
+                key_format: *self.rng.pick(&[KeyFormat::Kafka, KeyFormat::Json, KeyFormat::Plain]),
+                window_headers: self.rng.one_in(3),
+                on_error,
+            });
+        }
     }
 }

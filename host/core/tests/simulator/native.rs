@@ -1,139 +1,290 @@
-//! The cases' functions, natively: each a pure function of a record and a version. They trap on `P`, refuse `R`, and some
-//! trap on their fourth call, once.
+//! The functions of a case as the engine calls them: in batches, over columns, with every freedom that the contract leaves
+//! (stopping early, leaving unchanged columns out) and every fault that it knows. What they compute is in `roles`.
 
-use super::case::{Case, Rec, Step};
 use millstream_core::function::*;
-use millstream_core::record::{BytesColumn, Timestamp};
+use millstream_core::record::{BytesColumn, HeaderColumns};
 
-/// Numbers of prepared functions: version × this + number of the function.
-pub const VERSION: u32 = 16;
+use super::rng::Rng;
+use super::roles::{Mark, Rec, Role, Running, keeps, mark};
 
-/// FNV-1a, and eight bytes as they are: sums of states and of values are one.
-pub fn number(bytes: &[u8]) -> u64 {
-    match <[u8; 8]>::try_from(bytes) {
-        Ok(eight) => u64::from_be_bytes(eight),
-        Err(_) => bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3)),
-    }
-}
+/// Numbers of prepared functions: epoch × this + number of the function.
+pub const FUNCTIONS_MAX: u32 = 32;
 
-pub fn keeps(rec: &Rec) -> bool {
-    rec.value.as_ref().is_none_or(|v| number(v) % 4 != 0)
-}
+/// The limit that time-outs tell of; small, so that many fit into isolation's budget.
+const LIMIT_MS: u64 = 1;
 
-/// What a map gives for a record; versions matter to [`Step::Stamp`] alone.
-pub fn mapped(step: Step, rec: &Rec, version: u64) -> Vec<Rec> {
-    let mut out = rec.clone();
-    let hash = rec.value.as_deref().map_or(7, number);
-    match step {
-        Step::Stamp => {
-            if let Some(value) = &mut out.value {
-                value.extend_from_slice(format!("v{version}").as_bytes());
-            }
-        }
-        Step::Map | Step::SelectKey => {
-            out.key = (hash % 7 != 0).then(|| format!("m{}", hash % 4).into_bytes());
-            if step == Step::Map {
-                out.time += (hash % 9) as i64;
-            }
-        }
-        Step::FlatMapValues => {
-            let mut second = rec.clone();
-            if let Some(value) = &mut second.value {
-                value.push(b'+');
-            }
-            return [out, second][..(hash % 3) as usize].to_vec();
-        }
-        _ => {}
-    }
-    vec![out]
-}
+/// Calls of a function between two faults of its instance: more than isolating a batch takes.
+const CALM_CALLS: u32 = 200;
 
 pub struct Native {
-    steps: Vec<Step>,
+    roles: Vec<Role>,
+    rng: Rng,
     flaky: bool,
-    calls: [u32; VERSION as usize],
+    /// Calls that fail from now on, whatever they are given.
+    failing: u32,
+    /// By function, calls that are let through before the next may fail: faults in a row are a broken function.
+    calm: [u32; FUNCTIONS_MAX as usize],
+    stretched: Option<Prepared>,
+    /// A planted bug: states of a call that failed count all the same.
+    pub leaks: bool,
+    leaked: Vec<(Vec<u8>, Option<i64>, Vec<u8>)>,
+}
+
+/// What a call that is not let through gives.
+enum Stop {
+    Fault(Fault),
+    /// An answer that breaks the contract.
+    Bad,
 }
 
 impl Native {
-    pub fn new(case: &Case) -> Self {
-        Self { steps: case.steps.clone(), flaky: case.flaky, calls: [0; VERSION as usize] }
+    pub fn new(roles: &[Role], flaky: bool, rng: Rng) -> Self {
+        Self {
+            roles: roles.to_vec(),
+            rng,
+            flaky,
+            failing: 0,
+            calm: [0; FUNCTIONS_MAX as usize],
+            stretched: None,
+            leaks: false,
+            leaked: Vec::new(),
+        }
     }
 
-    fn called(&mut self, f: Prepared, records: Records<'_>) -> Answer<Vec<Rejection>> {
-        let calls = &mut self.calls[(f.0 % VERSION) as usize];
-        *calls += 1;
-        let has = |i: usize, what: u8| records.values.get(i).is_some_and(|v| v.contains(&what));
-        let all = 0..records.keys.len();
-        if self.flaky && *calls == 4 || all.clone().any(|i| has(i, b'P')) {
-            return Err(Fault::Trap { message: "planned".into() });
+    fn running(&self, f: Prepared) -> Running {
+        let function = (f.0 % FUNCTIONS_MAX) as usize;
+        Running { function, role: self.roles[function], version: u64::from(f.0 / FUNCTIONS_MAX) }
+    }
+
+    /// Faults of the instance, which say nothing of the records.
+    fn instance(&mut self, f: Prepared, len: usize) -> Result<(), Stop> {
+        let calm = &mut self.calm[(f.0 % FUNCTIONS_MAX) as usize];
+        if self.failing > 0 {
+            self.failing -= 1;
+            return Err(Stop::Fault(self.any_fault()));
         }
-        Ok(all.filter(|i| has(*i, b'R')).map(|i| Rejection { index: i as u32, reason: "R".into() }).collect())
+        if !self.flaky || *calm > 0 {
+            *calm = calm.saturating_sub(1);
+            return Ok(());
+        }
+        let times = match self.rng.below(80) {
+            // Twice in a row; a record alone that failed twice would rightly count as poisoned.
+            0 if len > 1 => 2,
+            1 | 2 => 1,
+            3 if self.rng.one_in(4) => return Err(Stop::Fault(Fault::Unavailable { message: "planned".into() })),
+            _ => return Ok(()),
+        };
+        *calm = CALM_CALLS;
+        self.failing = times - 1;
+        Err(Stop::Fault(self.any_fault()))
+    }
+
+    fn any_fault(&mut self) -> Fault {
+        match self.rng.below(4) {
+            0 => Fault::OutOfMemory { what: "planned".into() },
+            1 => Fault::Refused { message: "planned".into() },
+            2 => Fault::BadResult { what: "planned".into() },
+            _ => Fault::Trap { message: "planned".into() },
+        }
+    }
+
+    /// Lets a call over these values through, with the places of those that are refused.
+    fn enter<'v>(
+        &mut self,
+        f: Prepared,
+        values: impl Iterator<Item = Option<&'v [u8]>>,
+    ) -> Result<Vec<Rejection>, Stop> {
+        let function = (f.0 % FUNCTIONS_MAX) as usize;
+        let stretched = self.stretched.take() == Some(f);
+        let marks: Vec<Option<Mark>> = values.map(|v| mark(function, v)).collect();
+        if !stretched {
+            self.instance(f, marks.len())?;
+        }
+        let has = |m: Mark| marks.contains(&Some(m));
+        if has(Mark::Trap) {
+            return Err(Stop::Fault(Fault::Trap { message: "P".into() }));
+        }
+        if has(Mark::Slow) && !stretched {
+            return Err(Stop::Fault(Fault::TimedOut { limit_ms: LIMIT_MS }));
+        }
+        if has(Mark::Bad) {
+            return Err(Stop::Bad);
+        }
+        let rejected = marks.iter().enumerate().filter(|(_, m)| **m == Some(Mark::Reject));
+        Ok(rejected.map(|(i, _)| Rejection { index: i as u32, reason: "R".into() }).collect())
     }
 }
 
-fn rec(records: &Records<'_>, i: usize) -> Rec {
+fn rec(records: &Records<'_>, context: &Context<'_>, i: usize) -> Rec {
     let own = |c: &BytesColumn| c.get(i).map(<[u8]>::to_vec);
-    Rec { key: own(records.keys), value: own(records.values), time: records.timestamps[i] }
+    let headers = context.headers.iter().flat_map(|h| h.of(i));
+    Rec {
+        key: own(records.keys),
+        value: own(records.values),
+        time: records.timestamps[i],
+        headers: headers.map(|(n, v)| (n.to_vec(), v.map(<[u8]>::to_vec))).collect(),
+    }
+}
+
+fn values<'r>(records: &Records<'r>) -> impl Iterator<Item = Option<&'r [u8]>> + use<'r> {
+    let values = records.values;
+    (0..values.len()).map(move |i| values.get(i))
+}
+
+impl Native {
+    fn mapped(
+        &mut self,
+        f: Prepared,
+        context: &Context<'_>,
+        records: &Records<'_>,
+        rejected: Vec<Rejection>,
+    ) -> Output {
+        let running = self.running(f);
+        // Stops early now and then, as a mapper may.
+        let all = records.keys.len();
+        let taken = if self.rng.one_in(4) { 1 + self.rng.below(all as u64) as usize } else { all };
+        let rejected: Vec<Rejection> = rejected.into_iter().filter(|r| (r.index as usize) < taken).collect();
+        let (mut sources, mut ports, mut out, mut given) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for i in (0..taken).filter(|i| rejected.iter().all(|r| r.index as usize != *i)) {
+            let source = rec(records, context, i);
+            for (port, result) in running.map(&source, context.stream_times.get(i).copied().unwrap_or(i64::MIN)) {
+                sources.push(i as u32);
+                ports.push(port);
+                out.push(result);
+                given.push(source.clone());
+            }
+        }
+        // Columns that are as they were may be left out, or not.
+        let mut told = |changed: bool, allowed: bool| allowed && (changed || self.rng.one_in(2));
+        let route = matches!(running.role, Role::Route { .. });
+        let may_key = matches!(running.role, Role::Rekey { .. } | Role::Key | Role::Fan { keys: true });
+        let differs = |f: fn(&Rec, &Rec) -> bool| out.iter().zip(&given).any(|(a, b)| f(a, b));
+        let keys = told(differs(|a, b| a.key != b.key), may_key);
+        let values = told(differs(|a, b| a.value != b.value), !route);
+        let times = told(differs(|a, b| a.time != b.time), !route);
+        let headers = told(differs(|a, b| a.headers != b.headers), !route);
+        let one_each =
+            rejected.is_empty() && sources.iter().enumerate().all(|(i, s)| i as u32 == *s) && sources.len() == taken;
+        let mut columns = HeaderColumns::default();
+        out.iter().for_each(|r| columns.push(r.headers.iter().map(|(n, v)| (&n[..], v.as_deref()))));
+        Output {
+            taken: taken as u32,
+            sources: (!one_each || self.rng.one_in(2)).then_some(sources),
+            ports: (route || self.rng.one_in(2)).then_some(ports),
+            keys: keys.then(|| out.iter().map(|r| r.key.as_deref()).collect()),
+            values: values.then(|| out.iter().map(|r| r.value.as_deref()).collect()),
+            timestamps: times.then(|| out.iter().map(|r| r.time).collect()),
+            headers: headers.then_some(columns),
+            rejected,
+        }
+    }
+
+    /// Folds the members of each group that are not refused.
+    fn folded(
+        &self,
+        f: Prepared,
+        times: &[i64],
+        into: &Groups<'_>,
+        records: &Records<'_>,
+        skip: &[Rejection],
+    ) -> Vec<Option<Vec<u8>>> {
+        let running = self.running(f);
+        (0..into.keys.len())
+            .map(|g| {
+                let mut state = into.states.get(g).map(<[u8]>::to_vec);
+                let start = into.starts.get(g).copied();
+                let key = into.keys.get(g).unwrap_or_default();
+                if let Some((_, _, leaked)) = self.leaked.iter().find(|l| l.0 == key && l.1 == start) {
+                    state = Some(leaked.clone());
+                }
+                for place in into.offsets[g]..into.offsets[g + 1] {
+                    let m = into.members[place as usize] as usize;
+                    if skip.iter().all(|r| r.index != place) {
+                        let value = records.values.get(m).unwrap_or_default();
+                        state = running.add(state.as_deref(), value, times.get(m).copied().unwrap_or(0));
+                    }
+                }
+                state
+            })
+            .collect()
+    }
+
+    /// Keeps what a failing call has written before it failed.
+    fn leak(&mut self, f: Prepared, times: &[i64], into: &Groups<'_>, records: &Records<'_>) {
+        let states = self.folded(f, times, into, records, &[]);
+        for (g, state) in states.into_iter().enumerate() {
+            let key = into.keys.get(g).unwrap_or_default().to_vec();
+            self.leaked.extend(state.map(|s| (key, into.starts.get(g).copied(), s)));
+        }
+    }
 }
 
 impl Functions for Native {
-    fn wants_stream_times(&self, _: Prepared) -> bool {
-        false
+    fn wants_stream_times(&self, f: Prepared) -> bool {
+        match self.running(f).role {
+            Role::Stamp { timed } => timed,
+            Role::Sum(sum) => sum.timed,
+            _ => false,
+        }
     }
     fn exports(&self, _: Prepared, _: Interface) -> bool {
         true
     }
-    fn layout(&self, _: Prepared) -> u32 {
-        0
+    fn layout(&self, f: Prepared) -> u32 {
+        f.0 % FUNCTIONS_MAX
     }
     fn renew(&mut self, _: Prepared) {}
-    fn stretch(&mut self, _: Prepared, _: u32) {}
-    fn keep(&mut self, f: Prepared, _: Context<'_>, records: Records<'_>) -> Answer<Kept> {
-        let rejected = self.called(f, records)?;
-        let mut bits = vec![0; records.keys.len().div_ceil(8)];
-        (0..records.keys.len()).for_each(|i| bits[i / 8] |= u8::from(keeps(&rec(&records, i))) << (i % 8));
-        Ok(Kept { bits, rejected })
+    fn stretch(&mut self, f: Prepared, _: u32) {
+        self.stretched = Some(f);
     }
-    fn apply(&mut self, f: Prepared, _: Context<'_>, records: Records<'_>) -> Answer<Output> {
-        let rejected = self.called(f, records)?;
-        let step = self.steps[(f.0 % VERSION) as usize];
-        // Stops early now and then, as a mapper may.
-        let taken = records.keys.len().min(1 + records.timestamps[0].unsigned_abs() as usize % 40);
-        let rejected: Vec<Rejection> = rejected.into_iter().filter(|r| (r.index as usize) < taken).collect();
-        let (mut sources, mut out) = (Vec::new(), Vec::new());
-        for i in (0..taken).filter(|i| rejected.iter().all(|r| r.index as usize != *i)) {
-            for result in mapped(step, &rec(&records, i), u64::from(f.0 / VERSION)) {
-                sources.push(i as u32);
-                out.push(result);
+    fn keep(&mut self, f: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Kept> {
+        let mut bits = vec![0; records.keys.len().div_ceil(8)];
+        match self.enter(f, values(&records)) {
+            Err(Stop::Fault(fault)) => Err(fault),
+            Err(Stop::Bad) => Ok(Kept { bits: [bits, vec![0]].concat(), rejected: vec![] }),
+            Ok(rejected) => {
+                let function = self.running(f).function;
+                let keeps = |i: usize| keeps(function, &rec(&records, &context, i));
+                (0..records.keys.len()).for_each(|i| bits[i / 8] |= u8::from(keeps(i)) << (i % 8));
+                Ok(Kept { bits, rejected })
             }
         }
-        let keys = matches!(step, Step::Map | Step::SelectKey);
-        Ok(Output {
-            taken: taken as u32,
-            sources: Some(sources),
-            keys: keys.then(|| out.iter().map(|r| r.key.as_deref()).collect()),
-            values: (step != Step::SelectKey).then(|| out.iter().map(|r| r.value.as_deref()).collect()),
-            timestamps: (step == Step::Map).then(|| out.iter().map(|r| r.time).collect::<Vec<Timestamp>>()),
-            rejected,
-            ..Output::default()
-        })
     }
-    fn add(&mut self, _: Prepared, _: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Folded> {
-        let states: Vec<Vec<u8>> = (0..into.keys.len())
-            .map(|g| {
-                let members = &into.members[into.offsets[g] as usize..into.offsets[g + 1] as usize];
-                if let (true, Some(state)) = (members.is_empty(), into.states.get(g)) {
-                    return state.to_vec();
+    fn apply(&mut self, f: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Output> {
+        match self.enter(f, values(&records)) {
+            Err(Stop::Fault(fault)) => Err(fault),
+            Err(Stop::Bad) => Ok(Output { taken: 0, ..Output::default() }),
+            Ok(rejected) => Ok(self.mapped(f, &context, &records, rejected)),
+        }
+    }
+    fn add(&mut self, f: Prepared, context: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Folded> {
+        let members = into.members.iter().map(|m| records.values.get(*m as usize));
+        match self.enter(f, members) {
+            Err(Stop::Fault(fault)) => {
+                if self.leaks && !matches!(fault, Fault::Unavailable { .. }) {
+                    self.leak(f, context.stream_times, &into, &records);
                 }
-                let start = number(into.states.get(g).unwrap_or(&[0; 8]));
-                let value = |m: &u32| number(records.values.get(*m as usize).unwrap_or_default());
-                members.iter().fold(start, |s, m| s.wrapping_add(value(m))).to_be_bytes().to_vec()
-            })
-            .collect();
-        Ok(Folded { states: states.iter().map(|s| Some(&s[..])).collect(), rejected: vec![] })
+                Err(fault)
+            }
+            Err(Stop::Bad) => Ok(Folded { states: BytesColumn::nulls(into.keys.len() + 1), rejected: vec![] }),
+            Ok(rejected) => {
+                let states = self.folded(f, context.stream_times, &into, &records, &rejected);
+                self.leaked.clear();
+                Ok(Folded { states: states.iter().map(Option::as_deref).collect(), rejected })
+            }
+        }
     }
-    fn finish(&mut self, _: Prepared, of: Groups<'_>) -> Answer<BytesColumn> {
-        Ok(of.states.clone())
+    fn finish(&mut self, f: Prepared, of: Groups<'_>) -> Answer<BytesColumn> {
+        let running = self.running(f);
+        let state = |g: usize| of.states.get(g).unwrap_or_default();
+        if let Err(Stop::Fault(fault)) = self.instance(f, of.keys.len()) {
+            return Err(fault);
+        }
+        if (0..of.keys.len()).any(|g| running.breaks(state(g))) {
+            return Err(Fault::Trap { message: "this state".into() });
+        }
+        let values = (0..of.keys.len()).map(|g| running.finish(state(g), of.starts.get(g).copied()));
+        Ok(values.collect::<Vec<_>>().iter().map(Option::as_deref).collect())
     }
     fn remove(&mut self, _: Prepared, _: Context<'_>, _: Groups<'_>, _: Records<'_>) -> Answer<Folded> {
         Err(Fault::Unavailable { message: "no table is simulated".into() })
@@ -144,7 +295,15 @@ impl Functions for Native {
     fn merge(&mut self, _: Prepared, _: &BytesColumn, _: &BytesColumn, _: &BytesColumn) -> Answer<BytesColumn> {
         Err(Fault::Unavailable { message: "no session is simulated".into() })
     }
-    fn migrate(&mut self, _: Prepared, _: &str, _: u32, _: u32, _: &BytesColumn, _: &BytesColumn) -> Answer<BytesColumn> {
+    fn migrate(
+        &mut self,
+        _: Prepared,
+        _: &str,
+        _: u32,
+        _: u32,
+        _: &BytesColumn,
+        _: &BytesColumn,
+    ) -> Answer<BytesColumn> {
         Err(Fault::Unavailable { message: "no migration is simulated".into() })
     }
 }

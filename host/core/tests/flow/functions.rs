@@ -1,0 +1,175 @@
+//! Functions for transcripts, by name. All of them trap on a value with `!`, refuse one with `?`; those that have versions
+//! show them.
+
+use millstream_core::function::*;
+use millstream_core::record::{BytesColumn, Timestamp};
+
+/// Names by number, and whether the function reads stream times.
+pub const NAMES: [(&str, bool); 12] = [
+    ("with-x", false),
+    ("first-letter", false),
+    ("upper", false),
+    ("split", false),
+    ("parse", false),
+    ("route", false),
+    ("sum", false),
+    ("latest", false),
+    ("positive", false),
+    ("stamp", false),
+    ("see-time", true),
+    ("same-key", false),
+];
+
+/// Versions × this + number.
+pub const STRIDE: u32 = 100;
+
+pub struct Native;
+
+/// A result: port, key, value, time.
+type Result4 = (u32, Option<Vec<u8>>, Option<Vec<u8>>, Timestamp);
+
+fn map(
+    name: &str,
+    version: u32,
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+    time: Timestamp,
+    stream: Timestamp,
+) -> Vec<Result4> {
+    let own = |b: Option<&[u8]>| b.map(<[u8]>::to_vec);
+    let text = String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
+    match name {
+        "first-letter" => vec![(0, text.get(..1).map(|t| t.as_bytes().to_vec()), own(value), time)],
+        "upper" => vec![(0, own(key), value.map(|_| text.to_uppercase().into_bytes()), time)],
+        "split" => text.split(',').map(|part| (0, own(key), Some(part.as_bytes().to_vec()), time)).collect(),
+        // KEY@TIME is the key and the event time.
+        "parse" => match text.split_once('@') {
+            Some((key, time)) => vec![(0, Some(key.into()), own(value), time.parse().unwrap_or(-1))],
+            None => vec![],
+        },
+        "route" => match text.bytes().next() {
+            Some(b'a') => vec![(0, own(key), own(value), time)],
+            Some(b'b') => vec![(1, own(key), own(value), time)],
+            _ => vec![],
+        },
+        "stamp" => vec![(0, own(key), value.map(|_| format!("{text}.v{version}").into_bytes()), time)],
+        "see-time" => vec![(0, own(key), value.map(|_| format!("{text}.{stream}").into_bytes()), time)],
+        _ => vec![(0, own(key), own(value), time)],
+    }
+}
+
+fn rejected<'v>(values: impl Iterator<Item = Option<&'v [u8]>>) -> Answer<Vec<Rejection>> {
+    let mut out = Vec::new();
+    for (i, value) in values.enumerate() {
+        let value = value.unwrap_or_default();
+        if value.contains(&b'!') {
+            return Err(Fault::Trap { message: "unreachable".into() });
+        }
+        if value.contains(&b'?') {
+            out.push(Rejection { index: i as u32, reason: "a question".into() });
+        }
+    }
+    Ok(out)
+}
+
+fn number(bytes: &[u8]) -> i64 {
+    std::str::from_utf8(bytes).ok().and_then(|t| t.parse().ok()).unwrap_or(0)
+}
+
+impl Functions for Native {
+    fn wants_stream_times(&self, f: Prepared) -> bool {
+        NAMES[(f.0 % STRIDE) as usize].1
+    }
+    fn exports(&self, _: Prepared, _: Interface) -> bool {
+        true
+    }
+    fn layout(&self, _: Prepared) -> u32 {
+        0
+    }
+    fn renew(&mut self, _: Prepared) {}
+    fn stretch(&mut self, _: Prepared, _: u32) {}
+    fn keep(&mut self, _: Prepared, _: Context<'_>, records: Records<'_>) -> Answer<Kept> {
+        let values = || (0..records.values.len()).map(|i| records.values.get(i));
+        let mut bits = vec![0; records.keys.len().div_ceil(8)];
+        for (i, value) in values().enumerate() {
+            bits[i / 8] |= u8::from(value.unwrap_or_default().contains(&b'x')) << (i % 8);
+        }
+        Ok(Kept { bits, rejected: rejected(values())? })
+    }
+    fn apply(&mut self, f: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Output> {
+        let name = NAMES[(f.0 % STRIDE) as usize].0;
+        let rejected = rejected((0..records.values.len()).map(|i| records.values.get(i)))?;
+        let (mut sources, mut results) = (Vec::new(), Vec::new());
+        for i in (0..records.keys.len()).filter(|i| rejected.iter().all(|r| r.index as usize != *i)) {
+            let stream = context.stream_times.get(i).copied().unwrap_or(-1);
+            let (key, value) = (records.keys.get(i), records.values.get(i));
+            for result in map(name, f.0 / STRIDE, key, value, records.timestamps[i], stream) {
+                sources.push(i as u32);
+                results.push(result);
+            }
+        }
+        let changes_keys = matches!(name, "first-letter" | "parse" | "same-key");
+        let route = name == "route";
+        Ok(Output {
+            taken: records.keys.len() as u32,
+            sources: Some(sources),
+            ports: route.then(|| results.iter().map(|r| r.0).collect()),
+            keys: changes_keys.then(|| results.iter().map(|r| r.1.as_deref()).collect()),
+            values: (!route).then(|| results.iter().map(|r| r.2.as_deref()).collect()),
+            timestamps: (!route).then(|| results.iter().map(|r| r.3).collect()),
+            rejected,
+            ..Output::default()
+        })
+    }
+    /// `sum` adds numbers, `positive` too and forgets a sum of 0, `latest` is the last value.
+    fn add(&mut self, f: Prepared, _: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Folded> {
+        let name = NAMES[(f.0 % STRIDE) as usize].0;
+        let rejected = rejected(into.members.iter().map(|m| records.values.get(*m as usize)))?;
+        let fold = |g: usize| {
+            let places = into.offsets[g]..into.offsets[g + 1];
+            let mut state = into.states.get(g).map(<[u8]>::to_vec);
+            for place in places.filter(|p| rejected.iter().all(|r| r.index != *p)) {
+                let value = records.values.get(into.members[place as usize] as usize).unwrap_or_default();
+                state = match name {
+                    "latest" => Some(value.to_vec()),
+                    _ => match number(state.as_deref().unwrap_or_default()) + number(value) {
+                        0 if name == "positive" => None,
+                        sum => Some(sum.to_string().into_bytes()),
+                    },
+                };
+            }
+            state
+        };
+        let states: Vec<_> = (0..into.keys.len()).map(fold).collect();
+        Ok(Folded { states: states.iter().map(Option::as_deref).collect(), rejected })
+    }
+    /// A `positive` sum leaves only when it is more than 0; 13 breaks it.
+    fn finish(&mut self, f: Prepared, of: Groups<'_>) -> Answer<BytesColumn> {
+        let positive = NAMES[(f.0 % STRIDE) as usize].0 == "positive";
+        let state = |g: usize| of.states.get(g);
+        if positive && (0..of.keys.len()).any(|g| state(g) == Some(b"13")) {
+            return Err(Fault::Trap { message: "13".into() });
+        }
+        Ok((0..of.keys.len()).map(|g| state(g).filter(|s| !positive || number(s) > 0)).collect())
+    }
+    fn remove(&mut self, _: Prepared, _: Context<'_>, from: Groups<'_>, _: Records<'_>) -> Answer<Folded> {
+        Ok(Folded { states: from.states.clone(), rejected: vec![] })
+    }
+    fn scan(&mut self, _: Prepared, _: Context<'_>, into: Groups<'_>, _: Records<'_>) -> Answer<Scanned> {
+        Ok(Scanned { states: into.states.clone(), ..Scanned::default() })
+    }
+    fn merge(&mut self, _: Prepared, _: &BytesColumn, left: &BytesColumn, _: &BytesColumn) -> Answer<BytesColumn> {
+        Ok(left.clone())
+    }
+    fn migrate(
+        &mut self,
+        _: Prepared,
+        _: &str,
+        _: u32,
+        _: u32,
+        _: &BytesColumn,
+        s: &BytesColumn,
+    ) -> Answer<BytesColumn> {
+        Ok(s.clone())
+    }
+}

@@ -1,0 +1,359 @@
+//! A pipeline of a transcript: one worker over topics in memory, told what to do line by line. Commits succeed at once.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+
+use millstream_core::commit::{CommitOutcome, Interval};
+use millstream_core::envelope::{self, Opened};
+use millstream_core::function::Prepared;
+use millstream_core::operator::Active;
+use millstream_core::record::{Batch, BatchBuilder, Header};
+use millstream_core::state::key;
+use millstream_core::state::keyspace::{Durability, Keyspaces, Space, SpaceKind, Write};
+use millstream_core::state::memory::{Guard, Memory, Spaces};
+use millstream_core::state::store::Change;
+use millstream_core::task::{TaskId, TaskPart};
+use millstream_core::topology::graph::{Topology, plan};
+use millstream_core::topology::spec::*;
+use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker, task_prefix};
+
+use crate::functions::{NAMES, Native, STRIDE};
+use crate::script::{Words, show, time};
+
+#[derive(Default)]
+struct Locked(Mutex<Spaces>);
+
+impl Guard for Locked {
+    fn with<R>(&self, f: impl FnOnce(&mut Spaces) -> R) -> R {
+        f(&mut self.0.lock().unwrap())
+    }
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Pipeline {
+    spec: Spec,
+    partitions: BTreeMap<String, u32>,
+    topology: Arc<Topology>,
+    db: Memory<Locked>,
+    spaces: Vec<Vec<Space>>,
+    worker: Option<Worker>,
+    log: BTreeMap<(usize, u32), BatchBuilder>,
+    metas: BTreeMap<TaskId, Vec<u8>>,
+    epochs: BTreeMap<usize, u64>,
+    intervals: u64,
+    now: i64,
+    out: String,
+}
+
+/// Rounds in which everything that is there must have been taken.
+const ROUNDS: usize = 50;
+
+impl Pipeline {
+    /// Performs a command; gives what came out.
+    pub fn perform(&mut self, lines: &[String]) -> Result<String, String> {
+        let lines: Vec<&str> = lines.iter().map(String::as_str).filter(|l| !l.trim_start().starts_with('#')).collect();
+        let words = Words::new(lines[0]);
+        match (words.plain[0], &words.plain[1..]) {
+            ("topology", _) => {
+                *self = Self::default();
+                self.plan(&lines[1..])?;
+            }
+            ("append", [place]) => self.append(place, &lines[1..])?,
+            ("poll", [place]) => {
+                self.append(place, &lines[1..])?;
+                self.run(true)?;
+            }
+            ("hold", [place]) => {
+                self.append(place, &lines[1..])?;
+                self.run(false)?;
+            }
+            ("commit", []) => self.run(true)?,
+            ("wait", [how_long]) => {
+                self.now += time(how_long)?;
+                self.run(true)?;
+            }
+            ("restart", []) => {
+                self.start()?;
+                self.run(true)?;
+            }
+            ("swap", [function]) => {
+                let number = number_of(function)?;
+                let epoch = self.epochs.entry(number).and_modify(|e| *e += 1).or_insert(2);
+                let active = Active { prepared: Prepared(*epoch as u32 * STRIDE + number as u32), epoch: *epoch };
+                self.step(Input::Activate { function: number, active })?;
+                self.run(true)?;
+            }
+            ("flush", []) => {
+                self.step(Input::Flush)?;
+                self.run(true)?;
+            }
+            (other, _) => return Err(format!("what is `{other}`?")),
+        }
+        Ok(std::mem::take(&mut self.out))
+    }
+
+    fn plan(&mut self, lines: &[&str]) -> Result<(), String> {
+        let functions = NAMES.iter().map(|(name, _)| FunctionSpec { name: name.to_string() }).collect();
+        self.spec = Spec { pipeline: "p".into(), functions, ..Spec::default() };
+        for topic in ["dead", "late"] {
+            self.partitions.insert(topic.into(), 1);
+        }
+        lines.iter().try_for_each(|line| self.part(&Words::new(line)).map_err(|e| format!("{line}: {e}")))?;
+        let topology = plan(&self.spec, &|topic| self.partitions.get(topic).copied()).map_err(|e| e.to_string())?;
+        self.topology = Arc::new(topology);
+        for sub in &self.topology.subs {
+            let spaces = sub.stores.iter().map(|s| self.db.open_space(&s.name, SpaceKind::State));
+            self.spaces.push(spaces.collect::<Result<_, _>>().map_err(|e| e.to_string())?);
+            let inputs: Vec<&str> = sub.inputs.iter().map(|i| &self.topology.topics[i.topic].name[..]).collect();
+            let _ = writeln!(self.out, "tasks {} over {}", sub.tasks, inputs.join(" "));
+        }
+        self.start()
+    }
+
+    fn part(&mut self, words: &Words<'_>) -> Result<(), String> {
+        let (kind, name) = (words.plain[0], words.plain[1].to_string());
+        let on_error = match words.option("on-error") {
+            None => OnError::Fail,
+            Some("skip") => OnError::Skip,
+            Some(topic) => OnError::DeadLetter(topic.into()),
+        };
+        let froms = words.list("from").into_iter().map(|f| match f.split_once('.') {
+            Some((step, output)) => From { name: step.into(), output: Some(output.into()) },
+            None => From { name: f, output: None },
+        });
+        let from: Vec<From> = froms.collect();
+        let partitions = words.number("partitions")?;
+        match kind {
+            "source" => {
+                let mut topics = words.list("topics");
+                if topics.is_empty() {
+                    topics.push(name.clone());
+                }
+                self.partitions.extend(topics.iter().map(|t| (t.clone(), partitions.unwrap_or(1))));
+                self.spec.sources.push(SourceSpec { name, topics, on_error });
+            }
+            "sink" => {
+                let key_format = match words.option("keys") {
+                    Some("json") => KeyFormat::Json,
+                    Some("kafka") => KeyFormat::Kafka,
+                    _ => KeyFormat::Plain,
+                };
+                self.partitions.insert(name.clone(), partitions.unwrap_or(1));
+                let (topic, window_headers) = (name.clone(), words.has("headers"));
+                self.spec.sinks.push(SinkSpec { name, from, topic, key_format, window_headers, on_error });
+            }
+            _ => {
+                let operator = operator(kind, words)?;
+                let late = words.option("late").map(str::to_string);
+                let idle = match words.option("idle") {
+                    None => Idle::Never,
+                    Some(text) => Idle::After(time(text)?),
+                };
+                let own = words.option("lateness") != Some("kafka-streams");
+                let lateness = if own { Lateness::OwnTask } else { Lateness::KafkaStreams };
+                self.spec.steps.push(StepSpec { name, from, operator, on_error, late, idle, lateness });
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self) -> Result<(), String> {
+        let settings = Settings { commit_interval_ms: 100, ..Settings::default() };
+        let epoch = |f: usize| self.epochs.get(&f).copied().unwrap_or(1);
+        let active = |f: usize| Active { prepared: Prepared(epoch(f) as u32 * STRIDE + f as u32), epoch: epoch(f) };
+        self.intervals += 1_000;
+        let active = (0..NAMES.len()).map(active).collect();
+        self.worker = Some(Worker::new(self.topology.clone(), settings, active, self.intervals));
+        for (sub, plan) in self.topology.clone().subs.iter().enumerate() {
+            for partition in 0..plan.tasks {
+                let task = TaskId { sub, partition };
+                let (meta, start) = (self.metas.get(&task).cloned(), vec![0; plan.inputs.len()]);
+                self.step(Input::Open { task, meta, start })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, place: &str, lines: &[&str]) -> Result<(), String> {
+        let (topic, partition) = place.split_once('/').ok_or("a place is topic/partition")?;
+        let topic = self.topology.topics.iter().position(|t| t.name == topic).ok_or("no such topic")?;
+        let partition = partition.parse().map_err(|e| format!("{place}: {e}"))?;
+        for line in lines {
+            let words = Words::new(line);
+            let bytes = |name: &str, default: Option<&str>| {
+                words.option(name).or(default).filter(|v| *v != "-").map(str::to_string)
+            };
+            let (key, value) = (bytes("key", None), bytes("value", Some("v")));
+            let at = time(words.option("time").unwrap_or("0"))?;
+            let headers =
+                words.options.iter().filter_map(|(n, v)| Some((n.strip_prefix("h.")?.as_bytes(), Some(v.as_bytes()))));
+            let headers: Vec<Header<'_>> = headers.collect();
+            let (key, value) = (key.as_deref().map(str::as_bytes), value.as_deref().map(str::as_bytes));
+            self.log.entry((topic, partition)).or_default().push(key, value, at, headers);
+        }
+        Ok(())
+    }
+
+    /// Everything that is there is taken; `commit`: intervals end.
+    fn run(&mut self, commit: bool) -> Result<(), String> {
+        for _ in 0..ROUNDS {
+            let wants = self.worker.as_ref().ok_or("no topology yet")?.wants();
+            for (task, input, offset) in wants {
+                let topic = self.topology.subs[task.sub].inputs[input].topic;
+                if task.partition >= self.topology.topics[topic].partitions {
+                    continue;
+                }
+                let all = self.log.get(&(topic, task.partition)).cloned().unwrap_or_default().finish();
+                let (batch, end) = (all.slice(offset as usize, all.len()), all.len() as i64);
+                self.step(Input::Fetched { task, input, base_offset: offset, batch, end })?;
+            }
+            self.step(Input::Tick)?;
+            if commit {
+                self.step(Input::Drain)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, input: Input) -> Result<(), String> {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            let mut grounds = Grounds { functions: &mut Native, db: &self.db, spaces: &self.spaces };
+            let worker = self.worker.as_mut().ok_or("no topology yet")?;
+            for effect in worker.step(self.now, input, &mut grounds) {
+                match effect {
+                    Effect::Commit(interval) => {
+                        self.commit(&interval)?;
+                        inputs.push(Input::Outcome { interval: interval.id, outcome: CommitOutcome::Committed });
+                    }
+                    Effect::Stopped { task, verdict } => {
+                        let _ = writeln!(self.out, "stopped {}_{}: {verdict}", task.sub, task.partition);
+                    }
+                    Effect::Committed(_) | Effect::Resolve(_) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, interval: &Interval) -> Result<(), String> {
+        let topology = self.topology.clone();
+        for part in &interval.parts {
+            for out in &part.outputs {
+                let topic = &topology.topics[out.topic];
+                let place = format!("{}/{}", topic.name, out.partition);
+                for i in 0..out.batch.len() {
+                    let line = if topic.internal { repartitioned(&out.batch, i) } else { result(&out.batch, i) };
+                    let _ = writeln!(self.out, "{place} {line}");
+                }
+                self.log.entry((out.topic, out.partition)).or_default().extend(&out.batch);
+            }
+            for ((step, reason), count) in &part.dropped {
+                let _ = writeln!(self.out, "dropped {step} {} {count}", reason.word());
+            }
+            for switch in part.switches.iter().filter(|s| s.epoch > 1) {
+                let positions: Vec<_> = switch.positions.iter().map(|(t, p)| format!("{t}@{p}")).collect();
+                let name = &topology.functions[switch.function];
+                let _ = writeln!(self.out, "switch {name} to epoch {} at {}", switch.epoch, positions.join(" "));
+            }
+            self.metas.insert(part.task, part.meta.clone());
+            self.apply(part)?;
+        }
+        Ok(())
+    }
+
+    fn apply(&self, part: &TaskPart) -> Result<(), String> {
+        let prefix = task_prefix(part.task);
+        let whole = |key: &[u8]| [&prefix[..], key].concat();
+        let mut writes = Vec::new();
+        for (space, changes) in self.spaces[part.task.sub].iter().zip(&part.changes) {
+            writes.extend(changes.iter().map(|change| match change {
+                Change::Put(key, value) => Write::Put(*space, whole(key), value.clone()),
+                Change::Delete(key) => Write::Delete(*space, whole(key)),
+                Change::DropWindow(start) => {
+                    let from = key::window(&prefix, *start, b"");
+                    let to = key::successor(&from).unwrap_or_default();
+                    Write::DeleteRange(*space, from, to)
+                }
+            }));
+        }
+        self.db.apply(writes, Durability::Process).map_err(|e| e.to_string())
+    }
+}
+
+fn number_of(function: &str) -> Result<usize, String> {
+    NAMES.iter().position(|(n, _)| *n == function).ok_or_else(|| format!("no function `{function}`"))
+}
+
+fn operator(kind: &str, words: &Words<'_>) -> Result<Operator, String> {
+    let function = words.option("with").unwrap_or_default().to_string();
+    let form = |form| Ok(Operator::Map { function: function.clone(), form });
+    match kind {
+        "filter" => Ok(Operator::Filter { function, negate: false }),
+        "filter-not" => Ok(Operator::Filter { function, negate: true }),
+        "peek" => Ok(Operator::Peek { function }),
+        "map" => form(MapForm::Map),
+        "map-values" => form(MapForm::MapValues),
+        "flat-map" => form(MapForm::FlatMap),
+        "flat-map-values" => form(MapForm::FlatMapValues),
+        "select-key" => form(MapForm::SelectKey),
+        "merge" => Ok(Operator::Merge),
+        "branch" => {
+            let otherwise = words.option("otherwise").map(str::to_string);
+            Ok(Operator::Branch { function, outputs: words.list("outputs"), otherwise })
+        }
+        "repartition" => Ok(Operator::Repartition { partitions: words.number("partitions")? }),
+        "count" => fold(words, Fold::Count(if words.has("text") { CountFormat::Text } else { CountFormat::Long })),
+        "reduce" => fold(words, Fold::Reduce { function }),
+        "aggregate" => fold(words, Fold::Aggregate { function }),
+        other => Err(format!("what is `{other}`?")),
+    }
+}
+
+fn fold(words: &Words<'_>, fold: Fold) -> Result<Operator, String> {
+    let at = |name: &str| words.option(name).map(time).transpose();
+    let grace_ms = at("grace")?.unwrap_or(0);
+    let size = at("window")?;
+    let advance = at("advance")?;
+    let window = size.map(|size_ms| Window { size_ms, advance_ms: advance.unwrap_or(size_ms), grace_ms });
+    let emit = if words.has("on-close") { Emit::OnClose } else { Emit::OnUpdate };
+    let emit_every_update = words.has("every");
+    Ok(Operator::Aggregate(Aggregate {
+        fold,
+        window,
+        emit,
+        emit_every_update,
+        partitions: words.number("partitions")?,
+    }))
+}
+
+fn result(batch: &Batch, i: usize) -> String {
+    let mut line =
+        format!("key={} value={} time={}", show(batch.keys.get(i)), show(batch.values.get(i)), batch.timestamps[i]);
+    for (name, value) in batch.headers.iter().flat_map(|h| h.of(i)) {
+        let _ = write!(line, " {}={}", show(Some(name)), show(value));
+    }
+    line
+}
+
+fn repartitioned(batch: &Batch, i: usize) -> String {
+    match batch.values.get(i).and_then(envelope::open) {
+        Some(Opened::Record { upstream, lag, window, value }) => {
+            let window = window.map_or(String::new(), |(start, end)| format!(" window={start}..{end}"));
+            let (key, time) = (show(batch.keys.get(i)), batch.timestamps[i]);
+            format!("key={key} value={} time={time} upstream={upstream} lag={lag}{window}", show(value))
+        }
+        Some(Opened::Marker(m)) => {
+            let time = m.time.map_or("-".into(), |t| t.to_string());
+            format!(
+                "marker upstream={}/{} time={time}{}",
+                m.upstream,
+                m.upstream_tasks,
+                if m.idle { " idle" } else { "" }
+            )
+        }
+        None => format!("not ours: {}", result(batch, i)),
+    }
+}

@@ -1,0 +1,100 @@
+//! The whole pipeline in one order, against what came out of another: where semantics promise it, the set of final results
+//! does not depend on how tasks interleave, on batches, or on what died in between.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use millstream_core::topology::spec::*;
+
+use super::case::Case;
+use super::judge::same;
+use super::oracle::NEVER;
+use super::oracle::plan::{Kind, Plan};
+use super::oracle::task::{OracleTask, function_of};
+use super::oracle::wire;
+use super::roles::{Rec, Role};
+
+/// Compares the topics of which everything is promised.
+pub fn compare(case: &Arc<Case>, actual: &dyn Fn(&str) -> Vec<Rec>) -> Result<(), String> {
+    let plan = Arc::new(Plan::new(case));
+    if case.swaps || case.gaps || !plan.nodes.iter().all(|n| is_calm(&plan, &n.kind)) {
+        return Ok(());
+    }
+    let log = whole(case, &plan);
+    let promised = promised(case, &plan);
+    for sink in &case.spec.sinks {
+        let writers =
+            plan.nodes.iter().zip(&promised).filter(|(n, _)| matches!(&n.kind, Kind::Sink(s) if s.topic == sink.topic));
+        if writers.into_iter().all(|(_, promised)| *promised) {
+            let mut want: Vec<Rec> =
+                log.iter().filter(|((t, _), _)| *t == sink.topic).flat_map(|(_, r)| r.clone()).collect();
+            let mut got = actual(&sink.topic);
+            want.sort();
+            got.sort();
+            same(&format!("all of {}, in another order of tasks", sink.topic), &got, &want)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether what a node writes to a repartition topic is the same in every run.
+fn is_calm(plan: &Plan, kind: &Kind) -> bool {
+    let Kind::CutEntry { writer, .. } = kind else { return true };
+    let node = &plan.nodes[*writer];
+    let inputs = plan.inputs(node.sub);
+    let plain = |at: usize| matches!(plan.nodes[at].kind, Kind::Entry { .. });
+    matches!(node.kind, Kind::Cut { idle: Idle::Never, .. }) && inputs.len() == 1 && plain(inputs[0].1)
+}
+
+/// Runs every task once over everything, those that read only topics of the user's first.
+fn whole(case: &Arc<Case>, plan: &Arc<Plan>) -> BTreeMap<(String, u32), Vec<Rec>> {
+    let mut log = case.input.clone();
+    let entries = |sub: usize| plan.inputs(sub).into_iter().map(|(_, at)| at).collect::<Vec<_>>();
+    let cut = |sub: usize| entries(sub).iter().any(|at| matches!(plan.nodes[*at].kind, Kind::CutEntry { .. }));
+    let mut subs: Vec<usize> = (0..plan.tasks.len()).collect();
+    subs.sort_by_key(|sub| cut(*sub));
+    for sub in subs {
+        for partition in 0..plan.tasks[sub] {
+            let mut task = OracleTask::new(case, plan, sub, partition);
+            task.epochs = (0..case.roles.len()).map(|f| (f, 1)).collect();
+            let of = |topic: &str| log.get(&(topic.to_string(), partition));
+            let ends: Vec<i64> = task.positions.iter().map(|(t, _)| of(t).map_or(0, |r| r.len() as i64)).collect();
+            task.poll(&ends, &|topic, at| of(topic).expect("it has an end")[at as usize].clone());
+            let done = task.end_interval();
+            for (at, records) in done.outputs {
+                log.entry(at).or_default().extend(records);
+            }
+            for (node, topic, _) in task.writers() {
+                let time = Some(task.written(node)).filter(|t| *t != NEVER);
+                for p in 0..plan.partitions[&topic] {
+                    let value = Some(wire::marker(partition, plan.tasks[sub], time, false));
+                    log.entry((topic.clone(), p)).or_default().push(Rec { value, ..Rec::default() });
+                }
+            }
+        }
+    }
+    log
+}
+
+/// By node: whether the set of what comes out of it is promised.
+fn promised(case: &Case, plan: &Plan) -> Vec<bool> {
+    let mut promised: Vec<bool> = Vec::new();
+    for node in &plan.nodes {
+        let inputs = plan.inputs(node.sub);
+        let plain = |at: &&usize| matches!(plan.nodes[**at].kind, Kind::Entry { .. });
+        let alone = inputs.len() == 1 && plain(&&inputs[0].1);
+        let role = function_of(&node.kind).map(|f| case.roles[f]);
+        let timed = matches!(role, Some(Role::Stamp { timed: true }));
+        let good = match &node.kind {
+            Kind::CutEntry { writer, .. } => promised[*writer],
+            Kind::Fold { fold, own_task, .. } => {
+                let free =
+                    matches!(fold.fold, Fold::Count(_)) && *own_task && node.entries.iter().filter(plain).count() < 2;
+                fold.emit == Emit::OnClose && (alone || free)
+            }
+            _ => alone || !timed,
+        };
+        promised.push(good && node.parents.iter().all(|p| promised[p.0]));
+    }
+    promised
+}

@@ -1,0 +1,248 @@
+//! The oracle's aggregates: groups, windows, whose time, what is late, what comes out.
+
+use std::collections::BTreeMap;
+
+use millstream_core::topology::spec::*;
+
+use super::super::roles::{Mark, Running, mark};
+use super::{Item, NEVER, Row};
+
+/// Window start (or [`NEVER`]), window of the incoming key (likewise), key.
+type GroupKey = (i64, (i64, i64), Vec<u8>);
+
+#[derive(Clone, Debug, Default)]
+struct Group {
+    state: Option<Vec<u8>>,
+    count: u64,
+    time: i64,
+    /// There at the end of the last interval.
+    was: bool,
+    changed: bool,
+}
+
+/// Upstream tasks of one aggregate.
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    /// By topic and upstream task: stream time and whether it is idle.
+    slots: BTreeMap<(String, u32), (i64, bool)>,
+    /// The task's own inputs, where it has any.
+    plain: Option<i64>,
+    closing: Option<i64>,
+}
+
+impl Clock {
+    pub fn new(topics: &[(String, u32)], plain: bool) -> Self {
+        let slots = topics.iter().flat_map(|(t, n)| (0..*n).map(|u| ((t.clone(), u), (NEVER, false))));
+        Self { slots: slots.collect(), plain: plain.then_some(NEVER), closing: None }
+    }
+
+    pub fn hear(&mut self, topic: &str, upstream: u32, time: Option<i64>, idle: bool) {
+        if let Some(slot) = self.slots.get_mut(&(topic.to_string(), upstream)) {
+            *slot = (slot.0.max(time.unwrap_or(NEVER)), idle);
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        let awake = self.slots.values().filter(|s| !s.1).map(|s| s.0).chain(self.plain).min();
+        let now = awake.or(self.slots.values().map(|s| s.0).max()).unwrap_or(NEVER);
+        self.closing = Some(self.closing.map_or(now, |c| c.max(now)));
+    }
+
+    fn closing(&self) -> i64 {
+        self.closing.unwrap_or(NEVER)
+    }
+}
+
+/// Why records leave, results, refusals of one step, in order.
+#[derive(Debug)]
+pub enum Event {
+    Dropped(&'static str, Item),
+    Refused(&'static str, Item),
+    Result(Item),
+}
+
+#[derive(Clone, Debug)]
+pub struct FoldState {
+    pub fold: Aggregate,
+    pub by_window: bool,
+    pub function: Option<Running>,
+    groups: BTreeMap<GroupKey, Group>,
+    observed: i64,
+    pub clock: Option<Clock>,
+}
+
+fn is_open(window: Window, start: i64, time: i64) -> bool {
+    time == NEVER || i128::from(start) + i128::from(window.size_ms) > i128::from(time) - i128::from(window.grace_ms)
+}
+
+fn starts(window: Window, time: i64) -> Vec<i64> {
+    let first = (time - (window.size_ms - 1).min(time)) / window.advance_ms;
+    (first..=time / window.advance_ms).map(|k| k * window.advance_ms).filter(|s| time - s < window.size_ms).collect()
+}
+
+impl FoldState {
+    pub fn new(fold: Aggregate, by_window: bool, clock: Option<Clock>) -> Self {
+        Self { fold, by_window, function: None, groups: BTreeMap::new(), observed: NEVER, clock }
+    }
+
+    /// Whether a window is open.
+    pub fn holds(&self) -> bool {
+        self.fold.window.is_some() && !self.groups.is_empty()
+    }
+
+    /// Takes a record in.
+    pub fn take(&mut self, item: Item, row: Option<&Row>) -> Vec<Event> {
+        let (Some(key), Some(value)) = (item.rec.key.clone(), item.rec.value.clone()) else {
+            return vec![Event::Dropped(if item.rec.key.is_none() { "null-key" } else { "null-value" }, item)];
+        };
+        let before = (self.observed, self.clock.clone());
+        let (own, closing) = self.time(&item, row);
+        let windows: Vec<i64> = match self.fold.window {
+            None => vec![NEVER],
+            Some(w) => starts(w, item.rec.time).into_iter().filter(|s| is_open(w, *s, own)).collect(),
+        };
+        let open: Vec<i64> = match self.fold.window {
+            None => windows.clone(),
+            Some(w) => windows.iter().copied().filter(|s| is_open(w, *s, closing)).collect(),
+        };
+        if open.is_empty() {
+            return vec![Event::Dropped(if windows.is_empty() { "late" } else { "late-after-idle" }, item)];
+        }
+        let inner = if self.by_window { item.window.unwrap_or((NEVER, NEVER)) } else { (NEVER, NEVER) };
+        let ids: Vec<GroupKey> = open.iter().map(|s| (*s, inner, key.clone())).collect();
+        let (counted, refusal) = self.counted(&ids, &value);
+        let mut events: Vec<Event> = refusal.map(|why| Event::Refused(why, item.clone())).into_iter().collect();
+        if counted.is_empty() {
+            // Refused altogether: it has not moved time.
+            (self.observed, self.clock) = before;
+            return events;
+        }
+        for id in &counted {
+            let was = self.groups.get(id).is_some_and(|g| g.state.is_some());
+            self.add(id, &value, item.rec.time, own);
+            if self.fold.emit == Emit::OnUpdate && self.fold.emit_every_update {
+                events.extend(self.update(id, was));
+            }
+        }
+        events
+    }
+
+    /// Own time and closing time once a record is in.
+    fn time(&mut self, item: &Item, row: Option<&Row>) -> (i64, i64) {
+        let Some(clock) = &mut self.clock else {
+            self.observed = self.observed.max(item.rec.time);
+            return (self.observed, self.observed);
+        };
+        let own = match row.and_then(|r| r.upstream.map(|u| (r.topic.clone(), u.0))) {
+            Some(slot) => clock.slots.get(&slot).map_or(NEVER, |s| s.0),
+            None => {
+                let plain = clock.plain.unwrap_or(NEVER).max(item.rec.time);
+                clock.plain = Some(plain);
+                clock.settle();
+                plain
+            }
+        };
+        (own, clock.closing())
+    }
+
+    /// In which groups a record counts, and why it is refused in others.
+    fn counted(&self, ids: &[GroupKey], value: &[u8]) -> (Vec<GroupKey>, Option<&'static str>) {
+        let Some(running) = self.function else { return (ids.to_vec(), None) };
+        let reduce = matches!(self.fold.fold, Fold::Reduce { .. });
+        // The first value of a reduce becomes the state without the function's having a say.
+        let asked = |id: &&GroupKey| !reduce || self.groups.get(*id).is_some_and(|g| g.state.is_some());
+        let asked_any = ids.iter().any(|id| asked(&id));
+        match mark(running.function, Some(value)) {
+            Some(Mark::Trap | Mark::Bad) if asked_any => (Vec::new(), Some("poisoned")),
+            Some(Mark::Reject) if asked_any => {
+                (ids.iter().filter(|id| !asked(id)).cloned().collect(), Some("rejected"))
+            }
+            _ => (ids.to_vec(), None),
+        }
+    }
+
+    fn add(&mut self, id: &GroupKey, value: &[u8], time: i64, own: i64) {
+        let reduce = matches!(self.fold.fold, Fold::Reduce { .. });
+        let group = self.groups.entry(id.clone()).or_default();
+        group.time = if group.state.is_some() { group.time.max(time) } else { time };
+        group.changed = true;
+        match (self.function, &group.state) {
+            (None, _) => {
+                group.count += 1;
+                group.state = Some(Vec::new());
+            }
+            (Some(_), None) if reduce => group.state = Some(value.to_vec()),
+            (Some(running), state) => group.state = running.add(state.as_deref(), value, own),
+        }
+    }
+
+    /// What comes out of a group that has changed. `was`: it was there before.
+    fn update(&self, id: &GroupKey, was: bool) -> Option<Event> {
+        match &self.groups[id].state {
+            Some(_) => self.result(id),
+            None => was.then(|| Event::Result(self.item(id, None))),
+        }
+    }
+
+    fn result(&self, id: &GroupKey) -> Option<Event> {
+        let group = &self.groups[id];
+        let state = group.state.as_ref()?;
+        let value = match (&self.fold.fold, self.function) {
+            (Fold::Count(CountFormat::Text), _) => group.count.to_string().into_bytes(),
+            (Fold::Count(CountFormat::Long), _) => group.count.to_be_bytes().to_vec(),
+            (Fold::Aggregate { .. }, Some(running)) => {
+                if running.breaks(state) {
+                    return Some(Event::Refused("poisoned", self.item(id, Some(state.clone()))));
+                }
+                let start = Some(if self.by_window { id.1.0 } else { id.0 }).filter(|s| self.by_window || *s != NEVER);
+                running.finish(state, start)?
+            }
+            _ => state.clone(),
+        };
+        Some(Event::Result(self.item(id, Some(value))))
+    }
+
+    fn item(&self, id: &GroupKey, value: Option<Vec<u8>>) -> Item {
+        let window = match self.fold.window {
+            Some(w) => Some((id.0, id.0.saturating_add(w.size_ms))),
+            None => Some(id.1).filter(|w| w.0 != NEVER),
+        };
+        let rec = super::Rec { key: Some(id.2.clone()), value, time: self.groups[id].time, headers: Vec::new() };
+        Item { rec, window, derived: true }
+    }
+
+    /// Closing time now.
+    pub fn closing(&self) -> i64 {
+        self.clock.as_ref().map_or(self.observed, Clock::closing)
+    }
+
+    /// What closes by now; windows that only drop are forgotten at the end of an interval.
+    pub fn close(&mut self) -> Vec<Event> {
+        let (Some(window), Emit::OnClose) = (self.fold.window, self.fold.emit) else { return Vec::new() };
+        let closing = self.closing();
+        let closed: Vec<GroupKey> = self.groups.keys().filter(|id| !is_open(window, id.0, closing)).cloned().collect();
+        let events = closed.iter().filter_map(|id| self.result(id)).collect();
+        closed.iter().for_each(|id| drop(self.groups.remove(id)));
+        events
+    }
+
+    /// The end of an interval: the last result of each group that has changed.
+    pub fn end_interval(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        if self.fold.emit == Emit::OnUpdate && !self.fold.emit_every_update {
+            let changed = self.groups.iter().filter(|(_, g)| g.changed);
+            events.extend(changed.filter_map(|(id, g)| self.update(id, g.was)));
+        }
+        for group in self.groups.values_mut() {
+            (group.was, group.changed) = (group.state.is_some(), false);
+        }
+        let closing = self.closing();
+        if let (Some(window), Emit::OnUpdate) = (self.fold.window, self.fold.emit) {
+            self.groups.retain(|id, _| is_open(window, id.0, closing));
+        }
+        // A group that is gone is as if it had never been.
+        self.groups.retain(|_, g| g.state.is_some());
+        events
+    }
+}

@@ -1,0 +1,214 @@
+//! The oracle's own plan of a pipeline: nodes, repartition topics where a key may have changed, sub-topologies, partitions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_core::topology::spec::*;
+
+use super::super::case::Case;
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// Records of a topic of the user's enter.
+    Entry {
+        topic: String,
+        on_error: OnError,
+    },
+    /// Several streams into one.
+    Merge,
+    /// A step that is none of the others.
+    Step(StepSpec),
+    Fold {
+        step: StepSpec,
+        fold: Aggregate,
+        by_window: bool,
+        own_task: bool,
+    },
+    /// Records leave into a repartition topic.
+    Cut {
+        topic: String,
+        idle: Idle,
+    },
+    /// And come in again.
+    CutEntry {
+        topic: String,
+        writer: usize,
+    },
+    Sink(SinkSpec),
+}
+
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub kind: Kind,
+    /// Nodes and their outputs.
+    pub parents: Vec<(usize, u32)>,
+    pub sub: usize,
+    /// The key may have changed.
+    dirty: bool,
+    windowed: bool,
+    derived: bool,
+    /// Entries that reach it, by node.
+    pub entries: BTreeSet<usize>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    pub nodes: Vec<Node>,
+    pub partitions: BTreeMap<String, u32>,
+    /// By sub-topology: how many tasks.
+    pub tasks: Vec<u32>,
+    given: BTreeMap<String, u32>,
+}
+
+impl Plan {
+    pub fn new(case: &Case) -> Self {
+        let mut plan = Plan { partitions: case.partitions.clone(), ..Plan::default() };
+        let mut names: BTreeMap<(String, Option<String>), (usize, u32)> = BTreeMap::new();
+        for source in &case.spec.sources {
+            let entry = |topic: &String| Kind::Entry { topic: topic.clone(), on_error: source.on_error.clone() };
+            let entries: Vec<_> = source.topics.iter().map(|t| (plan.node(entry(t), vec![]), 0)).collect();
+            let at = if let [one] = entries[..] { one } else { (plan.node(Kind::Merge, entries), 0) };
+            names.insert((source.name.clone(), None), at);
+        }
+        for step in in_order(&case.spec) {
+            let parents = step.from.iter().map(|f| names[&(f.name.clone(), f.output.clone())]).collect();
+            for (output, at) in plan.step(step, parents) {
+                names.insert((step.name.clone(), output), at);
+            }
+        }
+        for sink in &case.spec.sinks {
+            let parents = sink.from.iter().map(|f| names[&(f.name.clone(), f.output.clone())]).collect();
+            plan.node(Kind::Sink(sink.clone()), parents);
+        }
+        plan.subs();
+        plan
+    }
+
+    fn node(&mut self, kind: Kind, parents: Vec<(usize, u32)>) -> usize {
+        let any = |f: fn(&Node) -> bool| parents.iter().any(|p| f(&self.nodes[p.0]));
+        let (dirty, windowed, derived) = (any(|n| n.dirty), any(|n| n.windowed), any(|n| n.derived));
+        let mut entries: BTreeSet<usize> = parents.iter().flat_map(|p| self.nodes[p.0].entries.clone()).collect();
+        if matches!(kind, Kind::Entry { .. } | Kind::CutEntry { .. }) {
+            entries.insert(self.nodes.len());
+        }
+        self.nodes.push(Node { kind, parents, sub: 0, dirty, windowed, derived, entries });
+        self.nodes.len() - 1
+    }
+
+    fn step(&mut self, step: &StepSpec, mut parents: Vec<(usize, u32)>) -> Vec<(Option<String>, (usize, u32))> {
+        let one = |at: usize| vec![(None, (at, 0))];
+        let dirty = parents.iter().any(|p| self.nodes[p.0].dirty);
+        match &step.operator {
+            Operator::Repartition { partitions } => one(self.cut(step, *partitions, parents)),
+            Operator::Aggregate(fold) => {
+                if dirty {
+                    parents = vec![(self.cut(step, fold.partitions, parents), 0)];
+                }
+                let any = |f: fn(&Node) -> bool| parents.iter().any(|p| f(&self.nodes[p.0]));
+                let (by_window, derived) = (any(|n| n.windowed), any(|n| n.derived));
+                let repartitioned = parents.iter().flat_map(|p| &self.nodes[p.0].entries);
+                let repartitioned = repartitioned.clone().any(|e| matches!(self.nodes[*e].kind, Kind::CutEntry { .. }));
+                let own_task = repartitioned && !derived && step.lateness == Lateness::OwnTask;
+                let kind = Kind::Fold { step: step.clone(), fold: fold.clone(), by_window, own_task };
+                let at = self.node(kind, parents);
+                self.nodes[at].derived = true;
+                self.nodes[at].windowed |= fold.window.is_some();
+                one(at)
+            }
+            Operator::Branch { outputs, otherwise, .. } => {
+                let at = self.node(Kind::Step(step.clone()), parents);
+                let all = outputs.iter().chain(otherwise).cloned();
+                all.zip(0..).map(|(output, port)| (Some(output), (at, port))).collect()
+            }
+            Operator::Map { form, .. } => {
+                let at = self.node(Kind::Step(step.clone()), parents);
+                if matches!(form, MapForm::Map | MapForm::FlatMap | MapForm::SelectKey) {
+                    (self.nodes[at].dirty, self.nodes[at].windowed) = (true, false);
+                }
+                one(at)
+            }
+            _ => one(self.node(Kind::Step(step.clone()), parents)),
+        }
+    }
+
+    fn cut(&mut self, step: &StepSpec, partitions: Option<u32>, parents: Vec<(usize, u32)>) -> usize {
+        let topic = format!("sim-{}-repartition", step.name);
+        self.given.extend(partitions.map(|p| (topic.clone(), p)));
+        let windowed = parents.iter().any(|p| self.nodes[p.0].windowed);
+        let writer = self.node(Kind::Cut { topic: topic.clone(), idle: step.idle }, parents);
+        let at = self.node(Kind::CutEntry { topic, writer }, vec![]);
+        self.nodes[at].windowed = windowed;
+        at
+    }
+
+    /// Connected nodes are a sub-topology; its tasks are as many as the most partitions that it reads.
+    fn subs(&mut self) {
+        let mut of: Vec<usize> = (0..self.nodes.len()).collect();
+        for _ in 0..self.nodes.len() {
+            for at in 0..self.nodes.len() {
+                for (parent, _) in &self.nodes[at].parents {
+                    let least = of[at].min(of[*parent]);
+                    (of[at], of[*parent]) = (least, least);
+                }
+            }
+        }
+        let numbers: BTreeSet<usize> = of.iter().copied().collect();
+        let numbers: Vec<usize> = numbers.into_iter().collect();
+        for (node, of) in self.nodes.iter_mut().zip(&of) {
+            node.sub = numbers.iter().position(|n| n == of).expect("it is one of them");
+        }
+        self.tasks = vec![0; numbers.len()];
+        for _ in 0..=self.nodes.len() {
+            for sub in 0..self.tasks.len() {
+                let known = self.inputs(sub).into_iter().filter_map(|(topic, _)| self.partitions.get(&topic).copied());
+                self.tasks[sub] = known.max().unwrap_or(0);
+            }
+            for node in &self.nodes {
+                if let Kind::Cut { topic, .. } = &node.kind {
+                    let count = self.given.get(topic).copied().unwrap_or(self.tasks[node.sub]);
+                    self.partitions.insert(topic.clone(), count);
+                }
+            }
+        }
+    }
+
+    /// Topics that a sub-topology reads, with their entries, in order.
+    pub fn inputs(&self, sub: usize) -> Vec<(String, usize)> {
+        let topic = |at: usize| match &self.nodes[at].kind {
+            Kind::Entry { topic, .. } | Kind::CutEntry { topic, .. } => Some((topic.clone(), at)),
+            _ => None,
+        };
+        (0..self.nodes.len()).filter(|at| self.nodes[*at].sub == sub).filter_map(topic).collect()
+    }
+
+    /// Nodes of a sub-topology that write a topic, dead letters and late records apart.
+    pub fn writers(&self, sub: usize, topic: &str) -> usize {
+        let writes = |n: &&Node| match &n.kind {
+            Kind::Cut { topic: t, .. } => t == topic,
+            Kind::Sink(sink) => sink.topic == topic,
+            _ => false,
+        };
+        self.nodes.iter().filter(|n| n.sub == sub).filter(writes).count()
+    }
+
+    /// How many tasks write a repartition topic.
+    pub fn upstream_tasks(&self, entry: usize) -> u32 {
+        match self.nodes[entry].kind {
+            Kind::CutEntry { writer, .. } => self.tasks[self.nodes[writer].sub],
+            _ => 1,
+        }
+    }
+}
+
+/// Steps so that each comes after those it reads; among those that are ready, the first of the manifest.
+fn in_order(spec: &Spec) -> Vec<&StepSpec> {
+    let mut done: BTreeSet<&str> = spec.sources.iter().map(|s| s.name.as_str()).collect();
+    let (mut left, mut out): (Vec<&StepSpec>, Vec<&StepSpec>) = (spec.steps.iter().collect(), Vec::new());
+    while !left.is_empty() {
+        let ready = left.iter().position(|s| s.from.iter().all(|f| done.contains(f.name.as_str())));
+        let step = left.remove(ready.expect("cases have no circles"));
+        done.insert(&step.name);
+        out.push(step);
+    }
+    out
+}

@@ -1,0 +1,346 @@
+//! The oracle's task: takes its inputs in record by record, one walk through the graph for each, and says what an interval
+//! must have written, dropped and counted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use millstream_core::partition::partition_for_key;
+use millstream_core::topology::spec::*;
+
+use super::super::case::Case;
+use super::super::roles::{Mark, Rec, Running, keeps, mark};
+use super::fold::{Clock, Event, FoldState};
+use super::plan::{Kind, Plan};
+use super::wire::{self, Failure, Opened};
+use super::{Item, NEVER, Row};
+
+/// What an interval must have done.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// By topic and partition, in order.
+    pub outputs: BTreeMap<(String, u32), Vec<Rec>>,
+    /// By step and reason.
+    pub dropped: BTreeMap<(String, String), u64>,
+    pub dead_letters: u64,
+    pub records: u64,
+}
+
+pub struct OracleTask {
+    case: Arc<Case>,
+    plan: Arc<Plan>,
+    pub sub: usize,
+    pub partition: u32,
+    /// By topic, in the order of the inputs.
+    pub positions: Vec<(String, i64)>,
+    /// Epochs of the functions, by number.
+    pub epochs: BTreeMap<usize, u64>,
+    folds: BTreeMap<usize, FoldState>,
+    /// Stream times of steps and of what is written to repartition topics, by node.
+    times: BTreeMap<usize, i64>,
+    /// Which writers wrote since this was looked at.
+    pub wrote: BTreeMap<usize, bool>,
+    done: Done,
+}
+
+impl OracleTask {
+    pub fn new(case: &Arc<Case>, plan: &Arc<Plan>, sub: usize, partition: u32) -> Self {
+        let mut folds = BTreeMap::new();
+        for (at, node) in plan.nodes.iter().enumerate().filter(|(_, n)| n.sub == sub) {
+            if let Kind::Fold { fold, by_window, own_task, .. } = &node.kind {
+                let topics: Vec<(String, u32)> = node
+                    .entries
+                    .iter()
+                    .filter_map(|e| match &plan.nodes[*e].kind {
+                        Kind::CutEntry { topic, .. } => Some((topic.clone(), plan.upstream_tasks(*e))),
+                        _ => None,
+                    })
+                    .collect();
+                let plain = node.entries.iter().any(
+                    |e| matches!(&plan.nodes[*e].kind, Kind::Entry { topic, .. } if partition < plan.partitions[topic]),
+                );
+                let clock = own_task.then(|| Clock::new(&topics, plain));
+                folds.insert(at, FoldState::new(fold.clone(), *by_window, clock));
+            }
+        }
+        let positions = plan.inputs(sub).into_iter().map(|(topic, _)| (topic, 0)).collect();
+        let (case, plan) = (case.clone(), plan.clone());
+        let (epochs, times, wrote) = Default::default();
+        Self { case, plan, sub, partition, positions, epochs, folds, times, wrote, done: Done::default() }
+    }
+
+    /// Functions that its steps call.
+    pub fn functions(&self) -> Vec<usize> {
+        let mine = self.plan.nodes.iter().filter(|n| n.sub == self.sub);
+        let mut all: Vec<usize> = mine.filter_map(|n| function_of(&n.kind)).collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    /// Whether a window is open in one of its steps.
+    pub fn holds(&self) -> bool {
+        self.folds.values().any(FoldState::holds)
+    }
+
+    /// The stream time of a writer; [`NEVER`] before it wrote.
+    pub fn written(&self, node: usize) -> i64 {
+        self.times.get(&node).copied().unwrap_or(NEVER)
+    }
+
+    /// Writers of repartition topics: node, topic, idle.
+    pub fn writers(&self) -> Vec<(usize, String, Idle)> {
+        let nodes = self.plan.nodes.iter().enumerate().filter(|(_, n)| n.sub == self.sub);
+        nodes
+            .filter_map(|(at, n)| match &n.kind {
+                Kind::Cut { topic, idle } => Some((at, topic.clone(), *idle)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn running(&self, function: usize) -> Running {
+        let version = self.epochs.get(&function).copied().unwrap_or(0);
+        Running { function, role: self.case.roles[function], version }
+    }
+
+    /// Takes in records up to these positions, oldest head first.
+    pub fn poll(&mut self, to: &[i64], log: &dyn Fn(&str, i64) -> Rec) {
+        loop {
+            let heads = self.positions.iter().enumerate().filter(|(i, (_, at))| *at < to[*i]);
+            let Some((_, input)) = heads.map(|(i, (topic, at))| (log(topic, *at).time, i)).min() else { return };
+            let (topic, offset) = self.positions[input].clone();
+            self.positions[input].1 += 1;
+            self.row(input, topic.clone(), offset, log(&topic, offset));
+        }
+    }
+
+    fn row(&mut self, input: usize, topic: String, offset: i64, rec: Rec) {
+        let entry = self.plan.inputs(self.sub)[input].1;
+        let mut row = Row { topic, partition: self.partition, offset, rec, window: None, upstream: None };
+        let mut entering = Vec::new();
+        match self.plan.nodes[entry].kind.clone() {
+            Kind::CutEntry { .. } => match wire::open(&row.rec) {
+                Opened::Marker { upstream, time, idle, .. } => self.hear(entry, &row.topic, upstream, time, idle),
+                Opened::Record { upstream, lag, window, value } => {
+                    let time = row.rec.time.saturating_add(lag);
+                    (row.rec.value, row.window, row.upstream) = (value, window, Some((upstream, time)));
+                    self.done.records += 1;
+                    self.hear(entry, &row.topic, upstream, Some(time), false);
+                    entering.push(Item { rec: row.rec.clone(), window, derived: false });
+                }
+            },
+            Kind::Entry { on_error, .. } => {
+                self.done.records += 1;
+                let item = Item { rec: row.rec.clone(), window: None, derived: false };
+                if item.rec.time < 0 {
+                    let name = self.source_name(&row.topic);
+                    self.refuse(&name, None, &on_error, &item, Some(&row), "negative-timestamp");
+                } else {
+                    entering.push(item);
+                }
+            }
+            _ => unreachable!("an input is an entry"),
+        }
+        self.walk(Some(&row), Some((entry, entering)));
+    }
+
+    fn source_name(&self, topic: &str) -> String {
+        let reads = |s: &&SourceSpec| s.topics.iter().any(|t| t == topic);
+        self.case.spec.sources.iter().find(reads).expect("it is read").name.clone()
+    }
+
+    /// A word of an upstream task's time moves the clocks of the folds that it reaches.
+    fn hear(&mut self, entry: usize, topic: &str, upstream: u32, time: Option<i64>, idle: bool) {
+        for (at, fold) in &mut self.folds {
+            if let (true, Some(clock)) = (self.plan.nodes[*at].entries.contains(&entry), &mut fold.clock) {
+                clock.hear(topic, upstream, time, idle);
+            }
+        }
+    }
+
+    /// One walk through the nodes: with a record, or, without, at the end of an interval.
+    fn walk(&mut self, row: Option<&Row>, entering: Option<(usize, Vec<Item>)>) {
+        let (plan, sub) = (self.plan.clone(), self.sub);
+        let mut outputs: BTreeMap<(usize, u32), Vec<Item>> = BTreeMap::new();
+        if let Some((entry, items)) = entering {
+            outputs.insert((entry, 0), items);
+        }
+        for (at, node) in plan.nodes.iter().enumerate().filter(|(_, n)| n.sub == sub) {
+            let items: Vec<Item> =
+                node.parents.iter().flat_map(|p| outputs.get(p).cloned().unwrap_or_default()).collect();
+            match &node.kind {
+                Kind::Entry { .. } | Kind::CutEntry { .. } => {}
+                Kind::Merge => drop(outputs.insert((at, 0), items)),
+                Kind::Step(step) => {
+                    for item in items {
+                        for (port, result) in self.step(at, step, item, row) {
+                            outputs.entry((at, port)).or_default().push(result);
+                        }
+                    }
+                }
+                Kind::Fold { step, .. } => {
+                    let results = self.fold(at, step, items, row);
+                    outputs.insert((at, 0), results);
+                }
+                Kind::Cut { topic, .. } => items.into_iter().for_each(|item| self.write(at, topic, item)),
+                Kind::Sink(sink) => items.into_iter().for_each(|item| {
+                    let partition = self.partition_of(&item.rec, &sink.topic);
+                    let rec = wire::windowed(item.rec, item.window, sink.key_format, sink.window_headers);
+                    self.put(&sink.topic, partition, rec);
+                }),
+            }
+        }
+    }
+
+    fn partition_of(&self, rec: &Rec, topic: &str) -> u32 {
+        let count = self.plan.partitions[topic];
+        rec.key.as_ref().map_or(self.partition % count, |key| partition_for_key(key, count))
+    }
+
+    fn put(&mut self, topic: &str, partition: u32, rec: Rec) {
+        self.done.outputs.entry((topic.to_string(), partition)).or_default().push(rec);
+    }
+
+    fn write(&mut self, at: usize, topic: &str, item: Item) {
+        let time = self.written(at).max(item.rec.time);
+        self.times.insert(at, time);
+        self.wrote.insert(at, true);
+        let partition = self.partition_of(&item.rec, topic);
+        let value = wire::wrap(self.partition, time - item.rec.time, item.window, item.rec.value.as_deref());
+        self.put(topic, partition, Rec { value: Some(value), ..item.rec });
+    }
+
+    fn refuse(
+        &mut self,
+        step: &str,
+        function: Option<usize>,
+        on_error: &OnError,
+        item: &Item,
+        row: Option<&Row>,
+        reason: &str,
+    ) {
+        *self.done.dropped.entry((step.into(), reason.into())).or_default() += 1;
+        let OnError::DeadLetter(topic) = on_error else { return };
+        // The record as it was read; a result that no single record made, as it is.
+        let (rec, window, row) = match row.filter(|_| !item.derived) {
+            Some(row) => (row.rec.clone(), row.window, Some(row)),
+            None => (item.rec.clone(), item.window, None),
+        };
+        let name = function.map(|f| self.case.spec.functions[f].name.clone()).unwrap_or_default();
+        let epoch = function.map_or(0, |f| self.epochs[&f]);
+        let at = row.map(|r| (r.topic.as_str(), r.partition, r.offset));
+        let failure = Failure { reason, step, function: &name, epoch, at };
+        let partition = self.partition_of(&rec, topic);
+        let letter = wire::dead_letter(rec, window, &failure);
+        self.done.dead_letters += 1;
+        self.put(topic, partition, letter);
+    }
+
+    /// A step without state, for one record.
+    fn step(&mut self, at: usize, step: &StepSpec, item: Item, row: Option<&Row>) -> Vec<(u32, Item)> {
+        let Some(function) = function_of(&Kind::Step(step.clone())) else { return vec![(0, item)] };
+        let peek = matches!(step.operator, Operator::Peek { .. });
+        let refusal = match mark(function, item.rec.value.as_deref()) {
+            Some(Mark::Trap | Mark::Bad) => Some("poisoned"),
+            Some(Mark::Reject) => Some("rejected"),
+            _ => None,
+        };
+        if let Some(reason) = refusal {
+            self.refuse(&step.name, Some(function), &step.on_error, &item, row, reason);
+            // A peek's answer is ignored, also where it has none.
+            return if peek { vec![(0, item)] } else { Vec::new() };
+        }
+        let observed = self.written(at).max(item.rec.time);
+        self.times.insert(at, observed);
+        match &step.operator {
+            Operator::Filter { negate, .. } if keeps(function, &item.rec) == *negate => Vec::new(),
+            Operator::Filter { .. } | Operator::Peek { .. } => vec![(0, item)],
+            operator => {
+                let upstream = row.and_then(|r| r.upstream).filter(|_| !item.derived);
+                let stream = upstream.map_or(observed, |u| u.1);
+                let results = self.running(function).map(&item.rec, stream);
+                mapped(operator, &item, results)
+            }
+        }
+    }
+
+    fn fold(&mut self, at: usize, step: &StepSpec, items: Vec<Item>, row: Option<&Row>) -> Vec<Item> {
+        let function = function_of(&self.plan.nodes[at].kind);
+        let running = function.map(|f| self.running(f));
+        let mut fold = self.folds.remove(&at).expect("it was made");
+        fold.function = running;
+        let mut events: Vec<Event> = Vec::new();
+        for item in items {
+            events.extend(fold.take(item, row));
+        }
+        events.extend(fold.close());
+        if row.is_none() {
+            events.extend(fold.end_interval());
+        }
+        self.folds.insert(at, fold);
+        let mut results = Vec::new();
+        for event in events {
+            match event {
+                Event::Result(item) => results.push(item),
+                Event::Refused(reason, item) => {
+                    self.refuse(&step.name, function, &step.on_error, &item, row, reason);
+                }
+                Event::Dropped(reason, item) => {
+                    *self.done.dropped.entry((step.name.clone(), reason.into())).or_default() += 1;
+                    if let (Some(topic), true) = (&step.late, reason.starts_with("late")) {
+                        let partition = self.partition_of(&item.rec, topic);
+                        self.put(topic, partition, item.rec);
+                    }
+                }
+            }
+        }
+        results
+    }
+
+    /// The end of an interval: what it must have done.
+    pub fn end_interval(&mut self) -> Done {
+        self.walk(None, None);
+        std::mem::take(&mut self.done)
+    }
+}
+
+/// What a mapper's results become in a step of this form.
+fn mapped(operator: &Operator, item: &Item, results: Vec<(u32, Rec)>) -> Vec<(u32, Item)> {
+    match operator {
+        Operator::Branch { outputs, otherwise, .. } => match results.first() {
+            Some((port, _)) => vec![(*port, item.clone())],
+            None if otherwise.is_some() => vec![(outputs.len() as u32, item.clone())],
+            None => Vec::new(),
+        },
+        Operator::Map { form, .. } => results
+            .into_iter()
+            .map(|(_, mut rec)| {
+                if *form == MapForm::SelectKey {
+                    rec = Rec { key: rec.key, ..item.rec.clone() };
+                }
+                let window = item.window.filter(|_| rec.key == item.rec.key);
+                (0, Item { rec, window, derived: item.derived })
+            })
+            .collect(),
+        _ => unreachable!("no mapper"),
+    }
+}
+
+/// The number of the function that a node calls.
+pub fn function_of(kind: &Kind) -> Option<usize> {
+    let name = match kind {
+        Kind::Step(step) | Kind::Fold { step, .. } => match &step.operator {
+            Operator::Filter { function, .. }
+            | Operator::Map { function, .. }
+            | Operator::Branch { function, .. }
+            | Operator::Peek { function } => Some(function),
+            Operator::Aggregate(fold) => match &fold.fold {
+                Fold::Count(_) => None,
+                Fold::Reduce { function } | Fold::Aggregate { function } => Some(function),
+            },
+            Operator::Merge | Operator::Repartition { .. } => None,
+        },
+        _ => None,
+    };
+    name.map(|n| n[1..].parse().expect("functions are called f0, f1, …"))
+}
