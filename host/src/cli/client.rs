@@ -35,8 +35,11 @@ const IDLE_TIME_MAX: Duration = Duration::from_secs(5);
 /// Bytes of an answer: one record may be as large as the log takes, and JSON makes it larger.
 const ANSWER_BYTES_MAX: u64 = 512 << 20;
 
+/// Exit code of a command whose arguments are wrong; the parser has the same.
+const EXIT_WRONG_USE: u8 = 2;
+
 /// Exit code of a command whose host could not be reached.
-pub const EXIT_UNREACHABLE: u8 = 3;
+const EXIT_UNREACHABLE: u8 = 3;
 
 /// Which host, and what to show it.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -88,7 +91,9 @@ pub fn name(text: &str) -> Result<String, String> {
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// No host answers: surely nothing was done.
-    #[error("no host answers at {url}: {why}\nstart one with `millstream run`, or say where it is with --url or --local")]
+    #[error(
+        "no host answers at {url}: {why}\nstart one with `millstream run`, or say where it is with --url or --local"
+    )]
     Unreachable {
         /// Where it was looked for.
         url: String,
@@ -116,6 +121,11 @@ pub enum Failure {
     },
 }
 
+/// The arguments do not go together, in a way that their parser cannot see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongUse(pub String);
+
 /// Standard output was closed by whoever read it; nobody is left to be told more.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output was closed")]
@@ -131,6 +141,10 @@ pub fn finish(result: anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
         Err(error) if matches!(error.downcast_ref(), Some(Failure::Unreachable { .. })) => {
             eprintln!("millstream: {error:#}");
             Ok(ExitCode::from(EXIT_UNREACHABLE))
+        }
+        Err(error) if error.is::<WrongUse>() => {
+            eprintln!("millstream: {error:#}");
+            Ok(ExitCode::from(EXIT_WRONG_USE))
         }
         other => other,
     }
@@ -234,7 +248,8 @@ impl Client {
                 agent.run(agent.configure_request(request).timeout_global(Some(call.time_max)).build())
             }
             Some((media_type, body)) => {
-                let request = request.header("content-type", media_type).body(body).map_err(|e| strange(e.to_string()))?;
+                let request =
+                    request.header("content-type", media_type).body(body).map_err(|e| strange(e.to_string()))?;
                 agent.run(agent.configure_request(request).timeout_global(Some(call.time_max)).build())
             }
         };

@@ -9,7 +9,7 @@ use millstream_web::{END_HEADER, Kind, NEXT_HEADER, RECORDS_HEADER, RECORDS_MAX}
 use ureq::Body;
 use ureq::http::{Method, Response};
 
-use super::client::{ANSWER_TIME_MAX, Call, Client, Connection, Failure, finish, name, print};
+use super::client::{ANSWER_TIME_MAX, Call, Client, Connection, Failure, WrongUse, finish, name, print};
 use super::produce::Format;
 
 /// How long one call waits for records, milliseconds.
@@ -134,9 +134,12 @@ impl<'a> Reader<'a> {
     fn new(args: &'a Args) -> anyhow::Result<Self> {
         match (&args.from, args.partition) {
             (From::Offset(offset), None) => {
-                bail!("--from {offset} needs --partition N, or write it as PARTITION:OFFSET,…")
+                let said = format!("--from {offset} needs --partition N, or write it as PARTITION:OFFSET,…");
+                return Err(WrongUse(said).into());
             }
-            (From::Places(_), Some(_)) => bail!("--from names partitions already; leave --partition out"),
+            (From::Places(_), Some(_)) => {
+                return Err(WrongUse("--from names partitions already; leave --partition out".into()).into());
+            }
             _ => {}
         }
         let client = Client::find(&args.connection, None)?;
@@ -160,7 +163,9 @@ impl<'a> Reader<'a> {
                     }
                     Err(failure) => self.wait_for_host(failure)?,
                 },
-                Err(Failure::Told(problem)) if problem.kind() == Some(Kind::OffsetOutOfRange) && self.next.is_some() => {
+                Err(Failure::Told(problem))
+                    if problem.kind() == Some(Kind::OffsetOutOfRange) && self.next.is_some() =>
+                {
                     self.skip_what_is_gone()?;
                 }
                 Err(failure) => self.wait_for_host(failure)?,
@@ -242,7 +247,10 @@ impl<'a> Reader<'a> {
                 eprintln!("partition {number}: {gone} records were deleted before they were read");
                 *at = partition.start;
             } else if *at > partition.end {
-                bail!("partition {number} ends at offset {}, before {at}: it is another topic of that name", partition.end);
+                bail!(
+                    "partition {number} ends at offset {}, before {at}: it is another topic of that name",
+                    partition.end
+                );
             }
         }
         Ok(())

@@ -16,9 +16,11 @@ pub const DEPLOY_TIME_MAX: Duration = Duration::from_secs(300);
 
 /// Arguments of `millstream deploy`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example: millstream deploy access-counts/extract-ip extract_ip.wasm --config settings.json\n\n\
+#[command(
+    after_help = "Example: millstream deploy access-counts/extract-ip extract_ip.wasm --config settings.json\n\n\
     A file that is refused changes nothing: the version before runs on, and `history` shows why.\n\
-    Exit codes: 0 in force; 1 refused or failed; 2 wrong arguments; 3 no host answers.")]
+    Exit codes: 0 in force; 1 refused or failed; 2 wrong arguments; 3 no host answers."
+)]
 pub struct Args {
     /// Pipeline and function
     #[arg(value_name = "PIPELINE/FUNCTION")]
@@ -71,9 +73,9 @@ pub fn report(answer: Result<Deployed, Failure>, json: bool) -> anyhow::Result<E
             print_json(&problem)?;
             return Ok(ExitCode::FAILURE);
         }
-        Err(Failure::Broken { url, why }) => bail!(
-            "the call to {url} broke off: {why}\nwhether the version is in force, `millstream history` says"
-        ),
+        Err(Failure::Broken { url, why }) => {
+            bail!("the call to {url} broke off: {why}\nwhether the version is in force, `millstream history` says")
+        }
         Err(Failure::Told(problem)) if problem.kind() == Some(Kind::ComponentRefused) => {
             bail!("{problem}\nnothing has changed: the version before runs on")
         }

@@ -44,7 +44,8 @@ impl std::str::FromStr for Place {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is not TOPIC:PARTITION:OFFSET, as in input-topic:3:81204");
         let mut parts = text.split(':');
-        let (Some(topic), Some(partition), Some(offset), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        let (Some(topic), Some(partition), Some(offset), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(wrong());
         };
@@ -85,8 +86,10 @@ fn history(args: &Args) -> anyhow::Result<ExitCode> {
     if args.json {
         let answers: Vec<_> = answers
             .iter()
-            .map(|(h, done)| json!({ "sub_topology": h.sub_topology, "version": h.version, "digest": h.digest,
-                "since": h.since, "handled": done }))
+            .map(|(h, done)| {
+                json!({ "sub_topology": h.sub_topology, "version": h.version, "digest": h.digest,
+                "since": h.since, "handled": done })
+            })
             .collect();
         print_json(&answers)?;
     } else {
@@ -110,7 +113,9 @@ fn answered(place: &Place, answers: &[(Handled, bool)]) -> String {
     let line = |(handled, done): &(Handled, bool)| {
         let Handled { sub_topology, version, digest, since } = handled;
         let verb = if *done { "was handled by" } else { "is not handled yet; in force is" };
-        format!("{at} {verb} version {version} (from offset {since} on, sub-topology {sub_topology}, digest {digest})\n")
+        format!(
+            "{at} {verb} version {version} (from offset {since} on, sub-topology {sub_topology}, digest {digest})\n"
+        )
     };
     answers.iter().map(line).collect()
 }

@@ -278,7 +278,8 @@ impl<'a> Producer<'a> {
 
     fn try_send(&self, batch: &Batch<'_>, sequence: &str) -> Result<Appended, Failure> {
         let args = self.args;
-        let mut query = vec![("producer", self.producer.as_str()), ("sequence", sequence), ("timestamp", &args.timestamp.0)];
+        let mut query =
+            vec![("producer", self.producer.as_str()), ("sequence", sequence), ("timestamp", &args.timestamp.0)];
         query.extend(args.partition.as_ref().map(|partition| ("partition", partition.0.as_str())));
         query.extend(args.key_separator.as_deref().map(|separator| ("key-separator", separator)));
         let json = args.json_lines || args.format == Format::Json;

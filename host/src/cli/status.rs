@@ -132,7 +132,8 @@ fn drawn(url: &str, before: &Look, now: &Look) -> String {
     let (name, version) = (&pipeline.name, &pipeline.host_version);
     let mut out = format!("{name}  {ready}  at {url}, version {version}, since {}\n", Time(pipeline.started_at));
     now.reasons.iter().for_each(|reason| out.push_str(&format!("  {reason}\n")));
-    let mut rows = vec![["task", "state", "records/s", "results/s", "lag", "dead", "stream time", "at"].map(String::from)];
+    let mut rows =
+        vec![["task", "state", "records/s", "results/s", "lag", "dead", "stream time", "at"].map(String::from)];
     for task in &now.tasks {
         let (records, results) = rates(before, now, task);
         let places: Vec<String> =
@@ -150,7 +151,8 @@ fn drawn(url: &str, before: &Look, now: &Look) -> String {
     }
     out.push('\n');
     out.push_str(&table(&rows));
-    let mut rows = vec![["function", "version", "digest", "records", "ns/record", "faults", "origin"].map(String::from)];
+    let mut rows =
+        vec![["function", "version", "digest", "records", "ns/record", "faults", "origin"].map(String::from)];
     rows.extend(now.functions.iter().map(function));
     if rows.len() > 1 {
         out.push('\n');

@@ -148,8 +148,8 @@ pub struct Append<'a> {
     pub mark: Option<Mark<'a>>,
 }
 
-/// A producer's count of its requests. A request with the sequence of its last one is a repetition: nothing is written
-/// and the answer is the same.
+/// A producer's count of its requests. A request with the sequence of its last one is a repetition: nothing is
+/// written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark<'a> {
     /// The producer, a name it made up at random.
@@ -167,6 +167,8 @@ pub struct Totals {
     pub commits: u64,
     /// Seconds their commits took together.
     pub commit_seconds: f64,
+    /// Records that retention deleted before they were read.
+    pub lost_records: u64,
     /// Records that left without a result, by step and reason.
     pub dropped: Vec<(String, String, u64)>,
 }

@@ -6,6 +6,7 @@
 //! | `millstream_uptime_seconds` | | since the host started |
 //! | `millstream_ready` | | 1 when the pipeline does its work |
 //! | `millstream_commits_total`, `millstream_commit_seconds_total` | | intervals committed, and the time their commits took |
+//! | `millstream_lost_records_total` | | records that retention deleted before they were read |
 //! | `millstream_dropped_records_total` | `step`, `reason` | records that left without a result |
 //! | `millstream_task_state` | `task`, `state` | 1 for the state that the task is in |
 //! | `millstream_task_records_total`, `…_results_total`, `…_dead_letters_total` | `task` | taken, written, dead-lettered |
@@ -90,6 +91,8 @@ fn totals(scrape: &mut Scrape, api: &dyn Api) {
     scrape.gauge("ready", "1 when the pipeline does its work")(vec![], f64::from(u8::from(ready)));
     scrape.counter("commits", "Intervals committed")(vec![], totals.commits as f64);
     scrape.counter("commit_seconds", "Seconds that commits took")(vec![], totals.commit_seconds);
+    let lost = scrape.counter("lost_records", "Records that retention deleted before they were read");
+    lost(vec![], totals.lost_records as f64);
     let dropped = scrape.counter("dropped_records", "Records that left without a result, by step and reason");
     for (step, reason, count) in totals.dropped {
         dropped(vec![("step", step), ("reason", reason)], count as f64);

@@ -47,6 +47,7 @@ kinds! {
     BodySlow 408 "body-slow" "The body did not come in time" "Send it again, in smaller pieces.";
     OtherPipeline 409 "other-pipeline" "Another pipeline runs here" "Use the name given, or another host.";
     DeployUnderWay 409 "deploy-under-way" "Another deploy of the function came first" "Look at the function's history, then try again.";
+    AlreadyInForce 409 "already-in-force" "The version is in force already" "Nothing needs to be done.";
     OutOfStep 409 "out-of-step" "The producer's count does not fit" "Begin again under a new producer name.";
     BodyTooLarge 413 "body-too-large" "The body is too large" "Send less at a time.";
     TooManyRecords 413 "too-many-records" "The request holds too many records" "Send fewer at a time.";
@@ -56,6 +57,7 @@ kinds! {
     ComponentRefused 422 "component-refused" "The component was not taken" "Correct what the reasons say; the version before runs on.";
     Internal 500 "internal" "The host failed" "See its log.";
     NotReady 503 "not-ready" "The pipeline is not doing its work" "See the reasons; try again.";
+    StorageUnavailable 503 "storage-unavailable" "The storage takes nothing now" "Look at the disk's free space; try again.";
     Busy 503 "busy" "Too much is asked at one time" "Try again.";
     Stopping 503 "stopping" "The host is stopping" "Try again when it has been started.";
 }
@@ -78,7 +80,7 @@ impl Kind {
 
     /// Whether the same request may go well later, and surely had no effect now.
     pub fn passes(self) -> bool {
-        matches!(self, Kind::NotReady | Kind::Busy | Kind::Stopping)
+        matches!(self, Kind::NotReady | Kind::Busy | Kind::Stopping | Kind::StorageUnavailable)
     }
 }
 

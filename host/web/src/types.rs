@@ -268,10 +268,9 @@ pub struct Appended {
     pub topic: String,
     /// Records written.
     pub records: u64,
-    /// Where they are.
+    /// Where they are; not told in the answer to a repetition.
     pub partitions: Vec<AppendedTo>,
-    /// Whether these records had been written by an earlier request with this producer and sequence; the answer is that
-    /// request's.
+    /// Whether these records had been written by an earlier request with this producer and sequence.
     #[serde(default)]
     pub repeated: bool,
 }

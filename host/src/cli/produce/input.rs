@@ -260,7 +260,8 @@ mod tests {
         let error = batches(line(11).as_bytes(), 3, &mut cut).unwrap_err();
         assert!(error.contains("more than 10 bytes"), "{error}");
         let two = format!("{}{}", line(7), line(7));
-        let sizes: Vec<usize> = batches(two.as_bytes(), 100, &mut Batches::new(8, 10, 10)).unwrap().iter().map(|b| b.0.len()).collect();
+        let sizes: Vec<usize> =
+            batches(two.as_bytes(), 100, &mut Batches::new(8, 10, 10)).unwrap().iter().map(|b| b.0.len()).collect();
         assert_eq!(sizes, [7, 7], "together they would pass the limit");
         assert!(Batches::new(8, 10, 10).next(true).unwrap().is_none());
     }

@@ -31,7 +31,7 @@ struct State {
     topics: BTreeMap<String, Vec<Vec<Kept>>>,
     history: Vec<Past>,
     rejected: Vec<Rejected>,
-    producers: BTreeMap<String, (u64, Appended)>,
+    producers: BTreeMap<String, (u64, u64)>,
     generation: u64,
     keyless: u32,
 }
@@ -260,8 +260,9 @@ impl Api for Fake {
         if let Some(mark) = append.mark {
             let last = state.producers.get(mark.producer);
             let sequence = last.map_or(0, |(sequence, _)| *sequence);
-            if let Some((_, answer)) = last.filter(|(last, _)| *last == mark.sequence) {
-                return Ok(Appended { repeated: true, ..answer.clone() });
+            if let Some((_, records)) = last.filter(|(last, _)| *last == mark.sequence) {
+                let topic = append.topic.to_string();
+                return Ok(Appended { topic, records: *records, partitions: Vec::new(), repeated: true });
             }
             if mark.sequence != sequence + 1 {
                 let detail = format!("request {} follows {sequence}", mark.sequence);
@@ -270,7 +271,7 @@ impl Api for Fake {
         }
         let answer = Self::write(&mut state, &append)?;
         if let Some(mark) = append.mark {
-            state.producers.insert(mark.producer.into(), (mark.sequence, answer.clone()));
+            state.producers.insert(mark.producer.into(), (mark.sequence, answer.records));
         }
         self.written.notify_all();
         match fails {
@@ -309,6 +310,6 @@ impl Api for Fake {
 
     fn totals(&self) -> Totals {
         let dropped = vec![("counts".to_string(), "late".to_string(), 4)];
-        Totals { uptime_seconds: 12.5, commits: 7, commit_seconds: 0.25, dropped }
+        Totals { uptime_seconds: 12.5, commits: 7, commit_seconds: 0.25, lost_records: 9, dropped }
     }
 }

@@ -112,6 +112,7 @@ fn metrics_are_those_that_are_documented() {
         "millstream_ready 1.0",
         "millstream_commits_total 7.0",
         "millstream_commit_seconds_total 0.25",
+        "millstream_lost_records_total 9.0",
         "millstream_dropped_records_total{step=\"counts\",reason=\"late\"} 4.0",
         "millstream_task_state{task=\"0_1\",state=\"running\"} 1.0",
         "millstream_task_state{task=\"0_1\",state=\"stopped\"} 0.0",
