@@ -35,7 +35,7 @@ use plan::{Pipeline, Start};
 use status::Status;
 use storage::Storage;
 use versions::Versions;
-use worker::{Command, Loop, Parts, wall_ms};
+use worker::{Command, Loop, Parts, Starts, wall_ms};
 
 /// How often retention is enforced.
 const RETENTION_EVERY: Duration = Duration::from_secs(10);
@@ -141,20 +141,25 @@ impl Host {
     }
 
     /// Where a task that never ran begins.
-    fn clone_starts(self: &Arc<Self>) -> Arc<dyn Fn(TaskId) -> Vec<i64> + Send + Sync> {
+    fn clone_starts(self: &Arc<Self>) -> Starts {
         let (topology, log) = (self.topology.clone(), self.storage.log.clone());
         let starts = self.pipeline.starts.clone();
         Arc::new(move |task| {
             let inputs = &topology.subs[task.sub].inputs;
             let offset = |topic: &str| {
                 let start = starts.iter().find(|(t, _)| t == topic).map(|(_, s)| *s).unwrap_or_default();
+                let end = || log.end_offset(topic, task.partition).unwrap_or(0);
                 match start {
-                    Start::Earliest => log.start_offset(topic, task.partition),
-                    Start::Latest => log.end_offset(topic, task.partition),
-                    Start::At(time) => log.offset_for_time(topic, task.partition, time).ok().flatten(),
+                    Start::Earliest => Ok(log.start_offset(topic, task.partition).unwrap_or(0)),
+                    Start::Latest => Ok(end()),
+                    // None is as late: it begins with what comes next.
+                    Start::At(time) => {
+                        log.offset_for_time(topic, task.partition, time).map(|found| found.unwrap_or_else(end))
+                    }
                 }
             };
-            inputs.iter().map(|i| offset(&topology.topics[i.topic].name).unwrap_or(0)).collect()
+            let offsets = inputs.iter().map(|i| offset(&topology.topics[i.topic].name));
+            offsets.collect::<Result<_, _>>().context("find where the sources begin")
         })
     }
 

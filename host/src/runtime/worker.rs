@@ -52,6 +52,9 @@ pub enum Command {
     Stop,
 }
 
+/// Where a task that never ran begins, one offset for each input.
+pub type Starts = Arc<dyn Fn(TaskId) -> anyhow::Result<Vec<i64>> + Send + Sync>;
+
 /// A worker and what it works with.
 pub struct Loop {
     topology: Arc<Topology>,
@@ -72,7 +75,7 @@ pub struct Loop {
     /// The storage cannot be written any more.
     poisoned: bool,
     purged: BTreeMap<(usize, u32), i64>,
-    starts: Arc<dyn Fn(TaskId) -> Vec<i64> + Send + Sync>,
+    starts: Starts,
 }
 
 /// What a worker is made from.
@@ -98,7 +101,7 @@ pub struct Parts {
     /// First interval number.
     pub first_interval: u64,
     /// Where a task that never ran begins, one offset for each input.
-    pub starts: Arc<dyn Fn(TaskId) -> Vec<i64> + Send + Sync>,
+    pub starts: Starts,
 }
 
 /// Wall time, milliseconds since the epoch.
@@ -304,9 +307,9 @@ impl Loop {
                 return;
             }
             self.reopen.remove(&task);
-            match self.storage.meta(&self.topology, task) {
-                Ok(meta) => {
-                    let start = (self.starts)(task);
+            let found = self.storage.meta(&self.topology, task);
+            match found.and_then(|meta| Ok((meta, (self.starts)(task)?))) {
+                Ok((meta, start)) => {
                     self.status.task(task, |t| t.state = TaskState::Running);
                     info!(task = format!("{}_{}", task.sub, task.partition), first = meta.is_none(), "opening");
                     self.step(Input::Open { task, meta, start });

@@ -1,0 +1,243 @@
+//! The engine's own cost with real functions and without I/O: nanoseconds a record of a filter, a map and a windowed count,
+//! and how each grows. `./x bench core [--short] [--json] [--enforce]`.
+//!
+//! A step's cost is that of the pipeline with it less that of the same pipeline without: both fetch, commit and emit.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use millstream::cli::generate::{Lines, Shape};
+use millstream::runtime::functions::COMPILE_COMMAND;
+use millstream::runtime::memory::memory;
+use millstream_core::commit::CommitOutcome;
+use millstream_core::function::Prepared;
+use millstream_core::operator::Active;
+use millstream_core::record::{Batch, BatchBuilder};
+use millstream_core::state::keyspace::{Space, SpaceKind};
+use millstream_core::task::TaskId;
+use millstream_core::topology::graph::{Topology, plan};
+use millstream_core::topology::spec::{
+    Aggregate, CountFormat, Emit, Fold, From, FunctionSpec, Idle, KeyFormat, Lateness, MapForm, OnError, Operator, SinkSpec,
+    SourceSpec, Spec, StepSpec, Window,
+};
+use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker};
+use millstream_tests::host::program;
+use millstream_wasm::{Compiler, Config, Limits, Registry, WORKER_STACK_BYTES, WorkerFunctions};
+use serde_json::json;
+
+/// Targets at 1,024 records a batch, nanoseconds a record.
+const FILTER_NS_MAX: f64 = 10.0;
+const MAP_NS_MAX: f64 = 40.0;
+const COUNT_NS_MAX: f64 = 150.0;
+/// Keys of the count's target.
+const COUNT_KEYS: usize = 10_000;
+/// The batch size of all targets.
+const BATCH: usize = 1_024;
+/// What a loaded machine adds, before `--enforce` calls it a failure.
+const NOISE_FACTOR: f64 = 1.3;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Step {
+    Nothing,
+    Filter,
+    Map,
+    Count { size_ms: i64, advance_ms: i64 },
+}
+
+struct Row {
+    step: Step,
+    batch: usize,
+    keys: usize,
+    nanoseconds: f64,
+}
+
+fn topology(step: Step) -> anyhow::Result<Arc<Topology>> {
+    let from = |name: &str| vec![From { name: name.into(), output: None }];
+    let operator = match step {
+        Step::Nothing => None,
+        Step::Filter => Some(Operator::Filter { function: "filter".into(), negate: false }),
+        Step::Map => Some(Operator::Map { function: "map".into(), form: MapForm::Map }),
+        Step::Count { size_ms, advance_ms } => Some(Operator::Aggregate(Aggregate {
+            fold: Fold::Count(CountFormat::Long),
+            window: Some(Window { size_ms, advance_ms, grace_ms: 0 }),
+            emit: Emit::OnClose,
+            emit_every_update: false,
+            partitions: None,
+        })),
+    };
+    let last = if operator.is_some() { "step" } else { "in" };
+    let steps = operator.into_iter().map(|operator| StepSpec {
+        name: "step".into(),
+        from: from("in"),
+        operator,
+        on_error: OnError::Fail,
+        late: None,
+        idle: Idle::default(),
+        lateness: Lateness::default(),
+    });
+    let spec = Spec {
+        pipeline: "bench".into(),
+        functions: ["filter", "map"].map(|name| FunctionSpec { name: name.into() }).into(),
+        sources: vec![SourceSpec { name: "in".into(), topics: vec!["in".into()], on_error: OnError::Fail }],
+        steps: steps.collect(),
+        sinks: vec![SinkSpec {
+            name: "out".into(),
+            from: from(last),
+            topic: "out".into(),
+            key_format: KeyFormat::Kafka,
+            window_headers: false,
+            on_error: OnError::Fail,
+        }],
+    };
+    Ok(Arc::new(plan(&spec, &|_| Some(1))?))
+}
+
+/// Access-log lines with keys, one record a millisecond; every line has an address, so that the filter keeps all.
+fn batches(records: usize, batch: usize, keys: usize) -> Vec<Batch> {
+    let shape = Shape { seed: 1, addresses: 1_000, per_second: 1_000, disorder_ms: 0 };
+    let mut lines = Lines::new(shape).filter(|line| line.contains("IP:"));
+    let mut seed = 1u64;
+    let mut one = |b: usize| {
+        let mut out = BatchBuilder::default();
+        for i in 0..batch {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let key = format!("key-{:012}", (seed >> 33) as usize % keys);
+            let line = lines.next().unwrap_or_default();
+            out.push(Some(key.as_bytes()), Some(line.as_bytes()), (b * batch + i) as i64, []);
+        }
+        out.finish()
+    };
+    (0..records / batch).map(&mut one).collect()
+}
+
+/// Nanoseconds a record of a whole pipeline.
+fn run(step: Step, batches: &[Batch], functions: &mut WorkerFunctions, active: &[Active]) -> anyhow::Result<f64> {
+    let (topology, db) = (topology(step)?, memory());
+    let stores = topology.subs.iter().map(|sub| {
+        let spaces = sub.stores.iter().map(|store| db.open_space(&store.name, SpaceKind::State));
+        spaces.collect::<Result<Vec<Space>, _>>()
+    });
+    let spaces = stores.collect::<Result<Vec<_>, _>>()?;
+    let mut worker = Worker::new(topology, Settings::default(), active.to_vec(), 1);
+    let task = TaskId { sub: 0, partition: 0 };
+    let mut grounds = Grounds { functions, db: db.as_ref(), spaces: &spaces };
+    worker.step(0, Input::Open { task, meta: None, start: vec![0] }, &mut grounds);
+    let (mut offset, started) = (0, Instant::now());
+    for (now, batch) in batches.iter().enumerate() {
+        let end = offset + batch.len() as i64;
+        let input = Input::Fetched { task, input: 0, base_offset: offset, batch: batch.clone(), end };
+        worker.step(now as i64, input, &mut grounds);
+        offset = end;
+        for effect in worker.step(now as i64, Input::Tick, &mut grounds) {
+            match effect {
+                Effect::Commit(interval) => {
+                    let (interval, outcome) = (interval.id, CommitOutcome::Committed);
+                    worker.step(now as i64, Input::Outcome { interval, outcome }, &mut grounds);
+                }
+                Effect::Stopped { verdict, .. } => bail!("{verdict}"),
+                Effect::Committed(_) | Effect::Resolve(_) => {}
+            }
+        }
+    }
+    Ok(started.elapsed().as_nanos() as f64 / offset as f64)
+}
+
+fn prepared(registry: &Registry, file: &str) -> anyhow::Result<Prepared> {
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "udfs", "prebuilt", file].iter().collect();
+    let bytes = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+    Ok(registry.prepare(&bytes, None, &[], &Limits::default(), &[])?)
+}
+
+/// All rows: at the targets' sizes first, then how each step grows.
+fn measure(records: usize, runs: usize) -> anyhow::Result<Vec<Row>> {
+    let compiler = Compiler { program: program(), args: vec![COMPILE_COMMAND.into()] };
+    let registry = Arc::new(Registry::new(Config::new(compiler, 1))?);
+    let active = ["only-ip.wasm", "extract-ip.wasm"].map(|file| prepared(&registry, file));
+    let active: Vec<Active> = active
+        .into_iter()
+        .map(|prepared| prepared.map(|prepared| Active { prepared, epoch: 1 }))
+        .collect::<anyhow::Result<_>>()?;
+    let tumbling = |size_ms| Step::Count { size_ms, advance_ms: size_ms };
+    let mut cases = Vec::new();
+    for (batch, keys) in [(BATCH, COUNT_KEYS), (16, COUNT_KEYS), (128, COUNT_KEYS), (2_048, COUNT_KEYS)] {
+        cases.extend([Step::Nothing, Step::Filter, Step::Map, tumbling(10_000)].map(|step| (step, batch, keys)));
+    }
+    for keys in [100, 1_000, 100_000] {
+        cases.extend([Step::Nothing, tumbling(10_000)].map(|step| (step, BATCH, keys)));
+    }
+    for advance_ms in [5_000, 2_000, 1_000] {
+        cases.push((Step::Count { size_ms: 10_000, advance_ms }, BATCH, COUNT_KEYS));
+    }
+    let mut functions = WorkerFunctions::new(registry);
+    let mut rows = Vec::new();
+    for (step, batch, keys) in cases {
+        let input = batches(records, batch, keys);
+        let mut best = f64::MAX;
+        for _ in 0..runs {
+            best = best.min(run(step, &input, &mut functions, &active)?);
+        }
+        rows.push(Row { step, batch, keys, nanoseconds: best });
+    }
+    Ok(rows)
+}
+
+/// A row's cost above that of the same pipeline without the step.
+fn own(rows: &[Row], row: &Row) -> f64 {
+    let same = |other: &&Row| other.step == Step::Nothing && other.batch == row.batch && other.keys == row.keys;
+    row.nanoseconds - rows.iter().find(same).map_or(0.0, |nothing| nothing.nanoseconds)
+}
+
+fn target(rows: &[Row], row: &Row) -> Option<(f64, f64)> {
+    if row.batch != BATCH || row.keys != COUNT_KEYS {
+        return None;
+    }
+    match row.step {
+        Step::Filter => Some((own(rows, row), FILTER_NS_MAX)),
+        Step::Map => Some((own(rows, row), MAP_NS_MAX)),
+        // All of it: from what was fetched to what is committed.
+        Step::Count { size_ms, advance_ms } if size_ms == advance_ms => Some((row.nanoseconds, COUNT_NS_MAX)),
+        _ => None,
+    }
+}
+
+fn name(step: Step) -> String {
+    match step {
+        Step::Nothing => "source to sink".into(),
+        Step::Filter => "filter (only-ip)".into(),
+        Step::Map => "map (extract-ip)".into(),
+        Step::Count { size_ms, advance_ms } if size_ms == advance_ms => format!("count, tumbling {} s", size_ms / 1_000),
+        Step::Count { size_ms, advance_ms } => format!("count, hopping {} s by {} s", size_ms / 1_000, advance_ms / 1_000),
+    }
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = args.iter().find(|a| !["--short", "--json", "--enforce"].contains(&a.as_str())) {
+        bail!("unknown option {unknown}; there are --short --json --enforce");
+    }
+    let has = |name: &str| args.iter().any(|a| a == name);
+    let (records, runs) = if has("--short") { (1 << 18, 2) } else { (1 << 20, 5) };
+    // Functions run on threads with room for their stack.
+    let thread = std::thread::Builder::new().stack_size(WORKER_STACK_BYTES).spawn(move || measure(records, runs))?;
+    let rows = thread.join().map_err(|_| anyhow::anyhow!("the measuring thread panicked"))??;
+    let mut missed = 0;
+    for row in &rows {
+        let target = target(&rows, row);
+        let too_slow = target.is_some_and(|(got, most)| got > most * NOISE_FACTOR);
+        missed += usize::from(too_slow);
+        if has("--json") {
+            let (step, own) = (name(row.step), own(&rows, row));
+            println!("{}", json!({ "step": step, "batch": row.batch, "keys": row.keys, "ns": row.nanoseconds, "own_ns": own,
+                                    "target_ns": target.map(|t| t.1) }));
+        } else {
+            let told = target.map_or(String::new(), |(got, most)| format!("   {got:.1} against at most {most:.0}"));
+            println!("{:28} {:6} keys {:5} a batch {:8.1} ns, the step {:8.1} ns{told}",
+                     name(row.step), row.keys, row.batch, row.nanoseconds, own(&rows, row));
+        }
+    }
+    Ok(if has("--enforce") && missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
