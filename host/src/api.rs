@@ -15,8 +15,8 @@ use millstream_local::{ReadError, TopicInfo};
 use millstream_wasm::{Refusal, Stats};
 use millstream_web::api::{Append, Deploy, Header, Record, Sink, Totals};
 use millstream_web::types::{
-    Appended, Deployed, Function, History, Partition, Past, Pipeline, Position, Rejected, Switch, Task, TaskState, Topic,
-    Version, Work,
+    Appended, Deployed, Function, History, Partition, Past, Pipeline, Position, Rejected, Switch, Task, TaskState,
+    Topic, Version, Work,
 };
 use millstream_web::{Api, Kind, Problem};
 
@@ -61,7 +61,8 @@ fn unknown(kind: Kind, what: &str, name: &str, known: &[String]) -> Problem {
     let alike = |other: &&String| strsim::jaro_winkler(name, other);
     let nearest = known.iter().max_by(|a, b| alike(a).total_cmp(&alike(b))).filter(|n| alike(n) >= ALIKE_MIN);
     let meant = nearest.map_or(String::new(), |n| format!("; is `{n}` meant?"));
-    let there = if known.is_empty() { "there are none".to_string() } else { format!("there are: {}", known.join(", ")) };
+    let there =
+        if known.is_empty() { "there are none".to_string() } else { format!("there are: {}", known.join(", ")) };
     Problem::new(kind, format!("there is no {what} `{name}`{meant} ({there})"))
 }
 
@@ -154,7 +155,9 @@ impl HostApi {
         let refused = |detail: String, reasons| Problem::new(Kind::ComponentRefused, detail).because(reasons);
         let deployed = outcome.map_err(|error| match error.downcast_ref() {
             Some(Refusal::Component(reasons)) => refused(format!("function `{function}` was refused"), reasons.clone()),
-            Some(Refusal::NoRoom(why)) => refused(format!("there is no room for function `{function}`"), vec![why.clone()]),
+            Some(Refusal::NoRoom(why)) => {
+                refused(format!("there is no room for function `{function}`"), vec![why.clone()])
+            }
             Some(Refusal::Host(why)) => Problem::new(Kind::Internal, why.clone()),
             None if error.is::<StorageError>() => failed(&error),
             None => refused(format!("function `{function}` was not taken"), vec![format!("{error:#}")]),
@@ -318,14 +321,15 @@ impl Api for HostApi {
     fn read(&self, topic: &str, partition: u32, from: i64, sink: Sink<'_>) -> Result<i64, Problem> {
         let mut at = from;
         loop {
-            let fetched = self.host.storage.log.read(topic, partition, at, FETCH_BYTES).map_err(|error| match error {
-                ReadError::Unknown(why) => Problem::new(Kind::UnknownPartition, why.to_string()),
-                ReadError::OffsetOutOfRange { start, end, .. } => {
-                    let detail = format!("topic `{topic}` partition {partition}: {error}");
-                    Problem::new(Kind::OffsetOutOfRange, detail).between(start, end)
-                }
-                ReadError::Storage(why) => storage(&why),
-            })?;
+            let fetched =
+                self.host.storage.log.read(topic, partition, at, FETCH_BYTES).map_err(|error| match error {
+                    ReadError::Unknown(why) => Problem::new(Kind::UnknownPartition, why.to_string()),
+                    ReadError::OffsetOutOfRange { start, end, .. } => {
+                        let detail = format!("topic `{topic}` partition {partition}: {error}");
+                        Problem::new(Kind::OffsetOutOfRange, detail).between(start, end)
+                    }
+                    ReadError::Storage(why) => storage(&why),
+                })?;
             if fetched.batch.is_empty() {
                 return Ok(at);
             }

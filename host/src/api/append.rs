@@ -101,7 +101,8 @@ fn place(record: &NewRecord<'_>, topic: &TopicInfo, keyless: u32) -> Result<u32,
         (Some(partition), _) if partition < topic.partitions => Ok(partition),
         (Some(partition), _) => {
             let (line, name, count) = (record.line, &topic.name, topic.partitions);
-            let detail = format!("line {line}: topic `{name}` has no partition {partition}; it has {count}, numbered from 0");
+            let detail =
+                format!("line {line}: topic `{name}` has no partition {partition}; it has {count}, numbered from 0");
             Err(Problem::new(Kind::UnknownPartition, detail).at_line(line))
         }
         (None, Some(key)) => Ok(partition_for_key(key, topic.partitions)),

@@ -121,7 +121,8 @@ impl Known {
             None if sequence.checked_add(1) == Some(mark.sequence) => Ok(None),
             None => {
                 let (producer, asked) = (mark.producer, mark.sequence);
-                let detail = format!("the last request of producer `{producer}` was {sequence}, and {asked} does not follow it");
+                let detail =
+                    format!("the last request of producer `{producer}` was {sequence}, and {asked} does not follow it");
                 Err(Problem::new(Kind::OutOfStep, detail))
             }
         }
@@ -201,11 +202,17 @@ mod tests {
         send(&*db, &producers, mark("p0", 2), i64::MAX).unwrap();
         send(&*db, &producers, mark("late", 1), i64::MAX).unwrap();
         let again = Producers::new(db.clone());
-        again.open().unwrap().with(|known| {
-            assert_eq!(known.last.len(), PRODUCERS_MAX);
-            assert!(known.last.contains_key("p0") && known.last.contains_key("late") && !known.last.contains_key("p1"));
-            Ok(())
-        }).unwrap();
+        again
+            .open()
+            .unwrap()
+            .with(|known| {
+                assert_eq!(known.last.len(), PRODUCERS_MAX);
+                assert!(
+                    known.last.contains_key("p0") && known.last.contains_key("late") && !known.last.contains_key("p1")
+                );
+                Ok(())
+            })
+            .unwrap();
     }
 
     #[test]
