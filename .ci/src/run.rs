@@ -40,6 +40,12 @@ pub fn become_cargo(args: &[&str], more: &[String]) -> Result<ExitCode> {
     Err(error).context("start cargo")
 }
 
+/// The same, with a variable in its environment.
+pub fn become_cargo_with(name: &str, value: &Path, args: &[&str], more: &[String]) -> Result<ExitCode> {
+    let error = cargo(args).args(more).env(name, value).exec();
+    Err(error).context("start cargo")
+}
+
 /// Runs a command to its end; an exit code other than 0 is an error that names the command.
 pub fn check(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("start {}", name(command)))?;
