@@ -3,10 +3,12 @@
 //! The short form runs in CI. The long form (`MILLSTREAM_LONG=1 ./x test -p millstream-tests`) takes the sizes that the
 //! promises are made for.
 
+mod cli;
 mod demo;
 mod exactly_once;
 mod manifests;
 mod poison;
+mod prebuilt;
 mod swap;
 
 /// Whether the long form was asked for.
