@@ -125,7 +125,15 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    fn say(&mut self, severity: Severity, section: Section, name: &str, field: &'static str, message: String, help: &str) {
+    fn say(
+        &mut self,
+        severity: Severity,
+        section: Section,
+        name: &str,
+        field: &'static str,
+        message: String,
+        help: &str,
+    ) {
         let place = Place { section, name: name.to_string(), field, item: None };
         self.found.push(Problem { severity, place, message, help: help.to_string(), unknown: None });
     }
@@ -189,7 +197,13 @@ impl<'a> Checker<'a> {
         let section = Section::Steps;
         if self.spec.sources.iter().any(|s| s.name == step.name) {
             let message = format!("`{}` is also the name of a source", step.name);
-            self.error(section, &step.name, "", message, "steps and sources share one set of names, as `from` reads both");
+            self.error(
+                section,
+                &step.name,
+                "",
+                message,
+                "steps and sources share one set of names, as `from` reads both",
+            );
         }
         let word = operator_word(&step.operator);
         let function = operator_function(&step.operator);
@@ -206,7 +220,7 @@ impl<'a> Checker<'a> {
             Operator::Branch { outputs, otherwise, .. } => self.branch(step, outputs, otherwise.as_deref()),
             Operator::Repartition { partitions } => self.partitions(&step.name, *partitions),
             Operator::Merge if step.from.len() == 1 => {
-                let message = "merges one stream, so it does nothing".to_string();
+                let message = format!("step `{}` merges one stream, so it does nothing", step.name);
                 self.warn(section, &step.name, "from", message, "name several: `from: [a, b]`");
             }
             _ => {}
@@ -274,7 +288,8 @@ impl<'a> Checker<'a> {
     fn inputs(&mut self, section: Section, name: &str, from: &[From]) {
         let spec = self.spec;
         if from.is_empty() {
-            self.error(section, name, "from", "reads nothing".to_string(), "name a source or a step: `from: NAME`");
+            let message = format!("`{name}` reads nothing");
+            self.error(section, name, "from", message, "name a source or a step: `from: NAME`");
         }
         for (i, f) in from.iter().enumerate() {
             let step = spec.steps.iter().find(|s| s.name == f.name);
@@ -347,7 +362,9 @@ impl<'a> Checker<'a> {
         let mut left: Vec<&'a StepSpec> = self.spec.steps.iter().collect();
         let mut out = Vec::new();
         while !left.is_empty() {
-            let waits = |s: &StepSpec| s.from.iter().any(|f| left.iter().any(|l| l.name == f.name));
+            // A name that a source has too, which is told elsewhere, is taken for the source's.
+            let source = |name: &str| self.spec.sources.iter().any(|s| s.name == name);
+            let waits = |s: &StepSpec| s.from.iter().any(|f| !source(&f.name) && left.iter().any(|l| l.name == f.name));
             if let Some(ready) = left.iter().position(|s| !waits(s)) {
                 out.push(left.remove(ready));
                 continue;
@@ -403,13 +420,20 @@ impl<'a> Checker<'a> {
 
     fn grouped(&mut self, step: &StepSpec, aggregate: &Aggregate, input: Keys) -> Keys {
         if input.windowed && aggregate.window.is_some() {
-            let message = "groups windowed results into windows again".to_string();
+            let message = format!("step `{}` groups windowed results into windows again", step.name);
             let help = "a result of two windows has no form; give the records a key of their own first (`select-key`)";
             self.error(Section::Steps, &step.name, "window", message, help);
         }
         if !input.changed && aggregate.partitions.is_some() {
-            let message = "`partitions` has no effect: the key has not changed, so there is no repartition topic".to_string();
-            self.warn(Section::Steps, &step.name, "partitions", message, "leave it out, or put a `repartition` step before");
+            let message =
+                "`partitions` has no effect: the key has not changed, so there is no repartition topic".to_string();
+            self.warn(
+                Section::Steps,
+                &step.name,
+                "partitions",
+                message,
+                "leave it out, or put a `repartition` step before",
+            );
         }
         Keys {
             changed: false,
@@ -452,12 +476,28 @@ impl<'a> Checker<'a> {
             self.topic_name(Section::Sinks, &sink.name, "topic", &sink.topic);
             self.dead_letters(Section::Sinks, &sink.name, &sink.on_error);
             if let Some(source) = spec.sources.iter().find(|s| s.topics.contains(&sink.topic)) {
-                let message = format!("writes topic `{}`, which source `{}` reads: results come back as input", sink.topic, source.name);
-                self.warn(Section::Sinks, &sink.name, "topic", message, "write another topic, unless the circle is meant");
+                let message = format!(
+                    "sink `{}` writes topic `{}`, which source `{}` reads: results come back as input",
+                    sink.name, sink.topic, source.name
+                );
+                self.warn(
+                    Section::Sinks,
+                    &sink.name,
+                    "topic",
+                    message,
+                    "write another topic, unless the circle is meant",
+                );
             }
             if let Some(other) = written.insert(&sink.topic, &sink.name) {
-                let message = format!("sink `{other}` writes topic `{}` too, so the results of both are mixed", sink.topic);
-                self.warn(Section::Sinks, &sink.name, "topic", message, "one sink can write several streams: `from: [a, b]`");
+                let message =
+                    format!("sink `{other}` writes topic `{}` too, so the results of both are mixed", sink.topic);
+                self.warn(
+                    Section::Sinks,
+                    &sink.name,
+                    "topic",
+                    message,
+                    "one sink can write several streams: `from: [a, b]`",
+                );
             }
         }
     }
@@ -475,8 +515,12 @@ impl<'a> Checker<'a> {
         let source = self.spec.sources.iter().find(|s| s.topics.iter().any(|t| t == topic));
         let sink = self.spec.sinks.iter().find(|s| s.topic == topic);
         let message = match (source, sink) {
-            (Some(source), _) => format!("{what} go to `{topic}`, which source `{}` reads: they come back as input", source.name),
-            (None, Some(sink)) => format!("{what} go to `{topic}`, where sink `{}` writes results: they are mixed", sink.name),
+            (Some(source), _) => {
+                format!("{what} go to `{topic}`, which source `{}` reads: they come back as input", source.name)
+            }
+            (None, Some(sink)) => {
+                format!("{what} go to `{topic}`, where sink `{}` writes results: they are mixed", sink.name)
+            }
             (None, None) => return,
         };
         self.warn(section, name, field, message, "give them a topic of their own");
@@ -484,7 +528,11 @@ impl<'a> Checker<'a> {
 
     fn topic_name(&mut self, section: Section, name: &str, field: &'static str, topic: &str) {
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if topic.is_empty() || topic.len() > TOPIC_CHARACTERS_MAX || matches!(topic, "." | "..") || !topic.chars().all(legal) {
+        if topic.is_empty()
+            || topic.len() > TOPIC_CHARACTERS_MAX
+            || matches!(topic, "." | "..")
+            || !topic.chars().all(legal)
+        {
             let help = format!("1 to {TOPIC_CHARACTERS_MAX} letters, digits, `.`, `_` and `-`, but not `.` or `..`");
             self.error(section, name, field, format!("`{topic}` is not a topic's name"), &help);
         }
@@ -561,5 +609,175 @@ fn circle<'a>(left: &[&'a StepSpec]) -> Vec<&'a StepSpec> {
             return path;
         }
         path.push(next);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::spec::{CountFormat, Fold, FunctionSpec, MapForm, SinkSpec, SourceSpec, Window};
+
+    fn from(name: &str) -> Vec<From> {
+        vec![From { name: name.into(), output: None }]
+    }
+
+    fn step(name: &str, input: &str, operator: Operator) -> StepSpec {
+        let (on_error, idle, lateness) = (OnError::Fail, Idle::default(), Lateness::default());
+        StepSpec { name: name.into(), from: from(input), operator, on_error, late: None, idle, lateness }
+    }
+
+    fn map(function: &str) -> Operator {
+        Operator::Map { function: function.into(), form: MapForm::Map }
+    }
+
+    fn count(window: Option<Window>, emit: Emit) -> Operator {
+        let fold = Fold::Count(CountFormat::Long);
+        Operator::Aggregate(Aggregate { fold, window, emit, emit_every_update: false, partitions: None })
+    }
+
+    /// A source `in`, the steps, a sink that reads the last of them, and a function `f`.
+    fn pipeline(steps: Vec<StepSpec>) -> Spec {
+        let last = steps.last().map_or("in", |s| &s.name);
+        let sink = SinkSpec {
+            name: "out".into(),
+            from: from(last),
+            topic: "results".into(),
+            key_format: KeyFormat::Kafka,
+            window_headers: false,
+            on_error: OnError::Fail,
+        };
+        Spec {
+            pipeline: "p".into(),
+            functions: vec![FunctionSpec { name: "f".into() }],
+            sources: vec![SourceSpec { name: "in".into(), topics: vec!["lines".into()], on_error: OnError::Fail }],
+            sinks: vec![sink],
+            steps,
+        }
+    }
+
+    /// Name and field of every error.
+    fn errors(spec: &Spec) -> Vec<(String, &'static str)> {
+        let errors = check(spec).into_iter().filter(|p| p.severity == Severity::Error);
+        errors.map(|p| (p.place.name, p.place.field)).collect()
+    }
+
+    #[test]
+    fn unknown_input_and_unknown_function_are_both_told_with_what_is_known() {
+        let spec = pipeline(vec![step("a", "nowhere", map("missing"))]);
+        let found: Vec<_> = check(&spec).into_iter().filter(|p| p.severity == Severity::Error).collect();
+        let known: Vec<_> = found.iter().map(|p| p.unknown.as_ref().unwrap().known.join(" ")).collect();
+        assert_eq!(errors(&spec), [("a".into(), "map"), ("a".into(), "from")]);
+        assert_eq!(known, ["f", "in"]);
+    }
+
+    #[test]
+    fn closing_without_a_window_and_an_advance_past_the_size_are_refused() {
+        let fields = |window, emit| {
+            errors(&pipeline(vec![step("a", "in", count(window, emit))])).into_iter().map(|e| e.1).collect::<Vec<_>>()
+        };
+        let window = |advance_ms| Some(Window { size_ms: 10, advance_ms, grace_ms: 0 });
+        assert_eq!(fields(None, Emit::OnClose), ["emit"]);
+        assert_eq!(fields(window(11), Emit::OnClose), ["window"]);
+        assert_eq!(fields(window(0), Emit::OnClose), ["window"]);
+        assert!(fields(window(10), Emit::OnClose).is_empty());
+    }
+
+    #[test]
+    fn what_check_accepts_can_be_planned_and_what_it_refuses_cannot() {
+        let window = Some(Window { size_ms: 10, advance_ms: 10, grace_ms: 0 });
+        let windowed = |name: &str, input: &str| step(name, input, count(window, Emit::OnUpdate));
+        let plan = |spec: &Spec| crate::topology::graph::plan(spec, &|_| Some(1)).is_ok();
+        let nested = pipeline(vec![windowed("a", "in"), windowed("b", "a")]);
+        assert_eq!((errors(&nested), plan(&nested)), (vec![("b".into(), "window")], false));
+        let keyed = pipeline(vec![windowed("a", "in"), step("k", "a", map("f")), windowed("b", "k")]);
+        assert_eq!((errors(&keyed), plan(&keyed)), (vec![], true));
+        let circle = pipeline(vec![step("a", "b", map("f")), step("b", "a", map("f")), step("c", "in", map("f"))]);
+        assert_eq!((errors(&circle), plan(&circle)), (vec![("a".into(), "from")], false));
+        let itself = pipeline(vec![step("a", "a", map("f"))]);
+        assert_eq!((errors(&itself), plan(&itself)), (vec![("a".into(), "from")], false));
+    }
+
+    #[test]
+    fn two_circles_are_two_errors_each_beginning_with_its_first_step() {
+        let steps = [("c", "a"), ("b", "c"), ("a", "b"), ("z", "y"), ("y", "z")].map(|(n, i)| step(n, i, map("f")));
+        let found = check(&pipeline(steps.to_vec()));
+        let told: Vec<_> = found.iter().filter(|p| p.severity == Severity::Error).map(|p| p.message.as_str()).collect();
+        let circle = |names| format!("these steps feed each other in a circle: {names}");
+        assert_eq!(told, [circle("c → b → a → c"), circle("z → y → z")]);
+    }
+
+    #[test]
+    fn every_count_has_a_limit() {
+        let most = |section: Section, fill: fn(&mut Spec, usize), max: usize| {
+            let mut spec = pipeline(vec![]);
+            fill(&mut spec, max);
+            let told =
+                |spec: &Spec| check(spec).iter().any(|p| p.place.section == section && p.message.contains("may have"));
+            assert!(!told(&spec), "{section:?}");
+            fill(&mut spec, max + 1);
+            assert!(told(&spec), "{section:?}");
+        };
+        most(
+            Section::Functions,
+            |s, n| s.functions = (0..n).map(|i| FunctionSpec { name: format!("f{i}") }).collect(),
+            FUNCTIONS_MAX,
+        );
+        most(
+            Section::Sources,
+            |s, n| {
+                let source =
+                    |i| SourceSpec { name: format!("s{i}"), topics: vec![format!("t{i}")], on_error: OnError::Fail };
+                s.sources = (0..n).map(source).collect();
+            },
+            SOURCES_MAX,
+        );
+        most(
+            Section::Steps,
+            |s, n| s.steps = (0..n).map(|i| step(&format!("s{i}"), "in", map("f"))).collect(),
+            STEPS_MAX,
+        );
+        most(
+            Section::Sinks,
+            |s, n| {
+                let sink = s.sinks[0].clone();
+                s.sinks = (0..n)
+                    .map(|i| SinkSpec { name: format!("k{i}"), topic: format!("t{i}"), ..sink.clone() })
+                    .collect();
+            },
+            SINKS_MAX,
+        );
+    }
+
+    #[test]
+    fn outputs_partitions_and_names_have_limits() {
+        let branch = |n: usize| {
+            let outputs = (0..n).map(|i| format!("o{i}")).collect();
+            step("a", "in", Operator::Branch { function: "f".into(), outputs, otherwise: None })
+        };
+        let fields = |step: StepSpec| {
+            let mut spec = pipeline(vec![step]);
+            spec.sinks[0].from = from("in");
+            errors(&spec).into_iter().map(|e| e.1).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (fields(branch(OUTPUTS_MAX)), fields(branch(OUTPUTS_MAX + 1)), fields(branch(0))),
+            (vec![], vec!["outputs"], vec!["outputs"])
+        );
+        let partitions = |n| fields(step("a", "in", Operator::Repartition { partitions: Some(n) }));
+        assert_eq!(
+            (partitions(PARTITIONS_MAX), partitions(PARTITIONS_MAX + 1), partitions(0)),
+            (vec![], vec!["partitions"], vec!["partitions"])
+        );
+        let topic = |name: String| {
+            let mut spec = pipeline(vec![]);
+            spec.sinks[0].topic = name;
+            errors(&spec).len()
+        };
+        assert_eq!((topic("t".repeat(TOPIC_CHARACTERS_MAX)), topic("t".repeat(TOPIC_CHARACTERS_MAX + 1))), (0, 1));
+        let long = "n".repeat(TOPIC_CHARACTERS_MAX - repartition_topic("p", "").len());
+        assert_eq!(
+            (fields(step(&long, "in", map("f"))), fields(step(&format!("{long}n"), "in", map("f")))),
+            (vec![], vec![""])
+        );
     }
 }

@@ -169,7 +169,11 @@ pub fn mermaid(drawing: &Drawing) -> String {
     }
     for arrow in &drawing.arrows {
         let line = if arrow.dashed { "-.->" } else { "-->" };
-        let label = if arrow.label.is_empty() { String::new() } else { format!("|\"{}\"|", arrow.label.replace('"', "#quot;")) };
+        let label = if arrow.label.is_empty() {
+            String::new()
+        } else {
+            format!("|\"{}\"|", arrow.label.replace('"', "#quot;"))
+        };
         out += &format!("  n{} {line}{label} n{}\n", arrow.from, arrow.to);
     }
     out.push_str("  classDef internal stroke-dasharray: 5 5\n");
@@ -180,7 +184,8 @@ pub fn mermaid(drawing: &Drawing) -> String {
 pub fn dot(drawing: &Drawing) -> String {
     let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
     let shape = |i: usize| {
-        let text: Vec<String> = drawing.shapes[i].lines.iter().map(|l| l.replace('\\', "\\\\").replace('"', "\\\"")).collect();
+        let text: Vec<String> =
+            drawing.shapes[i].lines.iter().map(|l| l.replace('\\', "\\\\").replace('"', "\\\"")).collect();
         let look = match drawing.shapes[i].kind {
             ShapeKind::Topic => "shape=oval",
             ShapeKind::Internal => "shape=oval style=dashed",
@@ -189,7 +194,8 @@ pub fn dot(drawing: &Drawing) -> String {
         };
         format!("n{i} [label=\"{}\" {look}];", text.join("\\n"))
     };
-    let mut out = String::from("digraph pipeline {\n  node [fontname=\"sans-serif\"];\n  edge [fontname=\"sans-serif\"];\n");
+    let mut out =
+        String::from("digraph pipeline {\n  node [fontname=\"sans-serif\"];\n  edge [fontname=\"sans-serif\"];\n");
     drawing.outside().for_each(|i| out += &format!("  {}\n", shape(i)));
     for (number, frame) in drawing.frames.iter().enumerate() {
         out += &format!("  subgraph cluster_{number} {{\n    label={};\n", quoted(&frame.title));
