@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
+use millstream_web::access::random_hex;
 use millstream_web::types::Appended;
 use millstream_web::{Kind, NDJSON, Problem, RAW, RECORDS_BODY_BYTES_MAX, RECORDS_MAX};
 use serde_json::json;
@@ -203,7 +204,9 @@ struct Producer<'a> {
 
 impl<'a> Producer<'a> {
     fn new(args: &'a Args, bar: &'a ProgressBar) -> anyhow::Result<Self> {
-        let (client, producer) = (Client::find(&args.connection, None)?, random_name()?);
+        let client = Client::find(&args.connection, None)?;
+        // So that no two producers are taken for one.
+        let producer = random_hex::<16>().context("make a name for the producer")?;
         let now = Instant::now();
         Ok(Self { args, bar, client, producer, sequence: 0, records: 0, started: now, due: now })
     }
@@ -340,15 +343,6 @@ fn passes(failure: &Failure) -> bool {
         Failure::Told(problem) => problem.kind().is_some_and(|kind| kind.passes() || kind == Kind::BodySlow),
         Failure::Strange { .. } => false,
     }
-}
-
-/// Sixteen random bytes, so that no two producers are taken for one.
-fn random_name() -> anyhow::Result<String> {
-    use std::io::Read;
-    let mut bytes = [0; 16];
-    let random = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    random.context("read /dev/urandom for a producer's name")?;
-    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
 }
 
 #[cfg(test)]

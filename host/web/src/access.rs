@@ -57,6 +57,16 @@ fn file(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::File { what, path, source }
 }
 
+/// `N` bytes that nobody can guess, in hexadecimal.
+///
+/// # Errors
+/// When the system has none.
+pub fn random_hex<const N: usize>() -> io::Result<String> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}
+
 /// What a client must show to change something. It is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
@@ -88,9 +98,7 @@ impl Token {
 
     /// A new one.
     fn random() -> Result<Self, io::Error> {
-        let mut bytes = [0; TOKEN_BYTES];
-        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-        Ok(Self(bytes.iter().map(|b| format!("{b:02x}")).collect()))
+        random_hex::<TOKEN_BYTES>().map(Self)
     }
 
     /// Reads it from a file.

@@ -141,7 +141,23 @@ fn a_refused_body_does_not_hide_the_refusal() {
         String::from_utf8(large).unwrap()
     );
     let answer = host.plain(&chunked);
-    assert!(answer.starts_with("HTTP/1.1 413"), "{}", answer.lines().next().unwrap_or_default());
+    assert!(answer.contains("/v1/problems/body-too-large"), "{answer}");
+}
+
+#[test]
+fn no_room_is_made_for_a_body_that_is_only_announced() {
+    let host = running();
+    let mut stream = TcpStream::connect(host.server.address()).unwrap();
+    let head = format!(
+        "POST /v1/topics/in/records HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\n\
+         content-type: text/plain\r\ncontent-length: {}\r\n\r\n",
+        1_u64 << 50
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 413"), "{text}");
 }
 
 #[test]
