@@ -59,7 +59,7 @@ pub(crate) fn decode(cx: &mut Cx<'_, '_>) -> Result<Decoded, Verdict> {
         Decoded { rows: if timed { vec![PLAIN; cx.polled.batch.len()] } else { Vec::new() }, ..Decoded::default() };
     for input in 0..cx.sub.inputs.len() {
         let flow = match of_input(cx, input) {
-            Mine::None => Flow::default(),
+            Mine::None => cx.empty.clone(),
             mine if repartition(&cx.sub.inputs[input]) => repartitioned(cx, input, mine, &mut out),
             mine => plain(cx, input, mine)?,
         };

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use crate::error::Position;
 use crate::partition::partition_for_key;
-use crate::record::{Batch, BatchBuilder, Header, Timestamp};
+use crate::record::{Batch, BatchBuilder, Header, Room, Timestamp};
 use crate::topology::graph::Topic;
 
 /// Records for one partition, in order.
@@ -75,11 +75,68 @@ pub struct Failure<'a> {
     pub at: Option<Position>,
 }
 
+/// Records from which on a batch that goes whole into one partition is passed on as it is, and not copied.
+const SHARED_RECORDS_MIN: usize = 32;
+
+/// Bytes at which a batch of collected records is full and the next one is begun.
+const PENDING_BYTES_MAX: usize = 64 << 10;
+
+/// Results for one partition.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pending {
+    sealed: Vec<Batch>,
+    sealed_bytes: usize,
+    open: BatchBuilder,
+    /// What the last batch took: the next one mostly takes as much.
+    room: Room,
+}
+
+impl Pending {
+    /// Where the next record goes.
+    #[inline]
+    pub fn open(&mut self) -> &mut BatchBuilder {
+        if self.open.is_empty() {
+            self.open.reserve(self.room);
+        }
+        &mut self.open
+    }
+
+    /// Adds all records of a batch.
+    pub fn extend(&mut self, batch: &Batch) {
+        if batch.len() < SHARED_RECORDS_MIN {
+            return self.open.extend(batch);
+        }
+        self.seal();
+        self.sealed_bytes += batch.bytes();
+        self.sealed.push(batch.clone());
+    }
+
+    /// Ends the open batch when it is full; called between batches, as a batch is bounded.
+    pub fn seal_full(&mut self) {
+        if self.open.bytes() > PENDING_BYTES_MAX {
+            self.seal();
+        }
+    }
+
+    fn seal(&mut self) {
+        if !self.open.is_empty() {
+            self.room = self.open.taken();
+            let batch = core::mem::take(&mut self.open).finish();
+            self.sealed_bytes += batch.bytes();
+            self.sealed.push(batch);
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.sealed_bytes + if self.open.is_empty() { 0 } else { self.open.bytes() }
+    }
+}
+
 /// Results of one task in the open interval.
 #[derive(Clone, Debug, Default)]
 pub struct Collector {
-    outputs: BTreeMap<(usize, u32), BatchBuilder>,
-    records: usize,
+    /// By topic, then partition.
+    outputs: BTreeMap<usize, Vec<Pending>>,
     dropped: BTreeMap<(String, Reason), u64>,
     dead_letters: u64,
 }
@@ -96,8 +153,17 @@ impl Collector {
         timestamp: Timestamp,
         headers: impl IntoIterator<Item = Header<'a>>,
     ) {
-        self.outputs.entry((topic, partition)).or_default().push(key, value, timestamp, headers);
-        self.records += 1;
+        self.partitions(topic, partition + 1)[partition as usize].open.push(key, value, timestamp, headers);
+    }
+
+    /// What is collected for a topic, by partition: at least so many of them.
+    #[inline]
+    pub(crate) fn partitions(&mut self, topic: usize, count: u32) -> &mut [Pending] {
+        let partitions = self.outputs.entry(topic).or_default();
+        if partitions.len() < count as usize {
+            partitions.resize_with(count as usize, Pending::default);
+        }
+        partitions
     }
 
     /// Counts a record that left without a result.
@@ -142,22 +208,20 @@ impl Collector {
         self.dead_letters += 1;
     }
 
-    /// Records so far, dead letters and markers included.
-    pub fn records(&self) -> usize {
-        self.records
-    }
-
     /// Bytes so far.
     pub fn bytes(&self) -> usize {
-        self.outputs.values().map(BatchBuilder::bytes).sum()
+        self.outputs.values().flatten().map(Pending::bytes).sum()
     }
 
-    /// The results, by topic and partition.
+    /// The results, by topic and partition; those of one partition may be several batches.
     pub fn take(&mut self) -> Vec<Outgoing> {
-        self.records = 0;
-        core::mem::take(&mut self.outputs)
-            .into_iter()
-            .map(|((topic, partition), batch)| Outgoing { topic, partition, batch: batch.finish() })
+        let outputs = core::mem::take(&mut self.outputs).into_iter();
+        let partitions = outputs.flat_map(|(topic, all)| (0..).zip(all).map(move |(p, pending)| (topic, p, pending)));
+        partitions
+            .flat_map(|(topic, partition, mut pending)| {
+                pending.seal();
+                pending.sealed.into_iter().map(move |batch| Outgoing { topic, partition, batch })
+            })
             .collect()
     }
 
@@ -174,5 +238,43 @@ pub fn sink_partition(key: Option<&[u8]>, task_partition: u32, partitions: u32) 
         _ if partitions <= 1 => 0,
         Some(key) => partition_for_key(key, partitions),
         None => task_partition % partitions,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(range: core::ops::Range<usize>) -> Batch {
+        let mut out = BatchBuilder::default();
+        range.for_each(|i| out.push(None, Some(&[b'v'; 1000]), i as Timestamp, []));
+        out.finish()
+    }
+
+    #[test]
+    fn large_batches_are_shared_small_ones_joined_and_their_order_is_kept() {
+        let mut out = Collector::default();
+        let large = batch(3..3 + SHARED_RECORDS_MIN);
+        out.push(7, 1, None, Some(b"v"), 0, []);
+        out.partitions(7, 2)[1].extend(&batch(1..3));
+        out.partitions(7, 2)[1].extend(&large);
+        out.push(7, 1, None, None, 3 + SHARED_RECORDS_MIN as Timestamp, []);
+        assert!(out.bytes() > large.bytes());
+        let taken = out.take();
+        assert!(taken.iter().all(|o| (o.topic, o.partition) == (7, 1)));
+        assert!(alloc::sync::Arc::ptr_eq(&taken[1].batch.values, &large.values), "not copied");
+        let times: Vec<Timestamp> = taken.iter().flat_map(|o| o.batch.timestamps.to_vec()).collect();
+        assert_eq!(times, (0..=3 + SHARED_RECORDS_MIN as Timestamp).collect::<Vec<_>>());
+        assert_eq!((out.bytes(), out.take().len()), (0, 0));
+    }
+
+    #[test]
+    fn a_batch_of_collected_records_is_bounded() {
+        let mut out = Collector::default();
+        for _ in 0..2 * PENDING_BYTES_MAX / 10_000 {
+            out.partitions(0, 1)[0].extend(&batch(0..10));
+            out.partitions(0, 1)[0].seal_full();
+        }
+        assert!(out.take().iter().all(|o| o.batch.bytes() < PENDING_BYTES_MAX + 20_000));
     }
 }

@@ -8,6 +8,9 @@ use alloc::vec::Vec;
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type Timestamp = i64;
 
+/// Bytes of an item for which a gathered column has room from the start.
+const GATHER_ITEM_BYTES: usize = 256;
+
 /// A byte column may hold at most this many bytes: its offsets are 32 bits and the contract keeps the top one free.
 pub const COLUMN_BYTES_MAX: usize = i32::MAX as usize;
 
@@ -77,6 +80,12 @@ impl BytesColumn {
         let mut offsets = Vec::with_capacity(items + 1);
         offsets.push(0);
         Self { offsets, data: Vec::with_capacity(bytes), validity: Vec::new() }
+    }
+
+    /// Makes room for `items` more of `bytes` bytes together.
+    pub fn reserve(&mut self, items: usize, bytes: usize) {
+        self.offsets.reserve(items);
+        self.data.reserve(bytes);
     }
 
     /// A column of `items` nulls.
@@ -168,6 +177,13 @@ impl BytesColumn {
         }
     }
 
+    /// Adds an item that is two pieces end to end.
+    #[inline]
+    fn push_joined(&mut self, head: &[u8], rest: &[u8]) {
+        self.data.extend_from_slice(head);
+        self.push(Some(rest));
+    }
+
     fn mark(&mut self, valid: bool) {
         let i = self.len() - 1;
         if i.is_multiple_of(8) {
@@ -192,15 +208,17 @@ impl BytesColumn {
         if self.all_null() {
             return BytesColumn::nulls(rows.len());
         }
-        let len = |&r: &u32| (self.offsets[r as usize + 1] - self.offsets[r as usize]) as usize;
-        let mut out = BytesColumn::with_capacity(rows.len(), rows.iter().map(len).sum());
+        let mut out = BytesColumn::with_capacity(rows.len(), self.data.len().min(rows.len() * GATHER_ITEM_BYTES));
         if !self.validity.is_empty() {
             rows.iter().for_each(|&r| out.push(self.get(r as usize)));
             return out;
         }
-        // Rows that stand side by side are copied as one.
-        for run in rows.chunk_by(|a, b| *a + 1 == *b) {
-            out.extend_range(self, run[0] as usize, run[0] as usize + run.len());
+        let mut len = 0;
+        for &row in rows {
+            let (from, to) = (self.offsets[row as usize], self.offsets[row as usize + 1]);
+            len += to - from;
+            out.offsets.push(len);
+            out.data.extend_from_slice(&self.data[from as usize..to as usize]);
         }
         out
     }
@@ -396,6 +414,14 @@ impl Batch {
     }
 }
 
+/// How much room a batch takes: records, bytes of keys, bytes of values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    records: usize,
+    key_bytes: usize,
+    value_bytes: usize,
+}
+
 /// The headers of so many records without any.
 fn no_headers(records: usize) -> HeaderColumns {
     HeaderColumns { offsets: alloc::vec![0; records + 1], ..HeaderColumns::default() }
@@ -420,6 +446,30 @@ impl BatchBuilder {
         timestamp: Timestamp,
         headers: impl IntoIterator<Item = Header<'a>>,
     ) {
+        self.push_headers(headers);
+        self.keys.push(key);
+        self.values.push(value);
+        self.timestamps.push(timestamp);
+    }
+
+    /// Adds a record whose value is two pieces end to end.
+    #[inline]
+    pub fn push_joined<'a>(
+        &mut self,
+        key: Option<&[u8]>,
+        head: &[u8],
+        rest: &[u8],
+        timestamp: Timestamp,
+        headers: impl IntoIterator<Item = Header<'a>>,
+    ) {
+        self.push_headers(headers);
+        self.keys.push(key);
+        self.values.push_joined(head, rest);
+        self.timestamps.push(timestamp);
+    }
+
+    #[inline]
+    fn push_headers<'a>(&mut self, headers: impl IntoIterator<Item = Header<'a>>) {
         let mut headers = headers.into_iter().peekable();
         if headers.peek().is_some() && self.headers.is_none() {
             self.headers = Some(no_headers(self.len()));
@@ -427,9 +477,18 @@ impl BatchBuilder {
         if let Some(columns) = &mut self.headers {
             columns.push(headers);
         }
-        self.keys.push(key);
-        self.values.push(value);
-        self.timestamps.push(timestamp);
+    }
+
+    /// Makes room.
+    pub fn reserve(&mut self, room: Room) {
+        self.keys.reserve(room.records, room.key_bytes);
+        self.values.reserve(room.records, room.value_bytes);
+        self.timestamps.reserve(room.records);
+    }
+
+    /// How much room the records so far take.
+    pub fn taken(&self) -> Room {
+        Room { records: self.len(), key_bytes: self.keys.data().len(), value_bytes: self.values.data().len() }
     }
 
     /// Adds all records of a batch.

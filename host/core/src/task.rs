@@ -87,6 +87,8 @@ pub struct Task {
     isolation: Isolation,
     records: u64,
     touched: bool,
+    /// No records.
+    empty: Flow,
 }
 
 /// What a walk over the nodes is for.
@@ -146,6 +148,7 @@ impl Task {
             isolation: Isolation::default(),
             records: 0,
             touched: false,
+            empty: Flow::default(),
         };
         for (function, active) in active.iter().enumerate() {
             let name = &topology.functions[function];
@@ -259,6 +262,7 @@ impl Task {
             sub: &topology.subs[self.id.sub],
             partition: self.id.partition,
             polled,
+            empty: &self.empty,
             active: &self.active,
             out: &mut self.out,
             isolation: &mut self.isolation,
@@ -476,30 +480,37 @@ pub fn function_of(node: &Node) -> Option<usize> {
 /// Evaluates the nodes once, parents first.
 fn walk(now: Timestamp, cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Result<(), Verdict> {
     let sub = cx.sub;
-    let mut outputs: Vec<Vec<Flow>> = Vec::with_capacity(sub.nodes.len());
+    let mut outputs: Vec<Flow> = Vec::with_capacity(sub.nodes.len());
+    // Where each node's outputs begin.
+    let mut first: Vec<usize> = Vec::with_capacity(sub.nodes.len());
     for (at, node) in sub.nodes.iter().enumerate() {
+        first.push(outputs.len());
+        let flow = |(node, port): &(usize, u32)| &outputs[first[*node] + *port as usize];
         let merged;
-        let input = match node.parents[..] {
-            [(parent, port)] => &outputs[parent][port as usize],
-            _ => {
-                let parents: Vec<&Flow> = node.parents.iter().map(|(p, port)| &outputs[*p][*port as usize]).collect();
-                merged = Flow::merge(&parents);
+        let input = match &node.parents[..] {
+            [] => cx.empty,
+            [parent] => flow(parent),
+            parents => {
+                merged = Flow::merge(&parents.iter().map(flow).collect::<Vec<_>>());
                 &merged
             }
         };
-        let flows = match (&node.operator, phase) {
+        match (&node.operator, phase) {
             (NodeOperator::Source, Phase::Batch(decoded)) => {
                 let input = sub.inputs.iter().position(|i| i.node == at).unwrap_or_default();
-                vec![decoded.flows[input].clone()]
+                outputs.push(decoded.flows[input].clone());
             }
-            (NodeOperator::Source, _) => vec![Flow::default()],
             (NodeOperator::Aggregate(aggregate), phase) => {
                 let NodeState::Aggregate(state) = &mut states[at] else { unreachable!("opened by the same plan") };
-                vec![run_aggregate(cx, &mut Step { node, aggregate, state }, input, phase)?]
+                let results = run_aggregate(cx, &mut Step { node, aggregate, state }, input, phase)?;
+                outputs.push(results);
             }
-            _ => run_stateless(now, cx, node, &mut states[at], input, phase)?,
-        };
-        outputs.push(flows);
+            _ if input.is_empty() => outputs.extend((0..node.ports).map(|_| cx.empty.clone())),
+            _ => {
+                let results = run_stateless(now, cx, node, &mut states[at], input, phase)?;
+                outputs.extend(results);
+            }
+        }
     }
     Ok(())
 }
@@ -511,9 +522,10 @@ fn run_aggregate(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, input: &Flow, phase: 
         Phase::End => aggregate::end_interval(cx, step)?,
         Phase::Flush => aggregate::flush(cx, step)?,
     };
-    Ok(Flow::merge(&[&now, &then]))
+    Ok(if then.is_empty() { now } else { Flow::merge(&[&now, &then]) })
 }
 
+/// What a step without state, or an end, makes of records: a flow for each of its ports.
 fn run_stateless(
     now: Timestamp,
     cx: &mut Cx<'_, '_>,
@@ -522,18 +534,15 @@ fn run_stateless(
     input: &Flow,
     phase: &Phase<'_>,
 ) -> Result<Vec<Flow>, Verdict> {
-    if input.is_empty() {
-        return Ok(vec![Flow::default(); node.ports as usize]);
-    }
     let topics = &cx.topology.topics;
     let observed = match (&node.operator, state) {
         (NodeOperator::Repartition { topic, .. }, NodeState::Writer(writer)) => {
             writer.write(now, cx.out, topics, *topic, cx.partition, input);
-            return Ok(vec![Flow::default()]);
+            return Ok(Vec::new());
         }
         (NodeOperator::Sink { topic, key_format, window_headers }, _) => {
             sink::sink(cx.out, topics, *topic, cx.partition, *key_format, *window_headers, input);
-            return Ok(vec![Flow::default()]);
+            return Ok(Vec::new());
         }
         (_, NodeState::Stateless { observed }) => observed,
         _ => unreachable!("opened by the same plan"),
@@ -543,23 +552,18 @@ fn run_stateless(
     let times = StreamTimes { wanted, observed, rows: phase.rows() };
     match &node.operator {
         NodeOperator::Filter { negate, .. } => {
-            let answers = stateless::filter(cx, node, function, input, times)?;
-            Ok(vec![input.gather(&places(&answers, *negate))])
+            Ok(vec![stateless::filter(cx, node, function, !*negate, input, times)?.of(input)])
         }
         NodeOperator::Map { form, .. } => stateless::map(cx, node, function, Rules::Form(*form), input, times),
         NodeOperator::Branch { otherwise, .. } => {
-            stateless::map(cx, node, function, Rules::Branch { otherwise: *otherwise }, input, times)
+            let rules = Rules::Branch { otherwise: *otherwise };
+            stateless::map(cx, node, function, rules, input, times)
         }
         _ => {
-            stateless::filter(cx, node, function, input, times)?;
+            stateless::filter(cx, node, function, true, input, times)?;
             Ok(vec![input.clone()])
         }
     }
-}
-
-fn places(answers: &[stateless::Answered], negate: bool) -> Vec<u32> {
-    let wanted = if negate { stateless::Answered::Drop } else { stateless::Answered::Keep };
-    (0..answers.len() as u32).filter(|i| answers[*i as usize] == wanted).collect()
 }
 
 /// Whether an input is a repartition topic.

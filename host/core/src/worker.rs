@@ -316,6 +316,10 @@ impl Worker {
                 stopped.push((*id, verdict));
             }
         }
+        self.drop_stopped(stopped, effects);
+    }
+
+    fn drop_stopped(&mut self, stopped: Vec<(TaskId, Verdict)>, effects: &mut Vec<Effect>) {
         for (task, verdict) in stopped {
             self.tasks.remove(&task);
             effects.push(Effect::Stopped { task, verdict });
@@ -324,28 +328,30 @@ impl Worker {
 
     /// One batch of each task that has one, as long as the interval has room.
     fn work(&mut self, now: Timestamp, grounds: &mut Grounds<'_>, effects: &mut Vec<Effect>) {
-        let ids: Vec<TaskId> = self.tasks.keys().copied().collect();
-        if ids.is_empty() {
+        if self.tasks.is_empty() {
             return;
         }
-        self.turn = (self.turn + 1) % ids.len();
-        for id in ids.iter().cycle().skip(self.turn).take(ids.len()) {
-            if self.result_bytes() > self.settings.interval_bytes_max {
-                return;
-            }
-            let Some(task) = self.tasks.get_mut(id).filter(|task| !task.is_half_isolated()) else { continue };
-            let prefix = task_prefix(*id);
-            match task.work(now, &mut ports(grounds, *id, &prefix)) {
-                Ok(true) => {
-                    self.opened_at.get_or_insert(now);
+        self.turn = (self.turn + 1) % self.tasks.len();
+        let mut bytes = self.result_bytes();
+        let mut stopped = Vec::new();
+        let full = self.settings.interval_bytes_max;
+        for round in [self.turn..self.tasks.len(), 0..self.turn] {
+            for (id, task) in self.tasks.iter_mut().skip(round.start).take(round.len()) {
+                if bytes > full || task.is_half_isolated() {
+                    continue;
                 }
-                Ok(false) => {}
-                Err(verdict) => {
-                    self.tasks.remove(id);
-                    effects.push(Effect::Stopped { task: *id, verdict });
+                let (prefix, before) = (task_prefix(*id), task.result_bytes());
+                match task.work(now, &mut ports(grounds, *id, &prefix)) {
+                    Ok(true) => {
+                        self.opened_at.get_or_insert(now);
+                    }
+                    Ok(false) => {}
+                    Err(verdict) => stopped.push((*id, verdict)),
                 }
+                bytes = (bytes + task.result_bytes()).saturating_sub(before);
             }
         }
+        self.drop_stopped(stopped, effects);
     }
 
     /// Bytes of results and waiting input.

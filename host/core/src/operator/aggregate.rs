@@ -52,7 +52,7 @@ impl<'s> Step<'s> {
 pub(crate) fn process(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow, rows: &[Row]) -> Result<Flow, Verdict> {
     match step.state.clock.clone() {
         Some(clock) => take(cx, step, flow, ByUpstream::new(flow, rows, clock)),
-        None if flow.is_empty() => Ok(Flow::default()),
+        None if flow.is_empty() => Ok(cx.empty.clone()),
         None => {
             let walk = Observed::new(flow, step.state.observed, step.on_close().is_some());
             take(cx, step, flow, walk)
@@ -86,7 +86,7 @@ fn take<W: Walk>(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow, walk: W)
         close(cx, step, window, &passed, &mut results)?;
     }
     step.state.closed = step.state.closed.max(passed.closing);
-    Ok(results.flow())
+    Ok(results.flow(cx.empty))
 }
 
 /// Records that leave because they have no key, no value or are late, by place in the flow.
@@ -113,7 +113,7 @@ fn count<W: Walk>(cx: &Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow, mut walk: W
         };
         let open = windows.open(time, own.max(closing));
         if open.is_empty() {
-            gone.push((i, why_gone(aggregate, time, own)));
+            gone.push((i, why_gone(windows, time, own)));
         }
         for start in open {
             store.count(ground, Some(start), hash, &group, time)?;
@@ -163,9 +163,10 @@ fn every_update<W: Walk>(
 ) -> Result<(Gone, Passed), Verdict> {
     let mut gone = Gone::new();
     let mut members = Vec::new();
+    let mut windows = step.aggregate.spec.window.map(window::Cursor::new);
     for i in 0..flow.len() {
         members.clear();
-        let own = match members_of(step.aggregate, flow, i, &mut walk, &mut members) {
+        let own = match members_of(flow, i, &mut windows, &mut walk, &mut members) {
             Ok(own) => own,
             Err(reason) => {
                 gone.push((i, reason));
@@ -212,8 +213,9 @@ struct Judged {
 fn judge<W: Walk>(aggregate: &AggregateNode, flow: &Flow, mut walk: W, refused: &[u32]) -> Judged {
     let (mut members, mut gone, mut own) =
         (Vec::with_capacity(flow.len()), Gone::new(), Vec::with_capacity(flow.len()));
+    let mut windows = aggregate.spec.window.map(window::Cursor::new);
     for i in 0..flow.len() {
-        match members_of(aggregate, flow, i, &mut walk, &mut members) {
+        match members_of(flow, i, &mut windows, &mut walk, &mut members) {
             Ok(time) => own.push(time),
             Err(reason) => {
                 own.push(own.last().copied().unwrap_or(NEVER));
@@ -229,9 +231,9 @@ fn judge<W: Walk>(aggregate: &AggregateNode, flow: &Flow, mut walk: W, refused: 
 
 /// Adds the open windows of a record; gives its own task's stream time, or why it leaves.
 fn members_of<W: Walk>(
-    aggregate: &AggregateNode,
     flow: &Flow,
     i: usize,
+    windows: &mut Option<window::Cursor>,
     walk: &mut W,
     members: &mut Vec<Member>,
 ) -> Result<Timestamp, Reason> {
@@ -239,22 +241,22 @@ fn members_of<W: Walk>(
         return Err(reason);
     }
     let (own, closing) = walk.enter(i);
-    let Some(window) = aggregate.spec.window else {
+    let Some(windows) = windows else {
         members.push(Member { record: i as u32, start: None });
         return Ok(own);
     };
     let time = flow.batch.timestamps[i];
-    let open = window::Cursor::new(window).open(time, own.max(closing));
+    let open = windows.open(time, own.max(closing));
     if open.is_empty() {
-        return Err(why_gone(aggregate, time, own));
+        return Err(why_gone(windows, time, own));
     }
     members.extend(open.map(|start| Member { record: i as u32, start: Some(start) }));
     Ok(own)
 }
 
 /// Why a record without an open window leaves: it is late by its own task's time, or that task had been idle.
-fn why_gone(aggregate: &AggregateNode, time: Timestamp, own: Timestamp) -> Reason {
-    let open = aggregate.spec.window.is_some_and(|w| !window::Cursor::new(w).open(time, own).is_empty());
+fn why_gone(windows: &mut window::Cursor, time: Timestamp, own: Timestamp) -> Reason {
+    let open = !windows.open(time, own).is_empty();
     if open { Reason::LateAfterIdle } else { Reason::Late }
 }
 
@@ -311,13 +313,13 @@ pub(crate) fn flush(cx: &mut Cx<'_, '_>, step: &mut Step<'_>) -> Result<Flow, Ve
             close_one(cx, step, start, NO_ROW, &mut results)?;
         }
     }
-    Ok(results.flow())
+    Ok(results.flow(cx.empty))
 }
 
 /// At the end of an interval: the last result of each group that changed, then windows that have passed are dropped.
 pub(crate) fn end_interval(cx: &mut Cx<'_, '_>, step: &mut Step<'_>) -> Result<Flow, Verdict> {
     if step.on_close().is_some() {
-        return Ok(Flow::default());
+        return Ok(cx.empty.clone());
     }
     let mut results = Results::default();
     if !step.aggregate.spec.emit_every_update {
@@ -330,7 +332,7 @@ pub(crate) fn end_interval(cx: &mut Cx<'_, '_>, step: &mut Step<'_>) -> Result<F
             step.state.store.drop_window(start);
         }
     }
-    Ok(results.flow())
+    Ok(results.flow(cx.empty))
 }
 
 pub(crate) fn ground<'a>(cx: &Cx<'a, '_>, store: usize) -> Ground<'a> {

@@ -135,7 +135,7 @@ impl Work for Finishing<'_, '_, '_, '_> {
         let (key, entry) = self.step.state.store.entry(slot);
         let mut group = Results::default();
         group.push(NO_ROW, self.step.aggregate, slot, key, entry.state(), entry.timestamp);
-        let flow = group.flow();
+        let flow = group.flow(self.cx.empty);
         let message = format!("`finish` of {}: {fault}", describe(&flow));
         self.cx.refuse(self.step.node, Some(self.function), &flow, 0, Reason::Poisoned, &message)
     }
@@ -160,7 +160,7 @@ fn own_key<'k>(aggregate: &AggregateNode, key: &'k [u8]) -> &'k [u8] {
 /// Results as they come out.
 #[derive(Default)]
 pub(crate) struct Results {
-    batch: BatchBuilder,
+    batch: Option<BatchBuilder>,
     rows: Vec<u32>,
     windows: Windows,
     any_window: bool,
@@ -176,7 +176,7 @@ impl Results {
         value: Option<&[u8]>,
         time: Timestamp,
     ) {
-        self.batch.push(Some(own_key(aggregate, key)), value, time, []);
+        self.batch.get_or_insert_default().push(Some(own_key(aggregate, key)), value, time, []);
         self.rows.push(row | DERIVED);
         let (start, end) = bounds(aggregate, slot, key).unwrap_or((NEVER, NEVER));
         self.any_window |= start != NEVER;
@@ -184,9 +184,10 @@ impl Results {
         self.windows.ends.push(end);
     }
 
-    /// All of them.
-    pub fn flow(self) -> Flow {
+    /// All of them; `empty` where there is none.
+    pub fn flow(self, empty: &Flow) -> Flow {
+        let Some(batch) = self.batch else { return empty.clone() };
         let windows = self.any_window.then(|| Arc::new(self.windows));
-        Flow { batch: self.batch.finish(), rows: Some(Arc::new(self.rows)), windows }
+        Flow { batch: batch.finish(), rows: Some(Arc::new(self.rows)), windows }
     }
 }

@@ -21,6 +21,7 @@ use crate::function::{Answer, Fault, Folded, Functions, Groups, Rejection};
 use crate::record::{BytesColumn, Timestamp};
 use crate::state::key::split_windowed_group;
 use crate::state::store::{Slot, Store, hash};
+use crate::state::value::State;
 use crate::topology::graph::AggregateNode;
 use crate::topology::spec::Fold;
 use crate::window;
@@ -45,14 +46,14 @@ pub(crate) struct Chosen<'m> {
 }
 
 /// What a fold has left of a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Fresh {
     /// What the store has.
     Untouched,
     /// Nothing any more; the largest timestamp.
     Removed(Timestamp),
     /// A state, and the largest timestamp in it.
-    State(Vec<u8>, Timestamp),
+    State(State, Timestamp),
 }
 
 /// A fold that was computed and not yet stored.
@@ -92,21 +93,23 @@ impl Staged {
         let mut changed = Vec::with_capacity(self.groups.len());
         for (slot, fresh) in self.groups {
             let was = store.entry(slot).1.state().is_some();
-            match fresh {
+            let is = match fresh {
                 Fresh::Untouched => continue,
-                Fresh::Removed(time) => store.set(slot, self.layout, time, None),
-                Fresh::State(ref state, time) => store.set(slot, self.layout, time, Some(state)),
-            }
-            if was || fresh_state(&fresh) {
+                Fresh::Removed(time) => {
+                    store.set(slot, self.layout, time, State::Absent);
+                    false
+                }
+                Fresh::State(state, time) => {
+                    store.set(slot, self.layout, time, state);
+                    true
+                }
+            };
+            if was || is {
                 changed.push(slot);
             }
         }
         Ok(changed)
     }
-}
-
-fn fresh_state(fresh: &Fresh) -> bool {
-    matches!(fresh, Fresh::State(..))
 }
 
 /// Computes the fold of records.
@@ -268,7 +271,7 @@ impl Folding<'_, '_, '_> {
         match &self.groups[group] {
             Fresh::Untouched => self.store.entry(self.slots[group]).1.state(),
             Fresh::Removed(_) => None,
-            Fresh::State(state, _) => Some(state),
+            Fresh::State(state, _) => state.get(),
         }
     }
 
@@ -348,7 +351,7 @@ impl Work for Folding<'_, '_, '_> {
             let Some(newest) = newest else { continue };
             let time = self.time(group).map_or(newest, |t| t.max(newest));
             self.groups[group] = match given.states.get(i) {
-                Some(state) => Fresh::State(state.to_vec(), time),
+                Some(state) => Fresh::State(State::new(state), time),
                 None => Fresh::Removed(time),
             };
         }

@@ -53,6 +53,8 @@ pub(crate) struct Cx<'a, 'p> {
     pub sub: &'a SubTopology,
     pub partition: u32,
     pub polled: &'a Polled,
+    /// No records: shared, since most steps have none for most others.
+    pub empty: &'a Flow,
     pub active: &'a [Active],
     pub out: &'a mut Collector,
     pub isolation: &'a mut Isolation,

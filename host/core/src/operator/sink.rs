@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::emit::{Collector, sink_partition};
+use crate::emit::{Collector, Pending, sink_partition};
 use crate::envelope::{self, Marker};
 use crate::flow::Flow;
 use crate::record::{Header, Timestamp};
@@ -22,17 +22,21 @@ pub(crate) fn sink(
     window_headers: bool,
     flow: &Flow,
 ) {
-    let partitions = topics[topic].partitions;
+    let count = topics[topic].partitions;
     let batch = &flow.batch;
+    let partitions = out.partitions(topic, count);
+    if let ([one], None) = (&mut *partitions, &flow.windows) {
+        return one.extend(batch);
+    }
     let mut whole = Vec::new();
     for i in 0..flow.len() {
         let key = batch.keys.get(i);
         // Windowed results go where their key goes without the window.
-        let partition = sink_partition(key, task_partition, partitions);
+        let partition = partitions[sink_partition(key, task_partition, count) as usize].open();
         let (value, timestamp) = (batch.values.get(i), batch.timestamps[i]);
         let headers = batch.headers.as_ref().into_iter().flat_map(move |h| h.of(i));
         let Some((start, end)) = flow.window(i) else {
-            out.push(topic, partition, key, value, timestamp, headers);
+            partition.push(key, value, timestamp, headers);
             continue;
         };
         let key = windowed_key(&mut whole, format, key, start, end);
@@ -40,13 +44,13 @@ pub(crate) fn sink(
             let (start, end) = (format!("{start}"), format!("{end}"));
             let bounds: [Header<'_>; 2] =
                 [(b"window.start", Some(start.as_bytes())), (b"window.end", Some(end.as_bytes()))];
-            let mut all: Vec<Header<'_>> = headers.map(|(n, v)| -> Header<'_> { (n, v) }).collect();
-            all.extend(bounds);
-            out.push(topic, partition, key, value, timestamp, all);
+            let headers = headers.map(|(name, value)| -> Header<'_> { (name, value) });
+            partition.push(key, value, timestamp, headers.chain(bounds));
         } else {
-            out.push(topic, partition, key, value, timestamp, headers);
+            partition.push(key, value, timestamp, headers);
         }
     }
+    partitions.iter_mut().for_each(Pending::seal_full);
 }
 
 fn windowed_key<'a>(
@@ -145,21 +149,21 @@ impl Writer {
             return;
         }
         (self.wrote_at, self.idle) = (now, false);
-        let partitions = topics[topic].partitions;
+        let count = topics[topic].partitions;
         let batch = &flow.batch;
-        let mut value = Vec::new();
+        let partitions = out.partitions(topic, count);
+        let mut head = Vec::new();
         for i in 0..flow.len() {
             let (key, timestamp) = (batch.keys.get(i), batch.timestamps[i]);
             self.time = self.time.max(timestamp);
-            value.clear();
+            head.clear();
             let body = batch.values.get(i);
-            let lag = self.time - timestamp;
-            envelope::put_record_head(&mut value, task_partition, lag, flow.window(i), body.is_some());
-            value.extend_from_slice(body.unwrap_or_default());
-            let partition = sink_partition(key, task_partition, partitions);
+            envelope::put_record_head(&mut head, task_partition, self.time - timestamp, flow.window(i), body.is_some());
+            let partition = sink_partition(key, task_partition, count);
             let headers = batch.headers.iter().flat_map(|h| h.of(i));
-            out.push(topic, partition, key, Some(&value), timestamp, headers);
+            partitions[partition as usize].open().push_joined(key, &head, body.unwrap_or_default(), timestamp, headers);
         }
+        partitions.iter_mut().for_each(Pending::seal_full);
     }
 
     /// The task received records: it is not idle for want of input.

@@ -76,38 +76,68 @@ impl StreamTimes<'_> {
     }
 }
 
-/// What a filter said of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answered {
-    /// It is true.
-    Keep,
-    /// It is false.
-    Drop,
-    /// It did not say: the record was refused, or the function failed on it.
-    Refused,
-}
-
-/// Filter, filter-not, peek: what the function said of each record.
+/// Filter, filter-not: places of the records of which the function says `wanted`. Of those that it refused or failed on it
+/// says neither.
 pub(crate) fn filter(
     cx: &mut Cx<'_, '_>,
     node: &Node,
     function: usize,
+    wanted: bool,
     flow: &Flow,
     times: StreamTimes<'_>,
-) -> Result<Vec<Answered>, Verdict> {
-    let mut work = Filtering { node, function, flow, times, answers: Vec::with_capacity(flow.len()), cx };
+) -> Result<Places, Verdict> {
+    let mut work = Filtering { node, function, wanted, flow, times, places: Places::First(0), cx };
     let prepared = work.cx.active[function].prepared;
     isolate::run(&mut work, &node.name, prepared, flow.len())?;
-    Ok(work.answers)
+    Ok(work.places)
+}
+
+/// Places of records in a flow, in order.
+pub(crate) enum Places {
+    /// So many from the first on.
+    First(usize),
+    /// These.
+    These(Vec<u32>),
+}
+
+impl Places {
+    /// Records `from..to`, all of them.
+    fn all(&mut self, from: usize, to: usize) {
+        match self {
+            Places::First(count) if *count == from => *count = to,
+            _ => self.list(to).extend(from as u32..to as u32),
+        }
+    }
+
+    /// As a list, with room for places below `end`.
+    fn list(&mut self, end: usize) -> &mut Vec<u32> {
+        if let Places::First(count) = self {
+            let mut places = Vec::with_capacity(end);
+            places.extend(0..*count as u32);
+            *self = Places::These(places);
+        }
+        let Places::These(places) = self else { unreachable!("it was just made a list") };
+        places
+    }
+
+    /// Those records of the flow.
+    pub fn of(self, flow: &Flow) -> Flow {
+        match self {
+            Places::First(count) if count == flow.len() => flow.clone(),
+            Places::First(count) => flow.gather(&(0..count as u32).collect::<Vec<_>>()),
+            Places::These(places) => flow.gather(&places),
+        }
+    }
 }
 
 struct Filtering<'w, 'a, 'p> {
     cx: &'w mut Cx<'a, 'p>,
     node: &'w Node,
     function: usize,
+    wanted: bool,
     flow: &'w Flow,
     times: StreamTimes<'w>,
-    answers: Vec<Answered>,
+    places: Places,
 }
 
 impl Work for Filtering<'_, '_, '_> {
@@ -135,12 +165,19 @@ impl Work for Filtering<'_, '_, '_> {
     }
 
     fn accept(&mut self, from: usize, _to: usize, (mut kept, stand): (Kept, usize)) -> Result<usize, Verdict> {
-        let base = self.answers.len();
-        let answer = |kept| if kept { Answered::Keep } else { Answered::Drop };
-        self.answers.extend((0..stand).map(|i| answer(kept.bits[i / 8] >> (i % 8) & 1 == 1)));
         kept.rejected.retain(|r| (r.index as usize) < stand);
         for rejection in &kept.rejected {
-            self.answers[base + rejection.index as usize] = Answered::Refused;
+            // What the function says besides of a record that it refused does not count.
+            let (byte, bit) = (rejection.index as usize / 8, 1 << (rejection.index % 8));
+            kept.bits[byte] = if self.wanted { kept.bits[byte] & !bit } else { kept.bits[byte] | bit };
+        }
+        let says = |i: usize| (kept.bits[i / 8] >> (i % 8) & 1 == 1) == self.wanted;
+        let full = if self.wanted { 0xff } else { 0 };
+        if kept.bits[..stand / 8].iter().all(|b| *b == full) && (stand / 8 * 8..stand).all(says) {
+            self.places.all(from, from + stand);
+        } else {
+            let list = self.places.list(self.flow.len());
+            list.extend((0..stand).filter(|i| says(*i)).map(|i| (from + i) as u32));
         }
         self.times.advance(self.flow, from, from + stand, &kept.rejected);
         self.cx.reject(self.node, self.function, self.flow, from, &kept.rejected)?;
@@ -148,7 +185,6 @@ impl Work for Filtering<'_, '_, '_> {
     }
 
     fn poisoned(&mut self, at: usize, fault: &Fault) -> Result<(), Verdict> {
-        self.answers.push(Answered::Refused);
         let message = format!("{fault}");
         self.cx.refuse(self.node, Some(self.function), self.flow, at, Reason::Poisoned, &message)
     }

@@ -53,8 +53,9 @@ impl Slot {
     }
 }
 
-/// What is held of one group. Without a state: known to be absent.
+/// What is held of one group. Without a state: known to be absent. One line of the processor's cache.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(crate) struct Entry {
     hash: u64,
     key_at: usize,
@@ -129,6 +130,41 @@ impl Bucket {
         at
     }
 
+    /// An empty bucket with room for as many groups as another has: neighbours are mostly of one size.
+    fn beside(other: Option<&Bucket>) -> Self {
+        let (entries, bytes) = other.map_or((0, 0), |b| (b.entries.len().min(GROUPS_EXPECTED_MAX), b.keys.len()));
+        Self {
+            index: HashTable::with_capacity(entries),
+            entries: Vec::with_capacity(entries),
+            keys: Vec::with_capacity(bytes.min(GROUPS_EXPECTED_MAX * 32)),
+            complete: true,
+            ..Self::default()
+        }
+    }
+
+    /// Places in the order of their keys. Compares eight bytes behind what all keys begin with before it compares keys.
+    fn sorted(&self, places: impl Iterator<Item = u32>) -> Vec<u32> {
+        let key = |at: u32| self.key(&self.entries[at as usize]);
+        let places: Vec<u32> = places.collect();
+        let Some(first) = places.first().map(|at| key(*at)) else { return places };
+        let mut common = first.len();
+        for at in &places {
+            let key = key(*at);
+            if common > key.len() || key[..common] != first[..common] {
+                common = key.iter().zip(first).take_while(|(a, b)| a == b).count();
+            }
+        }
+        let begins = |at: u32| {
+            let (rest, mut eight) = (&key(at)[common..], [0; 8]);
+            let len = rest.len().min(8);
+            eight[..len].copy_from_slice(&rest[..len]);
+            u64::from_be_bytes(eight)
+        };
+        let mut keyed: Vec<(u64, u32)> = places.into_iter().map(|at| (begins(at), at)).collect();
+        keyed.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(a.1).cmp(key(b.1))));
+        keyed.into_iter().map(|(_, at)| at).collect()
+    }
+
     #[inline]
     fn touch(&mut self, at: u32) {
         let entry = &mut self.entries[at as usize];
@@ -151,6 +187,9 @@ impl Bucket {
         }
     }
 }
+
+/// Groups for which a new bucket makes room at the most.
+const GROUPS_EXPECTED_MAX: usize = 1 << 16;
 
 /// The start under which a store without windows keeps its one bucket.
 const NO_WINDOW: Timestamp = Timestamp::MIN;
@@ -227,7 +266,9 @@ impl Store {
         }
         self.hint = self.buckets.binary_search_by_key(&start, |(s, _)| *s).unwrap_or_else(|at| {
             // A window that is not here has nothing in the database either: `open` saw to that.
-            self.buckets.insert(at, (start, Bucket { complete: true, ..Bucket::default() }));
+            let beside = at.checked_sub(1).and_then(|before| self.buckets.get(before)).map(|(_, bucket)| bucket);
+            let bucket = Bucket::beside(beside);
+            self.buckets.insert(at, (start, bucket));
             at
         });
         self.hint
@@ -280,14 +321,14 @@ impl Store {
         (bucket.key(entry), entry)
     }
 
-    /// Sets a group's state or, with `None`, removes it.
-    pub(crate) fn set(&mut self, slot: Slot, layout: u32, timestamp: Timestamp, state: Option<&[u8]>) {
+    /// Sets a group's state or, with [`State::Absent`], removes it.
+    pub(crate) fn set(&mut self, slot: Slot, layout: u32, timestamp: Timestamp, state: State) {
         let place = self.place(slot.start);
         let bucket = &mut self.buckets[place].1;
         bucket.touch(slot.at);
         let entry = &mut bucket.entries[slot.at as usize];
         let before = entry.state.heap_bytes();
-        (entry.layout, entry.timestamp, entry.state) = (layout, timestamp, state.map_or(State::Absent, State::new));
+        (entry.layout, entry.timestamp, entry.state) = (layout, timestamp, state);
         self.bytes = self.bytes + entry.state.heap_bytes() - before;
     }
 
@@ -348,10 +389,7 @@ impl Store {
             bucket.complete = true;
         }
         let there = |at: &u32| bucket.entries[*at as usize].state().is_some();
-        let mut all: Vec<u32> = (0..bucket.entries.len() as u32).filter(there).collect();
-        all.sort_unstable_by(|a, b| {
-            bucket.key(&bucket.entries[*a as usize]).cmp(bucket.key(&bucket.entries[*b as usize]))
-        });
+        let all = bucket.sorted((0..bucket.entries.len() as u32).filter(there));
         Ok(all.into_iter().map(|at| Slot { start, at }).collect())
     }
 
@@ -370,10 +408,7 @@ impl Store {
     pub(crate) fn changed(&self) -> Vec<Slot> {
         let mut out = Vec::new();
         for (start, bucket) in &self.buckets {
-            let mut dirty = bucket.dirty.clone();
-            dirty.sort_unstable_by(|a, b| {
-                bucket.key(&bucket.entries[*a as usize]).cmp(bucket.key(&bucket.entries[*b as usize]))
-            });
+            let dirty = bucket.sorted(bucket.dirty.iter().copied());
             out.extend(dirty.into_iter().map(|at| Slot { start: *start, at }));
         }
         out
@@ -429,4 +464,30 @@ fn whole_key(kind: StoreKind, prefix: &[u8], start: Timestamp, group: &[u8]) -> 
 fn decode(bytes: &[u8]) -> Result<Stored<'_>, StorageError> {
     Stored::decode(bytes)
         .ok_or_else(|| StorageError::Corrupted("a stored aggregate has a form this version does not know".to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_entry_is_one_cache_line() {
+        assert_eq!(size_of::<Entry>(), 64);
+    }
+
+    proptest! {
+        #[test]
+        fn places_stand_by_their_keys(keys in proptest::collection::btree_set(proptest::collection::vec(0u8..3, 0..12), 0..40), prefix: Vec<u8>) {
+            let mut bucket = Bucket::default();
+            let mut want: Vec<Vec<u8>> = keys.into_iter().map(|k| [prefix.clone(), k].concat()).collect();
+            for key in want.iter().rev() {
+                bucket.insert(hash(key), key, None);
+            }
+            let sorted = bucket.sorted(0..bucket.entries.len() as u32);
+            let got: Vec<Vec<u8>> = sorted.iter().map(|at| bucket.key(&bucket.entries[*at as usize]).to_vec()).collect();
+            want.sort();
+            prop_assert_eq!(got, want);
+        }
+    }
 }

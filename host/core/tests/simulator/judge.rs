@@ -156,11 +156,13 @@ impl Judge {
             let is_marker = |r: &Rec| internal && matches!(wire::open(r), Opened::Marker { .. });
             let (told, records): (Vec<_>, Vec<_>) = records(&out.batch).into_iter().partition(is_marker);
             markers.entry((topic.clone(), out.partition)).or_default().extend(told);
-            let mut records: Vec<Rec> = records.into_iter().map(wire::without_message).collect();
-            sort_where_unordered(&self.plan, self.subs[part.task.sub], topic, &mut records);
             if !records.is_empty() {
-                done.outputs.insert((topic.clone(), out.partition), records);
+                let held = done.outputs.entry((topic.clone(), out.partition)).or_default();
+                held.extend(records.into_iter().map(wire::without_message));
             }
+        }
+        for ((topic, _), records) in &mut done.outputs {
+            sort_where_unordered(&self.plan, self.subs[part.task.sub], topic, records);
         }
         let dropped = part.dropped.iter().map(|((step, reason), n)| ((step.clone(), reason.word().to_string()), *n));
         done.dropped = dropped.collect();

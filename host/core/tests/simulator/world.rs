@@ -251,7 +251,8 @@ impl World {
             if chaos && self.rng.one_in(5) {
                 offset = (offset + self.rng.below(8) as i64 - 4).max(0);
             }
-            let size = 1 + self.rng.below(25) as i64;
+            let most = *self.rng.pick(&[8, 25, 25, 60]);
+            let size = 1 + self.rng.below(most) as i64;
             let held = self.log.entry((name, task.partition)).or_default();
             let end = if internal { held.records.len() } else { held.visible } as i64;
             if offset < held.start {

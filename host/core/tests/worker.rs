@@ -1,0 +1,206 @@
+//! The worker's door: what it must do whatever the pipeline is. Each test once failed; what records become is the transcripts'
+//! and the simulator's matter.
+
+#[path = "flow/functions.rs"]
+mod functions;
+
+use std::sync::{Arc, Mutex};
+
+use functions::{NAMES, Native, STRIDE};
+use millstream_core::commit::{CommitOutcome, Interval};
+use millstream_core::error::Verdict;
+use millstream_core::function::Prepared;
+use millstream_core::operator::Active;
+use millstream_core::record::{Batch, BatchBuilder};
+use millstream_core::state::keyspace::Space;
+use millstream_core::state::memory::{Guard, Memory, Spaces};
+use millstream_core::task::TaskId;
+use millstream_core::topology::graph::{Topology, plan};
+use millstream_core::topology::spec::*;
+use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker};
+
+#[derive(Default)]
+struct Locked(Mutex<Spaces>);
+
+impl Guard for Locked {
+    fn with<R>(&self, f: impl FnOnce(&mut Spaces) -> R) -> R {
+        f(&mut self.0.lock().unwrap())
+    }
+}
+
+/// A pipeline without state: a value is stamped with the version that saw it.
+fn topology(partitions: u32) -> Arc<Topology> {
+    let from = |name: &str| vec![From { name: name.into(), output: None }];
+    let (idle, lateness, on_error) = (Idle::Never, Lateness::OwnTask, OnError::Skip);
+    let operator = Operator::Map { function: "stamp".into(), form: MapForm::MapValues };
+    let spec = Spec {
+        pipeline: "p".into(),
+        functions: NAMES.iter().map(|(name, _)| FunctionSpec { name: name.to_string() }).collect(),
+        sources: vec![SourceSpec { name: "in".into(), topics: vec!["in".into()], on_error: OnError::Fail }],
+        steps: vec![StepSpec { name: "s".into(), from: from("in"), operator, on_error, late: None, idle, lateness }],
+        sinks: vec![SinkSpec {
+            name: "out".into(),
+            from: from("s"),
+            topic: "out".into(),
+            key_format: KeyFormat::Kafka,
+            window_headers: false,
+            on_error: OnError::Fail,
+        }],
+    };
+    Arc::new(plan(&spec, &|_| Some(partitions)).unwrap())
+}
+
+struct Host {
+    worker: Worker,
+    db: Memory<Locked>,
+    spaces: Vec<Vec<Space>>,
+    now: i64,
+}
+
+impl Host {
+    fn new(partitions: u32, epoch: u64, settings: Settings) -> Self {
+        let active = |f: usize| Active { prepared: Prepared(epoch as u32 * STRIDE + f as u32), epoch };
+        let active = (0..NAMES.len()).map(active).collect();
+        let worker = Worker::new(topology(partitions), settings, active, 1);
+        Self { worker, db: Memory(Locked::default()), spaces: vec![vec![]], now: 1_000_000 }
+    }
+
+    fn step(&mut self, input: Input) -> Vec<Effect> {
+        let mut grounds = Grounds { functions: &mut Native, db: &self.db, spaces: &self.spaces };
+        self.worker.step(self.now, input, &mut grounds)
+    }
+
+    fn open(&mut self, partition: u32, meta: Option<Vec<u8>>) -> Vec<Effect> {
+        self.step(Input::Open { task: TaskId { sub: 0, partition }, meta, start: vec![0] })
+    }
+
+    fn fetched(&mut self, partition: u32, base_offset: i64, batch: Batch) {
+        let (task, end) = (TaskId { sub: 0, partition }, base_offset + batch.len() as i64);
+        assert!(self.step(Input::Fetched { task, input: 0, base_offset, batch, end }).is_empty());
+    }
+}
+
+fn values(values: &[&[u8]]) -> Batch {
+    let mut out = BatchBuilder::default();
+    values.iter().for_each(|v| out.push(None, Some(v), 1, []));
+    out.finish()
+}
+
+/// The one commit among effects.
+fn commit(effects: &[Effect]) -> Arc<Interval> {
+    match effects {
+        [Effect::Commit(interval)] => interval.clone(),
+        other => panic!("one commit was expected, not {other:?}"),
+    }
+}
+
+#[test]
+fn many_full_inputs_do_not_stand_in_each_others_way() {
+    let settings = Settings { interval_bytes_max: 10_000, waiting_bytes_max: 50_000, ..Settings::default() };
+    let mut host = Host::new(20, 1, settings);
+    let large = values(&[&[b'v'; 1_000][..]; 9]);
+    for p in 0..20 {
+        host.open(p, None);
+        host.fetched(p, 0, large.clone());
+    }
+    assert!(host.worker.wants().is_empty(), "enough waits");
+    let mut taken = 0;
+    for _ in 0..100 {
+        host.now += 1;
+        for effect in host.step(Input::Tick) {
+            if let Effect::Commit(interval) = effect {
+                taken += interval.parts.iter().map(|p| p.records).sum::<u64>();
+                host.step(Input::Outcome { interval: interval.id, outcome: CommitOutcome::Committed });
+            }
+        }
+    }
+    assert_eq!(taken, 20 * 9);
+    assert_eq!(host.worker.wants().len(), 20);
+}
+
+#[test]
+fn dry_inputs_are_fetched_though_others_are_full() {
+    let mut host = Host::new(2, 1, Settings { waiting_bytes_max: 100, ..Settings::default() });
+    host.open(0, None);
+    host.open(1, None);
+    host.fetched(0, 0, values(&[&[b'v'; 1_000][..]]));
+    assert_eq!(host.worker.wants(), [(TaskId { sub: 0, partition: 1 }, 0, 0)]);
+}
+
+#[test]
+fn a_clock_turned_back_does_not_stop_commits() {
+    let mut host = Host::new(1, 1, Settings::default());
+    host.open(0, None);
+    host.fetched(0, 0, values(&[b"a"]));
+    assert!(host.step(Input::Tick).is_empty());
+    host.now -= 3_600_000;
+    assert!(host.step(Input::Tick).is_empty(), "no time is known to have passed");
+    host.now += Settings::default().commit_interval_ms;
+    assert_eq!(commit(&host.step(Input::Tick)).closed_at, host.now);
+}
+
+#[test]
+fn a_drain_while_a_commit_is_under_way_is_not_forgotten() {
+    let mut host = Host::new(1, 1, Settings::default());
+    host.open(0, None);
+    host.fetched(0, 0, values(&[b"a"]));
+    host.step(Input::Tick);
+    let first = commit(&host.step(Input::Drain));
+    host.fetched(0, 1, values(&[b"b"]));
+    host.step(Input::Tick);
+    assert!(host.step(Input::Drain).is_empty());
+    let effects = host.step(Input::Outcome { interval: first.id, outcome: CommitOutcome::Committed });
+    assert!(matches!(&effects[0], Effect::Committed(done) if done.id == first.id));
+    assert_eq!(commit(&effects[1..]).parts[0].positions, [(0, 2)]);
+}
+
+#[test]
+fn epochs_never_fall_when_a_task_moves() {
+    let mut newer = Host::new(1, 7, Settings::default());
+    newer.open(0, None);
+    let meta = commit(&newer.step(Input::Drain)).parts[0].meta.clone();
+    let mut older = Host::new(1, 6, Settings::default());
+    let effects = older.open(0, Some(meta.clone()));
+    assert!(
+        matches!(&effects[..], [Effect::Stopped { verdict: Verdict::Retry(why), .. }] if why.contains("epoch 7")),
+        "{effects:?}"
+    );
+    assert!(newer.open(0, Some(meta)).is_empty() || newer.worker.committing());
+}
+
+#[test]
+fn a_task_is_not_opened_while_its_last_interval_is_being_committed() {
+    let mut host = Host::new(1, 1, Settings::default());
+    host.open(0, None);
+    host.fetched(0, 0, values(&[b"a"]));
+    host.step(Input::Tick);
+    let interval = commit(&host.step(Input::Drain));
+    let effects = host.open(0, None);
+    assert!(matches!(&effects[..], [Effect::Stopped { verdict: Verdict::Retry(_), .. }]), "{effects:?}");
+    host.step(Input::Outcome { interval: interval.id, outcome: CommitOutcome::Committed });
+    assert!(host.open(0, Some(interval.parts[0].meta.clone())).is_empty());
+    assert_eq!(host.worker.tasks().map(|t| t.positions()).collect::<Vec<_>>(), [[1]]);
+}
+
+#[test]
+fn much_poison_ends_intervals_early_and_breaks_no_function() {
+    let mut host = Host::new(1, 1, Settings::default());
+    host.open(0, None);
+    let bad = values(&[b"bad!"; 2_048].map(|v| &v[..]));
+    let (mut skipped, mut offset) = (0, 0);
+    for _ in 0..40 {
+        host.fetched(0, offset, bad.clone());
+        offset += 2_048;
+        for effect in host.step(Input::Tick) {
+            match effect {
+                Effect::Commit(interval) => {
+                    skipped += interval.parts[0].dropped.values().sum::<u64>();
+                    host.step(Input::Outcome { interval: interval.id, outcome: CommitOutcome::Committed });
+                }
+                other => assert!(matches!(other, Effect::Committed(_)), "{other:?}"),
+            }
+        }
+    }
+    skipped += commit(&host.step(Input::Drain)).parts[0].dropped.values().sum::<u64>();
+    assert_eq!(skipped, 40 * 2_048);
+}
