@@ -110,7 +110,12 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             // Benches start the program as a process of its own: it is built beside them.
             run::check(&mut run::cargo(&["build", "-q", "-p", "millstream-tests", "--bins"]))?;
             let functions = guests::build()?;
-            run::become_cargo_with(guests::FOLDER_VARIABLE, &functions, &["run", "-q", "-p", "millstream-tests", "--bin", name, "--"], &args)
+            run::become_cargo_with(
+                guests::FOLDER_VARIABLE,
+                &functions,
+                &["run", "-q", "-p", "millstream-tests", "--bin", name, "--"],
+                &args,
+            )
         }
         Command::Deny { args } => run::deny(&args),
         Command::Schema => run::become_cargo(&["run", "-q", "-p", "millstream", "--", "schema"], &[]),

@@ -23,7 +23,8 @@ fn random(state: &mut u64) -> u64 {
 /// Records that the tasks have taken and committed, by their positions.
 fn done(host: &Host) -> Result<(i64, i64), String> {
     let tasks = host.get("/v1/tasks")?;
-    let positions = tasks.as_array().into_iter().flatten().flat_map(|t| t["positions"].as_array().into_iter().flatten());
+    let positions =
+        tasks.as_array().into_iter().flatten().flat_map(|t| t["positions"].as_array().into_iter().flatten());
     let (mut at, mut end) = (0, 0);
     for position in positions {
         at += position["offset"].as_i64().ok_or("no offset")?;

@@ -36,7 +36,8 @@ fn values(host: &Host, topic: &str, count: usize) -> Vec<String> {
     if count == 0 {
         return Vec::new();
     }
-    let text = host.ok(&["consume", topic, "--from", "earliest", "--max", &count.to_string(), "--format", "raw", "--follow"]);
+    let text =
+        host.ok(&["consume", topic, "--from", "earliest", "--max", &count.to_string(), "--format", "raw", "--follow"]);
     text.lines().map(str::to_string).collect()
 }
 
@@ -59,12 +60,23 @@ fn check(bad: &str, poison: &str, places: &[usize]) {
         if there == RECORDS as i64 { Ok(()) } else { Err(format!("{there} of {RECORDS}: {:?}", host.get("/v1/tasks"))) }
     });
     assert_eq!(values(&host, "out", good.len()), good, "{bad} at {places:?}");
-    let dead = host.ok(&["consume", "dead", "--from", "earliest", "--max", &places.len().to_string(), "--format", "json", "--follow"]);
+    let dead = host.ok(&[
+        "consume",
+        "dead",
+        "--from",
+        "earliest",
+        "--max",
+        &places.len().to_string(),
+        "--format",
+        "json",
+        "--follow",
+    ]);
     let dead: Vec<Value> = dead.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(dead.len(), places.len());
     for (letter, at) in dead.iter().zip(places) {
         assert_eq!(letter["value"], poison);
-        let offset = letter["headers"].as_array().unwrap().iter().find(|h| h[0].as_str().unwrap().ends_with("errors.offset"));
+        let offset =
+            letter["headers"].as_array().unwrap().iter().find(|h| h[0].as_str().unwrap().ends_with("errors.offset"));
         assert_eq!(offset.map(|h| h[1].clone()), Some(Value::String(at.to_string())), "{letter}");
     }
     assert!(host.stop().success());

@@ -44,7 +44,8 @@ fn prebuilt_components_behave_as_their_sources() {
     let input = temporary.path().join("records.jsonl");
     let odd = ["", "IP:", "[2021-05-01 14:30:00] IP: ", "[2021-13-01 14:30:00] IP: 1.1.1.1, x", "no address"];
     let all = lines(3_000, 50).chain(odd.map(str::to_string));
-    let records: String = all.map(|line| serde_json::json!({ "value": line, "timestamp": 1 }).to_string() + "\n").collect();
+    let records: String =
+        all.map(|line| serde_json::json!({ "value": line, "timestamp": 1 }).to_string() + "\n").collect();
     fs::write(&input, records).unwrap();
     let prebuilt = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../udfs/prebuilt"));
     for (extract, key) in [("extract-ip.wasm", "\"192.168.0."), ("extract-ip-masked.wasm", "\"192.168.0.0/24\"")] {

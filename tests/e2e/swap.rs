@@ -11,8 +11,8 @@ use millstream_tests::host::{Host, surprises};
 use millstream_tests::wait::eventually;
 use serde_json::Value;
 
-use super::manifests::{COMMIT_INTERVAL_MS, Place, function, stamped};
 use super::long;
+use super::manifests::{COMMIT_INTERVAL_MS, Place, function, stamped};
 
 const PARTITIONS: u32 = 3;
 /// Records written at once to each partition, and the pause between: 12,000 records a second.
@@ -63,7 +63,11 @@ fn watch(host: &Host, stop: Arc<AtomicBool>) -> JoinHandle<Vec<(Instant, i64)>> 
 
 fn end_of(topics: &Value, name: &str) -> i64 {
     let topic = topics.as_array().into_iter().flatten().find(|t| t["name"] == name);
-    topic.into_iter().flat_map(|t| t["partitions"].as_array().into_iter().flatten()).filter_map(|p| p["end"].as_i64()).sum()
+    topic
+        .into_iter()
+        .flat_map(|t| t["partitions"].as_array().into_iter().flatten())
+        .filter_map(|p| p["end"].as_i64())
+        .sum()
 }
 
 /// The longest time between two instants at which new results were seen, within `from..to`.
@@ -150,7 +154,11 @@ fn every_record_is_handled_by_exactly_one_version() {
         for (offset, (stamp, _)) in got.iter().enumerate() {
             let version = switches.iter().rev().find(|(_, s)| s.get(&partition).is_some_and(|at| *at <= offset as i64));
             let version = *version.expect("a version handled it").0;
-            assert_eq!(*stamp, if version % 2 == 1 { 1 } else { 2 }, "partition {partition}, offset {offset}: version {version}");
+            assert_eq!(
+                *stamp,
+                if version % 2 == 1 { 1 } else { 2 },
+                "partition {partition}, offset {offset}: version {version}"
+            );
         }
     }
     println!("{swaps} swaps, {fed} records a partition, longest pause between two results {pause:?}");
@@ -167,7 +175,9 @@ fn a_refused_file_leaves_the_old_version_running_and_the_new_one_survives_a_rest
     assert_eq!(refused.status.code(), Some(1));
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(said.contains("mapper"), "it says what is missing: {said}");
-    let stamp = |host: &Host| host.get("/v1/functions").unwrap().as_array().unwrap().iter().find(|f| f["name"] == "stamp").cloned();
+    let stamp = |host: &Host| {
+        host.get("/v1/functions").unwrap().as_array().unwrap().iter().find(|f| f["name"] == "stamp").cloned()
+    };
     assert_eq!(stamp(&host).unwrap()["version"]["number"], 1);
     host.ok(&["deploy", "stamped/stamp", &function("stamp-v2").to_string_lossy()]);
     host.kill();

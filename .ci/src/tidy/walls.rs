@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{Violation, assert_none, shown, text};
-use crate::run::{cargo, output, root};
+use crate::run::{cargo, output};
 
 /// All that the core may be linked with. Each is pure: no clock, file, socket, thread.
 const CORE_ALLOWED: [&str; 3] = ["foldhash", "hashbrown", "thiserror"];

@@ -24,7 +24,8 @@ fn everything_is_there_after_reopening() {
     {
         let db = open(dir.path()).unwrap();
         let (state, log) = (db.open_space("s", SpaceKind::State).unwrap(), db.open_space("l", SpaceKind::Log).unwrap());
-        let writes = vec![Write::Put(state, b"k".to_vec(), b"v".to_vec()), Write::Put(log, b"0".to_vec(), large.clone())];
+        let writes =
+            vec![Write::Put(state, b"k".to_vec(), b"v".to_vec()), Write::Put(log, b"0".to_vec(), large.clone())];
         db.apply(writes, Durability::Device).unwrap();
     }
     let db = open(dir.path()).unwrap();
@@ -62,7 +63,8 @@ fn damage_is_told_and_nothing_is_wiped() {
         db.apply(vec![Write::Put(s, b"k".to_vec(), b"v".to_vec())], Durability::Device).unwrap();
     }
     let manifest = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path());
-    let manifest = manifest.filter(|p| p.file_name().unwrap().to_string_lossy().starts_with("MANIFEST")).last().unwrap();
+    let manifest =
+        manifest.filter(|p| p.file_name().unwrap().to_string_lossy().starts_with("MANIFEST")).last().unwrap();
     fs::write(&manifest, b"not a manifest").unwrap();
     let error = open(dir.path()).err().unwrap();
     assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
@@ -105,7 +107,8 @@ fn a_killed_process_leaves_whole_batches() {
 fn write_until_killed(path: &Path) {
     let db: Arc<dyn Keyspaces> = Arc::new(open(path).unwrap());
     let (a, b) = (db.open_space("a", SpaceKind::State).unwrap(), db.open_space("b", SpaceKind::Log).unwrap());
-    let mut next = db.last(a, b"", &[0xff; 9]).unwrap().map_or(0, |(k, _)| u64::from_be_bytes(k.try_into().unwrap()) + 1);
+    let mut next =
+        db.last(a, b"", &[0xff; 9]).unwrap().map_or(0, |(k, _)| u64::from_be_bytes(k.try_into().unwrap()) + 1);
     loop {
         let key = next.to_be_bytes().to_vec();
         let writes = vec![Write::Put(a, key.clone(), vec![1]), Write::Put(b, key, vec![2; 10_000])];

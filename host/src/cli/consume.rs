@@ -18,9 +18,6 @@ const WAIT_MS: u64 = 10_000;
 /// Records that one call asks for.
 const CALL_RECORDS: u64 = 10_000;
 
-/// How long a host may be away before a reader that follows gives up.
-const AWAY_TIME_MAX: Duration = Duration::from_secs(60);
-
 /// Pause before a host that is away is called again.
 const AWAY_PAUSE: Duration = Duration::from_millis(500);
 
@@ -58,6 +55,9 @@ pub struct Args {
     /// Keys end in the start of their window: show them readable, as KEY@TIME, or in JSON apart
     #[arg(long)]
     windowed: bool,
+    /// Seconds that the host may be away once it has answered
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    retry_for: u64,
     #[command(flatten)]
     connection: Connection,
 }
@@ -226,7 +226,7 @@ impl<'a> Reader<'a> {
             Failure::Strange { .. } => false,
         };
         let since = *self.away_since.get_or_insert_with(Instant::now);
-        if !passes || self.next.is_none() || since.elapsed() > AWAY_TIME_MAX {
+        if !passes || self.next.is_none() || since.elapsed() > Duration::from_secs(self.args.retry_for) {
             return Err(failure.into());
         }
         std::thread::sleep(AWAY_PAUSE);

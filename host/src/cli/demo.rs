@@ -90,7 +90,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let running = run::Running::start(pipeline, Folder::open(&folder)?, &run::Listen::on(&address), None)?;
     let factor = if args.script { TIME_FACTOR_SCRIPT } else { TIME_FACTOR };
-    let demo = Demo { host: running.host.clone(), files, folder, feeder: Feeder::start(&running.host, args.rate, factor)? };
+    let demo =
+        Demo { host: running.host.clone(), files, folder, feeder: Feeder::start(&running.host, args.rate, factor)? };
     let outcome = if args.script { demo.script() } else { demo.watch(&running) };
     let fed = demo.feeder.stop();
     running.stop();
@@ -248,7 +249,8 @@ impl Demo {
 type Windows = BTreeMap<i64, BTreeMap<String, u64>>;
 
 fn show(window: i64, counts: &BTreeMap<String, u64>) {
-    let clock = |ms: i64| Timestamp::from_millisecond(ms).map(|t| t.strftime("%H:%M:%S").to_string()).unwrap_or_default();
+    let clock =
+        |ms: i64| Timestamp::from_millisecond(ms).map(|t| t.strftime("%H:%M:%S").to_string()).unwrap_or_default();
     let counts: Vec<String> = counts.iter().map(|(key, count)| format!("{key} {count}")).collect();
     println!("   {}–{}  {}", clock(window), clock(window + WINDOW_MS), counts.join("   "));
 }

@@ -112,7 +112,7 @@ impl Iterator for Lines {
         }
         // A product of two is small more often than large: some addresses are busier than others.
         let (a, b) = (self.below(1 << 16), self.below(1 << 16));
-        let address = ((a * b) >> 16) * u64::from(self.shape.addresses) >> 16;
+        let address = (((a * b) >> 16) * u64::from(self.shape.addresses)) >> 16;
         let (user, action) = (USERS[self.below(6) as usize], ACTIONS[self.below(5) as usize]);
         let (high, low) = (address / 250, address % 250 + 1);
         Some(format!("[{time}] IP: 192.168.{high}.{low}, User: {user}, Action: {action}"))

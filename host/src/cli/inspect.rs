@@ -55,7 +55,13 @@ fn text(inspection: &Inspection) -> String {
         let granted = if import.granted { "" } else { "   NOT OFFERED by this host" };
         line("imports", &format!("{}{granted}", import.name));
     }
-    line("memory", &format!("{} of {} bytes at the start, {} tables", inspection.memories, inspection.memory_bytes_initial, inspection.tables));
+    line(
+        "memory",
+        &format!(
+            "{} of {} bytes at the start, {} tables",
+            inspection.memories, inspection.memory_bytes_initial, inspection.tables
+        ),
+    );
     line("verdict", if inspection.accepted { "this host would take it" } else { "this host would NOT take it:" });
     for reason in &inspection.reasons {
         line("", reason);
@@ -69,7 +75,8 @@ mod tests {
 
     #[test]
     fn what_is_refused_says_why() {
-        let inspection = Inspection { digest: "ab".into(), reasons: vec!["it is text".into()], ..Inspection::default() };
+        let inspection =
+            Inspection { digest: "ab".into(), reasons: vec!["it is text".into()], ..Inspection::default() };
         let text = text(&inspection);
         assert!(text.contains("verdict    this host would NOT take it:\n           it is text\n"), "{text}");
         assert!(text.contains("offers     nothing\n"), "{text}");

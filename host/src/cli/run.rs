@@ -161,7 +161,8 @@ impl Signals {
     fn watch() -> anyhow::Result<Arc<Self>> {
         let signals = Arc::<Self>::default();
         let seen = signals.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start watching signals")?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().context("start watching signals")?;
         let (mut interrupt, mut terminate) = {
             let _inside = runtime.enter();
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)

@@ -95,7 +95,9 @@ fn feed(driver: &mut Driver, path: &Path) -> anyhow::Result<()> {
     let mut bytes = Vec::new();
     for number in 1.. {
         bytes.clear();
-        if lines.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes).with_context(|| format!("read {name}"))? == 0 {
+        if lines.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes).with_context(|| format!("read {name}"))?
+            == 0
+        {
             break;
         }
         if bytes.trim_ascii().is_empty() {
@@ -105,7 +107,8 @@ fn feed(driver: &mut Driver, path: &Path) -> anyhow::Result<()> {
         let line: Line<'_> = serde_json::from_slice(&bytes).with_context(at)?;
         let topic = line.topic.as_deref().or(only.as_deref());
         let topic = topic.with_context(|| format!("{}: `topic` is missing, and the pipeline reads several", at()))?;
-        let headers: Vec<_> = line.headers.iter().map(|(n, v)| (n.0.as_deref().unwrap_or_default(), v.0.as_deref())).collect();
+        let headers: Vec<_> =
+            line.headers.iter().map(|(n, v)| (n.0.as_deref().unwrap_or_default(), v.0.as_deref())).collect();
         let record = Fed {
             topic,
             partition: line.partition,
@@ -179,7 +182,11 @@ fn differences(expected: &[Object], got: &[Object]) -> String {
     topics.dedup();
     // An expectation without topics is about the only one there is.
     if topics.len() <= 1 {
-        return diff(&expected.iter().collect::<Vec<_>>(), &got.iter().collect::<Vec<_>>(), topics.first().map_or("", |t| t));
+        return diff(
+            &expected.iter().collect::<Vec<_>>(),
+            &got.iter().collect::<Vec<_>>(),
+            topics.first().map_or("", |t| t),
+        );
     }
     let of = |objects: &'_ [Object], name: &str| -> Vec<Object> {
         objects.iter().filter(|o| topic(o).is_none_or(|t| t == name)).cloned().collect()

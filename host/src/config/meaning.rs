@@ -27,7 +27,7 @@ pub fn check(tree: &Node, fitting: &Fitting, manifest: &Manifest, problems: &mut
     }
     let planned = graph::plan(&manifest.spec, &|topic| Some(manifest.partitions_of(topic)));
     if let Err(why) = planned {
-        problems.push(Problem::error(tree.key_place(&["steps"]), why.to_string()));
+        problems.push(Problem::error(tree.key_place(&["sources"]), why.to_string()));
     }
 }
 

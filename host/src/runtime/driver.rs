@@ -187,7 +187,9 @@ impl Driver {
                         }
                         Err(CommitError::Retry(why) | CommitError::Fatal(why)) => bail!(why),
                     },
-                    Effect::Stopped { task, verdict } => bail!("task {}_{} stopped: {verdict}", task.sub, task.partition),
+                    Effect::Stopped { task, verdict } => {
+                        bail!("task {}_{} stopped: {verdict}", task.sub, task.partition)
+                    }
                     Effect::Committed(_) | Effect::Resolve(_) => {}
                 }
             }

@@ -260,7 +260,8 @@ impl Host {
         let earlier = |a: &&Activation| match to {
             Some(number) => a.number == number,
             None => {
-                let same = a.version.digest == in_force.version.digest && a.version.settings == in_force.version.settings;
+                let same =
+                    a.version.digest == in_force.version.digest && a.version.settings == in_force.version.settings;
                 a.number < in_force.number && !same
             }
         };

@@ -12,9 +12,9 @@ use millstream_core::operator::Active;
 use millstream_core::record::Batch;
 use millstream_core::state::keyspace::StorageError;
 use millstream_core::task::TaskId;
+use millstream_core::time::NEVER;
 use millstream_core::topology::graph::Topology;
 use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker};
-use millstream_core::time::NEVER;
 use millstream_local::ReadError;
 use tracing::{error, info, warn};
 

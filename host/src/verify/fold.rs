@@ -120,8 +120,11 @@ impl Subject<'_> {
             Ok(ends) => ends.into_iter().map(|(key, end)| (format!("key {}", shown(Some(&key))), end)).collect(),
             Err(fault) => {
                 self.renew();
-                let keys: std::collections::BTreeSet<&[u8]> = (0..records.len()).filter_map(|i| records.keys.get(i)).collect();
-                keys.into_iter().map(|key| (format!("key {}", shown(Some(key))), End::Failed(fault.to_string()))).collect()
+                let keys: std::collections::BTreeSet<&[u8]> =
+                    (0..records.len()).filter_map(|i| records.keys.get(i)).collect();
+                keys.into_iter()
+                    .map(|key| (format!("key {}", shown(Some(key))), End::Failed(fault.to_string())))
+                    .collect()
             }
         }
     }
@@ -141,7 +144,8 @@ impl Subject<'_> {
             members.entry(batch.keys.get(row).unwrap_or_default()).or_default().push(row as u32);
         }
         let keys: BytesColumn = members.keys().map(|key| Some(*key)).collect();
-        let before: BytesColumn = members.keys().map(|key| states.get(*key).and_then(|state| state.as_deref())).collect();
+        let before: BytesColumn =
+            members.keys().map(|key| states.get(*key).and_then(|state| state.as_deref())).collect();
         let mut offsets = vec![0];
         offsets.extend(members.values().scan(0, |sum, rows| {
             *sum += rows.len() as u32;
@@ -149,7 +153,8 @@ impl Subject<'_> {
         }));
         let rows: Vec<u32> = members.values().flatten().copied().collect();
         let groups = Groups { keys: &keys, starts: &[], ends: &[], states: &before, offsets: &offsets, members: &rows };
-        let context = Context { headers: batch.headers.as_deref(), stream_times: &batch.timestamps, ..Context::default() };
+        let context =
+            Context { headers: batch.headers.as_deref(), stream_times: &batch.timestamps, ..Context::default() };
         let records = Records { keys: &batch.keys, values: &batch.values, timestamps: &batch.timestamps };
         let folded = self.functions.add(self.function, context, groups, records)?;
         same_length(&folded.states, members.len())?;

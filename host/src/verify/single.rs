@@ -112,7 +112,8 @@ impl Subject<'_> {
     }
 
     fn call(&mut self, batch: &Batch) -> Answer<Vec<Fate>> {
-        let context = Context { headers: batch.headers.as_deref(), stream_times: &batch.timestamps, ..Context::default() };
+        let context =
+            Context { headers: batch.headers.as_deref(), stream_times: &batch.timestamps, ..Context::default() };
         if self.kind == Interface::Filter { self.keep(context, batch) } else { self.apply(batch) }
     }
 
@@ -120,7 +121,9 @@ impl Subject<'_> {
         let records = Records { keys: &batch.keys, values: &batch.values, timestamps: &batch.timestamps };
         let kept = self.functions.keep(self.function, context, records)?;
         if kept.bits.len() != batch.len().div_ceil(8) {
-            return Err(Fault::BadResult { what: format!("{} bytes of bits for {} records", kept.bits.len(), batch.len()) });
+            return Err(Fault::BadResult {
+                what: format!("{} bytes of bits for {} records", kept.bits.len(), batch.len()),
+            });
         }
         let bit = |i: usize| if kept.bits[i / 8] >> (i % 8) & 1 == 1 { Fate::Kept } else { Fate::Dropped };
         let mut fates: Vec<Fate> = (0..batch.len()).map(bit).collect();
@@ -144,7 +147,8 @@ impl Subject<'_> {
 
     /// Fates of the records that were taken.
     fn apply_once(&mut self, batch: &Batch) -> Answer<Vec<Fate>> {
-        let context = Context { headers: batch.headers.as_deref(), stream_times: &batch.timestamps, ..Context::default() };
+        let context =
+            Context { headers: batch.headers.as_deref(), stream_times: &batch.timestamps, ..Context::default() };
         let records = Records { keys: &batch.keys, values: &batch.values, timestamps: &batch.timestamps };
         let output = self.functions.apply(self.function, context, records)?;
         let taken = output.taken as usize;

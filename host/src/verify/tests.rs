@@ -90,7 +90,15 @@ impl Functions for Native {
         let sums: Vec<[u8; 8]> = (0..left.len()).map(|i| (left_of(i) + number(right, i)).to_be_bytes()).collect();
         Ok(sums.iter().map(|s| Some(&s[..])).collect())
     }
-    fn migrate(&mut self, _: Prepared, _: &str, _: u32, _: u32, _: &BytesColumn, _: &BytesColumn) -> Answer<BytesColumn> {
+    fn migrate(
+        &mut self,
+        _: Prepared,
+        _: &str,
+        _: u32,
+        _: u32,
+        _: &BytesColumn,
+        _: &BytesColumn,
+    ) -> Answer<BytesColumn> {
         Err(Fault::Unavailable { message: "not here".into() })
     }
 }

@@ -1,5 +1,7 @@
 //! Deploying, going back, history, status.
 
+use std::io::{BufRead, BufReader};
+
 use serde_json::Value;
 
 use crate::setup;
@@ -103,4 +105,24 @@ fn status_shows_how_it_stands_and_whether_it_works() {
     let json = host.run(&["status", "--json"], b"");
     let value: Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!((json.code, &value["ready"], &value["tasks"][1]["positions"][0]["end"]), (1, &false.into(), &30.into()));
+}
+
+#[test]
+fn a_watch_goes_on_over_a_restart_of_the_host() {
+    let mut host = setup();
+    let mut child = host.command(&["status", "--watch", "--json"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut end = |lines: &mut dyn Iterator<Item = String>| {
+        let look: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
+        look["tasks"][0]["positions"][0]["end"].as_i64().unwrap()
+    };
+    assert_eq!(end(&mut lines), 0);
+    host.server.take().unwrap().stop();
+    assert!(told.next().unwrap().contains("http://127.0.0.1:"));
+    host.start();
+    host.ok(&["produce", "in", "--partition", "0"], b"x\n");
+    while end(&mut lines) == 0 {}
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

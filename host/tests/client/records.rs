@@ -169,6 +169,20 @@ fn who_follows_sees_what_is_written_later_and_hears_of_what_is_gone() {
 }
 
 #[test]
+fn a_host_that_does_not_come_back_is_given_up() {
+    let mut host = setup();
+    host.ok(&["produce", "in"], b"a\n");
+    let mut reading = host.command(&["consume", "in", "--follow", "--retry-for", "1"]).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(reading.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    host.server.take().unwrap().stop();
+    let read = reading.wait_with_output().unwrap();
+    assert_eq!((first.as_str(), read.status.code()), ("a\n", Some(3)));
+    let outcome = host.run(&["produce", "in", "--retry-for", "1"], b"b\n");
+    assert!(outcome.code == 3 && outcome.err.starts_with("0 records written"), "{outcome:?}");
+}
+
+#[test]
 fn a_reader_whose_output_is_closed_ends_quietly() {
     let host = setup();
     host.ok(&["produce", "in", "--partition", "0"], "some line\n".repeat(40_000).as_bytes());

@@ -71,7 +71,6 @@ impl Live {
         let answer = ask(self.exports.as_ref(), &mut self.store);
         let data = self.store.data_mut();
         let answer = answer.map_err(|error| fault(error, data, Phase::Call));
-        data.forget();
         data.shared.counters.call(records, data.clock.nanoseconds(), answer.as_ref().err());
         if data.meter.memory_bytes() != memory {
             data.shared.counters.memory(data.meter.memory_bytes());

@@ -73,7 +73,7 @@ impl Default for Limits {
             table_elements: 100_000,
             call_cpu_ms: 200,
             record_cpu_us: 20,
-            wall_factor: 10,
+            wall_factor: 30,
             start_cpu_ms: 2_000,
             result_bytes: 64 << 20,
             results_per_record: 10_000,

@@ -35,7 +35,7 @@ pub(crate) struct Reads {
     pub(crate) inputs: bool,
 }
 
-/// The facts of the call in progress, as the contract's `context` hands them out; empty between calls.
+/// The facts of the call in progress, as the contract's `context` hands them out; each call brings its own.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) headers: Option<HeaderColumns>,
@@ -76,7 +76,8 @@ pub(crate) fn wind(store: &mut Store<Data>, cpu_ms: u64) {
 }
 
 impl Data {
-    /// Copies what this component will ask for. A store cannot hold what it does not own, and few components ask.
+    /// Takes the facts of the call that begins: a copy of what this component will ask for. A store cannot hold what it does
+    /// not own, and few components ask.
     pub(crate) fn know(&mut self, context: &Context<'_>) {
         let reads = self.shared.reads;
         if reads == Reads::default() {
@@ -90,14 +91,6 @@ impl Data {
         }
         facts.windows = if reads.windows { context.windows.map(|(s, e)| (s.to_vec(), e.to_vec())) } else { None };
         facts.inputs = if reads.inputs { context.inputs.map(<[u32]>::to_vec) } else { None };
-    }
-
-    /// Forgets the facts of a call that is over.
-    pub(crate) fn forget(&mut self) {
-        if self.shared.reads != Reads::default() {
-            self.facts.stream_times.clear();
-            self.facts = Facts { stream_times: std::mem::take(&mut self.facts.stream_times), ..Facts::default() };
-        }
     }
 
     /// A line for the host's log.

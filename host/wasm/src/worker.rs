@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use millstream_core::function::{
-    Answer, Context, Fault, Folded, Functions, Groups, Interface, Kept, Output, Prepared, Records, Scanned,
+    Answer, Context, Fault, Folded, Functions, Groups, Interface, Kept, Output, Prepared, Records, Rejection, Scanned,
 };
 use millstream_core::record::BytesColumn;
 use wasmtime::Store;
@@ -115,13 +115,21 @@ fn slot(slots: &mut Vec<Slot>, function: Prepared) -> &mut Slot {
 }
 
 /// A function may not turn few records into very many.
-fn bounded(output: Output, records: usize, limit: usize) -> Returned<Output> {
+fn few(output: Output, records: usize, limit: usize) -> Returned<Output> {
     let results = output.sources.as_ref().map_or(0, Vec::len);
     if results > records.saturating_mul(limit) {
         let what = format!("it gives {results} results for {records} records; the limit is {limit} for each");
         return Err(CallError::Bad(what));
     }
     Ok(output)
+}
+
+/// Nor reject more of them than there are: each rejection becomes a record of its own.
+fn once(rejected: &[Rejection], records: usize) -> Returned<()> {
+    if rejected.len() > records {
+        return Err(CallError::Bad(format!("it rejects {} of {records} records", rejected.len())));
+    }
+    Ok(())
 }
 
 impl Functions for WorkerFunctions {
@@ -146,12 +154,19 @@ impl Functions for WorkerFunctions {
     }
 
     fn keep(&mut self, function: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Kept> {
-        self.call(function, context, records.timestamps.len(), |exports, store| exports.keep(store, records))
+        let count = records.timestamps.len();
+        self.call(function, context, count, |exports, store| {
+            let kept = exports.keep(store, records)?;
+            once(&kept.rejected, count).map(|()| kept)
+        })
     }
 
     fn apply(&mut self, function: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Output> {
         let (count, limit) = (records.timestamps.len(), self.limit(function));
-        self.call(function, context, count, |exports, store| bounded(exports.apply(store, records)?, count, limit))
+        self.call(function, context, count, |exports, store| {
+            let output = few(exports.apply(store, records)?, count, limit)?;
+            once(&output.rejected, count).map(|()| output)
+        })
     }
 
     fn add(
@@ -161,7 +176,11 @@ impl Functions for WorkerFunctions {
         into: Groups<'_>,
         records: Records<'_>,
     ) -> Answer<Folded> {
-        self.call(function, context, into.members.len(), |exports, store| exports.add(store, into, records))
+        let count = into.members.len();
+        self.call(function, context, count, |exports, store| {
+            let folded = exports.add(store, into, records)?;
+            once(&folded.rejected, count).map(|()| folded)
+        })
     }
 
     fn finish(&mut self, function: Prepared, of: Groups<'_>) -> Answer<BytesColumn> {
@@ -175,7 +194,11 @@ impl Functions for WorkerFunctions {
         from: Groups<'_>,
         records: Records<'_>,
     ) -> Answer<Folded> {
-        self.call(function, context, from.members.len(), |exports, store| exports.remove(store, from, records))
+        let count = from.members.len();
+        self.call(function, context, count, |exports, store| {
+            let folded = exports.remove(store, from, records)?;
+            once(&folded.rejected, count).map(|()| folded)
+        })
     }
 
     fn scan(
@@ -185,7 +208,11 @@ impl Functions for WorkerFunctions {
         into: Groups<'_>,
         records: Records<'_>,
     ) -> Answer<Scanned> {
-        self.call(function, context, into.members.len(), |exports, store| exports.scan(store, into, records))
+        let count = into.members.len();
+        self.call(function, context, count, |exports, store| {
+            let scanned = exports.scan(store, into, records)?;
+            once(&scanned.rejected, count).map(|()| scanned)
+        })
     }
 
     fn merge(

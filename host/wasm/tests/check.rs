@@ -47,7 +47,7 @@ fn a_component_is_described() {
 #[test]
 fn refusals_are_exact() {
     let registry = registry();
-    let limits = Limits { start_cpu_ms: 3_000, ..Limits::default() };
+    let limits = Limits { start_cpu_ms: 3_000, wall_factor: 1_000, ..Limits::default() };
     let mut text = String::new();
     let mut refused = |name: &str, bytes: &[u8], needed: Interface| {
         let got = reasons(registry.prepare(bytes, None, &[], &limits, &[needed]));
@@ -143,7 +143,7 @@ fn odd_components() -> Vec<(&'static str, Vec<u8>)> {
 #[test]
 fn starts_that_do_not_end_are_refused() {
     let registry = registry();
-    let limits = Limits { start_cpu_ms: 40, ..Limits::default() };
+    let limits = Limits { start_cpu_ms: 40, wall_factor: 1_000, ..Limits::default() };
     let with = |name, limits| reasons(registry.prepare(&udf(name), None, &[], limits, &[Interface::Filter]));
     let prepare = |name| with(name, &limits);
     let late = "it takes longer to start than its limit of 40 ms";

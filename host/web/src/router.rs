@@ -228,3 +228,40 @@ async fn discard_pinned(mut body: std::pin::Pin<&mut Body>) {
     // When the time is over the connection is closed as it is.
     let _ = tokio::time::timeout(std::time::Duration::from_millis(crate::STOP_MS_MAX), rest).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use hyper::body::{Bytes, Frame};
+
+    use super::*;
+
+    /// A body of which nothing comes.
+    struct Never;
+
+    impl hyper::body::Body for Never {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn a_body_that_does_not_come_is_given_up() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let started = std::time::Instant::now();
+        let problem = runtime.block_on(async {
+            let before = tokio::time::Instant::now();
+            let problem = read_body(Body::new(Never), 10).await.unwrap_err();
+            assert_eq!(before.elapsed().as_millis(), u128::from(BODY_MS_MAX));
+            problem
+        });
+        assert_eq!(problem.kind(), Some(Kind::BodySlow));
+        assert!(started.elapsed() < std::time::Duration::from_millis(BODY_MS_MAX), "the clock is not the wall's");
+    }
+}

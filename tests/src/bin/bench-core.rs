@@ -20,13 +20,13 @@ use millstream_core::state::keyspace::{Space, SpaceKind};
 use millstream_core::task::TaskId;
 use millstream_core::topology::graph::{Topology, plan};
 use millstream_core::topology::spec::{
-    Aggregate, CountFormat, Emit, Fold, From, FunctionSpec, Idle, KeyFormat, Lateness, MapForm, OnError, Operator, SinkSpec,
-    SourceSpec, Spec, StepSpec, Window,
+    Aggregate, CountFormat, Emit, Fold, From, FunctionSpec, Idle, KeyFormat, Lateness, MapForm, OnError, Operator,
+    SinkSpec, SourceSpec, Spec, StepSpec, Window,
 };
 use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker};
 use millstream_tests::host::{functions, program};
-use rustix::time::{ClockId, clock_gettime};
 use millstream_wasm::{Compiler, Config, Limits, Registry, WORKER_STACK_BYTES, WorkerFunctions};
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
 /// Targets at 1,024 records a batch, nanoseconds a record.
@@ -52,7 +52,10 @@ enum Step {
     Map,
     /// `identity`: changes nothing.
     Pass,
-    Count { size_ms: i64, advance_ms: i64 },
+    Count {
+        size_ms: i64,
+        advance_ms: i64,
+    },
 }
 
 struct Row {
@@ -178,7 +181,9 @@ fn measure(records: usize, runs: usize) -> anyhow::Result<Vec<Row>> {
     let tumbling = |size_ms| Step::Count { size_ms, advance_ms: size_ms };
     let mut cases = Vec::new();
     for (batch, keys) in [(BATCH, COUNT_KEYS), (16, COUNT_KEYS), (128, COUNT_KEYS), (2_048, COUNT_KEYS)] {
-        cases.extend([Step::Nothing, Step::Filter, Step::Map, Step::Pass, tumbling(10_000)].map(|step| (step, batch, keys)));
+        cases.extend(
+            [Step::Nothing, Step::Filter, Step::Map, Step::Pass, tumbling(10_000)].map(|step| (step, batch, keys)),
+        );
     }
     for keys in [100, 1_000, 100_000] {
         cases.extend([Step::Nothing, tumbling(10_000)].map(|step| (step, BATCH, keys)));
@@ -224,8 +229,12 @@ fn name(step: Step) -> String {
         Step::Filter => "filter (keep-all, negated)".into(),
         Step::Map => "map (stamp-v1)".into(),
         Step::Pass => "map (identity)".into(),
-        Step::Count { size_ms, advance_ms } if size_ms == advance_ms => format!("count, tumbling {} s", size_ms / 1_000),
-        Step::Count { size_ms, advance_ms } => format!("count, hopping {} s by {} s", size_ms / 1_000, advance_ms / 1_000),
+        Step::Count { size_ms, advance_ms } if size_ms == advance_ms => {
+            format!("count, tumbling {} s", size_ms / 1_000)
+        }
+        Step::Count { size_ms, advance_ms } => {
+            format!("count, hopping {} s by {} s", size_ms / 1_000, advance_ms / 1_000)
+        }
     }
 }
 
@@ -246,12 +255,21 @@ fn main() -> anyhow::Result<ExitCode> {
         missed += usize::from(too_slow);
         if has("--json") {
             let (step, own) = (name(row.step), own(&rows, row));
-            println!("{}", json!({ "step": step, "batch": row.batch, "keys": row.keys, "ns": row.nanoseconds, "own_ns": own,
-                                    "target_ns": target.map(|t| t.1) }));
+            println!(
+                "{}",
+                json!({ "step": step, "batch": row.batch, "keys": row.keys, "ns": row.nanoseconds, "own_ns": own,
+                                    "target_ns": target.map(|t| t.1) })
+            );
         } else {
             let told = target.map_or(String::new(), |(got, most)| format!("   {got:.1} against at most {most:.0}"));
-            println!("{:28} {:6} keys {:5} a batch {:8.1} ns, the step {:8.1} ns{told}",
-                     name(row.step), row.keys, row.batch, row.nanoseconds, own(&rows, row));
+            println!(
+                "{:28} {:6} keys {:5} a batch {:8.1} ns, the step {:8.1} ns{told}",
+                name(row.step),
+                row.keys,
+                row.batch,
+                row.nanoseconds,
+                own(&rows, row)
+            );
         }
     }
     Ok(if has("--enforce") && missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })

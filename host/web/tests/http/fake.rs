@@ -2,6 +2,7 @@
 //! break, so that both sides of the API can be tested without a pipeline.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, RwLock};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub struct Fake {
     written: Condvar,
     /// Who holds it for writing makes `tasks` and deploys wait.
     pub gate: RwLock<()>,
+    /// How many have come to it.
+    pub at_gate: AtomicUsize,
     /// Why it is not ready.
     pub reasons: Mutex<Vec<String>>,
     /// Problems that the next calls of `append` answer with; `true`: after it has written.
@@ -58,6 +61,7 @@ impl Default for Fake {
             state: Mutex::new(State { topics, ..State::default() }),
             written: Condvar::new(),
             gate: RwLock::default(),
+            at_gate: AtomicUsize::default(),
             reasons: Mutex::default(),
             append_fails: Mutex::default(),
             start: Mutex::default(),
@@ -93,6 +97,11 @@ impl Fake {
             (0..2).map(|partition| Switch { sub_topology: 0, partition, offsets: offsets.clone() }).collect();
         state.history.push(Past { version: version.clone(), switches });
         version
+    }
+
+    fn pass(&self) -> impl Drop + '_ {
+        self.at_gate.fetch_add(1, Ordering::SeqCst);
+        self.gate.read().unwrap()
     }
 
     /// Everything in a partition.
@@ -162,7 +171,7 @@ impl Api for Fake {
     }
 
     fn tasks(&self) -> Result<Vec<Task>, Problem> {
-        let _open = self.gate.read();
+        let _open = self.pass();
         let state = self.state.lock().unwrap();
         let task = |partition: u32| {
             let end = state.topics["in"][partition as usize].len() as i64;
@@ -199,7 +208,7 @@ impl Api for Fake {
     }
 
     fn deploy(&self, deploy: Deploy<'_>) -> Result<Deployed, Problem> {
-        let _open = self.gate.read();
+        let _open = self.pass();
         let history = self.history(deploy.function)?;
         let settings = deploy.settings.unwrap_or(r#"{"kept":true}"#);
         let version = version(deploy.origin, settings);
