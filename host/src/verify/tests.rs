@@ -53,7 +53,7 @@ impl Functions for Native {
         for i in 0..len {
             self.calls += 1;
             let keep = match self.habit {
-                Habit::Counts => self.calls % 7 == 0,
+                Habit::Counts => self.calls.is_multiple_of(7),
                 Habit::SeesCuts => len > 100,
                 Habit::SeesNeighbours => i > 0 && records.timestamps[i - 1] % 2 == 0,
                 _ => records.timestamps[i] % 3 == 0,

@@ -113,7 +113,7 @@ fn a_watch_goes_on_over_a_restart_of_the_host() {
     let mut child = host.command(&["status", "--watch", "--json"]).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut told = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let mut end = |lines: &mut dyn Iterator<Item = String>| {
+    let end = |lines: &mut dyn Iterator<Item = String>| {
         let look: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
         look["tasks"][0]["positions"][0]["end"].as_i64().unwrap()
     };

@@ -149,7 +149,8 @@ fn damaged_code_is_thrown_away_and_made_again() {
     prepare(&cached(folder.path()), &component).unwrap();
     let file = code(folder.path());
     let good = fs::read(&file).unwrap();
-    let damages: [(&str, fn(&mut Vec<u8>)); 4] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 4] = [
         ("a bit in the middle", |code| {
             let middle = code.len() / 2;
             code[middle] ^= 1;

@@ -23,7 +23,11 @@ fn crowded<T>(f: impl FnOnce() -> T) -> T {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..4 * std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(|| while !stop.load(Ordering::Relaxed) {});
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop()
+                }
+            });
         }
         let value = f();
         stop.store(true, Ordering::Relaxed);

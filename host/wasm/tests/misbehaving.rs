@@ -217,7 +217,10 @@ fn a_denied_growth_belongs_to_its_call() {
         let mut tried = Tried::new(&component, Ask::Keep, &Limits::default());
         let one = Batch::of(&["a"]);
         assert_eq!(tried.keep(&one).unwrap().bits, Vec::<u8>::new(), "it lives without");
-        assert_eq!(tried.fault(Ask::Keep, &one), "trapped: wasm `unreachable` instruction executed; in <wasm function 1>");
+        assert_eq!(
+            tried.fault(Ask::Keep, &one),
+            "trapped: wasm `unreachable` instruction executed; in <wasm function 1>"
+        );
     });
 }
 
