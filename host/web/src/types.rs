@@ -299,3 +299,40 @@ pub struct Health {
     /// `alive`.
     pub status: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn past(number: u64, switches: &[(u32, u32, i64)]) -> Past {
+        let (digest, settings) = (format!("d{number}"), serde_json::json!({}));
+        let version = Version { number, epoch: number, digest, origin: String::new(), proposed_at: 0, settings };
+        let switches = switches.iter().map(|(sub_topology, partition, first)| Switch {
+            sub_topology: *sub_topology,
+            partition: *partition,
+            offsets: [("in".into(), *first)].into(),
+        });
+        Past { version, switches: switches.collect() }
+    }
+
+    #[test]
+    fn a_record_was_handled_by_the_version_that_began_last_before_it() {
+        // Version 2 began and ended between two records of partition 0; partition 1 never had version 3.
+        let versions = vec![
+            past(1, &[(0, 0, 0), (0, 1, 4)]),
+            past(2, &[(0, 0, 10), (0, 1, 7), (2, 0, 5)]),
+            past(3, &[(0, 0, 10)]),
+        ];
+        let history = History { function: "f".into(), versions, rejected: Vec::new() };
+        let at = |topic: &str, partition, offset| -> Vec<(u32, u64, i64)> {
+            let found = history.at(topic, partition, offset).into_iter();
+            found.map(|h| (h.sub_topology, h.version, h.since)).collect()
+        };
+        assert_eq!(at("in", 0, 0), [(0, 1, 0)]);
+        assert_eq!(at("in", 0, 9), [(0, 1, 0), (2, 2, 5)]);
+        assert_eq!(at("in", 0, 10), [(0, 3, 10), (2, 2, 5)]);
+        assert_eq!(at("in", 1, 3), []);
+        assert_eq!(at("in", 1, i64::MAX), [(0, 2, 7)]);
+        assert_eq!(at("other", 0, 5), []);
+    }
+}

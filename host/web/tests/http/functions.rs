@@ -153,7 +153,7 @@ fn callers_cannot_make_series_without_end() {
     let host = running();
     for i in 0..5 {
         host.get(&format!("/v1/nothing/{i}"));
-        host.call("BREW", &format!("/v1/topics/t{i}/records"), &[], b"");
+        host.call(&format!("BREW{i}"), &format!("/v1/topics/t{i}/records"), &[], b"");
     }
     let text = host.get("/metrics");
     let series = text.text().lines().filter(|l| l.starts_with("millstream_http_requests_total{")).count();
