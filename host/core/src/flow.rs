@@ -47,6 +47,8 @@ pub struct Flow {
     pub rows: Option<Arc<Vec<u32>>>,
     /// Windows of the keys, where any has one.
     pub windows: Option<Arc<Windows>>,
+    /// Which of the inputs of the step that comes next each record came from; `None`: it has only one.
+    pub inputs: Option<Arc<Vec<u32>>>,
 }
 
 impl Flow {
@@ -96,7 +98,16 @@ impl Flow {
             batch: self.batch.gather(at),
             rows: self.rows_of(at),
             windows: self.windows.as_ref().map(|w| Arc::new(w.gather(at))),
+            inputs: self.inputs.as_ref().map(|inputs| Arc::new(at.iter().map(|a| inputs[*a as usize]).collect())),
         }
+    }
+
+    /// Several flows as one, with the number of the flow that each record came from.
+    pub fn join(flows: &[&Flow]) -> Flow {
+        let number =
+            |(input, flow): (u32, &&Flow)| Flow { inputs: Some(Arc::new(vec![input; flow.len()])), ..(*flow).clone() };
+        let numbered: Vec<Flow> = (0..).zip(flows).filter(|(_, flow)| !flow.is_empty()).map(number).collect();
+        Flow::merge(&numbered.iter().collect::<Vec<_>>())
     }
 
     /// Several flows as one: by row, then in the order given.
@@ -110,21 +121,26 @@ impl Flow {
         let mut out = BatchBuilder::default();
         let mut rows = Vec::with_capacity(full.iter().map(|f| f.len()).sum());
         let mut windows = full.iter().any(|f| f.windows.is_some()).then(Windows::default);
+        let mut inputs = full.iter().any(|f| f.inputs.is_some()).then(Vec::new);
+        let mut beside = |flow: &Flow, i: usize| {
+            rows.push(flow.marked_row(i));
+            windows.iter_mut().for_each(|w| w.push(flow.window(i)));
+            inputs.iter_mut().for_each(|all| all.push(flow.inputs.as_ref().map_or(0, |inputs| inputs[i])));
+        };
         if full.windows(2).all(|pair| pair[0].row(pair[0].len() - 1) <= pair[1].row(0)) {
             for flow in &full {
                 out.extend(&flow.batch);
-                rows.extend((0..flow.len()).map(|i| flow.marked_row(i)));
-                windows.iter_mut().for_each(|w| (0..flow.len()).for_each(|i| w.push(flow.window(i))));
+                (0..flow.len()).for_each(|i| beside(flow, i));
             }
         } else {
             for (flow, i) in by_row(&full) {
                 let headers = flow.batch.headers.iter().flat_map(|h| h.of(i));
                 out.push(flow.batch.keys.get(i), flow.batch.values.get(i), flow.batch.timestamps[i], headers);
-                rows.push(flow.marked_row(i));
-                windows.iter_mut().for_each(|w| w.push(flow.window(i)));
+                beside(flow, i);
             }
         }
-        Flow { batch: out.finish(), rows: Some(Arc::new(rows)), windows: windows.map(Arc::new) }
+        let (windows, inputs) = (windows.map(Arc::new), inputs.map(Arc::new));
+        Flow { batch: out.finish(), rows: Some(Arc::new(rows)), windows, inputs }
     }
 }
 
@@ -166,6 +182,15 @@ mod tests {
         let merged = Flow::merge(&[&flow(&[(0, "a"), (1, "b"), (2, "c")]), &result]);
         let origins: Vec<_> = (0..merged.len()).map(|i| (merged.row(i), merged.origin(i))).collect();
         assert_eq!(origins, [(0, Some(0)), (1, Some(1)), (1, None), (2, Some(2))]);
+    }
+
+    #[test]
+    fn a_join_says_which_input_each_record_came_from() {
+        let (a, b) = (flow(&[(0, "a"), (2, "c")]), flow(&[(1, "b")]));
+        let inputs = |flows: &[&Flow]| Flow::join(flows).inputs.map(|i| i.to_vec());
+        assert_eq!(inputs(&[&a, &b]), Some(vec![0, 1, 0]));
+        assert_eq!(inputs(&[&Flow::default(), &b]), Some(vec![1]));
+        assert_eq!(Flow::join(&[&a, &b]).gather(&[1]).inputs.map(|i| i.to_vec()), Some(vec![1]));
     }
 
     #[test]

@@ -491,7 +491,8 @@ fn walk(now: Timestamp, cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &P
             [] => cx.empty,
             [parent] => flow(parent),
             parents => {
-                merged = Flow::merge(&parents.iter().map(flow).collect::<Vec<_>>());
+                let flows: Vec<&Flow> = parents.iter().map(flow).collect();
+                merged = if joins(sub, at) { Flow::join(&flows) } else { Flow::merge(&flows) };
                 &merged
             }
         };
@@ -507,12 +508,21 @@ fn walk(now: Timestamp, cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &P
             }
             _ if input.is_empty() => outputs.extend((0..node.ports).map(|_| cx.empty.clone())),
             _ => {
-                let results = run_stateless(now, cx, node, &mut states[at], input, phase)?;
+                let mut results = run_stateless(now, cx, node, &mut states[at], input, phase)?;
+                if !joins(sub, at) {
+                    results.iter_mut().for_each(|flow| flow.inputs = None);
+                }
                 outputs.extend(results);
             }
         }
     }
     Ok(())
+}
+
+/// Whether a node joins the several inputs of the step that comes next, which may want to know them apart.
+fn joins(sub: &SubTopology, at: usize) -> bool {
+    let next = |n: &Node| n.name == sub.nodes[at].name && n.parents[..] == [(at, 0)];
+    matches!(sub.nodes[at].operator, NodeOperator::Merge) && sub.nodes.get(at + 1).is_some_and(next)
 }
 
 fn run_aggregate(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, input: &Flow, phase: &Phase<'_>) -> Result<Flow, Verdict> {

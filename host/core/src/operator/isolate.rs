@@ -210,11 +210,15 @@ mod tests {
         isolation: Isolation,
         poisoned: Vec<usize>,
         accepted: Vec<usize>,
+        /// Calls that fail whatever they are given, by number.
+        fails: Vec<usize>,
+        calls: Vec<(usize, usize)>,
     }
 
     impl WorkDyn for Fake {
         fn attempt(&mut self, from: usize, to: usize) -> Result<Answer<usize>, Verdict> {
-            if self.bad.iter().any(|b| (from..to).contains(b)) {
+            self.calls.push((from, to));
+            if self.fails.contains(&self.calls.len()) || self.bad.iter().any(|b| (from..to).contains(b)) {
                 return Ok(Err(self.fault.clone()));
             }
             self.accepted.extend(from..to);
@@ -231,9 +235,14 @@ mod tests {
         }
     }
 
-    fn isolate(len: usize, bad: &[usize], fault: Fault) -> (Result<(), Verdict>, Fake) {
+    fn fake(len: usize, bad: &[usize], fault: Fault) -> Fake {
         let (isolation, poisoned, accepted) = (Isolation::default(), Vec::new(), Vec::new());
-        let mut fake = Fake { len, bad: bad.to_vec(), fault, isolation, poisoned, accepted };
+        let (bad, fails, calls) = (bad.to_vec(), Vec::new(), Vec::new());
+        Fake { len, bad, fault, isolation, poisoned, accepted, fails, calls }
+    }
+
+    fn isolate(len: usize, bad: &[usize], fault: Fault) -> (Result<(), Verdict>, Fake) {
+        let mut fake = fake(len, bad, fault);
         let result = run(&mut fake, "step", Prepared(0), len);
         (result, fake)
     }
@@ -269,5 +278,29 @@ mod tests {
         let all: Vec<usize> = (0..ISOLATION_CALLS_MAX as usize).collect();
         let (result, _) = isolate(all.len(), &all, trap);
         assert!(matches!(result, Err(Verdict::BrokenFunction { .. })), "{result:?}");
+    }
+
+    #[test]
+    fn a_call_that_fails_once_is_made_again_whole_and_three_times_in_a_row_is_a_broken_function() {
+        let mut fake = fake(100, &[], Fault::Trap { message: "unreachable".into() });
+        let batch = |fake: &mut Fake, fails: bool| {
+            fake.fails = if fails { alloc::vec![fake.calls.len() + 1] } else { Vec::new() };
+            run(fake, "step", Prepared(0), 100)
+        };
+        assert_eq!(batch(&mut fake, true), Ok(()));
+        assert_eq!(fake.calls, [(0, 100), (0, 100)]);
+        assert_eq!(batch(&mut fake, true), Ok(()));
+        assert_eq!(batch(&mut fake, false), Ok(()), "one that passes at once ends the row");
+        assert_eq!(batch(&mut fake, true), Ok(()));
+        assert_eq!(batch(&mut fake, true), Ok(()));
+        assert!(matches!(batch(&mut fake, true), Err(Verdict::BrokenFunction { .. })));
+    }
+
+    #[test]
+    fn a_call_that_fails_twice_in_a_row_costs_no_record() {
+        let mut fake = fake(100, &[], Fault::Trap { message: "unreachable".into() });
+        fake.fails = alloc::vec![1, 2];
+        assert_eq!(run(&mut fake, "step", Prepared(0), 100), Ok(()));
+        assert_eq!((fake.poisoned, fake.accepted), (Vec::new(), (0..100).collect()));
     }
 }

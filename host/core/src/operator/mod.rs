@@ -160,7 +160,6 @@ impl Cx<'_, '_> {
 pub(crate) struct Part {
     pub flow: Flow,
     pub stream_times: Vec<Timestamp>,
-    pub inputs: Option<Vec<u32>>,
 }
 
 impl Part {
@@ -174,7 +173,7 @@ impl Part {
             headers: self.flow.batch.headers.as_deref(),
             stream_times: &self.stream_times,
             windows: self.flow.windows.as_ref().map(|w| (w.starts.as_slice(), w.ends.as_slice())),
-            inputs: self.inputs.as_deref(),
+            inputs: self.flow.inputs.as_ref().map(|inputs| inputs.as_slice()),
         }
     }
 }
@@ -182,15 +181,16 @@ impl Part {
 /// Cuts `from..to` out of a flow. `stream_times`: those of the records cut out, or none.
 pub(crate) fn part(flow: &Flow, from: usize, to: usize, stream_times: Vec<Timestamp>) -> Part {
     if from == 0 && to == flow.len() {
-        return Part { flow: flow.clone(), stream_times, inputs: None };
+        return Part { flow: flow.clone(), stream_times };
     }
     let all: Vec<u32> = (from as u32..to as u32).collect();
     let cut = Flow {
         batch: flow.batch.slice(from, to),
         rows: flow.rows_of(&all),
         windows: flow.windows.as_ref().map(|w| Arc::new(w.gather(&all))),
+        inputs: flow.inputs.as_ref().map(|inputs| Arc::new(inputs[from..to].to_vec())),
     };
-    Part { flow: cut, stream_times, inputs: None }
+    Part { flow: cut, stream_times }
 }
 
 pub(crate) fn bad_result(what: String) -> Fault {

@@ -410,7 +410,7 @@ fn results_of(output: Output, part: &Flow, rules: Rules) -> Results {
             _ => source.batch.headers,
         },
     };
-    Results { flow: Flow { batch, rows: source.rows, windows }, ports }
+    Results { flow: Flow { batch, rows: source.rows, windows, inputs: None }, ports }
 }
 
 /// New keys have no window; one that is what it was keeps it, so that it does not matter whether a function that changed
@@ -450,5 +450,6 @@ fn gather_needed(part: &Flow, sources: &[u32], output: &Output, only_key: bool) 
         },
         rows: part.rows_of(sources),
         windows: part.windows.as_ref().map(|w| Arc::new(w.gather(sources))),
+        inputs: None,
     }
 }

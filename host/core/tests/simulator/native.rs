@@ -147,7 +147,8 @@ impl Native {
         let (mut sources, mut ports, mut out, mut given) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for i in (0..taken).filter(|i| rejected.iter().all(|r| r.index as usize != *i)) {
             let source = rec(records, context, i);
-            for (port, result) in running.map(&source, context.stream_times.get(i).copied().unwrap_or(i64::MIN)) {
+            let stream = context.stream_times.get(i).copied().unwrap_or(i64::MIN);
+            for (port, result) in running.map(&source, stream, context.inputs.map(|inputs| inputs[i])) {
                 sources.push(i as u32);
                 ports.push(port);
                 out.push(result);

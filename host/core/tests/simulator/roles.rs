@@ -18,7 +18,7 @@ pub struct Rec {
 pub enum Role {
     /// A filter.
     Keep,
-    /// Appends its version to the value and, `timed`, the stream time.
+    /// Appends its version to the value and, `timed`, the stream time, and which of the step's inputs it came from.
     Stamp { timed: bool },
     /// New keys (sometimes none, sometimes the old one), sometimes no result; `shift`: later times.
     Rekey { shift: bool },
@@ -96,8 +96,9 @@ pub struct Running {
 }
 
 impl Running {
-    /// Results of a mapper with their ports. `stream`: the step's stream time with the record.
-    pub fn map(self, rec: &Rec, stream: i64) -> Vec<(u32, Rec)> {
+    /// Results of a mapper with their ports. `stream`: the step's stream time with the record; `input`: which of its inputs
+    /// the record came from, where it has several.
+    pub fn map(self, rec: &Rec, stream: i64, input: Option<u32>) -> Vec<(u32, Rec)> {
         let h = hash(rec, self.function);
         let mut out = rec.clone();
         match self.role {
@@ -105,7 +106,7 @@ impl Running {
                 if let Some(value) = &mut out.value {
                     value.extend_from_slice(format!("v{}", self.version).as_bytes());
                     if timed {
-                        value.extend_from_slice(format!("@{stream}").as_bytes());
+                        value.extend_from_slice(format!("@{stream}{input:?}").as_bytes());
                     }
                 }
             }

@@ -166,14 +166,18 @@ impl OracleTask {
             outputs.insert((entry, 0), items);
         }
         for (at, node) in plan.nodes.iter().enumerate().filter(|(_, n)| n.sub == sub) {
-            let items: Vec<Item> =
-                node.parents.iter().flat_map(|p| outputs.get(p).cloned().unwrap_or_default()).collect();
+            let of = |(n, p): (u32, &(usize, u32))| {
+                outputs.get(p).into_iter().flatten().map(move |i| (n, i.clone())).collect::<Vec<_>>()
+            };
+            let numbered: Vec<(u32, Item)> = (0..).zip(&node.parents).flat_map(of).collect();
+            let several = node.parents.len() > 1;
+            let items: Vec<Item> = numbered.iter().map(|(_, item)| item.clone()).collect();
             match &node.kind {
                 Kind::Entry { .. } | Kind::CutEntry { .. } => {}
                 Kind::Merge => drop(outputs.insert((at, 0), items)),
                 Kind::Step(step) => {
-                    for item in items {
-                        for (port, result) in self.step(at, step, item, row) {
+                    for (input, item) in numbered {
+                        for (port, result) in self.step(at, step, item, row, several.then_some(input)) {
                             outputs.entry((at, port)).or_default().push(result);
                         }
                     }
@@ -237,7 +241,14 @@ impl OracleTask {
     }
 
     /// A step without state, for one record.
-    fn step(&mut self, at: usize, step: &StepSpec, item: Item, row: Option<&Row>) -> Vec<(u32, Item)> {
+    fn step(
+        &mut self,
+        at: usize,
+        step: &StepSpec,
+        item: Item,
+        row: Option<&Row>,
+        input: Option<u32>,
+    ) -> Vec<(u32, Item)> {
         let Some(function) = function_of(&Kind::Step(step.clone())) else { return vec![(0, item)] };
         let peek = matches!(step.operator, Operator::Peek { .. });
         let refusal = match mark(function, item.rec.value.as_deref()) {
@@ -258,7 +269,7 @@ impl OracleTask {
             operator => {
                 let upstream = row.and_then(|r| r.upstream).filter(|_| !item.derived);
                 let stream = upstream.map_or(observed, |u| u.1);
-                let results = self.running(function).map(&item.rec, stream);
+                let results = self.running(function).map(&item.rec, stream, input);
                 mapped(operator, &item, results)
             }
         }
