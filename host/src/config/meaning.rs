@@ -37,7 +37,8 @@ fn follows(fitting: &Fitting, manifest: &Manifest, problem: &check::Problem) -> 
         return false;
     }
     let section = section(problem.place.section);
-    if is_cut(fitting, section, &problem.place.name) {
+    // What is left of an entry still names others, rightly or wrongly.
+    if is_cut(fitting, section, &problem.place.name) && problem.unknown.is_none() {
         return true;
     }
     // A branch that was cut has lost its outputs.
