@@ -1,7 +1,8 @@
 //! The engine's own cost with real functions and without I/O: nanoseconds a record of a filter, a map and a windowed count,
-//! and how each grows. `./x bench core [--short] [--json] [--enforce]`.
+//! and how each grows. `./x bench core [--short] [--json] [--enforce] [STEP…]`.
 //!
-//! CPU time of the measuring thread, so that a busy machine changes little. A step's cost is that of the pipeline with it less
+//! Records are in the processor's caches when a step sees them, as they are when they were just decoded: a few batches go
+//! round, each time with new timestamps. CPU time of the measuring thread, so that a busy machine changes little. A step's cost is that of the pipeline with it less
 //! that of the same pipeline without: both fetch, commit and emit. The filter drops everything, so its whole pipeline counts.
 
 use std::path::PathBuf;
@@ -37,6 +38,10 @@ const COUNT_NS_MAX: f64 = 150.0;
 const COUNT_KEYS: usize = 10_000;
 /// The batch size of all targets.
 const BATCH: usize = 1_024;
+/// Bytes of batches that go round: they and what is made of them fit into a core's own cache.
+const ROUND_BYTES: usize = 256 << 10;
+/// Bytes of a record's key and value, about.
+const RECORD_BYTES: usize = 96;
 /// Records in a millisecond of event time: a window of ten seconds has fifty records of each of ten thousand keys.
 const RECORDS_PER_MS: i64 = 50;
 /// What a loaded machine adds, before `--enforce` calls it a failure.
@@ -107,22 +112,24 @@ fn topology(step: Step) -> anyhow::Result<Arc<Topology>> {
     Ok(Arc::new(plan(&spec, &|_| Some(1))?))
 }
 
-/// Access-log lines with keys, [`RECORDS_PER_MS`] of them a millisecond.
+/// Access-log lines with keys, [`RECORDS_PER_MS`] of them a millisecond; keys and values come round again.
 fn batches(records: usize, batch: usize, keys: usize) -> Vec<Batch> {
     let shape = Shape { seed: 1, addresses: 1_000, per_second: 1_000, disorder_ms: 0 };
     let mut lines = Lines::new(shape).filter(|line| line.contains("IP:"));
     let mut seed = 1u64;
-    let mut one = |b: usize| {
+    let mut one = |_| {
         let mut out = BatchBuilder::default();
-        for i in 0..batch {
+        for _ in 0..batch {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let key = format!("key-{:012}", (seed >> 33) as usize % keys);
             let line = lines.next().unwrap_or_default();
-            out.push(Some(key.as_bytes()), Some(line.as_bytes()), (b * batch + i) as i64 / RECORDS_PER_MS, []);
+            out.push(Some(key.as_bytes()), Some(line.as_bytes()), 0, []);
         }
         out.finish()
     };
-    (0..records / batch).map(&mut one).collect()
+    let round: Vec<Batch> = (0..(ROUND_BYTES / RECORD_BYTES / batch).max(1)).map(&mut one).collect();
+    let times = |b: usize| (0..batch).map(|i| (b * batch + i) as i64 / RECORDS_PER_MS).collect();
+    (0..records / batch).map(|b| Batch { timestamps: Arc::new(times(b)), ..round[b % round.len()].clone() }).collect()
 }
 
 /// CPU time of this thread, nanoseconds.
@@ -170,7 +177,7 @@ fn prepared(registry: &Registry, file: &str) -> anyhow::Result<Prepared> {
 }
 
 /// All rows: at the targets' sizes first, then how each step grows.
-fn measure(records: usize, runs: usize) -> anyhow::Result<Vec<Row>> {
+fn measure(records: usize, runs: usize, only: &[String]) -> anyhow::Result<Vec<Row>> {
     let compiler = Compiler { program: program(), args: vec![COMPILE_COMMAND.into()] };
     let registry = Arc::new(Registry::new(Config::new(compiler, 1))?);
     let active = ["keep-all.wasm", "stamp-v1.wasm", "identity.wasm"].map(|file| prepared(&registry, file));
@@ -193,7 +200,8 @@ fn measure(records: usize, runs: usize) -> anyhow::Result<Vec<Row>> {
     }
     let mut functions = WorkerFunctions::new(registry);
     let mut rows = Vec::new();
-    for (step, batch, keys) in cases {
+    let chosen = |step: Step| only.is_empty() || step == Step::Nothing || only.iter().any(|o| name(step).contains(o));
+    for (step, batch, keys) in cases.into_iter().filter(|case| chosen(case.0)) {
         let input = batches(records, batch, keys);
         let mut best = f64::MAX;
         for _ in 0..runs {
@@ -240,13 +248,17 @@ fn name(step: Step) -> String {
 
 fn main() -> anyhow::Result<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(unknown) = args.iter().find(|a| !["--short", "--json", "--enforce"].contains(&a.as_str())) {
-        bail!("unknown option {unknown}; there are --short --json --enforce");
+    let (options, only): (Vec<String>, Vec<String>) = args.iter().cloned().partition(|a| a.starts_with('-'));
+    if let Some(unknown) = options.iter().find(|a| !["--short", "--json", "--enforce"].contains(&a.as_str())) {
+        bail!(
+            "unknown option {unknown}; there are --short --json --enforce, and words that choose steps by their names"
+        );
     }
     let has = |name: &str| args.iter().any(|a| a == name);
     let (records, runs) = if has("--short") { (1 << 18, 2) } else { (1 << 20, 5) };
     // Functions run on threads with room for their stack.
-    let thread = std::thread::Builder::new().stack_size(WORKER_STACK_BYTES).spawn(move || measure(records, runs))?;
+    let thread =
+        std::thread::Builder::new().stack_size(WORKER_STACK_BYTES).spawn(move || measure(records, runs, &only))?;
     let rows = thread.join().map_err(|_| anyhow::anyhow!("the measuring thread panicked"))??;
     let mut missed = 0;
     for row in &rows {
