@@ -51,6 +51,8 @@ pub struct Output<'a> {
     port: u32,
     /// How many results there are so far.
     results: usize,
+    /// One of the columns that few functions fill is there: sources, ports, headers.
+    rare: bool,
     /// The record of each result; `None` while result i came from record i.
     sources: Option<Vec<u32>>,
     ports: Option<Vec<u32>>,
@@ -82,6 +84,7 @@ impl<'a> Output<'a> {
             record: 0,
             port: 0,
             results: 0,
+            rare: false,
             sources: None,
             ports: None,
             keys: None,
@@ -230,9 +233,19 @@ impl Output<'_> {
         }
     }
 
-    /// The rarer columns, and last the source, since the others fill in by those before.
-    #[inline]
+    /// Counts the result; on the way of most functions nothing else is looked at.
+    #[inline(always)]
     fn end_result(&mut self) {
+        if self.rare || self.port != 0 || self.results != self.record {
+            self.end_rare();
+        }
+        self.results += 1;
+    }
+
+    /// The rarer columns, and last the source, since the others fill in by those before.
+    #[inline(never)]
+    fn end_rare(&mut self) {
+        self.rare = true;
         if let Some(ports) = &mut self.ports {
             ports.push(self.port);
         } else if self.port != 0 {
@@ -250,7 +263,6 @@ impl Output<'_> {
             opened.push(self.record as u32);
             self.sources = Some(opened);
         }
-        self.results += 1;
     }
 
     /// The record of each result so far.
@@ -271,7 +283,7 @@ impl Output<'_> {
         if self.headers.is_none() {
             let mut opened = Headers { columns: HeaderColumns::default(), given: self.records.context.headers() };
             self.so_far().for_each(|source| opened.push_given(source));
-            self.headers = Some(opened);
+            (self.headers, self.rare) = (Some(opened), true);
         }
         let headers = self.headers.as_mut().expect("it was opened just now");
         &mut headers.columns
@@ -294,9 +306,10 @@ impl Output<'_> {
     /// About how many bytes the results take.
     #[inline]
     fn bytes(&self) -> usize {
-        let columns = [&self.keys, &self.values].into_iter().flatten().map(|column| column.data.len()).sum::<usize>();
-        let headers = self.headers.as_ref().map_or(0, |headers| headers.columns.bytes());
-        columns + headers + self.results * size_of::<u64>()
+        let column = |column: &Option<BytesColumn>| column.as_ref().map_or(0, |column| column.data.len());
+        let headers = || self.headers.as_ref().map_or(0, |headers| headers.columns.bytes());
+        let rare = if self.rare { headers() } else { 0 };
+        column(&self.keys) + column(&self.values) + self.results * size_of::<u64>() + rare
     }
 }
 

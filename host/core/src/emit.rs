@@ -1,14 +1,12 @@
-//! 5. Emit: results collected by topic and partition until the interval commits; dead letters; what was dropped and why.
+//! 5. Emit: results collected by topic and partition until the interval commits; what was dropped and why. What a dead
+//! letter looks like is in `letter`, what a topic takes in `limits`.
 
 use alloc::collections::BTreeMap;
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::error::Position;
 use crate::partition::partition_for_key;
 use crate::record::{Batch, BatchBuilder, Header, Room, Timestamp};
-use crate::topology::graph::Topic;
 
 /// Records for one partition, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +38,10 @@ pub enum Reason {
     NegativeTimestamp,
     /// Not in the form that the repartition topic has.
     ForeignRecord,
+    /// Larger than the topic takes that it was to go to.
+    TooLarge,
+    /// Its timestamp lies further from the clock than the topic takes that it was to go to.
+    TimestampRefused,
 }
 
 impl Reason {
@@ -54,25 +56,10 @@ impl Reason {
             Reason::Poisoned => "poisoned",
             Reason::NegativeTimestamp => "negative-timestamp",
             Reason::ForeignRecord => "foreign-record",
+            Reason::TooLarge => "too-large",
+            Reason::TimestampRefused => "timestamp-refused",
         }
     }
-}
-
-/// Why and where a record failed, for its dead letter.
-#[derive(Clone, Debug)]
-pub struct Failure<'a> {
-    /// The step.
-    pub step: &'a str,
-    /// The step's function.
-    pub function: &'a str,
-    /// Number of the version in force.
-    pub version: u64,
-    /// Why.
-    pub reason: Reason,
-    /// What happened, in words.
-    pub message: &'a str,
-    /// Where the record came from.
-    pub at: Option<Position>,
 }
 
 /// Records from which on a batch that goes whole into one partition is passed on as it is, and not copied.
@@ -176,35 +163,8 @@ impl Collector {
         }
     }
 
-    /// Adds a dead letter: the record as it was read, and headers that say what happened. Names are those of Kafka
-    /// Streams' KIP-1034, and ours in the same manner for what it does not know.
-    pub fn dead_letter(
-        &mut self,
-        topics: &[Topic],
-        topic: usize,
-        task_partition: u32,
-        record: (Option<&[u8]>, Option<&[u8]>, Timestamp),
-        headers: &[Header<'_>],
-        failure: &Failure<'_>,
-    ) {
-        let (key, value, timestamp) = record;
-        let partition = sink_partition(key, task_partition, topics[topic].partitions);
-        let version = format!("{}", failure.version);
-        let at = failure.at.as_ref();
-        let (from_partition, offset) = (at.map(|p| format!("{}", p.partition)), at.map(|p| format!("{}", p.offset)));
-        let ours = [
-            ("__streams.errors.exception", Some(failure.reason.word())),
-            ("__streams.errors.message", Some(failure.message)),
-            ("__streams.errors.topic", at.map(|p| p.topic.as_str())),
-            ("__streams.errors.partition", from_partition.as_deref()),
-            ("__streams.errors.offset", offset.as_deref()),
-            ("__streams.errors.step", Some(failure.step)),
-            ("__streams.errors.function", Some(failure.function)),
-            ("__streams.errors.version", Some(version.as_str())),
-        ];
-        let ours = ours.iter().filter_map(|(n, v)| Some((n.as_bytes(), Some((*v)?.as_bytes()))));
-        let all: Vec<Header<'_>> = headers.iter().copied().chain(ours).collect();
-        self.push(topic, partition, key, value, timestamp, all);
+    /// Counts a dead letter among what was pushed.
+    pub(crate) fn count_dead_letter(&mut self) {
         self.dead_letters += 1;
     }
 

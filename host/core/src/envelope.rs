@@ -20,6 +20,9 @@ use crate::record::Timestamp;
 const RECORD: u8 = 0x11;
 const MARKER: u8 = 0x12;
 
+/// Bytes that a record's head takes at the most: form, flags, two varints, two bounds of a window.
+pub const HEAD_BYTES_MAX: usize = 2 + 5 + 10 + 2 * 10;
+
 /// An upstream task's word about its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marker {

@@ -46,6 +46,8 @@ pub mod envelope;
 pub mod error;
 pub mod flow;
 pub mod function;
+pub mod letter;
+pub mod limits;
 pub mod meta;
 pub mod partition;
 pub mod record;

@@ -320,7 +320,7 @@ impl HeaderColumns {
     }
 
     /// The headers of record `i`, in order.
-    pub fn of(&self, i: usize) -> impl Iterator<Item = Header<'_>> {
+    pub fn of(&self, i: usize) -> impl Iterator<Item = Header<'_>> + Clone {
         (self.offsets[i]..self.offsets[i + 1])
             .map(|e| (self.names.get(e as usize).unwrap_or_default(), self.values.get(e as usize)))
     }

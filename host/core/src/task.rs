@@ -15,14 +15,14 @@ use crate::meta::Meta;
 use crate::operator::aggregate::{self, Step};
 use crate::operator::clock::NodeClock;
 use crate::operator::isolate::Isolation;
-use crate::operator::sink::{self, Writer};
+use crate::operator::sink::{Sink, Writer};
 use crate::operator::stateless::{self, Rules, StreamTimes};
 use crate::operator::{Active, Cx, Ports};
 use crate::poll::{Inputs, Place, Polled};
 use crate::record::{Batch, Timestamp};
 use crate::state::key::StoreKind;
 use crate::state::store::{Change, Ground, Store};
-use crate::time::NEVER;
+use crate::time::{NEVER, Now};
 use crate::topology::graph::{InputKind, Node, NodeOperator, SubTopology, TimeRule, Topology};
 
 /// Which task: sub-topology and partition.
@@ -114,7 +114,7 @@ impl Task {
     /// # Errors
     /// [`Verdict::Corrupted`] for metadata or stores that cannot be read; those of the database.
     pub fn open(
-        now: Timestamp,
+        now: Now,
         topology: &Arc<Topology>,
         id: TaskId,
         meta: Option<&[u8]>,
@@ -136,7 +136,7 @@ impl Task {
         };
         let places: Vec<Place> = sub.inputs.iter().enumerate().map(place).collect();
         let clock = |n: &Node| NodeClock::new(topology, sub, n.inputs, id.partition);
-        let nodes = sub.nodes.iter().map(|n| open_node(now, n, clock, &meta, ports)).collect::<Result<_, _>>()?;
+        let nodes = sub.nodes.iter().map(|n| open_node(now.passed_ms, n, clock, &meta, ports)).collect::<Result<_, _>>()?;
         let mut task = Self {
             id,
             topology: topology.clone(),
@@ -235,24 +235,25 @@ impl Task {
     ///
     /// # Errors
     /// A verdict, after which the task must be dropped.
-    pub fn work(&mut self, now: Timestamp, ports: &mut Ports<'_>) -> Result<bool, Verdict> {
+    pub fn work(&mut self, now: Now, ports: &mut Ports<'_>) -> Result<bool, Verdict> {
         let Some(polled) = self.inputs.take() else { return Ok(false) };
         self.touched = true;
         for node in &mut self.nodes {
             if let NodeState::Writer(writer) = node {
-                writer.received(now);
+                writer.received(now.passed_ms);
             }
         }
         let topology = self.topology.clone();
-        let (mut cx, nodes) = self.context(&topology, &polled, ports);
+        let (mut cx, nodes) = self.context(now, &topology, &polled, ports);
         let decoded = decode(&mut cx)?;
-        walk(now, &mut cx, nodes, &Phase::Batch(&decoded))?;
+        walk(&mut cx, nodes, &Phase::Batch(&decoded))?;
         self.records += polled.batch.len() as u64 - decoded.markers;
         Ok(true)
     }
 
     fn context<'a, 'p>(
         &'a mut self,
+        now: Now,
         topology: &'a Arc<Topology>,
         polled: &'a Polled,
         ports: &'a mut Ports<'p>,
@@ -261,6 +262,7 @@ impl Task {
             topology,
             sub: &topology.subs[self.id.sub],
             partition: self.id.partition,
+            now,
             polled,
             empty: &self.empty,
             active: &self.active,
@@ -275,15 +277,15 @@ impl Task {
     ///
     /// # Errors
     /// A verdict, after which the task must be dropped.
-    pub fn flush(&mut self, now: Timestamp, ports: &mut Ports<'_>) -> Result<(), Verdict> {
+    pub fn flush(&mut self, now: Now, ports: &mut Ports<'_>) -> Result<(), Verdict> {
         self.touched = true;
         let (topology, polled) = (self.topology.clone(), Polled::default());
-        let (mut cx, nodes) = self.context(&topology, &polled, ports);
-        walk(now, &mut cx, nodes, &Phase::Flush)
+        let (mut cx, nodes) = self.context(now, &topology, &polled, ports);
+        walk(&mut cx, nodes, &Phase::Flush)
     }
 
     /// Whether something is to be committed: records were taken, a version changed, a marker is due.
-    pub fn has_news(&self, now: Timestamp) -> bool {
+    pub fn has_news(&self, now: Now) -> bool {
         self.touched || self.writers().any(|(_, writer, idle)| self.marker_due(now, writer, idle).is_some())
     }
 
@@ -294,20 +296,20 @@ impl Task {
         })
     }
 
-    fn marker_due(&self, now: Timestamp, writer: &Writer, idle: crate::topology::spec::Idle) -> Option<bool> {
+    fn marker_due(&self, now: Now, writer: &Writer, idle: crate::topology::spec::Idle) -> Option<bool> {
         // Steps of this task that hold windows may all stand upstream of the topic; one too many only waits longer.
         let open = self.nodes.iter().any(|n| matches!(n, NodeState::Aggregate(a) if a.store.has_windows()));
-        writer.due(now, idle, self.inputs.at_end(), open)
+        writer.due(now.passed_ms, idle, self.inputs.at_end(), open)
     }
 
     /// Ends the interval: updates and markers come out, and everything the task did is handed over.
     ///
     /// # Errors
     /// A verdict, after which the task must be dropped.
-    pub fn end_interval(&mut self, now: Timestamp, interval: u64, ports: &mut Ports<'_>) -> Result<TaskPart, Verdict> {
+    pub fn end_interval(&mut self, now: Now, interval: u64, ports: &mut Ports<'_>) -> Result<TaskPart, Verdict> {
         let (topology, polled) = (self.topology.clone(), Polled::default());
-        let (mut cx, nodes) = self.context(&topology, &polled, ports);
-        walk(now, &mut cx, nodes, &Phase::End)?;
+        let (mut cx, nodes) = self.context(now, &topology, &polled, ports);
+        walk(&mut cx, nodes, &Phase::End)?;
         self.write_markers(now);
         self.isolation.new_interval();
         self.touched = false;
@@ -327,7 +329,7 @@ impl Task {
         })
     }
 
-    fn write_markers(&mut self, now: Timestamp) {
+    fn write_markers(&mut self, now: Now) {
         let due: Vec<Option<bool>> = self
             .sub()
             .nodes
@@ -427,7 +429,7 @@ fn clock_of(state: &NodeState) -> Option<&NodeClock> {
 }
 
 fn open_node(
-    now: Timestamp,
+    now: i64,
     node: &Node,
     clock: impl Fn(&Node) -> NodeClock,
     meta: &Meta,
@@ -478,7 +480,7 @@ pub fn function_of(node: &Node) -> Option<usize> {
 }
 
 /// Evaluates the nodes once, parents first.
-fn walk(now: Timestamp, cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Result<(), Verdict> {
+fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Result<(), Verdict> {
     let sub = cx.sub;
     let mut outputs: Vec<Flow> = Vec::with_capacity(sub.nodes.len());
     // Where each node's outputs begin.
@@ -508,7 +510,7 @@ fn walk(now: Timestamp, cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &P
             }
             _ if input.is_empty() => outputs.extend((0..node.ports).map(|_| cx.empty.clone())),
             _ => {
-                let mut results = run_stateless(now, cx, node, &mut states[at], input, phase)?;
+                let mut results = run_stateless(cx, node, &mut states[at], input, phase)?;
                 if !joins(sub, at) {
                     results.iter_mut().for_each(|flow| flow.inputs = None);
                 }
@@ -537,21 +539,20 @@ fn run_aggregate(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, input: &Flow, phase: 
 
 /// What a step without state, or an end, makes of records: a flow for each of its ports.
 fn run_stateless(
-    now: Timestamp,
     cx: &mut Cx<'_, '_>,
     node: &Node,
     state: &mut NodeState,
     input: &Flow,
     phase: &Phase<'_>,
 ) -> Result<Vec<Flow>, Verdict> {
-    let topics = &cx.topology.topics;
     let observed = match (&node.operator, state) {
         (NodeOperator::Repartition { topic, .. }, NodeState::Writer(writer)) => {
-            writer.write(now, cx.out, topics, *topic, cx.partition, input);
+            writer.write(cx, node, *topic, input)?;
             return Ok(Vec::new());
         }
         (NodeOperator::Sink { topic, key_format, window_headers }, _) => {
-            sink::sink(cx.out, topics, *topic, cx.partition, *key_format, *window_headers, input);
+            let sink = Sink { topic: *topic, format: *key_format, window_headers: *window_headers };
+            sink.write(cx, node, input)?;
             return Ok(Vec::new());
         }
         (_, NodeState::Stateless { observed }) => observed,

@@ -9,6 +9,15 @@ use alloc::vec::Vec;
 
 use crate::record::Timestamp;
 
+/// Wall time in its two uses: how much of it has passed, and what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds that have passed here, also when somebody turns the clock back: what is waited for goes by it.
+    pub passed_ms: i64,
+    /// The wall clock: what others compare timestamps with.
+    pub wall: Timestamp,
+}
+
 /// Before any record: smaller than every timestamp.
 pub const NEVER: Timestamp = Timestamp::MIN;
 

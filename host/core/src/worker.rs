@@ -16,6 +16,7 @@ use crate::operator::{Active, Ports};
 use crate::record::{Batch, Timestamp};
 use crate::state::keyspace::{Keyspaces, Space};
 use crate::task::{Task, TaskId};
+use crate::time::Now;
 use crate::topology::graph::Topology;
 
 /// What a worker goes by.
@@ -138,7 +139,8 @@ pub struct Worker {
     pending: Vec<(usize, Active)>,
     commit: State,
     next_interval: u64,
-    opened_at: Option<Timestamp>,
+    /// When the open interval took its first record, as [`Now::passed_ms`].
+    opened_at: Option<i64>,
     /// Position in the round over tasks, so that none is left waiting.
     turn: usize,
     /// The open interval is to be closed as soon as the one before is done.
@@ -156,11 +158,11 @@ struct Elapsed {
 }
 
 impl Elapsed {
-    fn at(&mut self, now: Timestamp) -> i64 {
-        let passed = self.wall.map_or(0, |before| now.saturating_sub(before)).max(0);
+    fn at(&mut self, wall: Timestamp) -> Now {
+        let passed = self.wall.map_or(0, |before| wall.saturating_sub(before)).max(0);
         self.ms = self.ms.saturating_add(passed);
-        self.wall = Some(now);
-        self.ms
+        self.wall = Some(wall);
+        Now { passed_ms: self.ms, wall }
     }
 }
 
@@ -217,8 +219,7 @@ impl Worker {
     /// Same worker, same `now` (wall time), same input, same answers from the ports: same effects.
     pub fn step(&mut self, now: Timestamp, input: Input, grounds: &mut Grounds<'_>) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let wall = now;
-        let now = self.elapsed.at(wall);
+        let now = self.elapsed.at(now);
         match input {
             Input::Open { task, meta, start } => self.open(now, task, meta.as_deref(), &start, grounds, &mut effects),
             Input::Close { task } => {
@@ -231,28 +232,28 @@ impl Worker {
             }
             Input::Tick => {
                 self.work(now, grounds, &mut effects);
-                self.maybe_close((now, wall), grounds, &mut effects);
+                self.maybe_close(now, grounds, &mut effects);
             }
             Input::Activate { function, active } => {
                 self.pending.push((function, active));
-                self.maybe_close((now, wall), grounds, &mut effects);
+                self.maybe_close(now, grounds, &mut effects);
             }
             Input::Outcome { interval, outcome } => {
                 let next = self.commit.outcome(interval, outcome);
-                self.follow((now, wall), next, grounds, &mut effects);
+                self.follow(now, next, grounds, &mut effects);
             }
             Input::Resolved { interval, there } => {
                 let next = self.commit.resolved(interval, there);
-                self.follow((now, wall), next, grounds, &mut effects);
+                self.follow(now, next, grounds, &mut effects);
             }
             Input::Drain => {
                 self.draining = true;
-                self.maybe_close((now, wall), grounds, &mut effects);
+                self.maybe_close(now, grounds, &mut effects);
             }
             Input::Flush => {
                 self.draining = true;
                 self.each(now, grounds, &mut effects, |task, now, ports| task.flush(now, ports));
-                self.maybe_close((now, wall), grounds, &mut effects);
+                self.maybe_close(now, grounds, &mut effects);
             }
         }
         effects
@@ -260,7 +261,7 @@ impl Worker {
 
     fn open(
         &mut self,
-        now: Timestamp,
+        now: Now,
         id: TaskId,
         meta: Option<&[u8]>,
         start: &[i64],
@@ -284,7 +285,7 @@ impl Worker {
         }
     }
 
-    fn follow(&mut self, now: (i64, Timestamp), next: Next, grounds: &mut Grounds<'_>, effects: &mut Vec<Effect>) {
+    fn follow(&mut self, now: Now, next: Next, grounds: &mut Grounds<'_>, effects: &mut Vec<Effect>) {
         match next {
             Next::Done(interval) => {
                 let limit = self.settings.store_cache_bytes_max;
@@ -303,10 +304,10 @@ impl Worker {
     /// Runs `f` on every task; one that fails is dropped and told of.
     fn each(
         &mut self,
-        now: Timestamp,
+        now: Now,
         grounds: &mut Grounds<'_>,
         effects: &mut Vec<Effect>,
-        mut f: impl FnMut(&mut Task, Timestamp, &mut Ports<'_>) -> Result<(), Verdict>,
+        mut f: impl FnMut(&mut Task, Now, &mut Ports<'_>) -> Result<(), Verdict>,
     ) {
         let mut stopped = Vec::new();
         for (id, task) in &mut self.tasks {
@@ -327,7 +328,7 @@ impl Worker {
     }
 
     /// One batch of each task that has one, as long as the interval has room.
-    fn work(&mut self, now: Timestamp, grounds: &mut Grounds<'_>, effects: &mut Vec<Effect>) {
+    fn work(&mut self, now: Now, grounds: &mut Grounds<'_>, effects: &mut Vec<Effect>) {
         if self.tasks.is_empty() {
             return;
         }
@@ -343,7 +344,7 @@ impl Worker {
                 let (prefix, before) = (task_prefix(*id), task.result_bytes());
                 match task.work(now, &mut ports(grounds, *id, &prefix)) {
                     Ok(true) => {
-                        self.opened_at.get_or_insert(now);
+                        self.opened_at.get_or_insert(now.passed_ms);
                     }
                     Ok(false) => {}
                     Err(verdict) => stopped.push((*id, verdict)),
@@ -364,18 +365,18 @@ impl Worker {
     }
 
     /// Closes the interval when it is time and the one before is done. Then, between two intervals, takes on versions.
-    fn maybe_close(&mut self, (now, wall): (i64, Timestamp), grounds: &mut Grounds<'_>, effects: &mut Vec<Effect>) {
+    fn maybe_close(&mut self, now: Now, grounds: &mut Grounds<'_>, effects: &mut Vec<Effect>) {
         if self.committing() {
             return;
         }
         let news = self.tasks.values().any(|t| t.has_news(now));
-        let opened_at = if news { *self.opened_at.get_or_insert(now) } else { now };
-        let old = now - opened_at >= self.settings.commit_interval_ms;
+        let opened_at = if news { *self.opened_at.get_or_insert(now.passed_ms) } else { now.passed_ms };
+        let old = now.passed_ms - opened_at >= self.settings.commit_interval_ms;
         let full =
             self.result_bytes() > self.settings.interval_bytes_max || self.tasks.values().any(Task::is_half_isolated);
         let at_once = core::mem::take(&mut self.draining);
         if news && (old || full || at_once || !self.pending.is_empty()) {
-            self.close(now, wall, grounds, effects);
+            self.close(now, grounds, effects);
         }
         for (function, active) in core::mem::take(&mut self.pending) {
             if active.epoch > self.active[function].epoch {
@@ -385,7 +386,7 @@ impl Worker {
         }
     }
 
-    fn close(&mut self, now: i64, wall: Timestamp, grounds: &mut Grounds<'_>, effects: &mut Vec<Effect>) {
+    fn close(&mut self, now: Now, grounds: &mut Grounds<'_>, effects: &mut Vec<Effect>) {
         let id = self.next_interval;
         let mut parts = vec![];
         self.each(now, grounds, effects, |task, now, ports| {
@@ -399,7 +400,7 @@ impl Worker {
             return;
         }
         self.next_interval += 1;
-        let interval = Arc::new(Interval { id, closed_at: wall, parts });
+        let interval = Arc::new(Interval { id, closed_at: now.wall, parts });
         self.commit = State::Committing(interval.clone());
         effects.push(Effect::Commit(interval));
     }

@@ -31,7 +31,7 @@ pub const RECORD_BYTES_MAX: usize = 64 << 20;
 
 /// Bytes that a record or a header entry takes beside its own: a timestamp and two ends; two ends.
 const RECORD_BYTES: usize = 16;
-const HEADER_BYTES: usize = 8;
+pub const HEADER_BYTES: usize = 8;
 
 /// What is wrong with a batch that is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

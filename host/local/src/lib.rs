@@ -40,7 +40,7 @@ mod index;
 mod rows;
 
 pub use append::{Append, AppendError};
-pub use chunk::{CHUNK_BYTES_MAX, RECORD_BYTES_MAX};
+pub use chunk::{CHUNK_BYTES_MAX, HEADER_BYTES, RECORD_BYTES_MAX};
 pub use log::{ChangeError, Log, PartitionInfo, Unknown};
 pub use read::{Fetched, READ_BYTES_MAX, ReadError};
 pub use retention::Dropped;

@@ -85,6 +85,15 @@ pub fn user_topics(spec: &Spec) -> Vec<String> {
     out
 }
 
+/// What the host's own log takes of a record.
+const LOCAL_LIMITS: millstream_core::limits::Limits = millstream_core::limits::Limits {
+    record_bytes_max: Some(millstream_local::RECORD_BYTES_MAX),
+    record_overhead_bytes: 0,
+    header_overhead_bytes: millstream_local::HEADER_BYTES,
+    ahead_ms_max: None,
+    behind_ms_max: None,
+};
+
 /// Makes the topics that are missing, plans the graph, and makes its internal topics.
 ///
 /// # Errors
@@ -110,7 +119,7 @@ pub fn prepare(pipeline: &Pipeline, log: &Log) -> anyhow::Result<Arc<Topology>> 
             }
         }
     }
-    let topology = plan(&pipeline.spec, &|name| log.topic(name).map(|t| t.partitions))?;
+    let mut topology = plan(&pipeline.spec, &|name| log.topic(name).map(|t| t.partitions))?;
     for topic in topology.topics.iter().filter(|t| t.internal) {
         let config = TopicConfig { retention_ms: None, retention_bytes: None, internal: true };
         match log.topic(&topic.name) {
@@ -127,6 +136,7 @@ pub fn prepare(pipeline: &Pipeline, log: &Log) -> anyhow::Result<Arc<Topology>> 
             Some(_) => {}
         }
     }
+    topology.topics.iter_mut().for_each(|topic| topic.limits = LOCAL_LIMITS);
     Ok(Arc::new(topology))
 }
 

@@ -45,6 +45,14 @@ pub(crate) fn fault(error: CallError, data: &Data, phase: Phase) -> Fault {
     }
 }
 
+/// A trap with what the guest said before it: by itself it says only `unreachable`.
+pub(crate) fn explained(fault: Fault, words: Option<String>) -> Fault {
+    match (fault, words) {
+        (Fault::Trap { message }, Some(words)) => Fault::Trap { message: bounded(format!("{words}; {message}")) },
+        (fault, _) => fault,
+    }
+}
+
 fn failed(error: &wasmtime::Error, data: &Data, phase: Phase) -> Fault {
     if let Some(Expired { limit_ms }) = error.downcast_ref() {
         return Fault::TimedOut { limit_ms: *limit_ms };

@@ -11,6 +11,7 @@ use crate::bindings::{self, Contract};
 use crate::digest;
 use crate::limits::{Limits, MEMORIES_MAX, TABLES_MAX, size};
 use crate::store::Reads;
+use crate::wasi;
 
 /// Bytes of a component at the most; Python's take 18 MiB.
 pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
@@ -56,6 +57,9 @@ pub struct Import {
     pub functions: Vec<String>,
     /// Whether this host offers it.
     pub granted: bool,
+    /// For an interface of WASI that is offered: how it is met without any capability, and the same in every run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub met: Option<String>,
 }
 
 /// A function of a component that holds several or takes settings.
@@ -205,7 +209,6 @@ fn exports(engine: &Engine, component: &Component, inspection: &mut Inspection) 
 }
 
 fn imports(engine: &Engine, component: &Component, look: &mut Look, inspection: &mut Inspection) {
-    let mut wasi = Vec::new();
     for (full, item) in component.component_type().imports(engine) {
         let functions = match item.ty {
             ComponentItem::ComponentInstance(instance) => {
@@ -216,30 +219,23 @@ fn imports(engine: &Engine, component: &Component, look: &mut Look, inspection: 
             ComponentItem::Type(_) => Vec::new(),
             _ => vec![full.to_string()],
         };
-        let refused = if name(full).package.starts_with("wasi:") {
-            wasi.push(full.to_string());
-            true
-        } else {
-            let reasons = import(full, &functions, look);
-            let refused = !reasons.is_empty();
-            inspection.reasons.extend(reasons);
-            refused
-        };
-        inspection.imports.push(Import { name: full.to_string(), functions, granted: !refused });
-    }
-    if !wasi.is_empty() {
-        inspection.reasons.push(format!(
-            "it imports WASI ({}), and functions have no files, sockets, clocks or environment: build it without (Rust: \
-             `--target wasm32-unknown-unknown`; Python: `componentize-py … --stub-wasi`; JavaScript: `componentize-qjs … \
-             --stub-wasi`; C: `wasm-component-ld --wasi-adapter none`)",
-            wasi.join(", ")
-        ));
+        let met = wasi::met(full).map(str::to_string);
+        let reasons = if met.is_some() { Vec::new() } else { import(full, &functions, look) };
+        let granted = reasons.is_empty();
+        inspection.reasons.extend(reasons);
+        inspection.imports.push(Import { name: full.to_string(), functions, granted, met });
     }
 }
 
 /// Why an import cannot be met; notes which facts are asked for.
 fn import(full: &str, functions: &[String], look: &mut Look) -> Vec<String> {
     let Name { package, interface, version } = name(full);
+    if package.starts_with("wasi:") {
+        let offered = wasi::SUMMARY;
+        return vec![format!(
+            "it imports `{full}`, which this host does not offer: functions have no capabilities, and of WASI only {offered}"
+        )];
+    }
     if package != PACKAGE {
         return vec![format!("it imports `{full}`, which this host does not offer; functions can import {OFFERED}")];
     }

@@ -3,13 +3,14 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use millstream_core::function::{Context, Fault};
 use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
 use crate::bindings::{Binding, Exports};
-use crate::fault::{CallError, Phase, Returned, fault};
+use crate::fault::{CallError, Phase, Returned, explained, fault};
 use crate::limits::WORKER_STACK_BYTES;
 use crate::store::{Data, Shared, store, wind};
 
@@ -48,7 +49,7 @@ impl Mould {
             }
             Ok::<_, CallError>(exports)
         })();
-        let exports = made.map_err(|error| fault(error, store.data(), Phase::Start))?;
+        let exports = ended(store.data_mut(), made, Phase::Start)?;
         shared.counters.instance();
         shared.counters.memory(store.data().meter.memory_bytes());
         Ok(Live { store, exports })
@@ -56,6 +57,12 @@ impl Mould {
 }
 
 impl Live {
+    /// Whether its version has another time now than this instance was told.
+    pub(crate) fn is_told_another_time(&self) -> bool {
+        let data = self.store.data();
+        data.wasi.wall_ms != data.shared.wall_ms.load(Ordering::Relaxed)
+    }
+
     /// One call, within its time; `records` of them count towards it.
     pub(crate) fn call<T>(
         &mut self,
@@ -70,7 +77,7 @@ impl Live {
         let memory = self.store.data().meter.memory_bytes();
         let answer = ask(self.exports.as_ref(), &mut self.store);
         let data = self.store.data_mut();
-        let answer = answer.map_err(|error| fault(error, data, Phase::Call));
+        let answer = ended(data, answer, Phase::Call);
         data.shared.counters.call(records, data.clock.nanoseconds(), answer.as_ref().err());
         if data.meter.memory_bytes() != memory {
             data.shared.counters.memory(data.meter.memory_bytes());
@@ -85,7 +92,23 @@ impl Live {
     ) -> Result<T, Fault> {
         let limit_ms = self.store.data().shared.limits.start_cpu_ms;
         wind(&mut self.store, limit_ms);
-        ask(self.exports.as_ref(), &mut self.store).map_err(|error| fault(error, self.store.data(), Phase::Call))
+        let answer = ask(self.exports.as_ref(), &mut self.store);
+        ended(self.store.data_mut(), answer, Phase::Call)
+    }
+}
+
+/// What a call gives in the end: its answer, or the fault, with what the guest said before a trap.
+fn ended<T>(data: &mut Data, answer: Returned<T>, phase: Phase) -> Result<T, Fault> {
+    match answer {
+        Ok(value) => {
+            data.hush(false);
+            Ok(value)
+        }
+        Err(error) => {
+            let fault = fault(error, data, phase);
+            let words = data.hush(matches!(fault, Fault::Trap { .. }));
+            Err(explained(fault, words))
+        }
     }
 }
 

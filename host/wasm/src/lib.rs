@@ -8,8 +8,9 @@
 //! | [`worker`] | one thread's instances, as the core calls them |
 //! | `trial`, [`inspect`] | from bytes to something that can be called, or to every reason why not |
 //! | [`compile`], `cache` | compiled code: made in a child process, kept in a folder |
-//! | `instance`, `store`, `fault` | one instance: its limits, a call, what a failed call means |
+//! | `instance`, `store`, `voice`, `fault` | one instance: its limits, a call, what it says, what a failed call means |
 //! | `bindings` | the released versions of the contract, behind one door |
+//! | `wasi` | WASI 0.2 without any capability, for languages that want one |
 //! | `engine` | every setting of wasmtime, the pool, the clock that interrupts |
 //!
 //! *Invariant:* what a guest supplies is bounded before it is copied, and checked before the core sees it.
@@ -26,9 +27,12 @@ mod cache;
 pub mod compile;
 
 mod bindings;
+mod wasi;
+
 mod fault;
 mod instance;
 mod store;
+mod voice;
 
 pub mod engine;
 

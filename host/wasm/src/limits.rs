@@ -29,6 +29,9 @@ pub const BACKTRACE_FRAMES_MAX: usize = 16;
 /// Bytes of a fault's text, of a guest's refusal, and of a rejection's reason that are kept.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 10;
 
+/// Bytes of what a guest said before a trap that are kept in the trap's text.
+pub const LAST_WORDS_BYTES_MAX: usize = 1 << 10;
+
 /// Functions that one component may name.
 pub const FUNCTIONS_MAX: usize = 1_000;
 

@@ -60,7 +60,13 @@ struct Window {
     since: Option<Instant>,
     lines: u32,
     dropped: u64,
+    /// The last words before a trap, and when they were said last.
+    words: Option<(String, Instant)>,
 }
+
+/// For how long the same last words before a trap are not logged again, seconds since they were said last: longer than the
+/// record that traps takes to be found, with all the calls that this needs.
+pub const WORDS_AGAIN_S: u64 = 10;
 
 /// What became of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +93,21 @@ impl Gate {
         window.lines += 1;
         Passed::Yes { dropped: std::mem::take(&mut window.dropped) }
     }
+
+    /// Whether these last words before a trap were told a moment ago; notes that they are said now.
+    pub(crate) fn is_told(&self, words: &str, now: Instant) -> bool {
+        let mut window = self.window.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match &mut window.words {
+            Some((told, at)) if told == words => {
+                let last = std::mem::replace(at, now);
+                now.duration_since(last).as_secs() < WORDS_AGAIN_S
+            }
+            other => {
+                *other = Some((words.to_string(), now));
+                false
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -109,5 +130,14 @@ mod tests {
         let none = Passed::Yes { dropped: 0 };
         assert_eq!([pass(0), pass(10), pass(20), pass(999)], [none, none, Passed::No, Passed::No]);
         assert_eq!([pass(1000), pass(1001), pass(1002)], [Passed::Yes { dropped: 2 }, none, Passed::No]);
+    }
+
+    #[test]
+    fn last_words_are_told_once_in_a_while() {
+        let gate = Gate::default();
+        let start = Instant::now();
+        let told = |words, s| gate.is_told(words, start + Duration::from_secs(s));
+        assert_eq!([told("a", 0), told("a", 9), told("a", 18), told("a", 28)], [false, true, true, false]);
+        assert_eq!([told("b", 29), told("a", 29)], [false; 2]);
     }
 }

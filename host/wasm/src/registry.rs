@@ -125,8 +125,8 @@ pub struct Registry {
     entries: RwLock<Vec<Arc<Entry>>>,
     /// Held while a component is prepared: one at a time, so that the sums hold.
     keys: Mutex<HashMap<Key, Prepared>>,
-    /// Counts releases, so that workers notice.
-    pub(crate) releases: AtomicU64,
+    /// Counts releases and new times, so that workers notice.
+    pub(crate) changes: AtomicU64,
     _ticker: Ticker,
 }
 
@@ -152,6 +152,7 @@ impl Registry {
         for contract in bindings::all() {
             let mut linker = Linker::new(&engine);
             contract.link(&mut linker).map_err(wrong)?;
+            crate::wasi::link(&mut linker).map_err(wrong)?;
             linkers.insert(contract.version(), linker);
         }
         let ticker = Ticker::start(&engine).map_err(|e| RegistryError::Engine(e.to_string()))?;
@@ -162,7 +163,7 @@ impl Registry {
             linkers,
             entries: RwLock::default(),
             keys: Mutex::default(),
-            releases: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
             _ticker: ticker,
         })
     }
@@ -223,6 +224,7 @@ impl Registry {
             counters: Counters::default(),
             gate: Gate::default(),
             sink: self.config.log.clone(),
+            wall_ms: AtomicU64::new(0),
         });
         let released = AtomicBool::new(false);
         entries.push(Arc::new(Entry { shared, mould, interfaces, layouts, demand, released }));
@@ -285,7 +287,17 @@ impl Registry {
     pub fn release(&self, prepared: Prepared) {
         if let Some(entry) = self.entry(prepared) {
             entry.released.store(true, Ordering::Relaxed);
-            self.releases.fetch_add(1, Ordering::Relaxed);
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What WASI's wall clock says to a version, milliseconds since 1970: always that, so that the same records give the
+    /// same results. 0 until it is set. Instances that were told another time are let go.
+    pub fn set_wall_clock(&self, prepared: Prepared, unix_ms: u64) {
+        if let Some(entry) = self.entry(prepared) {
+            // The time is there before workers are told of the change.
+            entry.shared.wall_ms.store(unix_ms, Ordering::Relaxed);
+            self.changes.fetch_add(1, Ordering::Release);
         }
     }
 

@@ -2,6 +2,7 @@
 //! each instance, gone with it. How a fault is told from what these saw is `fault`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use millstream_core::function::{Context, Prepared};
@@ -10,8 +11,10 @@ use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 
 use crate::limits::{CORE_INSTANCES_MAX, Limits, MEMORIES_MAX, TABLES_MAX, size};
-use crate::log::{Gate, LogLevel, LogLine, LogSink, Passed};
+use crate::log::{Gate, LogSink};
 use crate::stats::Counters;
+use crate::voice::Voice;
+use crate::wasi::Wasi;
 
 /// Everything that instances of one version share.
 pub(crate) struct Shared {
@@ -24,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) gate: Gate,
     pub(crate) sink: Arc<dyn LogSink>,
+    /// What WASI's wall clock says, milliseconds since 1970.
+    pub(crate) wall_ms: AtomicU64,
 }
 
 /// Which facts a component asks for: the functions of `context` that it imports. Others are not kept ready for it.
@@ -50,13 +55,21 @@ pub(crate) struct Data {
     pub(crate) meter: Meter,
     pub(crate) clock: Clock,
     pub(crate) facts: Facts,
+    pub(crate) voice: Voice,
+    pub(crate) wasi: Wasi,
 }
 
 /// A store for one instance of a version.
 pub(crate) fn store(engine: &Engine, shared: &Arc<Shared>) -> Store<Data> {
     let limits = &shared.limits;
-    let data =
-        Data { meter: Meter::new(limits), clock: Clock::default(), facts: Facts::default(), shared: shared.clone() };
+    let data = Data {
+        meter: Meter::new(limits),
+        clock: Clock::default(),
+        facts: Facts::default(),
+        voice: Voice::default(),
+        wasi: Wasi::new(shared.wall_ms.load(Ordering::Relaxed)),
+        shared: shared.clone(),
+    };
     let mut store = Store::new(engine, data);
     store.limiter(|data| &mut data.meter);
     store.set_hostcall_fuel(limits.result_bytes);
@@ -72,6 +85,7 @@ pub(crate) fn wind(store: &mut Store<Data>, cpu_ms: u64) {
     let data = store.data_mut();
     data.clock.start(cpu_ms, data.shared.limits.wall_factor);
     data.meter.denied = None;
+    data.wasi.begin();
     store.set_epoch_deadline(1);
 }
 
@@ -91,17 +105,6 @@ impl Data {
         }
         facts.windows = if reads.windows { context.windows.map(|(s, e)| (s.to_vec(), e.to_vec())) } else { None };
         facts.inputs = if reads.inputs { context.inputs.map(<[u32]>::to_vec) } else { None };
-    }
-
-    /// A line for the host's log.
-    pub(crate) fn log(&self, level: LogLevel, mut message: String) {
-        let shared = &self.shared;
-        let passed = shared.gate.pass(&shared.limits, &mut message, Instant::now());
-        shared.counters.log(passed == Passed::No);
-        if let Passed::Yes { dropped } = passed {
-            let component = &shared.component;
-            shared.sink.line(&LogLine { function: shared.number, component, level, message: &message, dropped });
-        }
     }
 }
 

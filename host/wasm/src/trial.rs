@@ -2,6 +2,7 @@
 //! Whether there is room for it is `registry`'s matter.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use millstream_core::function::{Fault, Interface};
 use wasmtime::component::Component;
@@ -196,6 +197,7 @@ impl Registry {
             counters: Counters::default(),
             gate: Gate::default(),
             sink: self.config.log.clone(),
+            wall_ms: AtomicU64::new(0),
         })
     }
 }

@@ -21,8 +21,8 @@ use crate::store::Data;
 pub struct WorkerFunctions {
     registry: Arc<Registry>,
     slots: Vec<Slot>,
-    /// Releases that were seen.
-    releases: u64,
+    /// Changes that were seen.
+    changes: u64,
 }
 
 #[derive(Default)]
@@ -43,7 +43,7 @@ impl std::fmt::Debug for WorkerFunctions {
 impl WorkerFunctions {
     /// No instance yet; each is made at its first call.
     pub fn new(registry: Arc<Registry>) -> Self {
-        Self { registry, slots: Vec::new(), releases: 0 }
+        Self { registry, slots: Vec::new(), changes: 0 }
     }
 
     fn call<T>(
@@ -81,13 +81,14 @@ impl WorkerFunctions {
         answer
     }
 
-    /// Drops instances of released versions.
+    /// Drops instances of released versions, and of those that have another time now.
     fn let_go(&mut self) {
-        let releases = self.registry.releases.load(Ordering::Relaxed);
-        if releases != self.releases {
-            self.releases = releases;
+        let changes = self.registry.changes.load(Ordering::Acquire);
+        if changes != self.changes {
+            self.changes = changes;
             for slot in &mut self.slots {
-                if slot.entry.as_ref().is_some_and(|e| e.released.load(Ordering::Relaxed)) {
+                let released = slot.entry.as_ref().is_some_and(|e| e.released.load(Ordering::Relaxed));
+                if released || slot.live.as_ref().is_some_and(Live::is_told_another_time) {
                     slot.live = None;
                 }
             }

@@ -255,7 +255,7 @@ fn main() -> anyhow::Result<ExitCode> {
         );
     }
     let has = |name: &str| args.iter().any(|a| a == name);
-    let (records, runs) = if has("--short") { (1 << 18, 2) } else { (1 << 20, 5) };
+    let (records, runs) = if has("--short") { (1 << 18, 5) } else { (1 << 20, 20) };
     // Functions run on threads with room for their stack.
     let thread =
         std::thread::Builder::new().stack_size(WORKER_STACK_BYTES).spawn(move || measure(records, runs, &only))?;

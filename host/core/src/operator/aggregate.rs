@@ -71,7 +71,7 @@ fn take<W: Walk>(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow, walk: W)
         fold_batch(cx, step, flow, walk)?
     };
     for (i, reason) in gone {
-        leave(cx, step, flow, i, reason);
+        leave(cx, step, flow, i, reason)?;
     }
     let state = &mut *step.state;
     match passed.clock.take() {
@@ -260,14 +260,21 @@ fn why_gone(windows: &mut window::Cursor, time: Timestamp, own: Timestamp) -> Re
     if open { Reason::LateAfterIdle } else { Reason::Late }
 }
 
-/// Counts a record that leaves without a result; late ones may have a topic of their own.
-fn leave(cx: &mut Cx<'_, '_>, step: &Step<'_>, flow: &Flow, i: usize, reason: Reason) {
+/// Counts a record that leaves without a result; late ones may have a topic of their own. One that is late and that this
+/// topic does not take is counted for both.
+fn leave(cx: &mut Cx<'_, '_>, step: &Step<'_>, flow: &Flow, i: usize, reason: Reason) -> Result<(), Verdict> {
     cx.out.dropped(&step.node.name, reason);
-    let (Some(topic), Reason::Late | Reason::LateAfterIdle) = (step.aggregate.late, reason) else { return };
-    let batch = &flow.batch;
-    let partition = crate::emit::sink_partition(batch.keys.get(i), cx.partition, cx.topology.topics[topic].partitions);
-    let headers = batch.headers.iter().flat_map(|h| h.of(i));
-    cx.out.push(topic, partition, batch.keys.get(i), batch.values.get(i), batch.timestamps[i], headers);
+    let (Some(number), Reason::Late | Reason::LateAfterIdle) = (step.aggregate.late, reason) else { return Ok(()) };
+    let (batch, topic) = (&flow.batch, &cx.topology.topics[number]);
+    let (key, value, timestamp) = (batch.keys.get(i), batch.values.get(i), batch.timestamps[i]);
+    let headers = || batch.headers.iter().flat_map(|h| h.of(i));
+    let payload_bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+    if let Some(refusal) = topic.limits.refuse(cx.now.wall, payload_bytes, timestamp, headers()) {
+        return cx.refuse_all(step.node, number, flow, &[(i, refusal)]);
+    }
+    let partition = crate::emit::sink_partition(key, cx.partition, topic.partitions);
+    cx.out.push(number, partition, key, value, timestamp, headers());
+    Ok(())
 }
 
 /// Closes windows, in order of their end, at the row that moved closing time past it.

@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 
 use super::aggregate::{Step, ground, group_key};
 use super::isolate::{self, Isolation, Work};
-use super::{Cx, bad_result, part};
+use super::{Cx, bad_result, check_rejections, part};
 use crate::emit::Reason;
 use crate::error::Verdict;
 use crate::flow::Flow;
@@ -387,8 +387,5 @@ fn check(folded: &Folded, groups: usize, members: usize) -> Answer<()> {
     if folded.states.len() != groups {
         return Err(bad_result(format!("`add` gave {} states for {groups} groups", folded.states.len())));
     }
-    match folded.rejected.iter().find(|r| r.index as usize >= members) {
-        Some(r) => Err(bad_result(format!("a rejection names member {} of {members}", r.index))),
-        None => Ok(()),
-    }
+    check_rejections(&folded.rejected, "member", members)
 }

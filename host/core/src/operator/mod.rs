@@ -13,14 +13,17 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::emit::{Collector, Failure, Reason};
+use crate::emit::{Collector, Reason};
 use crate::envelope::{self, Opened};
 use crate::error::{Position, Verdict};
 use crate::flow::Flow;
-use crate::function::{Context, Fault, Functions, Prepared, Records};
+use crate::function::{Answer, Context, Fault, Functions, Prepared, Records, Rejection};
+use crate::letter::{self, Failed, Failure, Mailbox};
+use crate::limits::Refusal;
 use crate::poll::Polled;
 use crate::record::{Header, Timestamp};
 use crate::state::keyspace::{Keyspaces, Space};
+use crate::time::Now;
 use crate::topology::graph::{InputKind, Node, SubTopology, Topology};
 use crate::topology::spec::OnError;
 
@@ -52,6 +55,7 @@ pub(crate) struct Cx<'a, 'p> {
     pub topology: &'a Topology,
     pub sub: &'a SubTopology,
     pub partition: u32,
+    pub now: Now,
     pub polled: &'a Polled,
     /// No records: shared, since most steps have none for most others.
     pub empty: &'a Flow,
@@ -90,10 +94,7 @@ impl Cx<'_, '_> {
                 self.out.dropped(&node.name, reason);
                 Ok(())
             }
-            OnError::DeadLetter(topic) => {
-                self.dead_letter(node, function, flow, i, reason, message, at, topic);
-                Ok(())
-            }
+            OnError::DeadLetter(topic) => self.dead_letter(node, function, flow, i, reason, message, at, topic),
         }
     }
 
@@ -108,8 +109,10 @@ impl Cx<'_, '_> {
         message: &str,
         at: Option<Position>,
         topic: &str,
-    ) {
-        let Some(topic) = self.topology.topics.iter().position(|t| t.name == topic) else { return };
+    ) -> Result<(), Verdict> {
+        let Some(number) = self.topology.topics.iter().position(|t| t.name == topic) else {
+            return Err(Verdict::Corrupted(format!("the topic for dead letters, `{topic}`, was not planned")));
+        };
         // The record as it was read; a result that no single record made, as it is.
         let (batch, row) = match flow.origin(i).filter(|_| at.is_some()) {
             Some(row) => (&self.polled.batch, row as usize),
@@ -126,12 +129,38 @@ impl Cx<'_, '_> {
         let bounds = bounds.iter().flat_map(|(start, end)| [("window.start", start), ("window.end", end)]);
         let mut headers: Vec<Header<'_>> = batch.headers.iter().flat_map(|h| h.of(row)).collect();
         headers.extend(bounds.map(|(name, text)| -> Header<'_> { (name.as_bytes(), Some(text.as_bytes())) }));
-        let record = (batch.keys.get(row), value, batch.timestamps[row]);
+        let failed = Failed { key: batch.keys.get(row), value, timestamp: batch.timestamps[row], headers };
         let name = function.map_or("", |f| self.topology.functions[f].as_str());
         let version = function.map_or(0, |f| self.active[f].epoch);
         let failure = Failure { step: &node.name, function: name, version, reason, message, at };
         self.out.dropped(&node.name, reason);
-        self.out.dead_letter(&self.topology.topics, topic, self.partition, record, &headers, &failure);
+        let (topic, task_partition) = (&self.topology.topics[number], self.partition);
+        let into = Mailbox { topic, number, task_partition, wall: self.now.wall };
+        if letter::write(self.out, into, failed, &failure) {
+            return Ok(());
+        }
+        let reason = format!(
+            "{}: {message}; and `{}` takes no dead letter about it, as a record there may have {} bytes at the most",
+            reason.word(),
+            topic.name,
+            topic.limits.record_bytes_max.unwrap_or_default()
+        );
+        Err(Verdict::Poisoned { step: node.name.clone(), at: failure.at, reason })
+    }
+
+    /// Does with records what the node's `on-error` says of those that a topic does not take.
+    pub fn refuse_all(
+        &mut self,
+        node: &Node,
+        topic: usize,
+        flow: &Flow,
+        refused: &[(usize, Refusal)],
+    ) -> Result<(), Verdict> {
+        for (i, refusal) in refused {
+            let message = format!("topic `{}`: {refusal}", self.topology.topics[topic].name);
+            self.refuse(node, None, flow, *i, refusal.reason(), &message)?;
+        }
+        Ok(())
     }
 
     fn is_repartitioned(&self, row: usize) -> bool {
@@ -146,7 +175,7 @@ impl Cx<'_, '_> {
         function: usize,
         flow: &Flow,
         base: usize,
-        rejected: &[crate::function::Rejection],
+        rejected: &[Rejection],
     ) -> Result<(), Verdict> {
         for rejection in rejected {
             let at = base + rejection.index as usize;
@@ -191,6 +220,22 @@ pub(crate) fn part(flow: &Flow, from: usize, to: usize, stream_times: Vec<Timest
         inputs: flow.inputs.as_ref().map(|inputs| Arc::new(inputs[from..to].to_vec())),
     };
     Part { flow: cut, stream_times }
+}
+
+/// Rejections name what was given, each once. `what` is it that their indexes count.
+pub(crate) fn check_rejections(rejected: &[Rejection], what: &str, len: usize) -> Answer<()> {
+    if let Some(r) = rejected.iter().find(|r| r.index as usize >= len) {
+        return Err(bad_result(format!("a rejection names {what} {} of {len}", r.index)));
+    }
+    if rejected.windows(2).all(|pair| pair[0].index < pair[1].index) {
+        return Ok(());
+    }
+    let mut named: Vec<u32> = rejected.iter().map(|r| r.index).collect();
+    named.sort_unstable();
+    match named.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(bad_result(format!("{what} {} is rejected twice", pair[0]))),
+        None => Ok(()),
+    }
 }
 
 pub(crate) fn bad_result(what: String) -> Fault {

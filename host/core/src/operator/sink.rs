@@ -4,53 +4,77 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::Cx;
 use crate::emit::{Collector, Pending, sink_partition};
 use crate::envelope::{self, Marker};
+use crate::error::Verdict;
 use crate::flow::Flow;
 use crate::record::{Header, Timestamp};
-use crate::time::NEVER;
-use crate::topology::graph::Topic;
+use crate::time::{NEVER, Now};
+use crate::topology::graph::{Node, Topic};
 use crate::topology::spec::{Idle, KeyFormat};
 
-/// Writes results of a sink.
-pub(crate) fn sink(
-    out: &mut Collector,
-    topics: &[Topic],
-    topic: usize,
-    task_partition: u32,
-    format: KeyFormat,
-    window_headers: bool,
-    flow: &Flow,
-) {
-    let count = topics[topic].partitions;
-    let batch = &flow.batch;
-    let partitions = out.partitions(topic, count);
-    if let ([one], None) = (&mut *partitions, &flow.windows) {
-        return one.extend(batch);
-    }
-    let mut whole = Vec::new();
-    for i in 0..flow.len() {
-        let key = batch.keys.get(i);
-        // Windowed results go where their key goes without the window.
-        let partition = partitions[sink_partition(key, task_partition, count) as usize].open();
-        let (value, timestamp) = (batch.values.get(i), batch.timestamps[i]);
-        let headers = batch.headers.as_ref().into_iter().flat_map(move |h| h.of(i));
-        let Some((start, end)) = flow.window(i) else {
-            partition.push(key, value, timestamp, headers);
-            continue;
-        };
-        let key = windowed_key(&mut whole, format, key, start, end);
-        if format == KeyFormat::Plain || window_headers {
-            let (start, end) = (format!("{start}"), format!("{end}"));
-            let bounds: [Header<'_>; 2] =
-                [(b"window.start", Some(start.as_bytes())), (b"window.end", Some(end.as_bytes()))];
-            let headers = headers.map(|(name, value)| -> Header<'_> { (name, value) });
-            partition.push(key, value, timestamp, headers.chain(bounds));
-        } else {
-            partition.push(key, value, timestamp, headers);
+/// How a sink writes results.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sink {
+    /// Number of the topic.
+    pub topic: usize,
+    pub format: KeyFormat,
+    /// Whether bounds of windows go into headers with every format.
+    pub window_headers: bool,
+}
+
+/// How many bytes of a key in JSON stand for one, at the most.
+const JSON_GROWTH: usize = 6;
+
+/// What a window adds to a result beside that, bytes, at the most: names and numbers in its key and its headers.
+const WINDOW_BYTES_MAX: usize = 256;
+
+impl Sink {
+    /// Writes results; those that the topic does not take go where `on-error` says.
+    pub fn write(self, cx: &mut Cx<'_, '_>, node: &Node, flow: &Flow) -> Result<(), Verdict> {
+        let (topic, wall, task_partition) = (&cx.topology.topics[self.topic], cx.now.wall, cx.partition);
+        let batch = &flow.batch;
+        let growth = if flow.windows.is_some() { JSON_GROWTH * batch.keys.bytes() + WINDOW_BYTES_MAX } else { 0 };
+        let surely_taken = topic.limits.are_none() || topic.limits.take_all(wall, batch, growth);
+        let partitions = cx.out.partitions(self.topic, topic.partitions);
+        if let ([one], None, true) = (&mut *partitions, &flow.windows, surely_taken) {
+            one.extend(batch);
+            return Ok(());
         }
+        let (mut whole, mut refused) = (Vec::new(), Vec::new());
+        for i in 0..flow.len() {
+            let (key, value, timestamp) = (batch.keys.get(i), batch.values.get(i), batch.timestamps[i]);
+            let own = batch.headers.as_ref().into_iter().flat_map(move |h| h.of(i));
+            // Windowed results go where their key goes without the window.
+            let partition = &mut partitions[sink_partition(key, task_partition, topic.partitions) as usize];
+            let Some((start, end)) = flow.window(i) else {
+                let refusal = || topic.limits.refuse(wall, payload_bytes(key, value), timestamp, own.clone());
+                match if surely_taken { None } else { refusal() } {
+                    Some(refusal) => refused.push((i, refusal)),
+                    None => partition.open().push(key, value, timestamp, own),
+                }
+                continue;
+            };
+            let key = windowed_key(&mut whole, self.format, key, start, end);
+            let named = self.format == KeyFormat::Plain || self.window_headers;
+            let bounds = named.then(|| [("window.start", format!("{start}")), ("window.end", format!("{end}"))]);
+            let bounds = bounds.iter().flatten();
+            let bounds = bounds.map(|(name, text)| -> Header<'_> { (name.as_bytes(), Some(text.as_bytes())) });
+            let headers = own.map(|(name, value)| -> Header<'_> { (name, value) }).chain(bounds);
+            let refusal = || topic.limits.refuse(wall, payload_bytes(key, value), timestamp, headers.clone());
+            match if surely_taken { None } else { refusal() } {
+                Some(refusal) => refused.push((i, refusal)),
+                None => partition.open().push(key, value, timestamp, headers),
+            }
+        }
+        partitions.iter_mut().for_each(Pending::seal_full);
+        cx.refuse_all(node, self.topic, flow, &refused)
     }
-    partitions.iter_mut().for_each(Pending::seal_full);
+}
+
+fn payload_bytes(key: Option<&[u8]>, value: Option<&[u8]>) -> usize {
+    key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len)
 }
 
 fn windowed_key<'a>(
@@ -118,66 +142,66 @@ pub(crate) struct Writer {
     pub told: Timestamp,
     /// The last marker said idle, and nothing was written since.
     pub idle: bool,
-    /// Wall time of the last marker.
-    told_at: Timestamp,
-    /// Wall time of the last write; of the start, before one.
-    wrote_at: Timestamp,
-    /// Wall time of the last record that the task received.
-    received_at: Timestamp,
+    /// When the last marker was written, as [`Now::passed_ms`], like the two below.
+    told_at: i64,
+    /// When something was written last; when the task was opened, before that.
+    wrote_at: i64,
+    /// When the task received a record last.
+    received_at: i64,
 }
 
 /// Milliseconds between markers of one task, at the least.
 pub const MARKER_INTERVAL_MS: i64 = 200;
 
 impl Writer {
-    pub fn new(time: Timestamp, now: Timestamp) -> Self {
+    pub fn new(time: Timestamp, now: i64) -> Self {
         // What was told before a restart is told again: a marker twice is harmless, one missing is not.
         Self { time, told: NEVER, idle: false, told_at: NEVER, wrote_at: now, received_at: now }
     }
 
-    /// Writes records into the repartition topic.
-    pub fn write(
-        &mut self,
-        now: Timestamp,
-        out: &mut Collector,
-        topics: &[Topic],
-        topic: usize,
-        task_partition: u32,
-        flow: &Flow,
-    ) {
-        if flow.is_empty() {
-            return;
-        }
-        (self.wrote_at, self.idle) = (now, false);
-        let count = topics[topic].partitions;
+    /// Writes records into the repartition topic. One that the topic does not take goes where `on-error` says, and has not
+    /// moved time.
+    pub fn write(&mut self, cx: &mut Cx<'_, '_>, node: &Node, number: usize, flow: &Flow) -> Result<(), Verdict> {
+        let (topic, wall, task_partition) = (&cx.topology.topics[number], cx.now.wall, cx.partition);
         let batch = &flow.batch;
-        let partitions = out.partitions(topic, count);
-        let mut head = Vec::new();
+        let surely_taken = topic.limits.are_none() || topic.limits.take_all(wall, batch, envelope::HEAD_BYTES_MAX);
+        let partitions = cx.out.partitions(number, topic.partitions);
+        let (mut head, mut refused) = (Vec::new(), Vec::new());
         for i in 0..flow.len() {
-            let (key, timestamp) = (batch.keys.get(i), batch.timestamps[i]);
-            self.time = self.time.max(timestamp);
+            let (key, body, timestamp) = (batch.keys.get(i), batch.values.get(i), batch.timestamps[i]);
+            let time = self.time.max(timestamp);
             head.clear();
-            let body = batch.values.get(i);
-            envelope::put_record_head(&mut head, task_partition, self.time - timestamp, flow.window(i), body.is_some());
-            let partition = sink_partition(key, task_partition, count);
+            envelope::put_record_head(&mut head, task_partition, time - timestamp, flow.window(i), body.is_some());
             let headers = batch.headers.iter().flat_map(|h| h.of(i));
-            partitions[partition as usize].open().push_joined(key, &head, body.unwrap_or_default(), timestamp, headers);
+            let payload_bytes = head.len() + payload_bytes(key, body);
+            let refusal = || topic.limits.refuse(wall, payload_bytes, timestamp, headers.clone());
+            if let Some(refusal) = if surely_taken { None } else { refusal() } {
+                refused.push((i, refusal));
+                continue;
+            }
+            self.time = time;
+            let partition = &mut partitions[sink_partition(key, task_partition, topic.partitions) as usize];
+            partition.open().push_joined(key, &head, body.unwrap_or_default(), timestamp, headers);
         }
         partitions.iter_mut().for_each(Pending::seal_full);
+        if refused.len() < flow.len() {
+            (self.wrote_at, self.idle) = (cx.now.passed_ms, false);
+        }
+        cx.refuse_all(node, number, flow, &refused)
     }
 
     /// The task received records: it is not idle for want of input.
-    pub fn received(&mut self, now: Timestamp) {
+    pub fn received(&mut self, now: i64) {
         self.received_at = now;
     }
 
     /// Whether a marker is due. `quiet`: the task is at the end of its inputs; `open`: something upstream of the topic
     /// may still come out by event time.
-    pub fn due(&self, now: Timestamp, idle: Idle, quiet: bool, open: bool) -> Option<bool> {
+    pub fn due(&self, now: i64, idle: Idle, quiet: bool, open: bool) -> Option<bool> {
         let becomes_idle = match idle {
             Idle::Never => false,
             Idle::After(ms) => {
-                let silent = |since: Timestamp| now.saturating_sub(since) >= ms;
+                let silent = |since: i64| now.saturating_sub(since) >= ms;
                 !self.idle && quiet && silent(self.wrote_at) && (!open || silent(self.received_at))
             }
         };
@@ -191,7 +215,7 @@ impl Writer {
     /// Writes a marker into every partition.
     pub fn mark(
         &mut self,
-        now: Timestamp,
+        now: Now,
         idle: bool,
         out: &mut Collector,
         topics: &[Topic],
@@ -202,10 +226,12 @@ impl Writer {
         let time = (self.time != NEVER).then_some(self.time);
         let mut value = Vec::new();
         envelope::put_marker(&mut value, &Marker { upstream, upstream_tasks, time, idle });
+        // Its time stands in its value; its timestamp only has to be one that the topic takes.
+        let timestamp = topics[topic].limits.nearest(now.wall, self.time.max(0));
         for partition in 0..topics[topic].partitions {
-            out.push(topic, partition, None, Some(&value), self.time.max(0), []);
+            out.push(topic, partition, None, Some(&value), timestamp, []);
         }
-        (self.told, self.told_at, self.idle) = (self.time, now, idle);
+        (self.told, self.told_at, self.idle) = (self.time, now.passed_ms, idle);
     }
 }
 

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::isolate::{self, Isolation, Work};
-use super::{Cx, Part, bad_result, part};
+use super::{Cx, Part, bad_result, check_rejections, part};
 use crate::decode::{Kind, Row};
 use crate::emit::Reason;
 use crate::error::Verdict;
@@ -159,7 +159,7 @@ impl Work for Filtering<'_, '_, '_> {
         if len != expected {
             return Err(bad_result(format!("a filter over {} records gave {len} bytes, not {expected}", to - from)));
         }
-        check_rejections(&kept.rejected, to - from)?;
+        check_rejections(&kept.rejected, "record", to - from)?;
         let stand = self.times.stand(self.flow, from, to, &kept.rejected);
         Ok((kept, stand))
     }
@@ -187,13 +187,6 @@ impl Work for Filtering<'_, '_, '_> {
     fn poisoned(&mut self, at: usize, fault: &Fault) -> Result<(), Verdict> {
         let message = format!("{fault}");
         self.cx.refuse(self.node, Some(self.function), self.flow, at, Reason::Poisoned, &message)
-    }
-}
-
-fn check_rejections(rejected: &[Rejection], len: usize) -> Answer<()> {
-    match rejected.iter().find(|r| r.index as usize >= len) {
-        Some(r) => Err(bad_result(format!("a rejection names record {} of {len}", r.index))),
-        None => Ok(()),
     }
 }
 
@@ -324,7 +317,7 @@ fn check_output(output: &Output, len: usize, rules: Rules, ports: u32) -> Answer
     if taken == 0 || taken > len {
         return Err(bad_result(format!("`taken` is {taken}; between 1 and {len} were to be taken")));
     }
-    check_rejections(&output.rejected, taken)?;
+    check_rejections(&output.rejected, "record", taken)?;
     if !output.rejected.is_empty() && output.sources.is_none() {
         return Err(bad_result("records were rejected and `sources` is not given".into()));
     }

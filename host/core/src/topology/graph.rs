@@ -9,6 +9,8 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::limits::Limits;
+
 use super::spec::{self, Aggregate, Idle, Lateness, MapForm, OnError, Operator, Spec};
 
 /// A pipeline, ready to run.
@@ -33,6 +35,8 @@ pub struct Topic {
     pub partitions: u32,
     /// Repartition topics belong to the pipeline and are made by the host.
     pub internal: bool,
+    /// What its log takes; the planner sets none, as only the shell can know.
+    pub limits: Limits,
 }
 
 /// What is connected without a repartition topic in between.
@@ -293,7 +297,7 @@ impl<'a> Planner<'a> {
             return Ok(at);
         }
         let partitions = (self.partitions)(name).ok_or_else(|| PlanError::NoTopic(name.to_string()))?;
-        self.topics.push(Topic { name: name.to_string(), partitions, internal: false });
+        self.topics.push(Topic { name: name.to_string(), partitions, internal: false, limits: Limits::default() });
         Ok(self.topics.len() - 1)
     }
 
@@ -427,10 +431,11 @@ impl<'a> Planner<'a> {
     /// Puts a repartition topic behind `parent`; gives the node that reads it.
     fn repartition(&mut self, step: &spec::StepSpec, parent: (usize, u32), partitions: Option<u32>) -> usize {
         let name = repartition_topic(&self.spec.pipeline, &step.name);
-        self.topics.push(Topic { name, partitions: partitions.unwrap_or(0), internal: true });
+        let (partitions, limits) = (partitions.unwrap_or(0), Limits::default());
+        self.topics.push(Topic { name, partitions, internal: true, limits });
         let topic = self.topics.len() - 1;
         let writer = NodeOperator::Repartition { topic, idle: step.idle };
-        let writer = self.draft(&step.name, writer, vec![parent], OnError::Fail);
+        let writer = self.draft(&step.name, writer, vec![parent], step.on_error.clone());
         let windowed = self.drafts[parent.0].windowed;
         let at = self.draft(&step.name, NodeOperator::Source, vec![], OnError::Fail);
         self.drafts[at].windowed = windowed;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use millstream_core::commit::{CommitOutcome, Interval};
 use millstream_core::envelope::{self, Opened};
 use millstream_core::function::Prepared;
+use millstream_core::limits::Limits;
 use millstream_core::operator::Active;
 use millstream_core::record::{Batch, BatchBuilder, Header};
 use millstream_core::state::key;
@@ -35,6 +36,7 @@ impl Guard for Locked {
 pub struct Pipeline {
     spec: Spec,
     partitions: BTreeMap<String, u32>,
+    limits: BTreeMap<String, Limits>,
     topology: Arc<Topology>,
     db: Memory<Locked>,
     spaces: Vec<Vec<Space>>,
@@ -101,7 +103,11 @@ impl Pipeline {
             self.partitions.insert(topic.into(), 1);
         }
         lines.iter().try_for_each(|line| self.part(&Words::new(line)).map_err(|e| format!("{line}: {e}")))?;
-        let topology = plan(&self.spec, &|topic| self.partitions.get(topic).copied()).map_err(|e| e.to_string())?;
+        let mut topology = plan(&self.spec, &|topic| self.partitions.get(topic).copied()).map_err(|e| e.to_string())?;
+        for (name, limits) in &self.limits {
+            let topic = topology.topics.iter_mut().find(|t| t.name == *name).ok_or_else(|| format!("no {name}"))?;
+            topic.limits = *limits;
+        }
         self.topology = Arc::new(topology);
         for sub in &self.topology.subs {
             let spaces = sub.stores.iter().map(|s| self.db.open_space(&s.name, SpaceKind::State));
@@ -143,6 +149,18 @@ impl Pipeline {
                 self.partitions.insert(name.clone(), partitions.unwrap_or(1));
                 let (topic, window_headers) = (name.clone(), words.has("headers"));
                 self.spec.sinks.push(SinkSpec { name, from, topic, key_format, window_headers, on_error });
+            }
+            "limit" => {
+                let at = |name: &str| words.option(name).map(time).transpose();
+                let bytes = |name: &str| words.number(name).map(|n| n.map(|n| n as usize));
+                let limits = Limits {
+                    record_bytes_max: bytes("bytes")?,
+                    record_overhead_bytes: bytes("record")?.unwrap_or(0),
+                    header_overhead_bytes: bytes("header")?.unwrap_or(0),
+                    ahead_ms_max: at("ahead")?,
+                    behind_ms_max: at("behind")?,
+                };
+                self.limits.insert(name, limits);
             }
             _ => {
                 let operator = operator(kind, words)?;
