@@ -1,0 +1,240 @@
+//! One broker's process, its settings and its end. Clients and topics are the test's.
+
+use std::{
+    fmt::Write as _,
+    fs::{self, File, OpenOptions},
+    io::Read,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::{
+    Jvm, Options, java,
+    ports::{self, Port},
+};
+
+/// What a broker logs when clients may come.
+const READY: &str = "Kafka Server started";
+/// Two cores shared with a build start three brokers in this time.
+const READY_SECONDS_MAX: u64 = 90;
+/// A broker that is asked to stop moves its leaderships first.
+const STOP_SECONDS_MAX: u64 = 30;
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Any will do: it only keeps strangers' data folders out.
+const CLUSTER_ID: &str = "bWlsbHN0cmVhbS10ZXN0cw";
+
+/// How a broker ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Asked to: it hands over and writes everything down.
+    Term,
+    /// In the middle of what it does.
+    Kill,
+}
+
+/// One broker.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    folder: PathBuf,
+    ports: [Port; 2],
+    jvm: Jvm,
+    child: Option<Child>,
+    /// Bytes of the log that were there before the last start.
+    log_from: u64,
+}
+
+impl Broker {
+    /// Brokers that know of each other, with their settings written down; none is started.
+    pub fn make(options: &Options, folder: &Path) -> Vec<Broker> {
+        let ports: Vec<_> = (0..options.brokers).map(|_| [ports::reserve(), ports::reserve()]).collect();
+        let voters: Vec<_> = ports.iter().zip(1..).map(|([_, c], id)| format!("{id}@127.0.0.1:{}", c.number)).collect();
+        let voters = voters.join(",");
+        let make = |(ports, id): ([Port; 2], usize)| {
+            let folder = folder.join(id.to_string());
+            fs::create_dir(&folder).expect("make the folder of a broker");
+            let mut text = settings(id, options.brokers, [ports[0].number, ports[1].number], &voters, &folder);
+            // The last line of a name counts.
+            options.settings.iter().for_each(|(name, value)| writeln!(text, "{name}={value}").expect("text"));
+            fs::write(folder.join("server.properties"), text).expect("write the settings of a broker");
+            Broker { folder, ports, jvm: options.jvm, child: None, log_from: 0 }
+        };
+        ports.into_iter().zip(1..).map(make).collect()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.ports[0].number
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("broker.log")
+    }
+
+    /// Makes its data folder what a broker expects.
+    pub fn format(&mut self, libs: &Path) {
+        let mut tool = java(libs, Jvm::Quick);
+        tool.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]);
+        let done = tool.arg(self.folder.join("server.properties")).output();
+        match done {
+            Ok(done) if done.status.success() => {}
+            Ok(done) => panic!("Kafka's data folder: {}", String::from_utf8_lossy(&done.stderr)),
+            Err(error) => panic!("Java cannot be started: {error}; `./x test` installs it"),
+        }
+    }
+
+    pub fn start(&mut self, libs: &Path) {
+        assert!(self.child.is_none(), "the broker is running");
+        self.log_from = fs::metadata(self.log()).map_or(0, |log| log.len());
+        let log = OpenOptions::new().create(true).append(true).open(self.log()).expect("open the broker's log");
+        let mut command = java(libs, self.jvm);
+        command.arg("kafka.Kafka").arg(self.folder.join("server.properties")).current_dir(&self.folder);
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("share the log")).stderr(log);
+        let child = command.spawn().expect("start Java");
+        fs::write(self.folder.join("pid"), child.id().to_string()).expect("write the pid of a broker");
+        self.child = Some(child);
+    }
+
+    /// Waits until it says that it is ready.
+    pub fn wait_ready(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(READY_SECONDS_MAX);
+        loop {
+            let log = self.logged();
+            if log.contains(READY) {
+                return;
+            }
+            let ended = self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|status| status.is_some()));
+            if ended || Instant::now() > deadline {
+                let tail: Vec<_> = log.lines().rev().take(30).collect();
+                let tail: Vec<_> = tail.into_iter().rev().collect();
+                panic!("the broker did not come up; it logged last:\n{}", tail.join("\n"));
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// What it logged since the last start.
+    fn logged(&self) -> String {
+        use std::io::{Seek, SeekFrom};
+        let mut text = Vec::new();
+        if let Ok(mut file) = File::open(self.log())
+            && file.seek(SeekFrom::Start(self.log_from)).is_ok()
+        {
+            let _ = file.read_to_end(&mut text);
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("the broker is running");
+        let pid = Pid::from_child(child);
+        kill_process(pid, signal).expect("signal the broker");
+    }
+
+    pub fn stop(&mut self, how: Stop) {
+        if self.child.is_none() {
+            return;
+        }
+        // Before the process is waited for: afterwards its number may be another's.
+        let _ = fs::remove_file(self.folder.join("pid"));
+        if how == Stop::Term {
+            self.signal(Signal::TERM);
+            let deadline = Instant::now() + Duration::from_secs(STOP_SECONDS_MAX);
+            while Instant::now() < deadline && !self.ended() {
+                thread::sleep(LOOK_EVERY);
+            }
+        }
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    fn ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| child.try_wait().is_ok_and(|status| status.is_some()))
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.stop(Stop::Kill);
+    }
+}
+
+fn settings(id: usize, brokers: usize, [port, controller]: [u16; 2], voters: &str, folder: &Path) -> String {
+    let (replicas, in_sync) = if brokers >= 3 { (3, 2) } else { (1, 1) };
+    format!(
+        "process.roles=broker,controller
+node.id={id}
+controller.quorum.voters={voters}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+log.dirs={folder}/data
+auto.create.topics.enable=false
+num.partitions=1
+default.replication.factor={replicas}
+min.insync.replicas={in_sync}
+offsets.topic.replication.factor={replicas}
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={in_sync}
+transaction.state.log.num.partitions=4
+# A broker that was killed may register again when its session has ended (9 s by default).
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=250
+# Members and transactions that are given up are tested in seconds.
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+group.consumer.min.session.timeout.ms=1000
+group.consumer.session.timeout.ms=6000
+group.consumer.min.heartbeat.interval.ms=100
+group.consumer.heartbeat.interval.ms=500
+transaction.abort.timed.out.transaction.cleanup.interval.ms=500
+",
+        folder = folder.display()
+    )
+}
+
+/// Waits for the end of this process or of the value, then kills what is left of the brokers and removes the folder.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    folder: PathBuf,
+    shell: Child,
+}
+
+/// `$0` is the folder. Signals from a terminal reach it too, and must not end it before its work.
+const GUARD: &str = r#"trap '' INT TERM HUP
+read -r _
+for file in "$0"/*/pid; do [ -f "$file" ] && kill -9 "$(cat "$file")"; done
+rm -rf "$0""#;
+
+impl Guard {
+    pub fn start() -> Self {
+        let folder = TempDir::with_prefix("millstream-broker-").expect("make a folder for brokers").keep();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", GUARD]).arg(&folder).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let shell = shell.spawn().expect("start a shell");
+        Self { folder, shell }
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        let _ = self.shell.wait();
+    }
+}
