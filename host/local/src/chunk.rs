@@ -29,8 +29,9 @@ pub const CHUNK_BYTES_MAX: usize = 1 << 20;
 /// Bytes a record may have: key, value and headers together. More than a function can return in one answer.
 pub const RECORD_BYTES_MAX: usize = 64 << 20;
 
-/// Bytes that a record or a header entry takes beside its own: a timestamp and two ends; two ends.
+/// Bytes that a record takes beside its own: a timestamp and two ends.
 const RECORD_BYTES: usize = 16;
+/// Bytes that a header entry takes beside its name and value: two ends.
 pub const HEADER_BYTES: usize = 8;
 
 /// What is wrong with a batch that is to be written.

@@ -365,12 +365,9 @@ fn repartitioned(batch: &Batch, i: usize) -> String {
         }
         Some(Opened::Marker(m)) => {
             let time = m.time.map_or("-".into(), |t| t.to_string());
-            format!(
-                "marker upstream={}/{} time={time}{}",
-                m.upstream,
-                m.upstream_tasks,
-                if m.idle { " idle" } else { "" }
-            )
+            let (idle, at) = (if m.idle { " idle" } else { "" }, batch.timestamps[i]);
+            let at = if at == m.time.unwrap_or(0) { String::new() } else { format!(" at={at}") };
+            format!("marker upstream={}/{} time={time}{idle}{at}", m.upstream, m.upstream_tasks)
         }
         None => format!("not ours: {}", result(batch, i)),
     }
