@@ -13,12 +13,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use millstream_core::state::keyspace::{Durability, Keyspaces, Scan, Space, SpaceKind, StorageError, Write};
 use rocksdb::{
-    BoundColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, Direction, IteratorMode, MultiThreaded, ReadOptions,
+    BoundColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, Direction, FlushOptions, IteratorMode, MultiThreaded, ReadOptions,
     WriteBatch, WriteOptions,
 };
 
 pub use error::OpenError;
-pub use options::Options;
+pub use options::{Options, SharedMemory};
 
 type Db = DBWithThreadMode<MultiThreaded>;
 
@@ -26,7 +26,7 @@ type Db = DBWithThreadMode<MultiThreaded>;
 pub struct Database {
     db: Db,
     options: Options,
-    shared: options::Shared,
+    shared: Arc<SharedMemory>,
     spaces: RwLock<Spaces>,
 }
 
@@ -43,8 +43,16 @@ impl Database {
     /// # Errors
     /// [`OpenError`]: in use by another process, not ours, of a newer format, damaged. Nothing is ever wiped.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
+        Self::open_sharing(path, options, Arc::new(SharedMemory::new(&options)))
+    }
+
+    /// As [`Database::open`], with the caches and write buffers of `shared` instead of its own: for a host that has a
+    /// database for each task, bounded as a whole.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub fn open_sharing(path: &Path, options: Options, shared: Arc<SharedMemory>) -> Result<Self, OpenError> {
         marker::check(path)?;
-        let shared = options::Shared::new(&options);
         let db_options = shared.database(&options);
         let existing = if path.join("CURRENT").exists() {
             Db::list_cf(&db_options, path).map_err(|e| OpenError::from_rocksdb(path, e))?
@@ -92,6 +100,19 @@ impl Database {
             last = Some((space, family));
         }
         Ok(batch)
+    }
+
+    /// Writes what is in memory to files, all keyspaces together, in the background: without a write-ahead log nothing else
+    /// outlives the process.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub fn flush(&self) -> Result<(), StorageError> {
+        let names = self.spaces.read().unwrap_or_else(PoisonError::into_inner).names.clone();
+        let families: Vec<_> = names.iter().filter_map(|name| self.db.cf_handle(name)).collect();
+        let mut how = FlushOptions::default();
+        how.set_wait(false);
+        self.db.flush_cfs_opt(&families.iter().collect::<Vec<_>>(), &how).map_err(error::storage)
     }
 
     /// Bytes of memory that the caches and write buffers take now.

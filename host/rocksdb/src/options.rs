@@ -47,13 +47,14 @@ pub fn kind_of(family: &str) -> SpaceKind {
     if family.starts_with(LOG_PREFIX) { SpaceKind::Log } else { SpaceKind::State }
 }
 
-/// What all keyspaces of a database share.
-pub struct Shared {
+/// Block cache and write buffers of one or several databases.
+pub struct SharedMemory {
     cache: Cache,
     buffers: WriteBufferManager,
 }
 
-impl Shared {
+impl SharedMemory {
+    /// With the sizes of `options`.
     pub fn new(options: &Options) -> Self {
         let cache = Cache::new_lru_cache(options.block_cache_bytes);
         let buffers =
@@ -61,11 +62,12 @@ impl Shared {
         Self { cache, buffers }
     }
 
+    /// Bytes in use now.
     pub fn memory_bytes(&self) -> usize {
         self.cache.get_usage()
     }
 
-    pub fn database(&self, options: &Options) -> rocksdb::Options {
+    pub(crate) fn database(&self, options: &Options) -> rocksdb::Options {
         let mut out = rocksdb::Options::default();
         out.create_if_missing(true);
         out.create_missing_column_families(true);
@@ -81,7 +83,7 @@ impl Shared {
         out
     }
 
-    pub fn family(&self, kind: SpaceKind) -> rocksdb::Options {
+    pub(crate) fn family(&self, kind: SpaceKind) -> rocksdb::Options {
         let mut out = rocksdb::Options::default();
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(&self.cache);

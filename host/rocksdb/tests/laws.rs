@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use millstream_core::state::keyspace::{Durability, Keyspaces, Scan, SpaceKind, Write};
-use millstream_rocksdb::{Database, OpenError, Options};
+use millstream_rocksdb::{Database, OpenError, Options, SharedMemory};
 
 fn open(path: &Path) -> Result<Database, OpenError> {
     Database::open(path, Options::default())
@@ -122,4 +122,37 @@ fn the_laws_hold_without_a_write_ahead_log() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options { wal: false, ..Options::default() };
     millstream_core::state::laws::check(&Database::open(dir.path(), options).unwrap());
+}
+
+#[test]
+fn databases_share_their_memory_and_what_is_flushed_outlives_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { wal: false, ..Options::default() };
+    let shared = Arc::new(SharedMemory::new(&options));
+    let open = |name: &str| Database::open_sharing(&folder.path().join(name), options, shared.clone()).unwrap();
+    let (one, two) = (open("one"), open("two"));
+    for db in [&one, &two] {
+        let space = db.open_space("s", SpaceKind::State).unwrap();
+        let put = |i: u32| Write::Put(space, i.to_be_bytes().to_vec(), vec![7; 1 << 10]);
+        db.apply((0..2_000).map(put).collect(), Durability::Process).unwrap();
+    }
+    assert!(one.memory_bytes() >= 4_000 << 10, "both count: {}", one.memory_bytes());
+    assert_eq!(one.memory_bytes(), two.memory_bytes());
+    one.flush().unwrap();
+    let copied = || {
+        // As a killed process leaves it.
+        let copy = tempfile::tempdir_in(folder.path()).unwrap();
+        for entry in std::fs::read_dir(folder.path().join("one")).unwrap() {
+            let from = entry.unwrap().path();
+            let _gone_meanwhile = std::fs::copy(&from, copy.path().join(from.file_name().unwrap()));
+        }
+        let db = Database::open(copy.path(), options).unwrap();
+        let space = db.open_space("s", SpaceKind::State).unwrap();
+        db.get(space, &1_999u32.to_be_bytes()).unwrap().is_some()
+    };
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !copied() {
+        assert!(std::time::Instant::now() < until, "nothing was flushed");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
 }
