@@ -86,15 +86,20 @@ impl Inputs {
     /// Takes in what was fetched. `end`: the end of the partition as known now.
     ///
     /// Records before the next expected offset were seen already (a fetch that was answered twice) and are skipped;
-    /// records behind it came out of order and will be asked for again. No records, but a later offset: those in between
-    /// are gone. Gives whether the position has moved over such.
+    /// records behind it came out of order and will be asked for again. No records, but a later offset: there are none in
+    /// between, since retention took them or since a log keeps marks of its own there. Gives whether the position has moved
+    /// over such; while records wait in front it moves when the last of them is taken.
     pub fn fetched(&mut self, input: usize, base_offset: i64, batch: Batch, end: i64) -> bool {
         let buffer = &mut self.buffers[input];
         buffer.end = if buffer.end == END_UNKNOWN { end } else { buffer.end.max(end) };
-        if batch.is_empty() && base_offset > buffer.fetch && buffer.waiting.is_empty() {
-            // Records in between are gone (retention): the shell has said so, and reading goes on behind them.
-            (buffer.fetch, buffer.position) = (base_offset, base_offset);
-            return true;
+        if batch.is_empty() && base_offset > buffer.fetch {
+            // Nothing is in between (any more): the shell has said so, and reading goes on behind it.
+            buffer.fetch = base_offset;
+            if buffer.waiting.is_empty() {
+                buffer.position = base_offset;
+                return true;
+            }
+            return false;
         }
         let after = base_offset + batch.len() as i64;
         if batch.is_empty() || after <= buffer.fetch || base_offset > buffer.fetch {
@@ -196,6 +201,9 @@ impl Buffer {
             self.bytes -= batch.bytes();
             self.taken = 0;
             self.waiting.pop_front();
+            if self.waiting.is_empty() {
+                self.position = self.fetch;
+            }
         }
     }
 }
@@ -257,6 +265,22 @@ mod tests {
         one.fetched(0, 0, batch(&[5]), 1);
         assert_eq!(one.take().unwrap().batch.len(), 1);
         assert!(one.at_end());
+    }
+
+    #[test]
+    fn a_gap_behind_what_waits_is_stepped_over_when_it_is_taken() {
+        let mut inputs = inputs(&[0]);
+        inputs.fetched(0, 0, batch(&[1, 2]), 9);
+        assert!(!inputs.fetched(0, 4, Batch::default(), 9), "two wait in front of it");
+        assert_eq!((inputs.wants(0), inputs.positions().next()), (Some(4), Some(0)));
+        inputs.fetched(0, 4, batch(&[3]), 9);
+        inputs.fetched(0, 6, Batch::default(), 9);
+        assert_eq!(inputs.take().unwrap().base_offset, 0);
+        assert_eq!(inputs.positions().next(), Some(2), "what comes next stands behind the gap");
+        assert_eq!(inputs.take().unwrap().base_offset, 4);
+        assert_eq!(inputs.positions().next(), Some(6));
+        assert!(inputs.fetched(0, 9, Batch::default(), 9), "nothing waits");
+        assert_eq!(inputs.positions().next(), Some(9));
     }
 
     #[test]
