@@ -5,7 +5,7 @@ use millstream_core::function::*;
 use millstream_core::record::{BytesColumn, Timestamp};
 
 /// Names by number, and whether the function reads stream times.
-pub const NAMES: [(&str, bool); 12] = [
+pub const NAMES: [(&str, bool); 14] = [
     ("with-x", false),
     ("first-letter", false),
     ("upper", false),
@@ -18,6 +18,8 @@ pub const NAMES: [(&str, bool); 12] = [
     ("stamp", false),
     ("see-time", true),
     ("same-key", false),
+    ("says-it-twice", false),
+    ("lines", false),
 ];
 
 /// Versions × this + number.
@@ -42,6 +44,10 @@ fn map(
         "first-letter" => vec![(0, text.get(..1).map(|t| t.as_bytes().to_vec()), own(value), time)],
         "upper" => vec![(0, own(key), value.map(|_| text.to_uppercase().into_bytes()), time)],
         "split" => text.split(',').map(|part| (0, own(key), Some(part.as_bytes().to_vec()), time)).collect(),
+        "lines" => {
+            let parts = text.split(',');
+            parts.flat_map(|part| map("parse", version, key, Some(part.as_bytes()), time, stream)).collect()
+        }
         // KEY@TIME is the key and the event time.
         "parse" => match text.split_once('@') {
             Some((key, time)) => vec![(0, Some(key.into()), own(value), time.parse().unwrap_or(-1))],
@@ -58,7 +64,8 @@ fn map(
     }
 }
 
-fn rejected<'v>(values: impl Iterator<Item = Option<&'v [u8]>>) -> Answer<Vec<Rejection>> {
+fn rejected<'v>(f: Prepared, values: impl Iterator<Item = Option<&'v [u8]>>) -> Answer<Vec<Rejection>> {
+    let times = if NAMES[(f.0 % STRIDE) as usize].0 == "says-it-twice" { 2 } else { 1 };
     let mut out = Vec::new();
     for (i, value) in values.enumerate() {
         let value = value.unwrap_or_default();
@@ -66,9 +73,12 @@ fn rejected<'v>(values: impl Iterator<Item = Option<&'v [u8]>>) -> Answer<Vec<Re
             return Err(Fault::Trap { message: "unreachable".into() });
         }
         if value.contains(&b'?') {
-            out.push(Rejection { index: i as u32, reason: "a question".into() });
+            let rejection = Rejection { index: i as u32, reason: "a question".into() };
+            out.extend(std::iter::repeat_n(rejection, times));
         }
     }
+    // In no order: that is allowed.
+    out.reverse();
     Ok(out)
 }
 
@@ -88,17 +98,17 @@ impl Functions for Native {
     }
     fn renew(&mut self, _: Prepared) {}
     fn stretch(&mut self, _: Prepared, _: u32) {}
-    fn keep(&mut self, _: Prepared, _: Context<'_>, records: Records<'_>) -> Answer<Kept> {
+    fn keep(&mut self, f: Prepared, _: Context<'_>, records: Records<'_>) -> Answer<Kept> {
         let values = || (0..records.values.len()).map(|i| records.values.get(i));
         let mut bits = vec![0; records.keys.len().div_ceil(8)];
         for (i, value) in values().enumerate() {
             bits[i / 8] |= u8::from(value.unwrap_or_default().contains(&b'x')) << (i % 8);
         }
-        Ok(Kept { bits, rejected: rejected(values())? })
+        Ok(Kept { bits, rejected: rejected(f, values())? })
     }
     fn apply(&mut self, f: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Output> {
         let name = NAMES[(f.0 % STRIDE) as usize].0;
-        let rejected = rejected((0..records.values.len()).map(|i| records.values.get(i)))?;
+        let rejected = rejected(f, (0..records.values.len()).map(|i| records.values.get(i)))?;
         let (mut sources, mut results) = (Vec::new(), Vec::new());
         for i in (0..records.keys.len()).filter(|i| rejected.iter().all(|r| r.index as usize != *i)) {
             let stream = context.stream_times.get(i).copied().unwrap_or(-1);
@@ -108,7 +118,7 @@ impl Functions for Native {
                 results.push(result);
             }
         }
-        let changes_keys = matches!(name, "first-letter" | "parse" | "same-key");
+        let changes_keys = matches!(name, "first-letter" | "parse" | "same-key" | "lines");
         let route = name == "route";
         Ok(Output {
             taken: records.keys.len() as u32,
@@ -124,7 +134,7 @@ impl Functions for Native {
     /// `sum` adds numbers, `positive` too and forgets a sum of 0, `latest` is the last value.
     fn add(&mut self, f: Prepared, _: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Folded> {
         let name = NAMES[(f.0 % STRIDE) as usize].0;
-        let rejected = rejected(into.members.iter().map(|m| records.values.get(*m as usize)))?;
+        let rejected = rejected(f, into.members.iter().map(|m| records.values.get(*m as usize)))?;
         let fold = |g: usize| {
             let places = into.offsets[g]..into.offsets[g + 1];
             let mut state = into.states.get(g).map(<[u8]>::to_vec);

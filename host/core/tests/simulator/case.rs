@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use millstream_core::limits::Limits;
 use millstream_core::topology::spec::*;
 
 use super::rng::Rng;
@@ -9,7 +10,7 @@ use super::roles::{MARKS, MINDERS, Rec, Role, Sum};
 
 /// What is left out when a failing case is made smaller.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct Size {
     /// Records of each partition.
     pub records: usize,
     pub steps: usize,
@@ -17,7 +18,10 @@ pub struct Limits {
     pub swaps: bool,
 }
 
-pub const FULL: Limits = Limits { records: 60, steps: 6, faults: true, swaps: true };
+/// Wall time at the beginning; event times are near 0.
+pub const STARTS_AT: i64 = 1_000_000;
+
+pub const FULL: Size = Size { records: 60, steps: 6, faults: true, swaps: true };
 
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -36,6 +40,8 @@ pub struct Case {
     pub gaps: bool,
     /// The wall clock jumps.
     pub jumps: bool,
+    /// What topics take.
+    pub limits: BTreeMap<String, Limits>,
 }
 
 /// A stream that a step may read.
@@ -54,7 +60,7 @@ struct Builder<'r> {
 }
 
 impl Case {
-    pub fn new(seed: u64, limits: Limits) -> Self {
+    pub fn new(seed: u64, size: Size) -> Self {
         let mut rng = Rng::new(seed, 1);
         let case = Case {
             spec: Spec { pipeline: "sim".into(), ..Spec::default() },
@@ -63,15 +69,16 @@ impl Case {
             input: BTreeMap::new(),
             workers: 1 + rng.below(3) as usize,
             flaky: rng.one_in(2),
-            swaps: limits.swaps & rng.one_in(2),
-            faults: limits.faults & !rng.one_in(4),
-            gaps: limits.faults & rng.one_in(8),
-            jumps: limits.faults & rng.one_in(4),
+            swaps: size.swaps & rng.one_in(2),
+            faults: size.faults & !rng.one_in(4),
+            gaps: size.faults & rng.one_in(8),
+            jumps: size.faults & rng.one_in(4),
+            limits: BTreeMap::new(),
         };
         let mut builder = Builder { rng: &mut rng, case, streams: Vec::new(), removes: false };
         builder.sources();
         let steps = builder.rng.below(7) as usize;
-        (0..steps.min(limits.steps)).for_each(|_| builder.step());
+        (0..steps.min(size.steps)).for_each(|_| builder.step());
         builder.sinks();
         let (mut case, removes) = (builder.case, builder.removes);
         if removes {
@@ -80,11 +87,42 @@ impl Case {
                 .filter(|r| matches!(r, Role::Rekey { .. }))
                 .for_each(|r| *r = Role::Rekey { shift: false });
         }
-        case.records(&mut Rng::new(seed, 2), limits, removes);
+        case.limits(&mut Rng::new(seed, 5));
+        case.records(&mut Rng::new(seed, 2), size, removes);
         case
     }
 
-    fn records(&mut self, rng: &mut Rng, limits: Limits, removes: bool) {
+    /// Small limits of some topics, within which many results fall and many do not.
+    fn limits(&mut self, rng: &mut Rng) {
+        if !rng.one_in(3) {
+            return;
+        }
+        let written = self.spec.sinks.iter().map(|s| s.topic.clone());
+        let cuts = self.spec.steps.iter().map(|s| format!("sim-{}-repartition", s.name));
+        let topics: Vec<String> = written.chain(cuts).chain(["late".into(), "dead".into()]).collect();
+        for topic in topics {
+            if rng.one_in(2) {
+                continue;
+            }
+            // How large a dead letter is depends on its message, which the oracle leaves to people.
+            let bytes = (topic != "dead" && rng.one_in(2)).then(|| 8 + rng.below(40) as usize);
+            let mut limits = Limits {
+                record_bytes_max: bytes,
+                record_overhead_bytes: rng.below(6) as usize,
+                header_overhead_bytes: rng.below(4) as usize,
+                ..Limits::default()
+            };
+            match rng.below(6) {
+                0 => limits.ahead_ms_max = Some(rng.below(150) as i64 - STARTS_AT),
+                1 => limits.behind_ms_max = Some(STARTS_AT + rng.below(3_000) as i64 - 100),
+                2 => limits.ahead_ms_max = Some(rng.below(1_000) as i64),
+                _ => {}
+            }
+            self.limits.insert(topic, limits);
+        }
+    }
+
+    fn records(&mut self, rng: &mut Rng, size: Size, removes: bool) {
         let spread = *rng.pick(&[1, 5, 40, 200]);
         let poison = rng.one_in(2);
         // Poison at one place, at the ends, or everywhere.
@@ -93,7 +131,7 @@ impl Case {
         let still = removes.then_some(100);
         for topic in self.spec.sources.iter().flat_map(|s| &s.topics) {
             for partition in 0..self.partitions[topic] {
-                let count = (rng.below(60) as usize).min(limits.records);
+                let count = (rng.below(60) as usize).min(size.records);
                 let mut records: Vec<Rec> = (0..count).map(|i| record(rng, partition, i, spread, poison)).collect();
                 if let Some(time) = still {
                     records.iter_mut().filter(|r| r.time >= 0).for_each(|r| r.time = time);

@@ -21,10 +21,11 @@ use super::roles::Rec;
 pub struct Taken {
     /// Positions of the inputs afterwards.
     pub to: Vec<i64>,
-    /// Records in between were gone.
+    /// There was no record in between.
     pub gap: bool,
     /// Milliseconds since its worker started.
     pub at: i64,
+    pub wall: i64,
 }
 
 /// The making of one task's part of an interval.
@@ -35,6 +36,7 @@ pub struct Cut {
     pub at_end: bool,
     /// When it was cut and when the task was opened, milliseconds since its worker started.
     pub at: i64,
+    pub wall: i64,
     pub opened: i64,
     pub incarnation: u64,
 }
@@ -112,7 +114,7 @@ impl Judge {
     }
 
     /// Judges a task's part of an interval that is now a fact.
-    pub fn commit(&mut self, part: &TaskPart, cut: &Cut, log: &dyn Fn(&str, u32, i64) -> Rec) -> Result<(), String> {
+    pub fn commit(&mut self, part: &TaskPart, cut: &Cut, log: &dyn Fn(usize, &str, i64) -> Option<Rec>) -> Result<(), String> {
         let judged = self.tasks.get_mut(&part.task).ok_or("a task that is not planned")?;
         switches(judged, part)?;
         if judged.incarnation != cut.incarnation {
@@ -122,14 +124,14 @@ impl Judge {
         }
         judged.oracle.wrote.clear();
         for taken in &cut.taken {
-            if taken.gap {
-                judged.oracle.positions.iter_mut().zip(&taken.to).for_each(|(held, to)| held.1 = *to);
-            } else {
-                judged.oracle.poll(&taken.to, &|topic, offset| log(topic, part.task.partition, offset));
+            judged.oracle.wall = taken.wall;
+            judged.oracle.poll(&taken.to, log);
+            if !taken.gap {
                 judged.received = taken.at;
                 note_writes(judged, taken.at);
             }
         }
+        judged.oracle.wall = cut.wall;
         let mut done = judged.oracle.end_interval();
         let wrote_now: BTreeSet<usize> = judged.oracle.wrote.keys().copied().collect();
         note_writes(judged, cut.at);

@@ -12,7 +12,7 @@ pub mod rng;
 pub mod roles;
 mod world;
 
-use case::{Case, FULL, Limits};
+use case::{Case, FULL, Size};
 use rng::Rng;
 
 /// A bug planted around the engine, to see that the simulator sees it.
@@ -35,8 +35,8 @@ pub enum Planted {
 ///
 /// # Errors
 /// What differs from the oracle.
-pub fn run(seed: u64, limits: Limits, planted: Planted) -> Result<(), String> {
-    let case = Case::new(seed, limits);
+pub fn run(seed: u64, size: Size, planted: Planted) -> Result<(), String> {
+    let case = Case::new(seed, size);
     let told = told(&case);
     let world = world::World::new(case, Rng::new(seed, 3), planted)?;
     chaos::run(world).map_err(|why| format!("{why}\n{told}"))
@@ -49,26 +49,26 @@ fn told(case: &Case) -> String {
     lines.extend(spec.steps.iter().map(|s| format!("{s:?}")));
     lines.extend(spec.sinks.iter().map(|s| format!("{s:?}")));
     lines.extend(case.roles.iter().enumerate().map(|(f, role)| format!("f{f}: {role:?}")));
-    lines.push(format!("{:?}", case.partitions));
+    lines.push(format!("{:?} {:?}", case.partitions, case.limits));
     lines.join("\n")
 }
 
 /// Runs one seed; a failing one is made smaller.
 ///
 /// # Errors
-/// The seed, the smallest limits at which it fails, and what differs.
+/// The seed, the smallest size at which it fails, and what differs.
 pub fn check(seed: u64) -> Result<(), String> {
     let Err(mut why) = run(seed, FULL, Planted::Nothing) else { return Ok(()) };
     let mut best = FULL;
-    let mut try_with = |limits: Limits| {
-        if let Err(smaller) = run(seed, limits, Planted::Nothing) {
-            (best, why) = (limits, smaller);
+    let mut try_with = |size: Size| {
+        if let Err(smaller) = run(seed, size, Planted::Nothing) {
+            (best, why) = (size, smaller);
         }
     };
     for steps in (0..=FULL.steps).rev() {
         for records in [FULL.records, 20, 8, 4, 2, 1] {
             for (faults, swaps) in [(true, true), (true, false), (false, true), (false, false)] {
-                try_with(Limits { records, steps, faults, swaps });
+                try_with(Size { records, steps, faults, swaps });
             }
         }
     }

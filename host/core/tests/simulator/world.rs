@@ -1,6 +1,6 @@
 //! Hosts with their workers, a log, a database, a control log's epochs, and everything that goes wrong between them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use millstream_core::commit::{CommitOutcome, Interval};
@@ -17,7 +17,7 @@ use millstream_core::topology::graph::{Topology, plan};
 use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker, task_prefix};
 
 use super::Planted;
-use super::case::Case;
+use super::case::{Case, STARTS_AT};
 use super::database::Database;
 use super::judge::{Cut, Judge, Taken, records};
 use super::native::{FUNCTIONS_MAX, Native};
@@ -67,6 +67,8 @@ pub struct World {
     log: BTreeMap<(String, u32), Partition>,
     metas: BTreeMap<TaskId, Vec<u8>>,
     cuts: BTreeMap<(TaskId, u64), Cut>,
+    /// Offsets at which a task was told that there is no record.
+    gaps: BTreeSet<(TaskId, usize, i64)>,
     /// Of each function, the epoch in force.
     pub epochs: Vec<u64>,
     last_epoch: u64,
@@ -78,7 +80,11 @@ impl World {
     pub fn new(case: Case, rng: Rng, planted: Planted) -> Result<Self, String> {
         let case = Arc::new(case);
         let partitions = |topic: &str| case.partitions.get(topic).copied();
-        let topology = Arc::new(plan(&case.spec, &partitions).map_err(|e| format!("plan: {e:?}"))?);
+        let mut topology = plan(&case.spec, &partitions).map_err(|e| format!("plan: {e:?}"))?;
+        for topic in &mut topology.topics {
+            topic.limits = case.limits.get(&topic.name).copied().unwrap_or_default();
+        }
+        let topology = Arc::new(topology);
         let db = Database::default();
         let open = |name: &str| db.open_space(name, SpaceKind::State).map_err(|e| e.to_string());
         let spaces = topology.subs.iter().map(|s| s.stores.iter().map(|s| open(&s.name)).collect());
@@ -87,7 +93,7 @@ impl World {
         let log =
             case.input.iter().map(|(at, r)| (at.clone(), Partition { records: r.clone(), ..Partition::default() }));
         let (log, epochs) = (log.collect(), vec![1; case.roles.len()]);
-        let (metas, cuts) = Default::default();
+        let (metas, cuts, gaps) = Default::default();
         Ok(Self {
             case,
             rng,
@@ -99,10 +105,11 @@ impl World {
             log,
             metas,
             cuts,
+            gaps,
             epochs,
             last_epoch: 1,
             started: 0,
-            now: 1_000_000,
+            now: STARTS_AT,
         })
     }
 
@@ -148,11 +155,15 @@ impl World {
     pub fn step(&mut self, host: &mut Host, input: Input) -> Result<(), String> {
         host.elapsed += (self.now - host.wall).max(0);
         host.wall = self.now;
-        if let Input::Fetched { task, input, end, .. } = &input {
+        let gap = matches!(input, Input::Fetched { .. });
+        if let Input::Fetched { task, input, base_offset, batch, end } = &input {
             let told = &mut host.tracks.get_mut(task).ok_or("fetched for a task that is not there")?.ends[*input];
             *told = Some(told.map_or(*end, |t| t.max(*end)));
+            let wanted = host.worker.wants().into_iter().find(|w| (w.0, w.1) == (*task, *input));
+            if let (true, Some((.., wanted))) = (batch.is_empty(), wanted) {
+                self.gaps.extend((wanted..*base_offset).map(|offset| (*task, *input, offset)));
+            }
         }
-        let gap = matches!(input, Input::Fetched { .. });
         let mut grounds = Grounds { functions: &mut host.native, db: &self.db, spaces: &self.spaces };
         let effects = host.worker.step(self.now, input, &mut grounds);
         self.watch(host, gap)?;
@@ -182,7 +193,7 @@ impl World {
                 if !gap {
                     self.waits(id, track, &positions)?;
                 }
-                track.cut.taken.push(Taken { to: positions.clone(), gap, at: host.elapsed });
+                track.cut.taken.push(Taken { to: positions.clone(), gap, at: host.elapsed, wall: self.now });
                 track.positions = positions;
             }
         }
@@ -195,6 +206,15 @@ impl World {
         let topics: Vec<&str> =
             self.topology.subs[task.sub].inputs.iter().map(|i| &self.topology.topics[i.topic].name[..]).collect();
         let time = |i: usize, offset: i64| self.record(topics[i], task.partition, offset).time;
+        let is_gap = |i: usize, offset: i64| self.gaps.contains(&(task, i, offset));
+        let over_gaps = |at: &mut Vec<i64>| {
+            for (i, at) in at.iter_mut().enumerate() {
+                while is_gap(i, *at) {
+                    *at += 1;
+                }
+            }
+        };
+        over_gaps(&mut at);
         while let Some((head, input)) = (0..at.len()).filter(|i| at[*i] < to[*i]).map(|i| (time(i, at[i]), i)).min() {
             for other in (0..at.len()).filter(|o| *o != input) {
                 let exists = task.partition < self.partitions(topics[other]);
@@ -211,6 +231,7 @@ impl World {
                 }
             }
             at[input] += 1;
+            over_gaps(&mut at);
         }
         Ok(())
     }
@@ -224,7 +245,8 @@ impl World {
                     let exists = part.task.partition < self.topology.topics[input.topic].partitions;
                     !exists || end.is_some_and(|end| *at >= end)
                 };
-                let cut = Cut { at_end: ends.into_iter().all(at_end), at: host.elapsed, ..track.cut.clone() };
+                let at_end = ends.into_iter().all(at_end);
+                let cut = Cut { at_end, at: host.elapsed, wall: self.now, ..track.cut.clone() };
                 track.cut.taken.clear();
                 cut
             });
@@ -287,9 +309,11 @@ impl World {
                 .cuts
                 .remove(&(part.task, interval.id))
                 .ok_or("an interval that was not cut, or committed twice")?;
-            let log = &self.log;
-            let record =
-                |topic: &str, p: u32, offset: i64| log[&(topic.to_string(), p)].records[offset as usize].clone();
+            let (log, gaps, task) = (&self.log, &self.gaps, part.task);
+            let record = |input: usize, topic: &str, offset: i64| {
+                let held = &log[&(topic.to_string(), task.partition)];
+                (!gaps.contains(&(task, input, offset))).then(|| held.records[offset as usize].clone())
+            };
             self.judge
                 .commit(&part, &cut, &record)
                 .map_err(|why| format!("{:?}, interval {}: {why}", part.task, interval.id))?;

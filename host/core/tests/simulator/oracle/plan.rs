@@ -26,6 +26,8 @@ pub enum Kind {
     },
     /// Records leave into a repartition topic.
     Cut {
+        step: String,
+        on_error: OnError,
         topic: String,
         idle: Idle,
     },
@@ -135,7 +137,12 @@ impl Plan {
         let topic = format!("sim-{}-repartition", step.name);
         self.given.extend(partitions.map(|p| (topic.clone(), p)));
         let windowed = parents.iter().any(|p| self.nodes[p.0].windowed);
-        let writer = self.node(Kind::Cut { topic: topic.clone(), idle: step.idle }, parents);
+        let writer = self.node(Kind::Cut {
+            step: step.name.clone(),
+            on_error: step.on_error.clone(),
+            topic: topic.clone(),
+            idle: step.idle,
+        }, parents);
         let at = self.node(Kind::CutEntry { topic, writer }, vec![]);
         self.nodes[at].windowed = windowed;
         at

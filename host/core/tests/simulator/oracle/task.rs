@@ -40,6 +40,8 @@ pub struct OracleTask {
     /// Which writers wrote since this was looked at.
     pub wrote: BTreeMap<usize, bool>,
     done: Done,
+    /// Wall time.
+    pub wall: i64,
 }
 
 impl OracleTask {
@@ -65,7 +67,7 @@ impl OracleTask {
         let positions = plan.inputs(sub).into_iter().map(|(topic, _)| (topic, 0)).collect();
         let (case, plan) = (case.clone(), plan.clone());
         let (epochs, times, wrote) = Default::default();
-        Self { case, plan, sub, partition, positions, epochs, folds, times, wrote, done: Done::default() }
+        Self { case, plan, sub, partition, positions, epochs, folds, times, wrote, done: Done::default(), wall: 0 }
     }
 
     /// Functions that its steps call.
@@ -92,7 +94,7 @@ impl OracleTask {
         let nodes = self.plan.nodes.iter().enumerate().filter(|(_, n)| n.sub == self.sub);
         nodes
             .filter_map(|(at, n)| match &n.kind {
-                Kind::Cut { topic, idle } => Some((at, topic.clone(), *idle)),
+                Kind::Cut { topic, idle, .. } => Some((at, topic.clone(), *idle)),
                 _ => None,
             })
             .collect()
@@ -103,14 +105,24 @@ impl OracleTask {
         Running { function, role: self.case.roles[function], version }
     }
 
-    /// Takes in records up to these positions, oldest head first.
-    pub fn poll(&mut self, to: &[i64], log: &dyn Fn(&str, i64) -> Rec) {
+    /// Takes in records up to these positions, oldest head first. `log`: by input, topic and offset; some offsets have none.
+    pub fn poll(&mut self, to: &[i64], log: &dyn Fn(usize, &str, i64) -> Option<Rec>) {
         loop {
-            let heads = self.positions.iter().enumerate().filter(|(i, (_, at))| *at < to[*i]);
-            let Some((_, input)) = heads.map(|(i, (topic, at))| (log(topic, *at).time, i)).min() else { return };
+            let mut heads = Vec::new();
+            for (i, (topic, at)) in self.positions.iter_mut().enumerate() {
+                while *at < to[i] {
+                    if let Some(rec) = log(i, topic, *at) {
+                        heads.push((rec.time, i));
+                        break;
+                    }
+                    *at += 1;
+                }
+            }
+            let Some((_, input)) = heads.into_iter().min() else { return };
             let (topic, offset) = self.positions[input].clone();
             self.positions[input].1 += 1;
-            self.row(input, topic.clone(), offset, log(&topic, offset));
+            let rec = log(input, &topic, offset).expect("it was just seen");
+            self.row(input, topic, offset, rec);
         }
     }
 
@@ -186,11 +198,16 @@ impl OracleTask {
                     let results = self.fold(at, step, items, row);
                     outputs.insert((at, 0), results);
                 }
-                Kind::Cut { topic, .. } => items.into_iter().for_each(|item| self.write(at, topic, item)),
+                Kind::Cut { step, on_error, topic, .. } => {
+                    items.into_iter().for_each(|item| self.write(at, (step, on_error, topic), item, row));
+                }
                 Kind::Sink(sink) => items.into_iter().for_each(|item| {
                     let partition = self.partition_of(&item.rec, &sink.topic);
-                    let rec = wire::windowed(item.rec, item.window, sink.key_format, sink.window_headers);
-                    self.put(&sink.topic, partition, rec);
+                    let rec = wire::windowed(item.rec.clone(), item.window, sink.key_format, sink.window_headers);
+                    match self.refusal(&sink.topic, &rec) {
+                        Some(reason) => self.refuse(&sink.name, None, &sink.on_error, &item, row, reason),
+                        None => self.put(&sink.topic, partition, rec),
+                    }
                 }),
             }
         }
@@ -205,13 +222,34 @@ impl OracleTask {
         self.done.outputs.entry((topic.to_string(), partition)).or_default().push(rec);
     }
 
-    fn write(&mut self, at: usize, topic: &str, item: Item) {
+    /// Why a topic does not take a record, if it does not.
+    fn refusal(&self, topic: &str, rec: &Rec) -> Option<&'static str> {
+        let limits = self.case.limits.get(topic)?;
+        let len = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        let headers: usize =
+            rec.headers.iter().map(|(name, value)| name.len() + len(value) + limits.header_overhead_bytes).sum();
+        let bytes = limits.record_overhead_bytes + len(&rec.key) + len(&rec.value) + headers;
+        let ahead = i128::from(rec.time) - i128::from(self.wall);
+        match limits {
+            _ if limits.record_bytes_max.is_some_and(|max| bytes > max) => Some("too-large"),
+            _ if limits.ahead_ms_max.is_some_and(|max| ahead > max.into()) => Some("timestamp-refused"),
+            _ if limits.behind_ms_max.is_some_and(|max| -ahead > max.into()) => Some("timestamp-refused"),
+            _ => None,
+        }
+    }
+
+    fn write(&mut self, at: usize, to: (&str, &OnError, &str), item: Item, row: Option<&Row>) {
+        let (step, on_error, topic) = to;
         let time = self.written(at).max(item.rec.time);
-        self.times.insert(at, time);
-        self.wrote.insert(at, true);
         let partition = self.partition_of(&item.rec, topic);
         let value = wire::wrap(self.partition, time - item.rec.time, item.window, item.rec.value.as_deref());
-        self.put(topic, partition, Rec { value: Some(value), ..item.rec });
+        let rec = Rec { value: Some(value), ..item.rec.clone() };
+        if let Some(reason) = self.refusal(topic, &rec) {
+            return self.refuse(step, None, on_error, &item, row, reason);
+        }
+        self.times.insert(at, time);
+        self.wrote.insert(at, true);
+        self.put(topic, partition, rec);
     }
 
     fn refuse(
@@ -235,7 +273,17 @@ impl OracleTask {
         let at = row.map(|r| (r.topic.as_str(), r.partition, r.offset));
         let failure = Failure { reason, step, function: &name, epoch, at };
         let partition = self.partition_of(&rec, topic);
-        let letter = wire::dead_letter(rec, window, &failure);
+        let mut letter = wire::dead_letter(rec, window, &failure);
+        if let Some(limits) = self.case.limits.get(topic) {
+            // At the nearest time that the topic takes, with its own in a header.
+            let (wall, was) = (i128::from(self.wall), letter.time);
+            let latest = limits.ahead_ms_max.map_or(i128::MAX, |ms| wall + i128::from(ms));
+            let earliest = limits.behind_ms_max.map_or(i128::MIN, |ms| wall - i128::from(ms));
+            letter.time = i128::from(was).min(latest).max(earliest) as i64;
+            if letter.time != was {
+                letter.headers.push((b"__streams.errors.timestamp".to_vec(), Some(was.to_string().into_bytes())));
+            }
+        }
         self.done.dead_letters += 1;
         self.put(topic, partition, letter);
     }
@@ -300,7 +348,10 @@ impl OracleTask {
                     *self.done.dropped.entry((step.name.clone(), reason.into())).or_default() += 1;
                     if let (Some(topic), true) = (&step.late, reason.starts_with("late")) {
                         let partition = self.partition_of(&item.rec, topic);
-                        self.put(topic, partition, item.rec);
+                        match self.refusal(topic, &item.rec) {
+                            Some(reason) => self.refuse(&step.name, None, &step.on_error, &item, row, reason),
+                            None => self.put(topic, partition, item.rec),
+                        }
                     }
                 }
             }
