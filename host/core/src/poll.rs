@@ -139,13 +139,23 @@ impl Inputs {
         self.buffers.iter().map(|b| b.bytes).sum()
     }
 
+    /// Bytes of one input that wait here.
+    pub fn bytes_of(&self, input: usize) -> usize {
+        self.buffers[input].bytes
+    }
+
+    /// Whether [`Inputs::take`] gives records now.
+    pub fn may_take(&self) -> bool {
+        let empty = |b: &Buffer| b.waiting.is_empty();
+        !self.buffers.iter().all(empty) && !self.buffers.iter().any(|b| empty(b) && b.fetch < b.end)
+    }
+
     /// The next records, at most [`BATCH_RECORDS_MAX`]; `None`: nothing may be taken yet.
     pub fn take(&mut self) -> Option<Polled> {
-        let full = self.buffers.iter().filter(|b| !b.waiting.is_empty()).count();
-        if full == 0 || self.buffers.iter().any(|b| b.waiting.is_empty() && b.fetch < b.end) {
+        if !self.may_take() {
             return None;
         }
-        if full == 1 {
+        if self.buffers.iter().filter(|b| !b.waiting.is_empty()).count() == 1 {
             let input = self.buffers.iter().position(|b| !b.waiting.is_empty())?;
             return Some(self.next_of(input));
         }

@@ -226,6 +226,16 @@ impl Task {
         self.inputs.bytes()
     }
 
+    /// Bytes of an input that wait.
+    pub fn waiting_bytes_of(&self, input: usize) -> usize {
+        self.inputs.bytes_of(input)
+    }
+
+    /// Whether records may be taken.
+    pub fn has_records(&self) -> bool {
+        self.inputs.may_take()
+    }
+
     /// Whether finding poisoned records has cost so much that the interval should end.
     pub fn is_half_isolated(&self) -> bool {
         self.isolation.is_half_spent()

@@ -209,6 +209,22 @@ impl Worker {
         out
     }
 
+    /// Bytes of an input of a task that wait here.
+    pub fn waiting_bytes(&self, task: TaskId, input: usize) -> usize {
+        self.tasks.get(&task).map_or(0, |task| task.waiting_bytes_of(input))
+    }
+
+    /// Whether the next tick takes records through the steps.
+    pub fn has_work(&self) -> bool {
+        let room = self.result_bytes() <= self.settings.interval_bytes_max;
+        room && self.tasks.values().any(|task| task.has_records() && !task.is_half_isolated())
+    }
+
+    /// Whether what is done will be committed as soon as the interval before is.
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     /// Whether a commit is under way.
     pub fn committing(&self) -> bool {
         self.commit.under_way().is_some()
