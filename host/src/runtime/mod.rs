@@ -85,6 +85,9 @@ impl Host {
         let topology = plan::prepare(&pipeline, &log)?;
         let versions = Arc::new(Versions::open(db.clone())?);
         let active = start_versions(&pipeline, &versions, &registry)?;
+        for (function, active) in pipeline.functions.iter().zip(&active) {
+            tell_time(&versions, &registry, &function.name, active.prepared);
+        }
         let storage = Arc::new(Storage::open(db, log, versions, &topology, pipeline.durability)?);
         let host = Arc::new(Self {
             pipeline,
@@ -223,6 +226,7 @@ impl Host {
             }
         };
         let activation = self.storage.versions.activate(proposal)?;
+        tell_time(&self.storage.versions, &self.registry, function, prepared);
         let active = Active { prepared, epoch: activation.epoch };
         self.tell(&Command::Activate { function: number, active });
         self.tell(&Command::Restart);
@@ -312,6 +316,16 @@ fn prepare(
     let export = function.export.as_deref();
     let prepared = registry.prepare(component, export, &settings, &function.limits, &needed);
     prepared.with_context(|| format!("function `{}` was refused", function.name))
+}
+
+/// Sets what the version in force of a function reads from WASI's wall clock: when it was first deployed, so that it is the
+/// same after a restart and after a rollback.
+fn tell_time(versions: &Versions, registry: &Registry, function: &str, prepared: Prepared) {
+    let Some(history) = versions.function(function) else { return };
+    let Some(now) = history.in_force() else { return };
+    let same = |a: &&Activation| a.version.digest == now.version.digest && a.version.settings == now.version.settings;
+    let first = history.activations.iter().find(same).unwrap_or(now);
+    registry.set_wall_clock(prepared, u64::try_from(first.version.proposed_at).unwrap_or(0));
 }
 
 fn read_component(function: &plan::Function) -> anyhow::Result<Vec<u8>> {

@@ -107,7 +107,7 @@ impl Limits {
         bounded("time-per-record", self.record_cpu_us, 0, 60_000_000, "µs");
         bounded("wall-factor", self.wall_factor.into(), 1, 1_000, "times");
         bounded("start-time", self.start_cpu_ms, 1, 600_000, "ms");
-        bounded("result-size", self.result_bytes as u64, 1 << 10, 2 << 30, "bytes");
+        bounded("result-bytes", self.result_bytes as u64, 1 << 10, 2 << 30, "bytes");
         bounded("results-per-record", self.results_per_record.into(), 1, u32::MAX.into(), "results");
         bounded("log-line-size", self.log_line_bytes as u64, 16, 1 << 20, "bytes");
         out

@@ -110,7 +110,7 @@ impl Registry {
         let component = match linker.instantiate_pre(component) {
             Ok(component) => component,
             Err(error) => {
-                inspection.reasons.push(format!("what it imports is not as in the contract: {error:#}"));
+                inspection.reasons.push(format!("what it imports is not what this host offers: {error:#}"));
                 return None;
             }
         };

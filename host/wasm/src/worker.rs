@@ -133,6 +133,24 @@ fn once(rejected: &[Rejection], records: usize) -> Returned<()> {
     Ok(())
 }
 
+/// A state for each that was given.
+fn as_many(states: &BytesColumn, count: usize) -> Returned<()> {
+    if states.len() != count {
+        return Err(CallError::Bad(format!("it gives {} states for {count}", states.len())));
+    }
+    Ok(())
+}
+
+/// What was never stored cannot change its layout, and what was is still there.
+fn null_stays(migrated: &BytesColumn, states: &BytesColumn) -> Returned<()> {
+    let changed = (0..states.len()).find(|&i| migrated.get(i).is_some() != states.get(i).is_some());
+    match changed {
+        Some(at) if states.get(at).is_some() => Err(CallError::Bad(format!("it makes state {at} null"))),
+        Some(at) => Err(CallError::Bad(format!("it makes a state of null {at}"))),
+        None => Ok(()),
+    }
+}
+
 impl Functions for WorkerFunctions {
     fn wants_stream_times(&self, function: Prepared) -> bool {
         self.of(function, |e| e.shared.reads.stream_times, false)
@@ -223,7 +241,11 @@ impl Functions for WorkerFunctions {
         left: &BytesColumn,
         right: &BytesColumn,
     ) -> Answer<BytesColumn> {
-        self.call(function, Context::default(), keys.len(), |exports, store| exports.merge(store, [keys, left, right]))
+        let count = keys.len();
+        self.call(function, Context::default(), count, |exports, store| {
+            let merged = exports.merge(store, [keys, left, right])?;
+            as_many(&merged, count).map(|()| merged)
+        })
     }
 
     fn migrate(
@@ -236,6 +258,11 @@ impl Functions for WorkerFunctions {
         states: &BytesColumn,
     ) -> Answer<BytesColumn> {
         let of = Migration { store, old, new, keys, states };
-        self.call(function, Context::default(), keys.len(), |exports, store| exports.migrate(store, of))
+        let count = keys.len();
+        self.call(function, Context::default(), count, |exports, store| {
+            let migrated = exports.migrate(store, of)?;
+            as_many(&migrated, count)?;
+            null_stays(&migrated, states).map(|()| migrated)
+        })
     }
 }

@@ -2,12 +2,10 @@
 
 mod common;
 
-use std::sync::{Arc, Mutex};
-
-use common::{Ask, Batch, Tried, column, config, prepare, registry, udf, worker};
+use common::{Ask, Batch, Tried, column, listening, prepare, registry, udf, worker};
 use millstream_core::function::{Context, Fault, Functions, Groups, Interface, Kept, Output};
 use millstream_core::record::{BytesColumn, HeaderColumns};
-use millstream_wasm::{Layouts, Limits, LogLevel, LogLine, Refusal, Registry, WorkerFunctions};
+use millstream_wasm::{Layouts, Limits, LogLevel, Refusal, WorkerFunctions};
 
 /// Built once from contract 0.1.0, and never again: if this host cannot run it, the contract was broken.
 const RELEASED: &[u8] = include_bytes!("../../../udfs/released-0.1.0/released.wasm");
@@ -129,20 +127,6 @@ fn facts_of_the_call_are_handed_out_and_forgotten() {
         let map = Tried::new(&udf("stamp-v1"), Ask::Apply, &Limits::default());
         assert!(!map.functions.wants_stream_times(map.prepared));
     });
-}
-
-/// A host whose functions log into a list.
-fn listening() -> (Arc<Registry>, Arc<Mutex<Vec<String>>>) {
-    let lines = Arc::new(Mutex::new(Vec::new()));
-    let heard = lines.clone();
-    let mut config = config();
-    config.log = Arc::new(move |line: &LogLine<'_>| {
-        let LogLine { function, level, message, dropped, component } = *line;
-        assert_eq!(component.len(), 64);
-        let shown = if message.len() > 100 { format!("{} bytes", message.len()) } else { message.to_string() };
-        heard.lock().unwrap().push(format!("{:?} {level:?} {shown} {dropped}", function.map(|f| f.0)));
-    });
-    (Arc::new(Registry::new(config).unwrap()), lines)
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn odd_components() -> Vec<(&'static str, Vec<u8>)> {
             "imports of many kinds",
             imports(
                 r#"(import "wasi:cli/environment@0.2.6" (instance (export "get-environment" (func))))
-                (import "wasi:clocks/wall-clock@0.2.6" (instance (export "now" (func))))
+                (import "wasi:http/outgoing-handler@0.2.6" (instance (export "handle" (func))))
                 (import "millstream:udf/context@0.1.0" (instance (export "headers" (func)) (export "weather" (func))))
                 (import "millstream:udf/context@0.3.0" (instance (export "headers" (func))))
                 (import "millstream:udf/state@0.1.0" (instance (export "get" (func))))

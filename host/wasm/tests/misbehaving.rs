@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Ask, Batch, Tried, filter_wat, registry, udf, worker};
+use common::{Ask, Batch, Tried, filter_wat, listening, registry, udf, worker};
 use millstream_core::function::{Fault, Functions, Interface};
 use millstream_wasm::Limits;
 
@@ -35,7 +35,12 @@ fn check(cases: &[(&str, Ask, Limits, &str)]) {
     });
 }
 
-const TRAP: &str = "trapped: wasm `unreachable` instruction executed; in ";
+const UNREACHABLE: &str = "wasm `unreachable` instruction executed; in ";
+
+/// A trap after a panic, whose text the SDK logs just before.
+fn panicked(text: &str) -> String {
+    format!("trapped: panicked at misbehaving-rust/examples/{text}; {UNREACHABLE}")
+}
 
 #[test]
 fn traps_and_exhaustion() {
@@ -56,11 +61,38 @@ fn traps_and_exhaustion() {
             "trapped: out of bounds memory access; in bad_recursion::bad::deep (16 times)",
         ),
         ("bad-stack", Ask::Keep, default(), "trapped: call stack exhausted; in deep (15 times)"),
-        ("bad-trap", Ask::Keep, default(), &format!("{TRAP}millstream_sdk::filter::keep < <bad_trap::")),
-        ("bad-trap-always", Ask::Keep, default(), TRAP),
-        ("bad-trap-add", Ask::Add, default(), TRAP),
-        ("bad-trap-finish", Ask::Finish, default(), TRAP),
+        (
+            "bad-trap",
+            Ask::Keep,
+            default(),
+            &format!("trapped: {UNREACHABLE}millstream_sdk::filter::keep < <bad_trap::"),
+        ),
+        ("bad-trap-always", Ask::Keep, default(), &format!("trapped: {UNREACHABLE}")),
+        ("bad-trap-add", Ask::Add, default(), &panicked("bad-trap-add.rs:6:5: the key is `trap`")),
+        ("bad-trap-finish", Ask::Finish, default(), &panicked("bad-trap-finish.rs:6:5: the key is `trap`")),
     ]);
+}
+
+/// A record is asked about many times until it is known to be the one; its panic is in the fault each time, in the log once.
+#[test]
+fn a_panic_explains_the_trap_and_is_logged_once() {
+    worker(|| {
+        let (registry, lines) = listening();
+        let mut tried = Tried::on(registry.clone(), &udf("bad-panic"), Ask::Keep, &Limits::default());
+        let panic = |ms: u32| panicked(&format!("bad-panic.rs:6:5: the record at {ms} is not to my taste"));
+        for batch in [&["a", "panic"][..], &["a", "panic"], &["b", "panic"]] {
+            let got = tried.fault(Ask::Keep, &Batch::of(batch));
+            assert!(got.starts_with(&panic(1_000)), "{got}");
+        }
+        let got = tried.fault(Ask::Keep, &Batch::of(&["panic"]));
+        assert!(got.starts_with(&panic(0)), "{got}");
+        let logged = |ms: u32| {
+            let place = "Some(0) Error panicked at misbehaving-rust/examples/bad-panic.rs:6:5:";
+            format!("{place}\nthe record at {ms} is not to my taste 0")
+        };
+        assert_eq!(*lines.lock().unwrap(), [logged(1_000), logged(0)]);
+        assert_eq!(registry.stats(tried.prepared).log_lines, 2);
+    });
 }
 
 #[test]
@@ -123,6 +155,25 @@ fn results_that_have_no_shape() {
             "refused the batch: layout 0 to 1 of 2 states was never written",
         ),
     ]);
+}
+
+/// Merged and migrated states, one for each that was given; what was null stays it.
+#[test]
+fn states_that_do_not_fit_those_given() {
+    let bad = |what: &str| format!("gave a result that breaks the contract: {what}");
+    let default = Limits::default;
+    check(&[
+        ("bad-merge", Ask::Merge, default(), &bad("it gives 1 states for 2")),
+        ("bad-migrator-count", Ask::Migrate, default(), &bad("it gives 1 states for 2")),
+        ("bad-migrator-loses", Ask::Migrate, default(), &bad("it makes state 0 null")),
+        // Of states that are all there it makes states.
+        ("bad-migrator-makes", Ask::Migrate, default(), "ok"),
+    ]);
+    worker(|| {
+        let mut makes = Tried::new(&udf("bad-migrator-makes"), Ask::Migrate, &Limits::default());
+        let got = makes.fault(Ask::Migrate, &Batch::of_values(&[Some(b"a"), None]));
+        assert_eq!(got, bad("it makes a state of null 1"));
+    });
 }
 
 /// Counts that do not fit the call are the core's to find, in the answers as they are.

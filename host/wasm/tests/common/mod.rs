@@ -2,11 +2,11 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use millstream_core::function::{Answer, Context, Functions, Groups, Interface, Kept, Output, Prepared, Records};
 use millstream_core::record::{BytesColumn, Timestamp};
-use millstream_wasm::{Compiler, Config, Limits, Refusal, Registry, WORKER_STACK_BYTES, WorkerFunctions};
+use millstream_wasm::{Compiler, Config, Limits, LogLine, Refusal, Registry, WORKER_STACK_BYTES, WorkerFunctions};
 
 /// The compiling child of these tests.
 pub fn compiler() -> Compiler {
@@ -21,6 +21,20 @@ pub fn config() -> Config {
 /// A host with one worker.
 pub fn registry() -> Arc<Registry> {
     Arc::new(Registry::new(config()).unwrap())
+}
+
+/// A host whose functions log into a list: number of the version, level, text (or its length), lines dropped before.
+pub fn listening() -> (Arc<Registry>, Arc<Mutex<Vec<String>>>) {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let heard = lines.clone();
+    let mut config = config();
+    config.log = Arc::new(move |line: &LogLine<'_>| {
+        let LogLine { function, level, message, dropped, component } = *line;
+        assert_eq!(component.len(), 64);
+        let shown = if message.len() > 120 { format!("{} bytes", message.len()) } else { message.to_string() };
+        heard.lock().unwrap().push(format!("{:?} {level:?} {shown} {dropped}", function.map(|f| f.0)));
+    });
+    (Arc::new(Registry::new(config).unwrap()), lines)
 }
 
 /// A sample function that `./x guests` built.
