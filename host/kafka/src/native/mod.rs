@@ -1,9 +1,18 @@
 //! The calls into librdkafka that its Rust wrapper does not have, for producer and administration: each as a small safe
 //! function. All of their `unsafe` is in this module; nothing here decides anything.
 
+pub(crate) mod admin;
+mod group;
+mod handle;
+mod producer;
+
 use std::ffi::CStr;
 
 use rdkafka::bindings as sys;
+
+pub(crate) use group::NativeGroup;
+pub(crate) use handle::Failure;
+pub(crate) use producer::{NotTaken, Producer};
 
 /// The names of all properties that librdkafka lists; other names of the same property are not among them.
 pub(crate) fn property_names() -> Vec<String> {
