@@ -25,14 +25,14 @@ pub const TOKEN_CHARS_MAX: usize = 256;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read or written.
-    #[error("{what} {path}: {source}", path = path.display())]
+    #[error("{what} {path}: {why}", path = path.display())]
     File {
         /// What was tried.
         what: &'static str,
         /// With which file.
         path: PathBuf,
-        /// Why it could not be done.
-        source: io::Error,
+        /// Why it could not be done; the message says it.
+        why: io::Error,
     },
     /// The token's file can be read by others.
     #[error("{path} can be read by others (mode {mode:o}); `chmod 600` it, or delete it for a new token", path = path.display())]
@@ -54,7 +54,7 @@ pub enum Error {
 
 fn file(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_path_buf();
-    move |source| Error::File { what, path, source }
+    move |why| Error::File { what, path, why }
 }
 
 /// `N` bytes that nobody can guess, in hexadecimal.
@@ -146,7 +146,7 @@ impl Access {
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(TOKEN_FILE);
         let token = match Token::read(&path) {
-            Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Err(Error::File { why, .. }) if why.kind() == io::ErrorKind::NotFound => {
                 let token = Token::random().map_err(file("make", &path))?;
                 write_new(&path, token.secret()).map_err(file("write", &path))?;
                 token

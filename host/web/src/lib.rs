@@ -40,7 +40,7 @@ pub use access::{Access, Token};
 pub use api::Api;
 pub use openapi::openapi;
 pub use problem::{Kind, Problem};
-pub use server::{Config, Exposure, Server};
+pub use server::{Config, Exposure, Listening, Server};
 pub use topics::{END_HEADER, NDJSON, NEXT_HEADER, RAW, RECORDS_HEADER};
 
 /// Bytes of a component's file; the largest that are made, Python's, have 18 MiB.

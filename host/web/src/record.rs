@@ -83,7 +83,7 @@ pub struct Window {
 }
 
 /// A record as a JSON line.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line<'a> {
     /// Its topic.
@@ -105,11 +105,33 @@ pub struct Line<'a> {
     #[serde(borrow)]
     pub value: Datum<'a>,
     /// Its event time, milliseconds.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "milliseconds")]
     pub timestamp: Option<i64>,
     /// Its headers.
     #[serde(borrow, default)]
     pub headers: Vec<(Datum<'a>, Datum<'a>)>,
+}
+
+/// A time or nothing; what else there is gets an error that says the unit.
+fn milliseconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    struct Milliseconds;
+    impl<'de> serde::de::Visitor<'de> for Milliseconds {
+        type Value = Option<i64>;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("whole milliseconds since 1970, or null")
+        }
+        fn visit_i64<E>(self, ms: i64) -> Result<Option<i64>, E> {
+            Ok(Some(ms))
+        }
+        fn visit_u64<E: serde::de::Error>(self, ms: u64) -> Result<Option<i64>, E> {
+            let too_late = || E::invalid_value(serde::de::Unexpected::Unsigned(ms), &self);
+            i64::try_from(ms).map(Some).map_err(|_| too_late())
+        }
+        fn visit_unit<E>(self) -> Result<Option<i64>, E> {
+            Ok(None)
+        }
+    }
+    deserializer.deserialize_any(Milliseconds)
 }
 
 /// How lines are to be read.
@@ -221,7 +243,7 @@ pub fn read_raw<'a>(body: &'a [u8], reading: &Reading) -> Result<Vec<NewRecord<'
             Some(separator) => match find(line, separator) {
                 Some(at) => (Some(Cow::Borrowed(&line[..at])), &line[at + separator.len()..]),
                 None => {
-                    let shown = String::from_utf8_lossy(separator);
+                    let shown = String::from_utf8_lossy(separator).escape_debug().to_string();
                     return Err(bad_record(number, format_args!("no `{shown}` between key and value")));
                 }
             },

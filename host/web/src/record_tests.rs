@@ -83,6 +83,18 @@ fn raw_keys_end_at_the_first_separator() {
         refused(read_raw(b"k,v\nkv\n", &reading(","))),
         (Some(2), "line 2: no `,` between key and value".into())
     );
+    let invisible = refused(read_raw(b"kv\n", &reading("\t")));
+    assert_eq!(invisible, (Some(1), "line 1: no `\\t` between key and value".into()));
+}
+
+#[test]
+fn a_timestamp_is_milliseconds_and_the_error_says_so() {
+    let time = |text: &str| json(&format!("{{\"value\":\"x\",\"timestamp\":{text}}}")).map(|read| read[0].timestamp);
+    assert_eq!((time("5").unwrap(), time("-5").unwrap(), time("null").unwrap()), (Some(5), Some(-5), None));
+    for wrong in ["\"2021-05-01T14:30:00Z\"", "1.5", "9223372036854775808", "true"] {
+        let told = time(wrong).unwrap_err().detail.clone();
+        assert!(told.contains("expected whole milliseconds since 1970"), "{told}");
+    }
 }
 
 #[test]

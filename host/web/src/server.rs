@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::Token;
@@ -66,18 +67,66 @@ pub enum Error {
     )]
     Exposed(SocketAddr),
     /// The address cannot be had.
-    #[error("listen on {address}: {source}{hint}", hint = if source.kind() == std::io::ErrorKind::AddrInUse {
+    #[error("listen on {address}: {why}{hint}", hint = if why.kind() == std::io::ErrorKind::AddrInUse {
         " (does another host run? --listen takes another port)"
     } else { "" })]
     Bind {
         /// The address.
         address: SocketAddr,
-        /// Why not.
-        source: std::io::Error,
+        /// Why not; the message says it.
+        why: std::io::Error,
     },
     /// The system gives no threads.
     #[error("start the server: {0}")]
     Runtime(std::io::Error),
+}
+
+/// An address that is taken; nobody answers there yet, and who calls waits.
+#[derive(Debug)]
+pub struct Listening {
+    runtime: Runtime,
+    listener: TcpListener,
+    config: Config,
+}
+
+impl Listening {
+    /// Takes the address, before anything else of a host is started.
+    ///
+    /// # Errors
+    /// When the address may not or cannot be had.
+    pub fn on(mut config: Config) -> Result<Self, Error> {
+        if !config.listen.ip().to_canonical().is_loopback() && config.exposure == Exposure::Loopback {
+            return Err(Error::Exposed(config.listen));
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(SERVER_THREADS)
+            .thread_name("http")
+            .enable_all()
+            .build()
+            .map_err(Error::Runtime)?;
+        let address = config.listen;
+        let bind = |why| Error::Bind { address, why };
+        let listener = runtime.block_on(TcpListener::bind(address)).map_err(bind)?;
+        config.listen = listener.local_addr().map_err(bind)?;
+        Ok(Self { runtime, listener, config })
+    }
+
+    /// Answers from now on.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn serve(self, api: Arc<dyn Api>) -> Result<Server, Error> {
+        let Self { runtime, listener, config } = self;
+        let address = config.listen;
+        let (stop, stopping) = watch::channel(false);
+        let shared = Shared::new(api, config, stopping.clone());
+        let serving = std::thread::Builder::new().name("http".into()).spawn(move || {
+            runtime.block_on(serve(listener, shared, stopping));
+            // Calls that are still under way are left to themselves.
+            runtime.shutdown_timeout(Duration::from_millis(STOP_MS_MAX));
+        });
+        Ok(Server { address, stop, thread: Some(serving.map_err(Error::Runtime)?) })
+    }
 }
 
 /// A server that runs until it is stopped or dropped.
@@ -93,29 +142,8 @@ impl Server {
     ///
     /// # Errors
     /// When the address may not or cannot be had.
-    pub fn start(api: Arc<dyn Api>, mut config: Config) -> Result<Self, Error> {
-        if !config.listen.ip().to_canonical().is_loopback() && config.exposure == Exposure::Loopback {
-            return Err(Error::Exposed(config.listen));
-        }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(SERVER_THREADS)
-            .thread_name("http")
-            .enable_all()
-            .build()
-            .map_err(Error::Runtime)?;
-        let address = config.listen;
-        let bind = |source| Error::Bind { address, source };
-        let listener = runtime.block_on(TcpListener::bind(address)).map_err(bind)?;
-        config.listen = listener.local_addr().map_err(bind)?;
-        let address = config.listen;
-        let (stop, stopping) = watch::channel(false);
-        let shared = Shared::new(api, config, stopping.clone());
-        let serving = std::thread::Builder::new().name("http".into()).spawn(move || {
-            runtime.block_on(serve(listener, shared, stopping));
-            // Calls that are still under way are left to themselves.
-            runtime.shutdown_timeout(Duration::from_millis(STOP_MS_MAX));
-        });
-        Ok(Self { address, stop, thread: Some(serving.map_err(Error::Runtime)?) })
+    pub fn start(api: Arc<dyn Api>, config: Config) -> Result<Self, Error> {
+        Listening::on(config)?.serve(api)
     }
 
     /// Where it listens.

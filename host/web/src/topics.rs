@@ -114,6 +114,12 @@ enum Lines {
 }
 
 fn lines_of(headers: &HeaderMap) -> Result<Lines, Problem> {
+    let coding = headers.get(header::CONTENT_ENCODING).map(|v| v.to_str().unwrap_or("?"));
+    if let Some(coding) = coding.filter(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        // Taken as they are, its bytes would become records.
+        let detail = format!("the body's coding is `{coding}`; bodies are taken as they are, without one");
+        return Err(Problem::new(Kind::MediaType, detail));
+    }
     let given = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     match given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
         NDJSON => Ok(Lines::Json),

@@ -6,7 +6,7 @@ use millstream_web::types::{Appended, AppendedTo};
 use millstream_web::{Kind, Problem, RECORDS_BODY_BYTES_MAX, RECORDS_MAX};
 use serde_json::Value;
 
-use crate::call::{Answer, Running, running};
+use crate::call::{Answer, Running, TOKEN, running};
 
 const IN: &str = "/v1/topics/in/records";
 const RAW: &str = "text/plain; charset=utf-8";
@@ -156,6 +156,23 @@ fn a_wait_ends_with_records_or_its_time() {
         assert_eq!(lines(&waiting.join().unwrap()).len(), 1);
     });
     assert!(started.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn a_packed_body_is_refused_and_no_record() {
+    let host = running();
+    let token = format!("Bearer {TOKEN}");
+    let coded = |coding| {
+        let headers = [("authorization", token.as_str()), ("content-type", RAW), ("content-encoding", coding)];
+        host.call("POST", IN, &headers, b"x")
+    };
+    for coding in ["gzip", "identity, br"] {
+        let problem = coded(coding).problem();
+        assert_eq!(problem.kind(), Some(Kind::MediaType), "{coding}");
+        assert!(problem.detail.contains(&format!("`{coding}`")), "{problem}");
+    }
+    assert_eq!(coded("identity").status, 200);
+    assert_eq!(lines(&host.get(IN)).len(), 1);
 }
 
 #[test]
