@@ -25,6 +25,12 @@ pub enum Verdict {
     /// Stored data cannot be trusted: rebuild it where it can be rebuilt, never overwrite it.
     #[error("{0}")]
     Corrupted(String),
+    /// The task is somebody else's now, or may be: give it up until it is assigned again.
+    #[error("{0}")]
+    Fenced(String),
+    /// What it did can never be committed. The task stays stopped until somebody acts.
+    #[error("{0}")]
+    Fatal(String),
     /// A record that its step's `on-error: fail` does not let pass. The task stays stopped until somebody acts.
     #[error("step `{step}`: {}{reason}", at.as_ref().map(|p| alloc::format!("{}/{} offset {}: ", p.topic, p.partition, p.offset)).unwrap_or_default())]
     Poisoned {

@@ -210,7 +210,10 @@ mod tests {
         let words = |l: &(usize, usize, Timestamp, Vec<String>, usize)| l.3.last().unwrap().clone();
         let left: Vec<String> = sizes.iter().filter_map(|(_, l)| l.as_ref()).map(words).collect();
         assert_eq!(left[0], format!("{CUT_HEADER}=all left out: key (3 bytes), value (5000 bytes), 1 headers"));
-        assert_eq!(left.last().unwrap(), &format!("{CUT_HEADER}=value: {} of 5000 bytes", sizes[699].1.as_ref().unwrap().1));
+        assert_eq!(
+            left.last().unwrap(),
+            &format!("{CUT_HEADER}=value: {} of 5000 bytes", sizes[699].1.as_ref().unwrap().1)
+        );
         assert!(all(100).is_none());
     }
 

@@ -162,10 +162,7 @@ mod tests {
         assert_eq!(refused(KAFKA, 873, 5_000, header), None);
         assert_eq!(refused(KAFKA, 874, 5_000, header), Some(Refusal::TooLarge { bytes: 1_001, max: 1_000 }));
         assert_eq!(refused(KAFKA, 0, 5_100, &[]), None);
-        assert_eq!(
-            refused(KAFKA, 0, 5_101, &[]),
-            Some(Refusal::Ahead { timestamp: 5_101, by_ms: 101, max_ms: 100 })
-        );
+        assert_eq!(refused(KAFKA, 0, 5_101, &[]), Some(Refusal::Ahead { timestamp: 5_101, by_ms: 101, max_ms: 100 }));
         assert_eq!(refused(KAFKA, 0, 4_000, &[]), None);
         assert_eq!(
             refused(KAFKA, 0, 3_999, &[]),
@@ -173,7 +170,10 @@ mod tests {
         );
         assert_eq!(refused(Limits::default(), usize::MAX, Timestamp::MAX, &[]), None);
         assert!(refused(KAFKA, 0, Timestamp::MAX, &[]).is_some() && refused(KAFKA, 0, Timestamp::MIN, &[]).is_some());
-        assert_eq!([KAFKA.nearest(5_000, 9_000), KAFKA.nearest(5_000, -1), KAFKA.nearest(5_000, 7)], [5_100, 4_000, 4_000]);
+        assert_eq!(
+            [KAFKA.nearest(5_000, 9_000), KAFKA.nearest(5_000, -1), KAFKA.nearest(5_000, 7)],
+            [5_100, 4_000, 4_000]
+        );
     }
 
     #[test]

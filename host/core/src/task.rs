@@ -26,7 +26,7 @@ use crate::time::{NEVER, Now};
 use crate::topology::graph::{InputKind, Node, NodeOperator, SubTopology, TimeRule, Topology};
 
 /// Which task: sub-topology and partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId {
     /// Number of the sub-topology.
     pub sub: usize,
@@ -46,7 +46,7 @@ pub struct Switch {
 }
 
 /// What a task did in an interval: one part of what is committed together.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskPart {
     /// The task.
     pub task: TaskId,
@@ -136,7 +136,8 @@ impl Task {
         };
         let places: Vec<Place> = sub.inputs.iter().enumerate().map(place).collect();
         let clock = |n: &Node| NodeClock::new(topology, sub, n.inputs, id.partition);
-        let nodes = sub.nodes.iter().map(|n| open_node(now.passed_ms, n, clock, &meta, ports)).collect::<Result<_, _>>()?;
+        let nodes =
+            sub.nodes.iter().map(|n| open_node(now.passed_ms, n, clock, &meta, ports)).collect::<Result<_, _>>()?;
         let mut task = Self {
             id,
             topology: topology.clone(),

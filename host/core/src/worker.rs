@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::commit::{CommitOutcome, Interval, Next, State};
+use crate::commit::{Commit, CommitOutcome, Interval, Next};
 use crate::error::Verdict;
 use crate::function::Functions;
 use crate::operator::{Active, Ports};
@@ -55,7 +55,9 @@ pub enum Input {
         /// Where its inputs begin when it never ran, one offset for each.
         start: Vec<i64>,
     },
-    /// A task is this worker's no longer; what it did in the open interval is dropped, what is being committed stands.
+    /// A task is this worker's no longer: what it did in the open interval is dropped. What is being committed is there or
+    /// not, as the outcome will say; if not, it is not tried again. To give a task up with what it has done, say
+    /// [`Input::Drain`] before and wait until nothing is under way.
     Close {
         /// The task.
         task: TaskId,
@@ -137,7 +139,7 @@ pub struct Worker {
     tasks: BTreeMap<TaskId, Task>,
     active: Vec<Active>,
     pending: Vec<(usize, Active)>,
-    commit: State,
+    commit: Commit,
     next_interval: u64,
     /// When the open interval took its first record, as [`Now::passed_ms`].
     opened_at: Option<i64>,
@@ -181,7 +183,7 @@ impl Worker {
             tasks: BTreeMap::new(),
             active,
             pending: Vec::new(),
-            commit: State::Idle,
+            commit: Commit::default(),
             next_interval: first_interval,
             opened_at: None,
             turn: 0,
@@ -239,6 +241,7 @@ impl Worker {
         match input {
             Input::Open { task, meta, start } => self.open(now, task, meta.as_deref(), &start, grounds, &mut effects),
             Input::Close { task } => {
+                self.commit.close(task);
                 self.tasks.remove(&task);
             }
             Input::Fetched { task, input, base_offset, batch, end } => {
@@ -285,7 +288,7 @@ impl Worker {
         effects: &mut Vec<Effect>,
     ) {
         // Its metadata was read before the commit that is under way: it would take the same records again.
-        if self.commit.under_way().is_some_and(|i| i.parts.iter().any(|part| part.task == id)) {
+        if self.commit.holds(id) {
             let verdict = Verdict::Retry("its last interval is still being committed; open it again after that".into());
             self.tasks.remove(&id);
             effects.push(Effect::Stopped { task: id, verdict });
@@ -307,13 +310,25 @@ impl Worker {
                 let limit = self.settings.store_cache_bytes_max;
                 self.tasks.values_mut().for_each(|task| task.shrink(limit));
                 effects.push(Effect::Committed(interval));
-                if self.draining {
-                    self.maybe_close(now, grounds, effects);
-                }
+                self.go_on(now, grounds, effects);
             }
+            Next::GiveUp(interval, verdict) => {
+                // What they did since hangs on what is not there.
+                let held = interval.parts.iter().map(|part| part.task).filter(|task| self.tasks.contains_key(task));
+                self.drop_stopped(held.map(|task| (task, verdict.clone())).collect(), effects);
+                self.go_on(now, grounds, effects);
+            }
+            Next::Dropped => self.go_on(now, grounds, effects),
             Next::Again(interval) => effects.push(Effect::Commit(interval)),
             Next::Resolve(interval) => effects.push(Effect::Resolve(interval)),
             Next::Stale => {}
+        }
+    }
+
+    /// Nothing is under way any more: closes what waits to be closed.
+    fn go_on(&mut self, now: Now, grounds: &mut Grounds<'_>, effects: &mut Vec<Effect>) {
+        if self.draining {
+            self.maybe_close(now, grounds, effects);
         }
     }
 
@@ -417,7 +432,7 @@ impl Worker {
         }
         self.next_interval += 1;
         let interval = Arc::new(Interval { id, closed_at: now.wall, parts });
-        self.commit = State::Committing(interval.clone());
+        self.commit.begin(interval.clone());
         effects.push(Effect::Commit(interval));
     }
 }

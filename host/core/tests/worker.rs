@@ -204,3 +204,61 @@ fn much_poison_ends_intervals_early_and_breaks_no_function() {
     skipped += commit(&host.step(Input::Drain)).parts[0].dropped.values().sum::<u64>();
     assert_eq!(skipped, 40 * 2_048);
 }
+
+/// A host with two tasks, an interval of one record of the first that is being committed, and a record of each taken in since.
+fn committing() -> (Host, Arc<Interval>) {
+    let mut host = Host::new(2, 1, Settings::default());
+    for partition in 0..2 {
+        host.open(partition, None);
+    }
+    // The first interval tells of their versions.
+    let first = commit(&host.step(Input::Drain));
+    host.step(outcome(&first, CommitOutcome::Committed));
+    host.fetched(0, 0, values(&[b"a"]));
+    host.step(Input::Tick);
+    let interval = commit(&host.step(Input::Drain));
+    host.fetched(0, 1, values(&[b"b"]));
+    host.fetched(1, 0, values(&[b"c"]));
+    host.step(Input::Tick);
+    (host, interval)
+}
+
+fn outcome(interval: &Interval, outcome: CommitOutcome) -> Input {
+    Input::Outcome { interval: interval.id, outcome }
+}
+
+#[test]
+fn a_fenced_interval_takes_what_its_tasks_did_since_with_it_and_no_other_task() {
+    let verdicts = |outcome_is: CommitOutcome| {
+        let (mut host, interval) = committing();
+        let mut effects = host.step(outcome(&interval, outcome_is));
+        effects.extend(host.step(Input::Drain));
+        let [Effect::Stopped { task, verdict }, Effect::Commit(next)] = &effects[..] else { panic!("{effects:?}") };
+        assert_eq!((task.partition, next.parts.len(), next.parts[0].task.partition), (0, 1, 1));
+        verdict.clone()
+    };
+    assert_eq!(verdicts(CommitOutcome::Fenced("by x".into())), Verdict::Fenced("by x".into()));
+    assert_eq!(verdicts(CommitOutcome::Fatal("no".into())), Verdict::Fatal("no".into()));
+}
+
+#[test]
+fn what_was_closed_is_not_committed_again() {
+    let (mut host, interval) = committing();
+    host.step(Input::Close { task: TaskId { sub: 0, partition: 0 } });
+    assert!(host.step(outcome(&interval, CommitOutcome::Aborted)).is_empty());
+    assert!(!host.worker.committing());
+    assert!(host.open(0, None).is_empty(), "it may come back");
+    let (mut host, interval) = committing();
+    host.step(outcome(&interval, CommitOutcome::Unknown));
+    host.step(Input::Close { task: TaskId { sub: 0, partition: 0 } });
+    let effects = host.step(Input::Resolved { interval: interval.id, there: true });
+    assert!(matches!(&effects[..], [Effect::Committed(done)] if done.parts.len() == 1), "what is there is there");
+}
+
+#[test]
+fn a_drain_ends_when_an_interval_is_given_up_for_its_tasks() {
+    let (mut host, interval) = committing();
+    assert!(host.step(Input::Drain).is_empty());
+    let effects = host.step(outcome(&interval, CommitOutcome::Fenced("by x".into())));
+    assert_eq!(commit(&effects[1..]).parts[0].task.partition, 1);
+}

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use millstream_core::commit::Interval;
 use millstream_core::meta::Meta;
-use millstream_core::state::key;
+use millstream_core::state::changelog::change_writes;
 use millstream_core::state::keyspace::{Durability, Keyspaces, Space, SpaceKind, StorageError, Write};
-use millstream_core::state::store::Change;
 use millstream_core::task::TaskId;
 use millstream_core::topology::graph::Topology;
 use millstream_core::worker::task_prefix;
@@ -98,7 +97,7 @@ impl Storage {
         for part in &interval.parts {
             let prefix = task_prefix(part.task);
             for (space, changes) in self.stores[part.task.sub].iter().zip(&part.changes) {
-                writes.extend(changes.iter().map(|change| change_write(*space, &prefix, change)));
+                writes.extend(change_writes(*space, &prefix, changes));
             }
             let key = Self::task_key(topology, part.task);
             writes.push(Write::Put(self.tasks, key, part.meta.clone()));
@@ -137,18 +136,4 @@ pub enum CommitError {
     Retry(String),
     /// Trying again cannot help.
     Fatal(String),
-}
-
-/// A change of a store with the task's prefix in front.
-fn change_write(space: Space, prefix: &[u8], change: &Change) -> Write {
-    match change {
-        Change::Put(key, value) => Write::Put(space, [prefix, key].concat(), value.clone()),
-        Change::Delete(key) => Write::Delete(space, [prefix, key].concat()),
-        Change::DropWindow(start) => {
-            let from = key::window(prefix, *start, b"");
-            // Behind a store's kind byte there is always a successor: it is not 0xff.
-            let to = key::successor(&from).unwrap_or_default();
-            Write::DeleteRange(space, from, to)
-        }
-    }
 }

@@ -26,6 +26,9 @@ use crate::topology::graph::AggregateNode;
 use crate::topology::spec::Fold;
 use crate::window;
 
+/// Bytes that a stored state and its key take besides, at the most: kind and bounds of windows; form, layout, timestamp.
+const STORED_BYTES: usize = 17 + 14;
+
 /// That a record belongs to a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
@@ -275,6 +278,26 @@ impl Folding<'_, '_, '_> {
         }
     }
 
+    /// A state that its changelog would not take could never be committed: the record that makes it so large is poisoned.
+    /// Seen once for each call, so which of several records that is may depend on how they are cut.
+    fn check_sizes(&self, touched: &Touched, states: &BytesColumn) -> Answer<()> {
+        let limits = &self.cx.sub.stores[self.aggregate.store].limits;
+        let Some(max) = limits.record_bytes_max else { return Ok(()) };
+        // Together they are mostly smaller than one may be.
+        if limits.record_bytes(states.bytes() + self.flow.batch.keys.bytes() + STORED_BYTES, []) <= max {
+            return Ok(());
+        }
+        for (i, number) in touched.numbers.iter().enumerate() {
+            let key = self.store.entry(self.slots[*number as usize]).0;
+            let payload_bytes = key.len() + states.get(i).map_or(0, <[u8]>::len) + STORED_BYTES;
+            let bytes = limits.record_bytes(payload_bytes, []);
+            if bytes > max {
+                return Err(bad_result(format!("a state of {bytes} bytes, key included; its changelog takes {max}")));
+            }
+        }
+        Ok(())
+    }
+
     /// The largest timestamp in a group so far.
     fn time(&self, group: usize) -> Option<Timestamp> {
         match &self.groups[group] {
@@ -326,6 +349,7 @@ impl Work for Folding<'_, '_, '_> {
             offsets.push(members.len() as u32);
         }
         if members.is_empty() {
+            self.check_sizes(&touched, &states)?;
             return Ok(Given { touched, states, rejected: Vec::new() });
         }
         let groups =
@@ -336,6 +360,7 @@ impl Work for Folding<'_, '_, '_> {
         let part = part(self.flow, first, last + 1, own.to_vec());
         let folded = self.cx.ports.functions.add(prepared, part.context(), groups, part.records())?;
         check(&folded, touched.numbers.len(), members.len())?;
+        self.check_sizes(&touched, &folded.states)?;
         let rejected = |r: Rejection| (asked[r.index as usize] as usize, r.reason);
         Ok(Given { touched, states: folded.states, rejected: folded.rejected.into_iter().map(rejected).collect() })
     }

@@ -2,6 +2,7 @@
 //!
 //! | first byte | store | rest of the key |
 //! | --- | --- | --- |
+//! | `0x00` | the first of a task | nothing: the task's metadata, see [`super::changelog`] |
 //! | `0x01` | key-value | the key |
 //! | `0x02` | key-value, grouped by windowed key | window start, window end (ordered 8 bytes each), the key |
 //! | `0x03` | window | window start (ordered 8 bytes), the key |

@@ -66,18 +66,8 @@ pub fn check(db: &dyn Keyspaces) {
 
 #[cfg(test)]
 mod tests {
-    extern crate std;
-
-    use super::super::memory::{Guard, Memory, Spaces};
-
-    #[derive(Default)]
-    struct Locked(std::sync::Mutex<Spaces>);
-
-    impl Guard for Locked {
-        fn with<R>(&self, f: impl FnOnce(&mut Spaces) -> R) -> R {
-            f(&mut self.0.lock().unwrap())
-        }
-    }
+    use super::super::memory::Memory;
+    use super::super::memory::tests::Locked;
 
     #[test]
     fn memory_keeps_the_laws() {

@@ -112,3 +112,31 @@ impl<G: Guard> Keyspaces for Memory<G> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    extern crate std;
+
+    use super::*;
+
+    /// Spaces behind a mutex.
+    #[derive(Default)]
+    pub struct Locked(std::sync::Mutex<Spaces>);
+
+    impl Guard for Locked {
+        fn with<R>(&self, f: impl FnOnce(&mut Spaces) -> R) -> R {
+            f(&mut self.0.lock().unwrap())
+        }
+    }
+
+    /// Everything in a space.
+    pub fn all(db: &dyn Keyspaces, space: Space) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut out = Vec::new();
+        db.scan(space, b"", None, &mut |key, value| {
+            out.push((key.to_vec(), value.to_vec()));
+            Scan::Continue
+        })
+        .unwrap();
+        out
+    }
+}

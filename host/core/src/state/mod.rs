@@ -1,5 +1,6 @@
 //! State: reads now, a write set for later.
 
+pub mod changelog;
 pub mod key;
 pub mod keyspace;
 pub mod memory;

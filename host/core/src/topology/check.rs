@@ -27,6 +27,8 @@ pub const SOURCES_MAX: usize = 64;
 pub const SINKS_MAX: usize = 256;
 /// Most named outputs of a branch.
 pub const OUTPUTS_MAX: usize = 64;
+/// Most hopping windows that hold one record: each of them is read and written for it.
+pub const WINDOWS_PER_RECORD_MAX: i64 = 10_000;
 
 /// The part of the manifest a [`Place`] is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -250,6 +252,15 @@ impl<'a> Checker<'a> {
                 let message = format!("`advance` lies between 1 ms and the window's size, {} ms", w.size_ms);
                 let help = "with a larger one, records between two windows would be in none";
                 self.error(section, &step.name, "window", message, help);
+            }
+            // As many start at or before a record and end behind it.
+            Some(w) if (w.size_ms - 1) / w.advance_ms + 1 > WINDOWS_PER_RECORD_MAX => {
+                let windows = (w.size_ms - 1) / w.advance_ms + 1;
+                let message =
+                    format!("each record would be in {windows} windows; at most {WINDOWS_PER_RECORD_MAX} are possible");
+                let least = (w.size_ms - 1) / WINDOWS_PER_RECORD_MAX + 1;
+                let help = format!("make `advance` {least} ms or more, or the windows shorter");
+                self.error(section, &step.name, "window", message, &help);
             }
             Some(_) => {}
         }
@@ -680,6 +691,9 @@ mod tests {
         assert_eq!(fields(window(11), Emit::OnClose), ["window"]);
         assert_eq!(fields(window(0), Emit::OnClose), ["window"]);
         assert!(fields(window(10), Emit::OnClose).is_empty());
+        let hopping = |size_ms| Some(Window { size_ms, advance_ms: 3, grace_ms: 0 });
+        assert!(fields(hopping(3 * WINDOWS_PER_RECORD_MAX), Emit::OnUpdate).is_empty());
+        assert_eq!(fields(hopping(3 * WINDOWS_PER_RECORD_MAX + 1), Emit::OnUpdate), ["window"]);
     }
 
     #[test]

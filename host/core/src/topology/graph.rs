@@ -181,6 +181,9 @@ pub struct Store {
     pub name: String,
     /// Whether its keys begin with a window's start.
     pub windowed: bool,
+    /// What its changelog takes, where it has one; the planner sets none. Timestamps there are the host's own, so only the
+    /// size counts.
+    pub limits: Limits,
 }
 
 /// Why a checked specification could still not be planned.
@@ -554,7 +557,8 @@ impl<'a> Planner<'a> {
                 if !repartitioned {
                     aggregate.time = TimeRule::Observed;
                 }
-                sub.stores.push(Store { name: node.name.clone(), windowed: aggregate.spec.window.is_some() });
+                let (windowed, limits) = (aggregate.spec.window.is_some(), Limits::default());
+                sub.stores.push(Store { name: node.name.clone(), windowed, limits });
             }
             sub.nodes.push(node);
         }

@@ -10,10 +10,9 @@ use millstream_core::function::Prepared;
 use millstream_core::limits::Limits;
 use millstream_core::operator::Active;
 use millstream_core::record::{Batch, BatchBuilder, Header};
-use millstream_core::state::key;
-use millstream_core::state::keyspace::{Durability, Keyspaces, Space, SpaceKind, Write};
+use millstream_core::state::changelog::change_writes;
+use millstream_core::state::keyspace::{Durability, Keyspaces, Space, SpaceKind};
 use millstream_core::state::memory::{Guard, Memory, Spaces};
-use millstream_core::state::store::Change;
 use millstream_core::task::{TaskId, TaskPart};
 use millstream_core::topology::graph::{Topology, plan};
 use millstream_core::topology::spec::*;
@@ -105,8 +104,9 @@ impl Pipeline {
         lines.iter().try_for_each(|line| self.part(&Words::new(line)).map_err(|e| format!("{line}: {e}")))?;
         let mut topology = plan(&self.spec, &|topic| self.partitions.get(topic).copied()).map_err(|e| e.to_string())?;
         for (name, limits) in &self.limits {
-            let topic = topology.topics.iter_mut().find(|t| t.name == *name).ok_or_else(|| format!("no {name}"))?;
-            topic.limits = *limits;
+            let topic = topology.topics.iter_mut().find(|t| t.name == *name).map(|t| &mut t.limits);
+            let store = topology.subs.iter_mut().flat_map(|s| &mut s.stores).find(|s| s.name == *name);
+            *topic.or(store.map(|s| &mut s.limits)).ok_or_else(|| format!("no {name}"))? = *limits;
         }
         self.topology = Arc::new(topology);
         for sub in &self.topology.subs {
@@ -150,7 +150,7 @@ impl Pipeline {
                 let (topic, window_headers) = (name.clone(), words.has("headers"));
                 self.spec.sinks.push(SinkSpec { name, from, topic, key_format, window_headers, on_error });
             }
-            "limit" => {
+            "limit" | "limit-store" => {
                 let at = |name: &str| words.option(name).map(time).transpose();
                 let bytes = |name: &str| words.number(name).map(|n| n.map(|n| n as usize));
                 let limits = Limits {
@@ -284,19 +284,8 @@ impl Pipeline {
 
     fn apply(&self, part: &TaskPart) -> Result<(), String> {
         let prefix = task_prefix(part.task);
-        let whole = |key: &[u8]| [&prefix[..], key].concat();
-        let mut writes = Vec::new();
-        for (space, changes) in self.spaces[part.task.sub].iter().zip(&part.changes) {
-            writes.extend(changes.iter().map(|change| match change {
-                Change::Put(key, value) => Write::Put(*space, whole(key), value.clone()),
-                Change::Delete(key) => Write::Delete(*space, whole(key)),
-                Change::DropWindow(start) => {
-                    let from = key::window(&prefix, *start, b"");
-                    let to = key::successor(&from).unwrap_or_default();
-                    Write::DeleteRange(*space, from, to)
-                }
-            }));
-        }
+        let stores = self.spaces[part.task.sub].iter().zip(&part.changes);
+        let writes = stores.flat_map(|(space, changes)| change_writes(*space, &prefix, changes)).collect();
         self.db.apply(writes, Durability::Process).map_err(|e| e.to_string())
     }
 }

@@ -114,7 +114,12 @@ impl Judge {
     }
 
     /// Judges a task's part of an interval that is now a fact.
-    pub fn commit(&mut self, part: &TaskPart, cut: &Cut, log: &dyn Fn(usize, &str, i64) -> Option<Rec>) -> Result<(), String> {
+    pub fn commit(
+        &mut self,
+        part: &TaskPart,
+        cut: &Cut,
+        log: &dyn Fn(usize, &str, i64) -> Option<Rec>,
+    ) -> Result<(), String> {
         let judged = self.tasks.get_mut(&part.task).ok_or("a task that is not planned")?;
         switches(judged, part)?;
         if judged.incarnation != cut.incarnation {

@@ -363,9 +363,10 @@ impl World {
                     2 | 4 => CommitOutcome::Unknown,
                     _ => CommitOutcome::Committed,
                 };
+                let committed = outcome == CommitOutcome::Committed;
                 let input = Input::Outcome { interval: interval.id, outcome };
                 self.step(host, input.clone())?;
-                if faults && outcome == CommitOutcome::Committed && self.rng.one_in(3) {
+                if faults && committed && self.rng.one_in(3) {
                     self.step(host, input)?;
                 }
             }

@@ -137,12 +137,15 @@ impl Plan {
         let topic = format!("sim-{}-repartition", step.name);
         self.given.extend(partitions.map(|p| (topic.clone(), p)));
         let windowed = parents.iter().any(|p| self.nodes[p.0].windowed);
-        let writer = self.node(Kind::Cut {
-            step: step.name.clone(),
-            on_error: step.on_error.clone(),
-            topic: topic.clone(),
-            idle: step.idle,
-        }, parents);
+        let writer = self.node(
+            Kind::Cut {
+                step: step.name.clone(),
+                on_error: step.on_error.clone(),
+                topic: topic.clone(),
+                idle: step.idle,
+            },
+            parents,
+        );
         let at = self.node(Kind::CutEntry { topic, writer }, vec![]);
         self.nodes[at].windowed = windowed;
         at
