@@ -1,32 +1,30 @@
-//! What an interval means to the database of its tasks, and to the changelogs from which such a database is made again.
-//! Neither reads nor writes a log: which offsets were taken, and when a database is too old for its changelog, is the shell's.
+//! What an interval means to the database of a store, and to the changelog from which such a database is made again. Neither
+//! reads nor writes a log: which offsets were taken, and when a database is too old for its changelog, is the shell's.
 //!
 //! A changelog record's key is the store's key without the task's prefix, its value the stored value, both as in the table
-//! of [`super::key`] and in [`super::value`], each with its form in front; no value removes the key. Its partition is the task's. Its
-//! timestamp says nothing: give it the wall time at which the interval was closed, as brokers refuse some event times.
+//! of [`super::key`] and in [`super::value`], each with its form in front; no value removes the key. Its partition is the
+//! task's. Its timestamp says nothing: give it the wall time at which the interval was closed, as brokers refuse some event
+//! times.
 //!
-//! | key | value | in the changelog of |
-//! | --- | --- | --- |
-//! | `0x01` the key | stored aggregate | a store by key |
-//! | `0x02` start, end, the key | stored aggregate | a store by windowed key |
-//! | `0x03` start, the key | stored aggregate | a window store |
-//! | `0x00` | the task's metadata ([`crate::meta`]) | the sub-topology's first store |
+//! | key | value |
+//! | --- | --- |
+//! | `0x01` the key | stored aggregate of a store by key |
+//! | `0x02` window's start, its end, the key | stored aggregate of a store by windowed key |
+//! | `0x03` window's start, the key | stored aggregate of a window store |
+//! | `0xf0` … | the shell's own, beside the store's |
 
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
 
 use super::key::{self, StoreKind};
-use super::keyspace::{Keyspaces, Scan, Space, StorageError, Write};
+use super::keyspace::{Scan, Space, StorageError, Write};
 use super::store::{Change, Ground};
 use super::value::Stored;
-use crate::meta::Meta;
 use crate::record::Batch;
-use crate::task::TaskPart;
 
-/// The key under which a task's metadata stands in its first store, and in that store's changelog: written with each
-/// interval, so that a restored task knows its times to the same interval as its states.
-pub const META_KEY: [u8; 1] = [0x00];
+/// First byte of keys that are the shell's own, in a changelog and in a store's keyspace alike.
+pub const OWN_KIND: u8 = 0xf0;
 
 /// Keys of a window that are held at once while its groups are removed one by one.
 pub const TOMBSTONES_HELD_MAX: usize = 1_024;
@@ -34,8 +32,8 @@ pub const TOMBSTONES_HELD_MAX: usize = 1_024;
 /// Bytes of a key that say which window it belongs to: the kind and the start.
 const WINDOW_BYTES: usize = 9;
 
-/// A record for a changelog: key, and value or none.
-pub type ChangelogRecord<'a> = (&'a [u8], Option<&'a [u8]>);
+/// What takes records: key, and value or none.
+pub type Take<'t, E> = dyn FnMut(&[u8], Option<&[u8]>) -> Result<(), E> + 't;
 
 /// The writes that bring a store to where its changes leave it.
 pub fn change_writes(space: Space, prefix: &[u8], changes: &[Change]) -> impl Iterator<Item = Write> {
@@ -51,37 +49,13 @@ pub fn change_writes(space: Space, prefix: &[u8], changes: &[Change]) -> impl It
     })
 }
 
-/// The writes that bring a task's database to where an interval leaves it, its metadata included where it has a store.
-/// `spaces`: those of its stores, in their order.
-pub fn part_writes(spaces: &[Space], prefix: &[u8], part: &TaskPart) -> Vec<Write> {
-    let stores = spaces.iter().zip(&part.changes);
-    let mut writes: Vec<Write> = stores.flat_map(|(space, changes)| change_writes(*space, prefix, changes)).collect();
-    let meta = |space: &Space| Write::Put(*space, [prefix, &META_KEY].concat(), part.meta.clone());
-    writes.extend(spaces.first().map(meta));
-    writes
-}
-
-/// What a task's last interval left of metadata in a database that [`part_writes`] or [`restore`] filled.
+/// Gives what an interval's changes of a store are in its changelog: for each key one record, the last. `ground`: that
+/// store's, in the database as the interval before has left it; groups of a window that is dropped are looked up there,
+/// [`TOMBSTONES_HELD_MAX`] at a time, since a changelog is compacted by key and knows no ranges.
 ///
 /// # Errors
-/// Those of the database.
-pub fn meta(db: &dyn Keyspaces, spaces: &[Space], prefix: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-    spaces.first().map_or(Ok(None), |space| db.get(*space, &[prefix, &META_KEY].concat()))
-}
-
-/// Shows what an interval writes to the changelog of one of its task's stores, in an order that is right: for each key one
-/// record, the last. `ground`: that store's, in the database as the interval before has left it; groups of a window that is
-/// dropped are looked up there, [`TOMBSTONES_HELD_MAX`] at a time, since a changelog is compacted by key and knows no ranges.
-///
-/// # Errors
-/// Those of the database.
-pub fn records(
-    part: &TaskPart,
-    store: usize,
-    ground: Ground<'_>,
-    visit: &mut dyn FnMut(ChangelogRecord<'_>),
-) -> Result<(), StorageError> {
-    let changes = &part.changes[store];
+/// Those of the database and of `take`.
+pub fn records<E: From<StorageError>>(changes: &[Change], ground: Ground<'_>, take: &mut Take<'_, E>) -> Result<(), E> {
     let dropped = changes.iter().filter_map(|change| match change {
         Change::DropWindow(start) => Some(key::window(b"", *start, b"")),
         _ => None,
@@ -96,28 +70,25 @@ pub fn records(
     let written: BTreeSet<&[u8]> =
         if dropped.is_empty() { BTreeSet::new() } else { written.filter(of_dropped).collect() };
     for window in &dropped {
-        tombstones(ground, window, &written, visit)?;
+        tombstones(ground, window, &written, take)?;
     }
     for change in changes {
         match change {
-            Change::Put(key, value) => visit((key, Some(value))),
-            Change::Delete(key) => visit((key, None)),
+            Change::Put(key, value) => take(key, Some(value))?,
+            Change::Delete(key) => take(key, None)?,
             Change::DropWindow(_) => {}
         }
-    }
-    if store == 0 {
-        visit((&META_KEY, Some(&part.meta)));
     }
     Ok(())
 }
 
 /// Removes the keys of a window one by one, but for those that are written again.
-fn tombstones(
+fn tombstones<E: From<StorageError>>(
     ground: Ground<'_>,
     window: &[u8],
     written: &BTreeSet<&[u8]>,
-    visit: &mut dyn FnMut(ChangelogRecord<'_>),
-) -> Result<(), StorageError> {
+    take: &mut Take<'_, E>,
+) -> Result<(), E> {
     let mut from = [ground.prefix, window].concat();
     let to = key::successor(&from);
     let mut held: Vec<Vec<u8>> = Vec::new();
@@ -126,15 +97,16 @@ fn tombstones(
             held.push(key[ground.prefix.len()..].to_vec());
             if held.len() < TOMBSTONES_HELD_MAX { Scan::Continue } else { Scan::Stop }
         })?;
-        held.iter().filter(|key| !written.contains(key.as_slice())).for_each(|key| visit((key, None)));
+        held.iter().filter(|key| !written.contains(key.as_slice())).try_for_each(|key| take(key, None))?;
         let Some(last) = held.pop().filter(|_| held.len() + 1 == TOMBSTONES_HELD_MAX) else { return Ok(()) };
         from = [ground.prefix, &last, &[0]].concat();
         held.clear();
     }
 }
 
-/// The writes that take a piece of a changelog into a store: the inverse of [`records`]. Pieces come in the order of the
-/// log, without records of transactions that were aborted.
+/// The writes that take a piece of a changelog into a store's keyspace: the inverse of [`records`]. Pieces come in the order
+/// of the log, without records of transactions that were aborted. What is the shell's own ([`OWN_KIND`]) comes along under
+/// its key.
 ///
 /// # Errors
 /// [`StorageError::Corrupted`] for a record that no store of this version writes: something else writes into the topic.
@@ -157,9 +129,9 @@ pub fn restore(batch: &Batch, space: Space, prefix: &[u8]) -> Result<Vec<Write>,
 
 fn is_ours(key: &[u8], value: Option<&[u8]>) -> bool {
     let kinds = [StoreKind::KeyValue, StoreKind::WindowedKeyValue, StoreKind::Window];
-    match key.split_first() {
-        Some((first, [])) if *first == META_KEY[0] => value.is_none_or(|value| Meta::decode(value).is_some()),
-        Some((first, _)) => {
+    match key.first() {
+        Some(first) if *first == OWN_KIND => true,
+        Some(first) => {
             kinds.iter().any(|kind| *kind as u8 == *first) && value.is_none_or(|value| Stored::decode(value).is_some())
         }
         None => false,
@@ -170,7 +142,7 @@ fn is_ours(key: &[u8], value: Option<&[u8]>) -> bool {
 mod tests {
     use super::*;
     use crate::record::BatchBuilder;
-    use crate::state::keyspace::{Durability, SpaceKind};
+    use crate::state::keyspace::{Durability, Keyspaces, SpaceKind};
     use crate::state::memory::Memory;
     use crate::state::memory::tests::{Locked, all};
     use crate::state::store::{Store, hash};
@@ -251,19 +223,21 @@ mod tests {
                 ops.iter().filter(|op| windowed || matches!(op, Op::Set(..))).for_each(|op| {
                     play(&mut store, kind, live.ground(), op);
                 });
-                let meta = Meta { interval: number as u64, ..Meta::default() }.encode();
-                let part = TaskPart { changes: vec![store.take_changes()], meta, ..TaskPart::default() };
+                let changes = store.take_changes();
                 let before = log.len();
-                records(&part, 0, live.ground(), &mut |(key, value)| log.push((key.to_vec(), value.map(<[u8]>::to_vec)))).unwrap();
+                records(&changes, live.ground(), &mut |key, value| {
+                    log.push((key.to_vec(), value.map(<[u8]>::to_vec)));
+                    Ok::<_, StorageError>(())
+                })
+                .unwrap();
                 let keys: BTreeSet<&Vec<u8>> = log[before..].iter().map(|(key, _)| key).collect();
                 prop_assert_eq!(keys.len(), log.len() - before, "one record for a key");
-                live.apply(part_writes(&[live.space], &PREFIX, &part));
+                live.apply(change_writes(live.space, &PREFIX, &changes).collect());
                 store.shrink(if number % 2 == 0 { 0 } else { usize::MAX });
                 if number == from.index(intervals.len()) {
                     old.restore(&log, piece);
                     checkpoint = log.len();
                 }
-                prop_assert_eq!(meta_of(&live), Some(part.meta));
             }
             // Compaction leaves of each key the last record below some offset, and there no removals.
             let below = compacted.index(log.len() + 1);
@@ -280,10 +254,6 @@ mod tests {
         }
     }
 
-    fn meta_of(copy: &Copy) -> Option<Vec<u8>> {
-        meta(&copy.db, &[copy.space], &PREFIX).unwrap()
-    }
-
     #[test]
     fn a_window_of_many_keys_is_removed_key_by_key_and_no_other_is_touched() {
         for groups in [TOMBSTONES_HELD_MAX - 1, TOMBSTONES_HELD_MAX, TOMBSTONES_HELD_MAX + 1, 2 * TOMBSTONES_HELD_MAX] {
@@ -291,15 +261,27 @@ mod tests {
             let key = |start: i64, i: usize| key::window(&PREFIX, start, format!("{i}").as_bytes());
             let put = |start: i64, i: usize| Write::Put(copy.space, key(start, i), Vec::new());
             copy.apply((0..groups).map(|i| put(5, i)).chain([put(4, 0), put(6, 0)]).collect());
-            let part = TaskPart { changes: vec![vec![Change::DropWindow(5)]], ..TaskPart::default() };
             let (mut gone, mut others) = (0, 0);
-            records(&part, 0, copy.ground(), &mut |(key, value)| match value {
-                None if key.starts_with(&key::window(b"", 5, b"")) => gone += 1,
-                _ => others += 1,
+            records(&[Change::DropWindow(5)], copy.ground(), &mut |key, value| {
+                let ours = value.is_none() && key.starts_with(&key::window(b"", 5, b""));
+                *if ours { &mut gone } else { &mut others } += 1;
+                Ok::<_, StorageError>(())
             })
             .unwrap();
-            assert_eq!((gone, others), (groups, 1), "and the metadata");
+            assert_eq!((gone, others), (groups, 0));
         }
+    }
+
+    #[test]
+    fn a_taker_that_fails_ends_it() {
+        let changes = [Change::Put(vec![1], vec![]), Change::Put(vec![2], vec![])];
+        let mut taken = 0;
+        let mut take = |_: &[u8], _: Option<&[u8]>| {
+            taken += 1;
+            Err(StorageError::Unavailable("full".into()))
+        };
+        assert!(records(&changes, Copy::new().ground(), &mut take).is_err());
+        assert_eq!(taken, 1);
     }
 
     #[test]
@@ -309,17 +291,10 @@ mod tests {
             batch.push(key, value, 0, []);
             restore(&batch.finish(), Space(0), &PREFIX).is_ok()
         };
-        let (stored, meta) = (Stored { layout: 0, timestamp: 1, state: b"s" }.encode(), Meta::default().encode());
-        assert!(
-            record(Some(&[1, b'k']), Some(&stored))
-                && record(Some(&[3, b'k']), None)
-                && record(Some(&[0]), Some(&meta))
-        );
-        assert!(!record(None, Some(&stored)) && !record(Some(&[]), None) && !record(Some(&[9, b'k']), Some(&stored)));
-        assert!(
-            !record(Some(&[1, b'k']), Some(b"text"))
-                && !record(Some(&[0]), Some(&stored))
-                && !record(Some(&[0, 1]), None)
-        );
+        let stored = Stored { layout: 0, timestamp: 1, state: b"s" }.encode();
+        assert!(record(Some(&[1, b'k']), Some(&stored)) && record(Some(&[3, b'k']), None));
+        assert!(record(Some(&[OWN_KIND, 1]), Some(b"anything")));
+        assert!(!record(None, Some(&stored)) && !record(Some(&[]), None));
+        assert!(!record(Some(&[9, b'k']), Some(&stored)) && !record(Some(&[1, b'k']), Some(b"text")));
     }
 }

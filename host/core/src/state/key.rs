@@ -2,11 +2,11 @@
 //!
 //! | first byte | store | rest of the key |
 //! | --- | --- | --- |
-//! | `0x00` | the first of a task | nothing: the task's metadata, see [`super::changelog`] |
 //! | `0x01` | key-value | the key |
 //! | `0x02` | key-value, grouped by windowed key | window start, window end (ordered 8 bytes each), the key |
 //! | `0x03` | window | window start (ordered 8 bytes), the key |
 //! | `0x04` | session | reserved: session end, start, key |
+//! | `0xf0` | none | the shell's own, beside a store's |
 //!
 //! Windows of one store have one length, so window keys in byte order stand by end, start, key: the order in which
 //! results of closed windows come out, and a closed window is one range.
