@@ -1,0 +1,389 @@
+//! The coordinating thread: takes what the group gives and takes, has tasks opened by their workers and given up again, and does
+//! what needs the broker outside the data path. It computes nothing, and keeps no state but who has what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use millstream_core::commit::Interval;
+use millstream_core::task::TaskId;
+use millstream_core::topology::graph::Topology;
+use millstream_kafka::config::GroupProtocol;
+use millstream_kafka::consumer::{Committed, Event, Leave, Member, Move, Placement, Token, Waker};
+use millstream_kafka::error::KafkaError;
+use millstream_kafka::fetch::TopicPartition;
+use tracing::{error, info, warn};
+
+use super::layout::{Layout, Stretch};
+use super::metadata::Beside;
+use super::purge::Purge;
+use super::restore::{Restore, Restorer, is_passing};
+use super::starts::Starts;
+use super::worker::{Command, task_name};
+use crate::runtime::status::{Status, TaskState};
+
+/// How long one look for events takes, when there are none.
+const POLL: Duration = Duration::from_millis(20);
+
+/// How long one question to the brokers may take before the group is looked at again.
+const ASK: Duration = Duration::from_millis(500);
+
+/// How long workers may take to give tasks up: longer than they wait for their commits.
+const GIVE_WAIT: Duration = Duration::from_secs(30);
+
+/// Pause before a task that failed in passing is opened again.
+const REOPEN_PAUSE: Duration = Duration::from_millis(500);
+
+/// What the member is asked for.
+#[derive(Debug)]
+pub enum Request {
+    /// Open a task again from its last commit: something passing was in the way.
+    Reopen(TaskId),
+    /// Read a partition from another offset on: what was before is gone.
+    Skip {
+        /// The partition.
+        partition: TopicPartition,
+        /// Its first offset now.
+        to: i64,
+    },
+    /// An interval is final.
+    Committed(Arc<Interval>),
+    /// Give everything up and end.
+    Stop(Leave),
+}
+
+/// What the member works with.
+pub struct Parts {
+    /// The group.
+    pub member: Member,
+    /// The group's protocol.
+    pub protocol: GroupProtocol,
+    /// The plan.
+    pub topology: Arc<Topology>,
+    /// Which partition is whose.
+    pub layout: Arc<Layout>,
+    /// The workers, and what makes them look at their commands.
+    pub workers: Vec<(Sender<Command>, Waker)>,
+    /// Brings states up to date.
+    pub restorer: Restorer,
+    /// Where tasks begin that never ran.
+    pub starts: Starts,
+    /// Deletes what was read of repartition topics.
+    pub purge: Purge,
+    /// Where to tell how things stand.
+    pub status: Arc<Status>,
+    /// What is asked of it.
+    pub requests: Receiver<Request>,
+}
+
+/// A task of which this host has partitions.
+#[derive(Clone, Copy, Debug)]
+struct Had {
+    stretch: Stretch,
+    /// It is whole, and was handed to the restorer or its worker.
+    is_open: bool,
+}
+
+/// See the module.
+pub struct Coordinator {
+    parts: Parts,
+    /// Partitions that are this host's.
+    assigned: BTreeSet<TopicPartition>,
+    tasks: BTreeMap<TaskId, Had>,
+    /// The last stretch of each task that this process ever had.
+    stretches: BTreeMap<TaskId, Stretch>,
+    token: Option<Token>,
+    /// Tasks to open again, and when.
+    reopen: BTreeMap<TaskId, Instant>,
+}
+
+impl Coordinator {
+    /// Joined, and nothing is assigned yet.
+    pub fn new(parts: Parts) -> Self {
+        let (assigned, tasks, stretches, token, reopen) = Default::default();
+        Self { parts, assigned, tasks, stretches, token, reopen }
+    }
+
+    /// Runs until told to stop.
+    ///
+    /// # Errors
+    /// Why it cannot go on; whoever gets it ends the host.
+    pub fn run(mut self) -> Result<(), KafkaError> {
+        loop {
+            if let Some(event) = self.parts.member.poll(POLL) {
+                self.event(event)?;
+            }
+            while let Ok(request) = self.parts.requests.try_recv() {
+                match request {
+                    Request::Reopen(task) => {
+                        self.reopen.insert(task, Instant::now() + REOPEN_PAUSE);
+                    }
+                    Request::Skip { partition, to } => self.skip(&partition, to)?,
+                    Request::Committed(interval) => self.parts.purge.committed(&interval),
+                    Request::Stop(leave) => return self.stop(leave),
+                }
+            }
+            self.restored();
+            self.reopen_due()?;
+            self.parts.purge.work();
+        }
+    }
+
+    fn stop(mut self, leave: Leave) -> Result<(), KafkaError> {
+        let all: Vec<TaskId> = self.tasks.keys().copied().collect();
+        self.give(&all, true);
+        self.parts.member.close(leave)
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), KafkaError> {
+        match event {
+            Event::Assigned(partitions) => self.assigned(partitions),
+            Event::Revoked(partitions) => self.released(&partitions, true),
+            Event::Lost(partitions) => {
+                warn!(
+                    partitions = partitions.len(),
+                    "this host was out of its group; what it had not committed is dropped"
+                );
+                self.released(&partitions, false)
+            }
+            Event::Error(KafkaError::Retry(why)) => {
+                warn!(error = why, "the client is in trouble and tries again");
+                Ok(())
+            }
+            Event::Error(why) => Err(why),
+        }
+    }
+
+    /// New partitions: where they begin, who reads them, and which tasks are whole by them.
+    fn assigned(&mut self, partitions: Vec<TopicPartition>) -> Result<(), KafkaError> {
+        let mut all: Vec<TopicPartition> = self.assigned.iter().chain(&partitions).cloned().collect();
+        all.sort();
+        all.dedup();
+        let (_, torn) = self.parts.layout.tasks(&all);
+        if self.parts.protocol == GroupProtocol::Classic
+            && let Some(partition) = torn.first()
+        {
+            return Err(KafkaError::Refused(format!(
+                "the group has assigned {partition} without the other partitions of its task: do all members run the same \
+                 manifest? A pipeline whose steps or topics have changed needs all its hosts stopped first, or another name"
+            )));
+        }
+        let Some(committed) = self.committed(&partitions)? else { return Ok(()) };
+        let starts = self.parts.starts.of(&committed)?;
+        let place = |(partition, start): (&TopicPartition, i64)| {
+            let tag = self.parts.layout.tag(partition).ok_or_else(|| {
+                KafkaError::Refused(format!("the group has assigned {partition}, which this pipeline does not read"))
+            })?;
+            let task = self.parts.layout.task(tag);
+            let before = self.stretches.get(&task).copied().unwrap_or_default();
+            let stretch = self.tasks.get(&task).map_or(Stretch(before.0 + 1), |had| had.stretch);
+            let worker = self.parts.layout.worker(task);
+            Ok((task, stretch, Placement { partition: partition.clone(), worker, tag: tag.during(stretch).0, start }))
+        };
+        let placed = partitions.iter().zip(starts).map(place).collect::<Result<Vec<_>, KafkaError>>()?;
+        let placements: Vec<Placement> = placed.iter().map(|(_, _, p)| p.clone()).collect();
+        let token = loop {
+            match self.parts.member.assign(&placements) {
+                Err(KafkaError::Retry(why)) => warn!(error = why, "taking partitions on takes long"),
+                other => break other?,
+            }
+        };
+        let Some(token) = token else { return Ok(()) };
+        self.token = Some(token);
+        info!(partitions = partitions.len(), "assigned");
+        for (task, stretch, _) in placed {
+            self.stretches.insert(task, stretch);
+            self.tasks.entry(task).or_insert(Had { stretch, is_open: false });
+        }
+        self.assigned.extend(partitions);
+        self.open_whole()
+    }
+
+    /// Has those tasks restored that are whole and were not handed on.
+    fn open_whole(&mut self) -> Result<(), KafkaError> {
+        let all: Vec<TopicPartition> = self.assigned.iter().cloned().collect();
+        let (whole, _) = self.parts.layout.tasks(&all);
+        let new: Vec<TaskId> =
+            whole.into_iter().filter(|t| self.tasks.get(t).is_some_and(|had| !had.is_open)).collect();
+        for task in new {
+            self.restore(task)?;
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, task: TaskId) -> Result<(), KafkaError> {
+        let (Some(token), Some(had)) = (self.token, self.tasks.get(&task).copied()) else { return Ok(()) };
+        let partitions: Vec<TopicPartition> = self.parts.layout.partitions(task).collect();
+        let Some(committed) = self.committed(&partitions)? else { return Ok(()) };
+        let starts = self.parts.starts.of(&committed)?;
+        let meta = committed.iter().find_map(|c| Beside::decode(&c.metadata)?.meta);
+        self.parts.status.task(task, |t| t.state = TaskState::Starting);
+        if let Some(had) = self.tasks.get_mut(&task) {
+            had.is_open = true;
+        }
+        let start = self.start_of_inputs(task, &partitions, &starts);
+        self.parts.restorer.ask(Restore { task, token, stretch: had.stretch, meta, start });
+        Ok(())
+    }
+
+    /// One offset for each input; a topic with fewer partitions than there are tasks begins at 0, where it has nothing.
+    fn start_of_inputs(&self, task: TaskId, partitions: &[TopicPartition], starts: &[i64]) -> Vec<i64> {
+        let inputs = self.parts.topology.subs[task.sub].inputs.iter();
+        let of = |topic: usize| {
+            let name = self.parts.topology.topics[topic].name.as_str();
+            let at = partitions.iter().position(|p| &*p.topic == name);
+            at.map_or(0, |at| starts[at])
+        };
+        inputs.map(|input| of(input.topic)).collect()
+    }
+
+    /// The group's stable offsets; `None`: the group has moved on meanwhile, and what follows was told and dealt with.
+    fn committed(&mut self, partitions: &[TopicPartition]) -> Result<Option<Vec<Committed>>, KafkaError> {
+        loop {
+            match self.parts.member.committed(partitions, ASK) {
+                Ok(committed) => {
+                    let of = |p: &TopicPartition| committed.iter().find(|c| c.partition == *p).cloned();
+                    let none =
+                        |p: &TopicPartition| Committed { partition: p.clone(), offset: None, metadata: String::new() };
+                    return Ok(Some(partitions.iter().map(|p| of(p).unwrap_or_else(|| none(p))).collect()));
+                }
+                Err(KafkaError::Retry(why)) => {
+                    info!(reason = why, "asking for committed offsets, trying again");
+                    if let Some(event) = self.parts.member.poll(POLL) {
+                        let moved = !matches!(event, Event::Error(KafkaError::Retry(_)));
+                        self.event(event)?;
+                        if moved {
+                            return Ok(None);
+                        }
+                    }
+                }
+                Err(why) => return Err(why),
+            }
+        }
+    }
+
+    /// Partitions that go to others, or have gone.
+    fn released(&mut self, partitions: &[TopicPartition], commit: bool) -> Result<(), KafkaError> {
+        let layout = self.parts.layout.clone();
+        let tasks: BTreeSet<TaskId> =
+            partitions.iter().filter_map(|p| layout.tag(p)).map(|tag| layout.task(tag)).collect();
+        let tasks: Vec<TaskId> = tasks.into_iter().filter(|task| self.tasks.contains_key(task)).collect();
+        info!(partitions = partitions.len(), tasks = tasks.len(), commit, "giving up");
+        self.give(&tasks, commit);
+        let token = loop {
+            match self.parts.member.release() {
+                Err(KafkaError::Retry(why)) => warn!(error = why, "giving partitions up takes long"),
+                other => break other?,
+            }
+        };
+        self.token = Some(token);
+        for partition in partitions {
+            self.assigned.remove(partition);
+        }
+        for task in tasks {
+            // Some of its partitions may stay; the task is whole again only when the others come back.
+            self.tasks.remove(&task);
+        }
+        Ok(())
+    }
+
+    /// Has workers give tasks up, and waits for it.
+    fn give(&mut self, tasks: &[TaskId], commit: bool) {
+        let (done, all_done) = channel();
+        for task in tasks {
+            self.parts.restorer.forget(*task);
+            self.reopen.remove(task);
+        }
+        for (number, (commands, waker)) in self.parts.workers.iter().enumerate() {
+            let here = tasks.iter().filter(|task| self.parts.layout.worker(**task) == number);
+            let tasks: Vec<_> = here.filter_map(|task| Some((*task, self.tasks.get(task)?.stretch))).collect();
+            if !tasks.is_empty() {
+                let command = Command::Give { tasks, commit, done: done.clone() };
+                // One that has ended has given up everything.
+                let _ended = commands.send(command);
+                waker.wake();
+            }
+        }
+        drop(done);
+        let until = Instant::now() + GIVE_WAIT;
+        while let Ok(()) = all_done.recv_timeout(until.saturating_duration_since(Instant::now())) {}
+    }
+
+    /// Opens tasks whose state is here.
+    fn restored(&mut self) {
+        while let Some((restore, result)) = self.parts.restorer.done() {
+            let Restore { task, token, stretch, meta, start } = restore;
+            if self.tasks.get(&task).is_none_or(|had| had.stretch != stretch) {
+                continue;
+            }
+            match result {
+                Ok(()) => {
+                    let (commands, waker) = &self.parts.workers[self.parts.layout.worker(task)];
+                    let _ended = commands.send(Command::Open { task, meta, start, token, stretch });
+                    waker.wake();
+                }
+                Err(why) if is_passing(&why) => {
+                    warn!(task = task_name(task), error = format!("{why:#}"), "restoring its state, trying again");
+                    self.parts.status.task(task, |t| t.state = TaskState::Retrying(format!("{why:#}")));
+                    self.reopen.insert(task, Instant::now() + REOPEN_PAUSE);
+                }
+                Err(why) => {
+                    error!(task = task_name(task), error = format!("{why:#}"), "its state cannot be restored");
+                    self.parts.status.task(task, |t| t.state = TaskState::Stopped(format!("{why:#}")));
+                }
+            }
+        }
+    }
+
+    fn reopen_due(&mut self) -> Result<(), KafkaError> {
+        let now = Instant::now();
+        let due: Vec<TaskId> = self.reopen.iter().filter(|(_, at)| **at <= now).map(|(t, _)| *t).collect();
+        for task in due {
+            self.reopen.remove(&task);
+            if self.tasks.contains_key(&task) {
+                self.open_again(task)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a task's partitions from their committed offsets again, in a new stretch.
+    fn open_again(&mut self, task: TaskId) -> Result<(), KafkaError> {
+        let partitions: Vec<TopicPartition> = self.parts.layout.partitions(task).collect();
+        let Some(committed) = self.committed(&partitions)? else { return Ok(()) };
+        let starts = self.parts.starts.of(&committed)?;
+        let Some(had) = self.tasks.get_mut(&task) else { return Ok(()) };
+        had.stretch = Stretch(had.stretch.0 + 1);
+        let stretch = had.stretch;
+        self.stretches.insert(task, stretch);
+        let moved = |(partition, to): (&TopicPartition, &i64)| {
+            let tag = self.parts.layout.tag(partition).map(|tag| tag.during(stretch).0);
+            Move { partition: partition.clone(), to: *to, tag }
+        };
+        let moves: Vec<Move> = partitions.iter().zip(&starts).map(moved).collect();
+        match self.parts.member.rewind(&moves) {
+            Ok(()) => self.restore(task),
+            Err(KafkaError::Retry(why)) => {
+                warn!(task = task_name(task), error = why, "reading it from its last commit again, trying again");
+                self.reopen.insert(task, Instant::now() + REOPEN_PAUSE);
+                Ok(())
+            }
+            Err(why) => Err(why),
+        }
+    }
+
+    fn skip(&mut self, partition: &TopicPartition, to: i64) -> Result<(), KafkaError> {
+        if !self.assigned.contains(partition) {
+            return Ok(());
+        }
+        match self.parts.member.rewind(&[Move { partition: partition.clone(), to, tag: None }]) {
+            Err(KafkaError::Retry(why)) => {
+                // The reader finds the offset gone again, and asks again.
+                warn!(%partition, error = why, "going on behind what is gone, trying again");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}

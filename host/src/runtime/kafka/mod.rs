@@ -1,0 +1,328 @@
+//! A running pipeline on Kafka: one member of the group, workers with a committer each, states on this host.
+//!
+//! ```text
+//!  coordinator (member.rs) ── open, give ──▶ worker (worker.rs) ── intervals ──▶ committer (committer.rs)
+//!     │  group events, offsets                 │ reads, steps                      │ transactions, then states
+//!     └── restorer (restore.rs): changelogs    └── engine                          └── directory.rs
+//! ```
+//!
+//! `layout` says which partition is whose, `topics` what must be at the brokers, `metadata` what stands beside the offsets.
+
+pub mod changelog;
+pub mod committer;
+pub mod directory;
+pub mod layout;
+pub mod member;
+pub mod metadata;
+pub mod purge;
+pub mod restore;
+pub mod starts;
+pub mod topics;
+pub mod worker;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use millstream_core::function::Prepared;
+use millstream_core::operator::Active;
+use millstream_core::topology::graph::Topology;
+use millstream_core::worker::Settings;
+use millstream_kafka::admin::Admin;
+use millstream_kafka::config::Properties;
+use millstream_kafka::consumer::{self, Leave, Member};
+use millstream_kafka::error::KafkaError;
+use millstream_kafka::fetch::TopicPartition;
+use millstream_kafka::producer::Producer;
+use millstream_wasm::{Registry, WORKER_STACK_BYTES, WorkerFunctions};
+use tracing::{error, info};
+
+use super::plan::Pipeline;
+use super::status::Status;
+use committer::{Committer, Job};
+use directory::{Directory, lock};
+use layout::Layout;
+use member::{Coordinator, Request};
+use purge::Purge;
+use restore::Restorer;
+use starts::Starts;
+use worker::{Command, Loop};
+
+/// How long one request to the brokers may take.
+const ADMIN_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a start waits for brokers that do not answer.
+const START_TRIES: u32 = 6;
+
+/// Bytes of fetched records that wait inside of the client, for all workers together.
+const FETCH_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of results of one worker that wait to be sent.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
+
+/// Epoch of the functions that a manifest names: there is one version of each.
+pub const EPOCH: u64 = 1;
+
+/// A running pipeline.
+pub struct KafkaHost {
+    /// What runs.
+    pub pipeline: Pipeline,
+    /// Its plan.
+    pub topology: Arc<Topology>,
+    /// How it stands.
+    pub status: Arc<Status>,
+    /// Its prepared functions.
+    pub registry: Arc<Registry>,
+    /// The tasks' databases.
+    pub directory: Arc<Directory>,
+    /// The brokers, for questions.
+    pub admin: Arc<Admin>,
+    /// What is prepared of each function.
+    pub prepared: Vec<Prepared>,
+    requests: Sender<Request>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    ending: Arc<AtomicBool>,
+    failed: Arc<Mutex<Option<String>>>,
+}
+
+/// What a host is started with.
+pub struct Start {
+    /// The pipeline.
+    pub pipeline: Pipeline,
+    /// Properties of the client.
+    pub properties: BTreeMap<String, String>,
+    /// Its state directory.
+    pub directory: Directory,
+    /// Its functions.
+    pub registry: Arc<Registry>,
+    /// Number of workers.
+    pub workers: usize,
+    /// The host keeps its place in the group over a restart.
+    pub is_static: bool,
+}
+
+impl KafkaHost {
+    /// Starts a pipeline.
+    ///
+    /// # Errors
+    /// What is wrong, in words for the user: properties, topics, functions, permissions.
+    pub fn start(start: Start) -> anyhow::Result<Arc<Self>> {
+        let Start { pipeline, properties, directory, registry, workers, is_static } = start;
+        let properties = Properties::new(properties).map_err(|errors| {
+            let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            anyhow!("under `kafka:` of the manifest: {}", all.join("\n  "))
+        })?;
+        let admin = Arc::new(Admin::new(&properties, ADMIN_WAIT)?);
+        let topology = patiently(|| topics::prepare(&pipeline, &admin))?;
+        let prepared = prepare(&pipeline, &registry)?;
+        let directory = Arc::new(directory);
+        end_dangling(&properties, &pipeline, &directory, workers)?;
+        let (requests, asked) = channel();
+        let host = Arc::new(Self {
+            pipeline,
+            topology,
+            status: Arc::default(),
+            registry,
+            directory,
+            admin,
+            prepared,
+            requests,
+            threads: Mutex::default(),
+            ending: Arc::default(),
+            failed: Arc::default(),
+        });
+        host.join(&properties, workers, is_static, asked)?;
+        Ok(host)
+    }
+
+    fn join(
+        self: &Arc<Self>,
+        properties: &Properties,
+        workers: usize,
+        is_static: bool,
+        asked: std::sync::mpsc::Receiver<Request>,
+    ) -> anyhow::Result<()> {
+        let layout = Arc::new(Layout::new(self.topology.clone(), workers));
+        let settings = consumer::Settings {
+            group: self.topology.pipeline.clone(),
+            instance: is_static.then(|| self.directory.host_id().to_string()),
+            topics: layout.topics().map(str::to_string).collect(),
+            workers,
+            fetch_bytes_max: FETCH_BYTES_MAX,
+            buffer_bytes_max: worker::WAITING_BYTES_MAX,
+        };
+        let (member, readers) = Member::join(properties, &settings).context("join the group")?;
+        let mut told = Vec::new();
+        for reader in readers {
+            let (commands, to_obey) = channel();
+            let waker = reader.waker();
+            told.push((commands, waker.clone()));
+            self.start_worker(properties, &layout, &member, reader, to_obey)?;
+        }
+        let restorer = Restorer::start(restore::Parts {
+            topology: self.topology.clone(),
+            directory: self.directory.clone(),
+            properties: properties.clone(),
+            status: self.status.clone(),
+        })?;
+        let parts = member::Parts {
+            member,
+            protocol: properties.group_protocol(),
+            topology: self.topology.clone(),
+            layout,
+            workers: told.clone(),
+            restorer,
+            starts: Starts::new(self.admin.clone(), self.pipeline.starts.clone()),
+            purge: Purge::start(self.topology.clone(), self.admin.clone())?,
+            status: self.status.clone(),
+            requests: asked,
+        };
+        let (failed, ending) = (self.failed.clone(), self.ending.clone());
+        let thread = std::thread::Builder::new().name("coordinator".into()).spawn(move || {
+            let workers = told;
+            if let Err(why) = Coordinator::new(parts).run() {
+                error!(error = %why, "the host cannot go on");
+                *lock(&failed) = Some(why.to_string());
+            }
+            ending.store(true, Ordering::Relaxed);
+            for (commands, waker) in workers {
+                // One that has ended needs no telling.
+                let _ = commands.send(Command::Stop);
+                waker.wake();
+            }
+        })?;
+        lock(&self.threads).push(thread);
+        info!(workers, host = self.directory.host_id(), group = self.topology.pipeline, "joining");
+        Ok(())
+    }
+
+    fn start_worker(
+        self: &Arc<Self>,
+        properties: &Properties,
+        layout: &Arc<Layout>,
+        member: &Member,
+        reader: consumer::Reader,
+        commands: std::sync::mpsc::Receiver<Command>,
+    ) -> anyhow::Result<()> {
+        let number = reader.worker();
+        let ((jobs, to_do), (answers, answered)) = (channel::<Job>(), channel());
+        let (admin, group) = (Arc::new(Admin::new(properties, ADMIN_WAIT)?), self.topology.pipeline.clone());
+        let lookup = move |of: &[TopicPartition]| {
+            Ok(admin.committed(&group, of)?.into_values().map(|committed| committed.metadata).collect())
+        };
+        let committer = Committer::new(committer::Parts {
+            properties: properties.clone(),
+            transactional_id: transactional_id(&self.topology.pipeline, self.directory.host_id(), number),
+            session: session()?,
+            queue_bytes: QUEUE_BYTES_MAX,
+            topology: self.topology.clone(),
+            layout: layout.clone(),
+            directory: self.directory.clone(),
+            ownership: member.ownership(),
+            lookup: Box::new(lookup),
+            jobs: to_do,
+            answers,
+            waker: reader.waker(),
+            ending: self.ending.clone(),
+        });
+        let parts = worker::Parts {
+            topology: self.topology.clone(),
+            layout: layout.clone(),
+            directory: self.directory.clone(),
+            status: self.status.clone(),
+            functions: Box::new(WorkerFunctions::new(self.registry.clone())),
+            reader,
+            jobs,
+            answers: answered,
+            commands,
+            member: self.requests.clone(),
+            active: self.prepared.iter().map(|prepared| Active { prepared: *prepared, epoch: EPOCH }).collect(),
+            settings: Settings { commit_interval_ms: self.pipeline.commit_interval_ms, ..Settings::default() },
+        };
+        let thread = std::thread::Builder::new().name(format!("commit-{number}")).spawn(move || committer.run())?;
+        lock(&self.threads).push(thread);
+        let name = format!("worker-{number}");
+        let thread = std::thread::Builder::new().name(name).stack_size(WORKER_STACK_BYTES);
+        let thread = thread.spawn(move || Loop::new(parts).run())?;
+        lock(&self.threads).push(thread);
+        Ok(())
+    }
+
+    /// Why the host had to end, if it had.
+    pub fn failed(&self) -> Option<String> {
+        lock(&self.failed).clone()
+    }
+
+    /// Why the pipeline is not doing its work; `None`: it is.
+    pub fn not_ready(&self) -> Option<String> {
+        self.failed().or_else(|| self.status.not_ready_of(0))
+    }
+
+    /// Commits what is done, gives everything up and ends.
+    pub fn stop(&self, leave: Leave) {
+        // A coordinator that has ended has told the others.
+        let _ = self.requests.send(Request::Stop(leave));
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        threads.into_iter().for_each(|thread| drop(thread.join()));
+    }
+}
+
+/// A worker's id as a producer.
+fn transactional_id(pipeline: &str, host: &str, worker: usize) -> String {
+    format!("{pipeline}-{host}-{worker}")
+}
+
+/// Tells this process from others before and after it.
+fn session() -> anyhow::Result<String> {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).context("ask the system for random bytes")?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// Tries again while the brokers do not answer.
+fn patiently<T>(mut ask: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let mut tries = 1;
+    loop {
+        match ask() {
+            Err(why) if tries < START_TRIES && matches!(why.downcast_ref(), Some(KafkaError::Retry(_))) => {
+                info!(error = format!("{why:#}"), "the brokers do not answer yet");
+                tries += 1;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Ends transactions that earlier hosts of this directory left open, of workers that there are not any more: each holds up all
+/// readers until its time-out.
+fn end_dangling(
+    properties: &Properties,
+    pipeline: &Pipeline,
+    directory: &Directory,
+    workers: usize,
+) -> anyhow::Result<()> {
+    let ever = directory.producers_ever(workers)?;
+    for number in workers..ever {
+        let id = transactional_id(&pipeline.spec.pipeline, directory.host_id(), number);
+        let mut producer = Producer::new(properties, &id, 1 << 20)?;
+        patiently(|| Ok(producer.init(ADMIN_WAIT)?))
+            .with_context(|| format!("take over the transactional id `{id}`"))?;
+    }
+    Ok(())
+}
+
+fn prepare(pipeline: &Pipeline, registry: &Registry) -> anyhow::Result<Vec<Prepared>> {
+    let mut out = Vec::new();
+    for function in &pipeline.functions {
+        let component = super::read_component(function)?;
+        out.push(super::prepare(pipeline, registry, function, &component, &function.settings)?);
+    }
+    if out.len() != pipeline.spec.functions.len() {
+        bail!("the manifest's functions and its graph's are not the same");
+    }
+    Ok(out)
+}

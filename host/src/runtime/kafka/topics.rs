@@ -1,0 +1,121 @@
+//! Topics of a pipeline at the brokers: the user's are looked up and must be there, the internal ones are made where they are
+//! missing, and what does not fit is named with both sides.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use millstream_core::limits::Limits;
+use millstream_core::topology::graph::{Topology, plan};
+use millstream_kafka::admin::{Admin, TopicInfo, TopicSpec};
+
+use super::changelog;
+use super::layout::PARTITIONS_MAX;
+use crate::runtime::plan::{InternalTopics, Pipeline, user_topics};
+
+/// Bytes of a batch around a single record, and of the record beside its parts, as Kafka's format has them at the most.
+const RECORD_OVERHEAD_BYTES: usize = 61 + 36;
+
+/// Bytes of a header beside its name and value, at the most.
+const HEADER_OVERHEAD_BYTES: usize = 10;
+
+/// Milliseconds of a broker's bounds on timestamps that are left for clocks that differ and for commits that take long.
+const CLOCK_MARGIN_MS: i64 = 60_000;
+
+/// Looks up and makes the topics of a pipeline, and plans its graph by their partition counts.
+///
+/// # Errors
+/// In words for the user: topics that are missing or do not fit, what the brokers refuse.
+pub fn prepare(pipeline: &Pipeline, admin: &Admin) -> anyhow::Result<Arc<Topology>> {
+    let names = user_topics(&pipeline.spec);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let found = admin.describe(&names).context("look up the pipeline's topics")?;
+    let missing: Vec<&str> = names.iter().filter(|n| found.get(**n).is_none_or(Option::is_none)).copied().collect();
+    if !missing.is_empty() {
+        let commands =
+            missing.iter().map(|topic| format!("\n  kafka-topics.sh --create --topic {topic} --partitions N"));
+        bail!(
+            "these topics are not there: {}; topics of yours are made by you, with the partitions you want:{}",
+            missing.join(", "),
+            commands.collect::<String>()
+        );
+    }
+    let infos: BTreeMap<&str, &TopicInfo> =
+        found.iter().filter_map(|(name, info)| Some((name.as_str(), info.as_ref()?))).collect();
+    for (topic, asked) in &pipeline.partitions {
+        if let Some(info) = infos.get(topic.as_str()).filter(|info| info.partitions as u32 != *asked) {
+            bail!("topic `{topic}` has {} partitions, the manifest says {asked}: write {0} there", info.partitions);
+        }
+    }
+    let mut topology = plan(&pipeline.spec, &|name| infos.get(name).map(|info| info.partitions as u32))?;
+    if let Some(large) = topology.topics.iter().find(|topic| topic.partitions > PARTITIONS_MAX) {
+        bail!("topic `{}` has {} partitions; at most {PARTITIONS_MAX} are taken", large.name, large.partitions);
+    }
+    let internal = internal(&topology, &pipeline.internal_topics);
+    let made = make(admin, &internal)?;
+    for topic in &mut topology.topics {
+        if let Some(info) = infos.get(topic.name.as_str()).copied().or_else(|| made.get(&topic.name)) {
+            topic.limits = limits(info);
+        }
+    }
+    Ok(Arc::new(topology))
+}
+
+/// The internal topics that a topology needs.
+pub fn internal(topology: &Topology, settings: &InternalTopics) -> Vec<TopicSpec> {
+    let repartition = topology.topics.iter().filter(|topic| topic.internal);
+    let repartition = repartition.map(|topic| TopicSpec::repartition(&topic.name, topic.partitions as i32));
+    let changelogs = topology.subs.iter().flat_map(|sub| {
+        let of = |store: &millstream_core::topology::graph::Store| changelog::topic(&topology.pipeline, &store.name);
+        sub.stores.iter().map(move |store| TopicSpec::changelog(&of(store), sub.tasks as i32))
+    });
+    let mut all: Vec<TopicSpec> = repartition.chain(changelogs).collect();
+    for spec in &mut all {
+        spec.replication_factor = settings.replication;
+        let given = settings.settings.iter().map(|(name, value)| (name.clone(), value.clone()));
+        spec.settings.extend(given);
+        if let Some(least) = settings.min_in_sync {
+            spec.settings.insert("min.insync.replicas".into(), least.to_string());
+        }
+    }
+    all
+}
+
+fn make(admin: &Admin, specs: &[TopicSpec]) -> anyhow::Result<BTreeMap<String, TopicInfo>> {
+    let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+    let there = admin.describe(&names).context("look up the pipeline's internal topics")?;
+    let missing = |spec: &&TopicSpec| there.get(&spec.name).is_none_or(Option::is_none);
+    let new: Vec<TopicSpec> = specs.iter().filter(missing).cloned().collect();
+    admin.create(&new).context("make the pipeline's internal topics")?;
+    let all = admin.describe(&names).context("look up the pipeline's internal topics")?;
+    let mut made = BTreeMap::new();
+    for spec in specs {
+        let info = all.get(&spec.name).cloned().flatten();
+        let info = info.with_context(|| format!("internal topic `{}` is not there, though it was made", spec.name))?;
+        let differences = spec.differences(&info);
+        if !differences.is_empty() {
+            bail!(
+                "internal topic `{}` does not fit: {}. Partitions follow the pipeline's sources, and keys would be spread anew: \
+                 start over under another pipeline name, or bring the topic back to what is needed",
+                spec.name,
+                differences.join("; ")
+            );
+        }
+        made.insert(spec.name.clone(), info);
+    }
+    Ok(made)
+}
+
+/// What a topic's log takes of a record.
+fn limits(info: &TopicInfo) -> Limits {
+    let bound = |ms: i64| (ms < i64::MAX / 2).then(|| (ms - CLOCK_MARGIN_MS).max(0));
+    let settings = &info.settings;
+    Limits {
+        record_bytes_max: Some(settings.message_bytes_max),
+        record_overhead_bytes: RECORD_OVERHEAD_BYTES,
+        header_overhead_bytes: HEADER_OVERHEAD_BYTES,
+        // A broker that sets timestamps itself refuses none.
+        ahead_ms_max: bound(settings.timestamp_after_ms_max).filter(|_| !settings.append_time),
+        behind_ms_max: bound(settings.timestamp_before_ms_max).filter(|_| !settings.append_time),
+    }
+}
