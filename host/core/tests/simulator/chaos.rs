@@ -32,8 +32,8 @@ pub fn run(mut world: World) -> Result<(), String> {
     for _ in 0..ROUNDS_MAX {
         hosts.iter_mut().try_for_each(|host| settle(&mut world, host))?;
         world.now += ROUND_MS;
-        let busy = hosts.iter().any(|h| h.worker.committing() || !h.stopped.is_empty());
-        let taken = hosts.iter().flat_map(|h| h.worker.tasks()).flat_map(|t| t.positions()).sum::<i64>();
+        let busy = hosts.iter().any(|h| h.watched.worker.committing() || !h.stopped.is_empty());
+        let taken = hosts.iter().flat_map(|h| h.watched.worker.tasks()).flat_map(|t| t.positions()).sum::<i64>();
         let now = (world.size(), taken);
         quiet = if now == size && !busy { quiet + 1 } else { 0 };
         size = now;
@@ -92,7 +92,7 @@ fn restarted(world: &mut World, dead: &Host) -> Result<Host, String> {
 fn move_one(world: &mut World, hosts: &mut [Host]) -> Result<(), String> {
     let count = hosts.len() as u64;
     let (from, to) = (world.rng.below(count) as usize, world.rng.below(count) as usize);
-    if from == to || hosts[from].tasks.is_empty() || hosts[from].worker.committing() {
+    if from == to || hosts[from].tasks.is_empty() || hosts[from].watched.worker.committing() {
         return Ok(());
     }
     let at = world.rng.below(hosts[from].tasks.len() as u64) as usize;
@@ -134,7 +134,7 @@ fn reopen(world: &mut World, host: &mut Host) -> Result<(), String> {
 
 /// A round without faults.
 fn settle(world: &mut World, host: &mut Host) -> Result<(), String> {
-    while !host.unheard.is_empty() {
+    while !host.watched.unheard.is_empty() {
         world.hear(host)?;
     }
     reopen(world, host)?;

@@ -10,6 +10,7 @@ pub mod native;
 pub mod oracle;
 pub mod rng;
 pub mod roles;
+pub mod watch;
 mod world;
 
 use case::{Case, FULL, Size};

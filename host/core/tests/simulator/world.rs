@@ -1,51 +1,33 @@
 //! Hosts with their workers, a log, a database, a control log's epochs, and everything that goes wrong between them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use millstream_core::commit::{CommitOutcome, Interval};
 use millstream_core::error::Verdict;
-use millstream_core::function::Prepared;
 use millstream_core::meta::Meta;
-use millstream_core::operator::Active;
 use millstream_core::record::{Batch, BatchBuilder};
-use millstream_core::state::key;
-use millstream_core::state::keyspace::{Durability, Keyspaces, Space, SpaceKind, Write};
-use millstream_core::state::store::Change;
+use millstream_core::state::changelog::change_writes;
+use millstream_core::state::keyspace::{Durability, Keyspaces, Space, SpaceKind};
 use millstream_core::task::TaskId;
 use millstream_core::topology::graph::{Topology, plan};
-use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker, task_prefix};
+use millstream_core::worker::{Effect, Input, task_prefix};
 
 use super::Planted;
 use super::case::{Case, STARTS_AT};
 use super::database::Database;
-use super::judge::{Cut, Judge, Taken, records};
-use super::native::{FUNCTIONS_MAX, Native};
+use super::judge::{Judge, records};
 use super::oracle::wire::{self, Opened};
 use super::rng::Rng;
 use super::roles::Rec;
-
-/// What is seen of a task from outside.
-#[derive(Clone, Debug, Default)]
-struct Track {
-    cut: Cut,
-    positions: Vec<i64>,
-    /// Ends of the inputs that the engine was told; `None`: nothing yet.
-    ends: Vec<Option<i64>>,
-}
+use super::watch::{Book, Ground, Watched, active};
 
 pub struct Host {
-    pub worker: Worker,
-    native: Native,
+    pub watched: Watched,
     pub tasks: Vec<TaskId>,
-    tracks: BTreeMap<TaskId, Track>,
     pub effects: VecDeque<Effect>,
-    /// Versions that it has not heard of yet.
-    pub unheard: VecDeque<(usize, u64)>,
     /// Tasks that stopped in passing.
     pub stopped: Vec<TaskId>,
-    elapsed: i64,
-    wall: i64,
 }
 
 #[derive(Default)]
@@ -66,13 +48,10 @@ pub struct World {
     pub judge: Judge,
     log: BTreeMap<(String, u32), Partition>,
     metas: BTreeMap<TaskId, Vec<u8>>,
-    cuts: BTreeMap<(TaskId, u64), Cut>,
-    /// Offsets at which a task was told that there is no record.
-    gaps: BTreeSet<(TaskId, usize, i64)>,
+    book: Book,
     /// Of each function, the epoch in force.
     pub epochs: Vec<u64>,
     last_epoch: u64,
-    started: u64,
     pub now: i64,
 }
 
@@ -93,7 +72,7 @@ impl World {
         let log =
             case.input.iter().map(|(at, r)| (at.clone(), Partition { records: r.clone(), ..Partition::default() }));
         let (log, epochs) = (log.collect(), vec![1; case.roles.len()]);
-        let (metas, cuts, gaps) = Default::default();
+        let (metas, book) = (BTreeMap::new(), Book::new(topology.clone()));
         Ok(Self {
             case,
             rng,
@@ -104,36 +83,18 @@ impl World {
             judge,
             log,
             metas,
-            cuts,
-            gaps,
+            book,
             epochs,
             last_epoch: 1,
-            started: 0,
             now: STARTS_AT,
         })
     }
 
-    fn active(f: usize, epoch: u64) -> Active {
-        Active { prepared: Prepared(epoch as u32 * FUNCTIONS_MAX + f as u32), epoch }
-    }
-
     /// A new worker that opens these tasks.
     pub fn start(&mut self, tasks: Vec<TaskId>) -> Result<Host, String> {
-        self.started += 1;
-        let settings = Settings {
-            commit_interval_ms: 20,
-            interval_bytes_max: *self.rng.pick(&[500, 1 << 20]),
-            waiting_bytes_max: *self.rng.pick(&[200, 1 << 20]),
-            store_cache_bytes_max: *self.rng.pick(&[0, 300, 1 << 20]),
-        };
-        let active = self.epochs.iter().enumerate().map(|(f, epoch)| Self::active(f, *epoch)).collect();
-        let worker = Worker::new(self.topology.clone(), settings, active, self.started * 1_000_000);
-        let mut native = Native::new(&self.case.roles, self.case.flaky, Rng::new(self.rng.next(), 4));
-        native.leaks = self.planted == Planted::FailedWrite;
-        let (effects, unheard, stopped, tracks) = Default::default();
-        let wall = self.now;
-        let mut host =
-            Host { worker, native, tasks: tasks.clone(), tracks, effects, unheard, stopped, elapsed: 0, wall };
+        let watched = self.book.start(&self.case, self.planted, &mut self.rng, &self.epochs, self.now);
+        let (effects, stopped) = Default::default();
+        let mut host = Host { watched, tasks: tasks.clone(), effects, stopped };
         tasks.into_iter().try_for_each(|task| self.open(&mut host, task))?;
         Ok(host)
     }
@@ -141,129 +102,32 @@ impl World {
     /// Opens a task where its last commit left it.
     pub fn open(&mut self, host: &mut Host, task: TaskId) -> Result<(), String> {
         let inputs = self.topology.subs[task.sub].inputs.len();
-        self.started += 1;
-        let opened = host.elapsed + (self.now - host.wall).max(0);
-        let cut = Cut { opened, incarnation: self.started, ..Cut::default() };
         let meta = self.metas.get(&task).cloned();
         let known = meta.as_deref().and_then(Meta::decode).map(|m| m.positions.into_iter().map(|(_, p)| p).collect());
-        let positions = known.unwrap_or(vec![0; inputs]);
-        host.tracks.insert(task, Track { cut, positions, ends: vec![None; inputs] });
+        self.book.opened(&mut host.watched, task, known.unwrap_or(vec![0; inputs]), self.now);
         self.step(host, Input::Open { task, meta, start: vec![0; inputs] })
     }
 
     /// One step of a host's worker, watched.
     pub fn step(&mut self, host: &mut Host, input: Input) -> Result<(), String> {
-        host.elapsed += (self.now - host.wall).max(0);
-        host.wall = self.now;
-        let gap = matches!(input, Input::Fetched { .. });
-        if let Input::Fetched { task, input, base_offset, batch, end } = &input {
-            let told = &mut host.tracks.get_mut(task).ok_or("fetched for a task that is not there")?.ends[*input];
-            *told = Some(told.map_or(*end, |t| t.max(*end)));
-            let wanted = host.worker.wants().into_iter().find(|w| (w.0, w.1) == (*task, *input));
-            if let (true, Some((.., wanted))) = (batch.is_empty(), wanted) {
-                self.gaps.extend((wanted..*base_offset).map(|offset| (*task, *input, offset)));
-            }
-        }
-        let mut grounds = Grounds { functions: &mut host.native, db: &self.db, spaces: &self.spaces };
-        let effects = host.worker.step(self.now, input, &mut grounds);
-        self.watch(host, gap)?;
-        for effect in effects {
+        let log = &self.log;
+        let record = |topic: &str, p: u32, offset: i64| {
+            log.get(&(topic.to_string(), p)).and_then(|held| held.records.get(offset as usize)).cloned()
+        };
+        let ground = Ground { db: &self.db, spaces: &self.spaces, record: &record, now: self.now };
+        for effect in self.book.step(&mut host.watched, input, ground)? {
             match effect {
-                Effect::Stopped { task, verdict: Verdict::Retry(_) } => {
-                    host.tracks.remove(&task);
-                    host.stopped.push(task);
-                }
+                Effect::Stopped { task, verdict: Verdict::Retry(_) } => host.stopped.push(task),
                 Effect::Stopped { task, verdict } => return Err(format!("{task:?} stopped: {verdict}")),
-                Effect::Commit(interval) => {
-                    self.cut(host, &interval);
-                    host.effects.push_back(Effect::Commit(interval));
-                }
                 other => host.effects.push_back(other),
             }
         }
         Ok(())
     }
 
-    /// Notes what each task has taken.
-    fn watch(&self, host: &mut Host, gap: bool) -> Result<(), String> {
-        for task in host.worker.tasks() {
-            let (id, positions) = (task.id(), task.positions());
-            let Some(track) = host.tracks.get_mut(&id) else { continue };
-            if positions != track.positions {
-                if !gap {
-                    self.waits(id, track, &positions)?;
-                }
-                track.cut.taken.push(Taken { to: positions.clone(), gap, at: host.elapsed, wall: self.now });
-                track.positions = positions;
-            }
-        }
-        Ok(())
-    }
-
-    /// An older record that is known to be there, and a partition that nobody has looked at, are waited for.
-    fn waits(&self, task: TaskId, track: &Track, to: &[i64]) -> Result<(), String> {
-        let mut at = track.positions.clone();
-        let topics: Vec<&str> =
-            self.topology.subs[task.sub].inputs.iter().map(|i| &self.topology.topics[i.topic].name[..]).collect();
-        let time = |i: usize, offset: i64| self.record(topics[i], task.partition, offset).time;
-        let is_gap = |i: usize, offset: i64| self.gaps.contains(&(task, i, offset));
-        let over_gaps = |at: &mut Vec<i64>| {
-            for (i, at) in at.iter_mut().enumerate() {
-                while is_gap(i, *at) {
-                    *at += 1;
-                }
-            }
-        };
-        over_gaps(&mut at);
-        while let Some((head, input)) = (0..at.len()).filter(|i| at[*i] < to[*i]).map(|i| (time(i, at[i]), i)).min() {
-            for other in (0..at.len()).filter(|o| *o != input) {
-                let exists = task.partition < self.partitions(topics[other]);
-                let comes_first = match track.ends[other] {
-                    None => exists,
-                    Some(end) => at[other] < end && (time(other, at[other]), other) < (head, input),
-                };
-                if comes_first {
-                    let (this, that) = (topics[input], topics[other]);
-                    return Err(format!(
-                        "{task:?} took {this}@{} before {that}@{}, told {:?}",
-                        at[input], at[other], track.ends
-                    ));
-                }
-            }
-            at[input] += 1;
-            over_gaps(&mut at);
-        }
-        Ok(())
-    }
-
-    fn cut(&mut self, host: &mut Host, interval: &Interval) {
-        for part in &interval.parts {
-            let Some(track) = host.tracks.get_mut(&part.task) else { continue };
-            self.cuts.entry((part.task, interval.id)).or_insert_with(|| {
-                let ends = track.ends.iter().zip(&track.positions).zip(&self.topology.subs[part.task.sub].inputs);
-                let at_end = |((end, at), input): ((&Option<i64>, &i64), &millstream_core::topology::graph::Input)| {
-                    let exists = part.task.partition < self.topology.topics[input.topic].partitions;
-                    !exists || end.is_some_and(|end| *at >= end)
-                };
-                let at_end = ends.into_iter().all(at_end);
-                let cut = Cut { at_end, at: host.elapsed, wall: self.now, ..track.cut.clone() };
-                track.cut.taken.clear();
-                cut
-            });
-        }
-    }
-
-    fn partitions(&self, topic: &str) -> u32 {
-        self.topology.topics.iter().find(|t| t.name == topic).map_or(0, |t| t.partitions)
-    }
-
-    fn record(&self, topic: &str, partition: u32, offset: i64) -> Rec {
-        self.log[&(topic.to_string(), partition)].records[offset as usize].clone()
-    }
-
     /// Fetches for a host: too little, twice, out of order.
     pub fn fetch(&mut self, host: &mut Host, chaos: bool) -> Result<(), String> {
-        for (task, input, wanted) in host.worker.wants() {
+        for (task, input, wanted) in host.watched.worker.wants() {
             let topic = &self.topology.topics[self.topology.subs[task.sub].inputs[input].topic];
             let (name, internal) = (topic.name.clone(), topic.internal);
             if task.partition >= topic.partitions || chaos && self.rng.one_in(3) {
@@ -305,14 +169,11 @@ impl World {
             if self.planted == Planted::SkippedSwitch {
                 part.switches.retain(|switch| switch.epoch == 1);
             }
-            let cut = self
-                .cuts
-                .remove(&(part.task, interval.id))
-                .ok_or("an interval that was not cut, or committed twice")?;
-            let (log, gaps, task) = (&self.log, &self.gaps, part.task);
+            let (cut, task) = (self.book.take_cut(part.task, interval.id)?, part.task);
+            let (log, book) = (&self.log, &self.book);
             let record = |input: usize, topic: &str, offset: i64| {
                 let held = &log[&(topic.to_string(), task.partition)];
-                (!gaps.contains(&(task, input, offset))).then(|| held.records[offset as usize].clone())
+                (!book.is_gap(task, input, offset)).then(|| held.records[offset as usize].clone())
             };
             self.judge
                 .commit(&part, &cut, &record)
@@ -329,18 +190,8 @@ impl World {
     fn apply_changes(&self, interval: &Interval) -> Result<(), String> {
         let mut writes = Vec::new();
         for part in &interval.parts {
-            let prefix = task_prefix(part.task);
-            let whole = |key: &[u8]| [&prefix[..], key].concat();
             for (space, changes) in self.spaces[part.task.sub].iter().zip(&part.changes) {
-                writes.extend(changes.iter().map(|change| match change {
-                    Change::Put(key, value) => Write::Put(*space, whole(key), value.clone()),
-                    Change::Delete(key) => Write::Delete(*space, whole(key)),
-                    Change::DropWindow(start) => {
-                        let from = key::window(&prefix, *start, b"");
-                        let to = key::successor(&from).unwrap_or_default();
-                        Write::DeleteRange(*space, from, to)
-                    }
-                }));
+                writes.extend(change_writes(*space, &task_prefix(part.task), changes));
             }
         }
         self.db.apply(writes, Durability::Process).map_err(|e| e.to_string())
@@ -387,15 +238,15 @@ impl World {
         for f in 0..self.epochs.len() {
             if self.rng.one_in(2) {
                 self.epochs[f] = self.last_epoch;
-                hosts.iter_mut().for_each(|h| h.unheard.push_back((f, self.last_epoch)));
+                hosts.iter_mut().for_each(|h| h.watched.unheard.push_back((f, self.last_epoch)));
             }
         }
     }
 
     /// A host hears of a version.
     pub fn hear(&mut self, host: &mut Host) -> Result<(), String> {
-        let Some((function, epoch)) = host.unheard.pop_front() else { return Ok(()) };
-        self.step(host, Input::Activate { function, active: Self::active(function, epoch) })
+        let Some((function, epoch)) = host.watched.unheard.pop_front() else { return Ok(()) };
+        self.step(host, Input::Activate { function, active: active(function, epoch) })
     }
 
     /// More of the input is there; `all`: everything.

@@ -1,0 +1,204 @@
+//! Workers as seen from outside: what each task was told and has taken, step by step, so that it can be judged; and what no
+//! task may do whatever comes out. Where records come from and how commits end is the world's matter.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use millstream_core::commit::Interval;
+use millstream_core::function::Prepared;
+use millstream_core::operator::Active;
+use millstream_core::state::keyspace::{Keyspaces, Space};
+use millstream_core::task::TaskId;
+use millstream_core::topology::graph::Topology;
+use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker};
+
+use super::Planted;
+use super::case::Case;
+use super::judge::{Cut, Taken};
+use super::native::{FUNCTIONS_MAX, Native};
+use super::rng::Rng;
+use super::roles::Rec;
+
+/// What is seen of a task from outside.
+#[derive(Clone, Debug, Default)]
+struct Track {
+    cut: Cut,
+    positions: Vec<i64>,
+    /// Ends of the inputs that the engine was told; `None`: nothing yet.
+    ends: Vec<Option<i64>>,
+    /// Of each input the offset behind what was fetched without a hole.
+    fetched: Vec<i64>,
+}
+
+/// A worker that is watched.
+pub struct Watched {
+    pub worker: Worker,
+    native: Native,
+    tracks: BTreeMap<TaskId, Track>,
+    /// Versions that it has not heard of yet.
+    pub unheard: VecDeque<(usize, u64)>,
+    elapsed: i64,
+    wall: i64,
+}
+
+/// What a step asks.
+#[derive(Clone, Copy)]
+pub struct Ground<'a> {
+    pub db: &'a dyn Keyspaces,
+    pub spaces: &'a [Vec<Space>],
+    /// The record at a place of a log; `None`: there is none.
+    pub record: &'a dyn Fn(&str, u32, i64) -> Option<Rec>,
+    pub now: i64,
+}
+
+/// What was seen.
+pub struct Book {
+    topology: Arc<Topology>,
+    /// How parts of intervals were made.
+    cuts: BTreeMap<(TaskId, u64), Cut>,
+    /// Offsets at which a task was told that there is no record.
+    gaps: BTreeSet<(TaskId, usize, i64)>,
+    started: u64,
+}
+
+pub fn active(f: usize, epoch: u64) -> Active {
+    Active { prepared: Prepared(epoch as u32 * FUNCTIONS_MAX + f as u32), epoch }
+}
+
+impl Book {
+    pub fn new(topology: Arc<Topology>) -> Self {
+        Self { topology, cuts: BTreeMap::new(), gaps: BTreeSet::new(), started: 0 }
+    }
+
+    /// A new worker without tasks.
+    pub fn start(&mut self, case: &Case, planted: Planted, rng: &mut Rng, epochs: &[u64], now: i64) -> Watched {
+        self.started += 1;
+        let settings = Settings {
+            commit_interval_ms: 20,
+            interval_bytes_max: *rng.pick(&[500, 1 << 20]),
+            waiting_bytes_max: *rng.pick(&[200, 1 << 20]),
+            store_cache_bytes_max: *rng.pick(&[0, 300, 1 << 20]),
+        };
+        let active = epochs.iter().enumerate().map(|(f, epoch)| active(f, *epoch)).collect();
+        let worker = Worker::new(self.topology.clone(), settings, active, self.started * 1_000_000);
+        let mut native = Native::new(&case.roles, case.flaky, Rng::new(rng.next(), 4));
+        native.leaks = planted == Planted::FailedWrite;
+        Watched { worker, native, tracks: BTreeMap::new(), unheard: VecDeque::new(), elapsed: 0, wall: now }
+    }
+
+    /// A task is about to be opened at these positions.
+    pub fn opened(&mut self, watched: &mut Watched, task: TaskId, positions: Vec<i64>, now: i64) {
+        self.started += 1;
+        let opened = watched.elapsed + (now - watched.wall).max(0);
+        let cut = Cut { opened, incarnation: self.started, ..Cut::default() };
+        let (ends, fetched) = (vec![None; positions.len()], positions.clone());
+        watched.tracks.insert(task, Track { cut, positions, ends, fetched });
+    }
+
+    /// One step of a worker.
+    pub fn step(&mut self, watched: &mut Watched, input: Input, ground: Ground<'_>) -> Result<Vec<Effect>, String> {
+        watched.elapsed += (ground.now - watched.wall).max(0);
+        watched.wall = ground.now;
+        let gap = matches!(input, Input::Fetched { .. });
+        if let Input::Fetched { task, input, base_offset, batch, end } = &input {
+            let track = watched.tracks.get_mut(task).ok_or("fetched for a task that is not there")?;
+            let told = &mut track.ends[*input];
+            *told = Some(told.map_or(*end, |t| t.max(*end)));
+            let (fetched, after) = (&mut track.fetched[*input], base_offset + batch.len() as i64);
+            if batch.is_empty() && *base_offset > *fetched {
+                self.gaps.extend((*fetched..*base_offset).map(|offset| (*task, *input, offset)));
+            }
+            if batch.is_empty() || *base_offset <= *fetched {
+                *fetched = (*fetched).max(after);
+            }
+        }
+        let mut grounds = Grounds { functions: &mut watched.native, db: ground.db, spaces: ground.spaces };
+        let effects = watched.worker.step(ground.now, input, &mut grounds);
+        self.look(watched, gap, ground)?;
+        for effect in &effects {
+            match effect {
+                Effect::Stopped { task, .. } => drop(watched.tracks.remove(task)),
+                Effect::Commit(interval) => self.cut(watched, interval, ground.now),
+                _ => {}
+            }
+        }
+        Ok(effects)
+    }
+
+    /// Notes what each task has taken.
+    fn look(&self, watched: &mut Watched, gap: bool, ground: Ground<'_>) -> Result<(), String> {
+        for task in watched.worker.tasks() {
+            let (id, positions) = (task.id(), task.positions());
+            let Some(track) = watched.tracks.get_mut(&id) else { continue };
+            if positions != track.positions {
+                if !gap {
+                    self.waits(id, track, &positions, ground)?;
+                }
+                track.cut.taken.push(Taken { to: positions.clone(), gap, at: watched.elapsed, wall: ground.now });
+                track.positions = positions;
+            }
+        }
+        Ok(())
+    }
+
+    /// An older record that is known to be there, and a partition that nobody has looked at, are waited for.
+    fn waits(&self, task: TaskId, track: &Track, to: &[i64], ground: Ground<'_>) -> Result<(), String> {
+        let mut at = track.positions.clone();
+        let inputs = &self.topology.subs[task.sub].inputs;
+        let topics: Vec<&str> = inputs.iter().map(|i| &self.topology.topics[i.topic].name[..]).collect();
+        let time = |i: usize, offset: i64| (ground.record)(topics[i], task.partition, offset).map(|r| r.time);
+        let over_gaps = |at: &mut Vec<i64>| {
+            for (i, at) in at.iter_mut().enumerate() {
+                while self.gaps.contains(&(task, i, *at)) {
+                    *at += 1;
+                }
+            }
+        };
+        over_gaps(&mut at);
+        while let Some((head, input)) = (0..at.len()).filter(|i| at[*i] < to[*i]).map(|i| (time(i, at[i]), i)).min() {
+            for other in (0..at.len()).filter(|o| *o != input) {
+                let comes_first = match track.ends[other] {
+                    None => task.partition < self.topology.topics[inputs[other].topic].partitions,
+                    Some(end) => at[other] < end && (time(other, at[other]), other) < (head, input),
+                };
+                if comes_first || head.is_none() {
+                    let (this, that) = (topics[input], topics[other]);
+                    let (from, other) = (at[input], at[other]);
+                    return Err(format!("{task:?} took {this}@{from} before {that}@{other}, told {:?}", track.ends));
+                }
+            }
+            at[input] += 1;
+            over_gaps(&mut at);
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self, watched: &mut Watched, interval: &Interval, now: i64) {
+        for part in &interval.parts {
+            let Some(track) = watched.tracks.get_mut(&part.task) else { continue };
+            let topology = &self.topology;
+            self.cuts.entry((part.task, interval.id)).or_insert_with(|| {
+                let ends = track.ends.iter().zip(&track.positions).zip(&topology.subs[part.task.sub].inputs);
+                let at_end = |((end, at), input): ((&Option<i64>, &i64), &millstream_core::topology::graph::Input)| {
+                    let exists = part.task.partition < topology.topics[input.topic].partitions;
+                    !exists || end.is_some_and(|end| *at >= end)
+                };
+                let at_end = ends.into_iter().all(at_end);
+                let cut = Cut { at_end, at: watched.elapsed, wall: now, ..track.cut.clone() };
+                track.cut.taken.clear();
+                cut
+            });
+        }
+    }
+
+    /// How a part that is a fact now was made. Only once.
+    pub fn take_cut(&mut self, task: TaskId, interval: u64) -> Result<Cut, String> {
+        let twice = || format!("{task:?}: interval {interval} was not cut, or is committed twice");
+        self.cuts.remove(&(task, interval)).ok_or_else(twice)
+    }
+
+    /// Whether a task was told that there is no record at an offset of an input.
+    pub fn is_gap(&self, task: TaskId, input: usize, offset: i64) -> bool {
+        self.gaps.contains(&(task, input, offset))
+    }
+}
