@@ -1,18 +1,14 @@
-//! Changelogs: what an interval changed in a store, as records of a compacted topic, and such records as writes again.
-//!
-//! A record's key is the store's key without the task in front, its value the stored value, none for what was removed. A window
-//! that was dropped becomes a tombstone for each of its groups, since compaction knows no ranges. One key is not a store's:
-//! [`CLOCKS`] has the clocks of a task that reads repartition topics, which do not fit beside the group's offsets.
+//! Changelogs as topics: their names, and an interval's changes as batches of records. What a changelog's records are, the core says
+//! ([`millstream_core::state::changelog`]).
 
 use millstream_core::record::{Batch, BatchBuilder, Timestamp};
-use millstream_core::state::key;
-use millstream_core::state::keyspace::{Scan, Space, StorageError, Write};
-use millstream_core::state::store::Change;
+use millstream_core::state::changelog;
+use millstream_core::state::keyspace::StorageError;
+use millstream_core::state::store::{Change, Ground};
 
-use super::directory::TaskState;
-
-/// The key of the clocks, in the changelog of a task's first store. Keys of stores begin with smaller bytes.
-pub const CLOCKS: &[u8] = b"\xf0clocks";
+/// The key of a task's clocks, in the changelog and the keyspace of its first store: those of a reader of repartition topics do not
+/// fit beside the group's offsets.
+pub const CLOCKS: &[u8] = &[changelog::OWN_KIND, b'c'];
 
 /// Bytes of keys and values that are produced in one piece.
 const PIECE_BYTES: usize = 1 << 20;
@@ -22,106 +18,58 @@ pub fn topic(pipeline: &str, store: &str) -> String {
     format!("{pipeline}-{store}-changelog")
 }
 
-/// Gives an interval's changes of a store as records, in pieces. Wall time `at` is their timestamp.
+/// Gives an interval's changes of a store as records, in pieces. `ground` is that store's, before they are applied; wall time `at` is
+/// the records' timestamp.
 ///
 /// # Errors
 /// Those of the storage, and whatever `take` gives.
-pub fn records<E: From<StorageError>>(
-    state: &TaskState,
-    store: usize,
+pub fn batches<E: From<StorageError>>(
+    ground: Ground<'_>,
     changes: &[Change],
     clocks: Option<&[u8]>,
     at: Timestamp,
     take: &mut dyn FnMut(Batch) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut piece = Piece { builder: BatchBuilder::default(), bytes: 0, at };
-    for change in changes {
-        match change {
-            Change::Put(key, value) => piece.push(key, Some(value)),
-            Change::Delete(key) => piece.push(key, None),
-            Change::DropWindow(start) => tombstones(state, store, *start, &mut piece, take)?,
-        }
-        piece.pass_on(PIECE_BYTES, take)?;
-    }
-    if let Some(clocks) = clocks {
-        piece.push(CLOCKS, Some(clocks));
-    }
-    piece.pass_on(0, take)
-}
-
-struct Piece {
-    builder: BatchBuilder,
-    bytes: usize,
-    at: Timestamp,
-}
-
-impl Piece {
-    fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
-        self.builder.push(Some(key), value, self.at, []);
-        self.bytes += key.len() + value.map_or(0, <[u8]>::len);
-    }
-
-    fn pass_on<E>(&mut self, least: usize, take: &mut dyn FnMut(Batch) -> Result<(), E>) -> Result<(), E> {
-        if self.builder.len() == 0 || self.bytes < least {
+    let (mut piece, mut bytes) = (BatchBuilder::default(), 0);
+    changelog::records(changes, ground, &mut |key, value| {
+        piece.push(Some(key), value, at, []);
+        bytes += key.len() + value.map_or(0, <[u8]>::len);
+        if bytes < PIECE_BYTES {
             return Ok(());
         }
-        self.bytes = 0;
-        take(std::mem::take(&mut self.builder).finish())
-    }
-}
-
-/// One for each group of a window. What the same interval put into it is not in the database yet, and needs none: a window's puts
-/// and its drop are never in one interval's changes.
-fn tombstones<E: From<StorageError>>(
-    state: &TaskState,
-    store: usize,
-    start: Timestamp,
-    piece: &mut Piece,
-    take: &mut dyn FnMut(Batch) -> Result<(), E>,
-) -> Result<(), E> {
-    let from = key::window(state.prefix(), start, b"");
-    let to = key::successor(&from);
-    let (prefix, mut failed) = (state.prefix().len(), None);
-    state.db().scan(state.store(store), &from, to.as_deref(), &mut |key, _| {
-        piece.push(&key[prefix..], None);
-        match piece.pass_on(PIECE_BYTES, take) {
-            Ok(()) => Scan::Continue,
-            Err(error) => {
-                failed = Some(error);
-                Scan::Stop
-            }
-        }
+        bytes = 0;
+        take(std::mem::take(&mut piece).finish())
     })?;
-    failed.map_or(Ok(()), Err)
+    if let Some(clocks) = clocks {
+        piece.push(Some(CLOCKS), Some(clocks), at, []);
+    }
+    if piece.len() == 0 { Ok(()) } else { take(piece.finish()) }
 }
 
-/// The changes as writes to the task's database.
-pub fn writes<'a>(state: &'a TaskState, store: usize, changes: &'a [Change]) -> impl Iterator<Item = Write> + use<'a> {
-    let (space, prefix) = (state.store(store), state.prefix());
-    changes.iter().map(move |change| match change {
-        Change::Put(key, value) => Write::Put(space, [prefix, key].concat(), value.clone()),
-        Change::Delete(key) => Write::Delete(space, [prefix, key].concat()),
-        Change::DropWindow(start) => drop_window(space, prefix, *start),
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::memory::memory;
+    use millstream_core::state::keyspace::{Durability, SpaceKind, Write};
 
-fn drop_window(space: Space, prefix: &[u8], start: Timestamp) -> Write {
-    let from = key::window(prefix, start, b"");
-    // Behind a store's kind byte there is always a successor: it is not 0xff.
-    let to = key::successor(&from).unwrap_or_default();
-    Write::DeleteRange(space, from, to)
-}
-
-/// Records of a changelog as writes to the task's database.
-pub fn restored<'a>(state: &'a TaskState, store: usize, batch: &'a Batch) -> impl Iterator<Item = Write> + use<'a> {
-    let (space, prefix) = (state.store(store), state.prefix());
-    (0..batch.len()).filter_map(move |i| {
-        // A record without a key was written by somebody else.
-        let key = batch.keys.get(i)?;
-        Some(match (key, batch.values.get(i)) {
-            (CLOCKS, value) => state.clocks_write(value.unwrap_or_default().to_vec()),
-            (key, Some(value)) => Write::Put(space, [prefix, key].concat(), value.to_vec()),
-            (key, None) => Write::Delete(space, [prefix, key].concat()),
-        })
-    })
+    #[test]
+    fn changes_come_in_pieces_and_the_clocks_last() {
+        let db = memory();
+        let space = db.open_space("s", SpaceKind::State).unwrap();
+        let dropped = millstream_core::state::key::window(b"pppp", 5, b"gone");
+        db.apply(vec![Write::Put(space, dropped.clone(), b"x".to_vec())], Durability::Process).unwrap();
+        let large = vec![7; PIECE_BYTES];
+        let changes = [Change::DropWindow(5), Change::Put(b"\x01a".to_vec(), large), Change::Delete(b"\x01b".to_vec())];
+        let ground = Ground { db: db.as_ref(), space, prefix: b"pppp" };
+        let mut pieces = Vec::new();
+        let mut take = |batch: Batch| {
+            let row = |i| (batch.keys.get(i).unwrap().to_vec(), batch.values.get(i).map(<[u8]>::len));
+            pieces.push((0..batch.len()).map(row).collect::<Vec<_>>());
+            assert!(batch.timestamps.iter().all(|t| *t == 99));
+            Ok::<_, StorageError>(())
+        };
+        batches(ground, &changes, Some(b"now"), 99, &mut take).unwrap();
+        let first = vec![(dropped[4..].to_vec(), None), (b"\x01a".to_vec(), Some(PIECE_BYTES))];
+        assert_eq!(pieces, [first, vec![(b"\x01b".to_vec(), None), (CLOCKS.to_vec(), Some(3))]]);
+    }
 }

@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 use millstream_core::commit::{CommitOutcome, Interval};
 use millstream_core::meta::Meta;
 use millstream_core::record::Batch;
+use millstream_core::state::changelog::change_writes;
 use millstream_core::state::keyspace::{StorageError, Write};
+use millstream_core::state::store::Ground;
 use millstream_core::task::{TaskId, TaskPart};
 use millstream_core::topology::graph::Topology;
 use millstream_kafka::config::Properties;
@@ -315,7 +317,7 @@ impl Committer {
             let to = TopicPartition::new(topic, part.task.partition as i32);
             let clocks = clocks.filter(|_| number == 0);
             let mut bytes = 0;
-            changelog::records(&state, number, changes, clocks, at, &mut |batch| {
+            changelog::batches(state.ground(number), changes, clocks, at, &mut |batch| {
                 bytes += batch.bytes();
                 self.produce(&to, &batch)
             })?;
@@ -359,7 +361,8 @@ impl Committer {
                 let state = self.parts.directory.task(&topology, part.task)?;
                 let mut writes: Vec<Write> = Vec::new();
                 for (number, changes) in part.changes.iter().enumerate() {
-                    writes.extend(changelog::writes(&state, number, changes));
+                    let Ground { space, prefix, .. } = state.ground(number);
+                    writes.extend(change_writes(space, prefix, changes));
                     let store = &topology.subs[part.task.sub].stores[number];
                     let topic = changelog::topic(&topology.pipeline, &store.name);
                     let to = TopicPartition::new(topic, part.task.partition as i32);
@@ -369,7 +372,7 @@ impl Committer {
                     }
                 }
                 if let Some((_, Some(clocks))) = Meta::decode(&part.meta).map(metadata::split) {
-                    writes.push(state.clocks_write(clocks));
+                    writes.extend(state.clocks_write(clocks));
                 }
                 state.apply(writes)?;
                 let unflushed = self.unflushed.entry(part.task).or_default();

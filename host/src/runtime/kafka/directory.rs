@@ -13,12 +13,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use millstream_core::state::keyspace::{Durability, KeyValue, Keyspaces, Scan, Space, SpaceKind, StorageError, Write};
+use millstream_core::state::store::Ground;
 use millstream_core::task::TaskId;
 use millstream_core::topology::graph::Topology;
 use millstream_core::worker::task_prefix;
 use millstream_rocksdb::{Database, OpenError, Options, SharedMemory};
 use rustix::fs::{FlockOperation, flock};
 use tracing::{info, warn};
+
+use super::changelog::CLOCKS;
 
 /// Bytes of a host's id before it is written as hexadecimal digits.
 const HOST_ID_BYTES: usize = 6;
@@ -238,11 +241,6 @@ impl TaskState {
         self.stores[number]
     }
 
-    /// The database.
-    pub fn db(&self) -> &dyn Keyspaces {
-        &self.db
-    }
-
     fn checkpoint_key(&self, store: usize) -> Vec<u8> {
         [b"changelog ", self.names[store].as_bytes()].concat()
     }
@@ -272,17 +270,23 @@ impl TaskState {
         Write::Put(self.own, self.checkpoint_key(store), bytes)
     }
 
-    /// What the last commit wrote besides stores: metadata that is too large for the group's offsets.
+    /// The ground of a store: as the engine sees it.
+    pub fn ground(&self, store: usize) -> Ground<'_> {
+        Ground { db: &self.db, space: self.stores[store], prefix: &self.prefix }
+    }
+
+    /// The task's clocks, which the last commit wrote; `None`: it has none.
     ///
     /// # Errors
     /// Those of the storage.
     pub fn clocks(&self) -> Result<Option<Vec<u8>>, StorageError> {
-        self.db.get(self.own, b"clocks")
+        let Some(space) = self.stores.first() else { return Ok(None) };
+        self.db.get(*space, &[&self.prefix, CLOCKS].concat())
     }
 
-    /// The write that sets it.
-    pub fn clocks_write(&self, bytes: Vec<u8>) -> Write {
-        Write::Put(self.own, b"clocks".to_vec(), bytes)
+    /// The write that sets them, for a task with a store; no other has clocks.
+    pub fn clocks_write(&self, bytes: Vec<u8>) -> Option<Write> {
+        self.stores.first().map(|space| Write::Put(*space, [&self.prefix, CLOCKS].concat(), bytes))
     }
 
     /// Applies writes whole. They outlive the process once [`TaskState::flush`]ed; before that the changelog has them.

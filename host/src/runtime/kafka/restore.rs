@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use millstream_core::state::store::Ground;
 use millstream_core::task::TaskId;
 use millstream_core::topology::graph::Topology;
 use millstream_kafka::config::Properties;
@@ -210,7 +211,8 @@ impl Work {
         while !replay.is_done() {
             anyhow::ensure!(self.is_wanted(id, job), "not wanted any more");
             for fetched in replay.read(MESSAGES_MAX, READ_WAIT)? {
-                let mut writes: Vec<_> = changelog::restored(state, fetched.tag, &fetched.batch).collect();
+                let Ground { space, prefix, .. } = state.ground(fetched.tag);
+                let mut writes = millstream_core::state::changelog::restore(&fetched.batch, space, prefix)?;
                 let checkpoint = Checkpoint { offset: fetched.next, written_at: wall_ms() };
                 writes.push(state.checkpoint_write(fetched.tag, checkpoint));
                 state.apply(writes)?;
