@@ -107,7 +107,10 @@ pub fn results(folder: &Path) -> anyhow::Result<Counts> {
 }
 
 /// Address and window start of a key in the format `kafka`.
-fn windowed(key: &[u8]) -> anyhow::Result<(String, i64)> {
+///
+/// # Errors
+/// For a key that is shorter.
+pub fn windowed(key: &[u8]) -> anyhow::Result<(String, i64)> {
     let (ip, start) = key.split_last_chunk::<8>().context("a windowed key has at least 8 bytes")?;
     Ok((String::from_utf8(ip.to_vec())?, i64::from_be_bytes(*start)))
 }

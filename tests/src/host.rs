@@ -63,6 +63,18 @@ impl Host {
     /// # Panics
     /// When it ends instead of answering: with its log.
     pub fn start(manifest: &Path, folder: &Path, more: &[&str]) -> Self {
+        Self::launch(manifest, "--local", folder, more)
+    }
+
+    /// Starts a host of a pipeline on Kafka with a state directory, and waits until it answers.
+    ///
+    /// # Panics
+    /// See [`Host::start`].
+    pub fn on_kafka(manifest: &Path, folder: &Path, more: &[&str]) -> Self {
+        Self::launch(manifest, "--state-dir", folder, more)
+    }
+
+    fn launch(manifest: &Path, option: &str, folder: &Path, more: &[&str]) -> Self {
         fs::create_dir_all(folder).expect("make the folder");
         let (log, told) = (folder.with_extension("log"), folder.join("url"));
         let _ = fs::remove_file(&told);
@@ -70,7 +82,7 @@ impl Host {
         let mut child = Command::new(program())
             .arg("run")
             .arg(manifest)
-            .arg("--local")
+            .arg(option)
             .arg(folder)
             .args(["--listen", "127.0.0.1:0", "--log-format", "json"])
             .args(more)
@@ -141,6 +153,14 @@ impl Host {
 
     /// Kills it without a warning, as `kill -9` does.
     pub fn kill(mut self) {
+        self.kill_now();
+    }
+
+    /// As [`Host::kill`], for one that is about to be replaced.
+    ///
+    /// # Panics
+    /// When it cannot be killed.
+    pub fn kill_now(&mut self) {
         self.child.kill().expect("kill the host");
         self.child.wait().expect("wait for the host");
     }

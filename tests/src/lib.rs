@@ -2,4 +2,5 @@
 
 pub mod access;
 pub mod host;
+pub mod kafka;
 pub mod wait;
