@@ -20,6 +20,7 @@ use crate::consumer::native::{Client, Messages, Queue};
 use crate::consumer::slots::Slots;
 use crate::error::KafkaError;
 use crate::fetch::{Fetched, Problem, TopicPartition};
+use crate::native::Failure;
 
 /// A broker ends a transaction whose time is over at its next look, which comes this much later by default.
 pub const ABORT_DELAY_MS: u32 = 10_000;
@@ -219,7 +220,7 @@ impl Replay {
                     let (low, high) = self
                         .client
                         .fetch_watermarks(&partition.topic, partition.partition, ENDS_WAIT)
-                        .map_err(|error| KafkaError::Retry(format!("ask for the ends of {partition}: {error}")))?;
+                        .map_err(|error| no_ends(&partition, &error))?;
                     let partition = (*partition).clone();
                     return Err(ReplayError::OffsetGone { partition, asked, start: low, end: high });
                 }
@@ -255,7 +256,7 @@ fn ends(properties: &Properties, stretches: &[Stretch]) -> Result<Vec<Progress>,
         let left = until.saturating_duration_since(Instant::now()).max(LOOK);
         let (low, high) = client
             .fetch_watermarks(&partition.topic, partition.partition, left)
-            .map_err(|error| KafkaError::Retry(format!("ask for the ends of {partition}: {error}")))?;
+            .map_err(|error| no_ends(partition, &error))?;
         let from = stretch.from.unwrap_or(low);
         if from < low || from > high {
             let partition = partition.clone();
@@ -265,6 +266,14 @@ fn ends(properties: &Properties, stretches: &[Stretch]) -> Result<Vec<Progress>,
         Ok(Progress { partition, from, next: from, end: high, records: 0, bytes: 0 })
     };
     stretches.iter().map(one).collect()
+}
+
+fn no_ends(partition: &TopicPartition, error: &ClientError) -> KafkaError {
+    let doing = format!("ask for the ends of {partition}");
+    match error.rdkafka_error_code() {
+        Some(code) => KafkaError::of(&doing, &Failure::of(code, error.to_string())),
+        None => KafkaError::Retry(format!("{doing}: {error}")),
+    }
 }
 
 fn refused(error: ClientError) -> KafkaError {

@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::error::KafkaError;
+use crate::error::{KafkaError, is_forbidden};
 use crate::fetch::TopicPartition;
 
 /// What the client reported.
@@ -120,10 +120,8 @@ pub(crate) fn typed(code: RDKafkaErrorCode, reason: &str) -> KafkaError {
             "the group still counts an earlier process with this host id as alive ({text}); it is let go after its \
              session time-out"
         )),
-        Code::TopicAuthorizationFailed
-        | Code::GroupAuthorizationFailed
-        | Code::ClusterAuthorizationFailed
-        | Code::SaslAuthenticationFailed
+        code if is_forbidden(code) => KafkaError::Refused(text),
+        Code::SaslAuthenticationFailed
         | Code::Authentication
         | Code::UnsupportedSASLMechanism
         | Code::InconsistentGroupProtocol

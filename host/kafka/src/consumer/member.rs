@@ -203,6 +203,8 @@ impl Member {
         let report = self.shared.client.context().take()?;
         let event = match &report {
             Report::Error(_) if let Some((code, reason)) = self.shared.client.client().fatal_error() => {
+                // The client gives everything back by itself, untold.
+                self.ownership.lose_all();
                 Event::Error(fatal(code, &reason))
             }
             Report::Error(error) => Event::Error(error.clone()),
@@ -238,14 +240,13 @@ impl Member {
         self.pending = None;
         // Who the member is now, and then whether it was lost before: what happens later makes it somebody else.
         let identity = self.ownership.identity();
-        if shared.client.assignment_lost() {
+        let is_member = identity.as_ref().is_some_and(|m| m.is_member() && m.generation() > 0);
+        if shared.client.assignment_lost() || !is_member {
+            // The client waits for an answer all the same, and tells then that it has lost them.
+            self.carry_out(&[])?;
             return Ok(None);
         }
-        let bound = match self.protocol {
-            GroupProtocol::Classic if identity.is_none() => return Ok(None),
-            GroupProtocol::Classic => identity,
-            GroupProtocol::Consumer => None,
-        };
+        let bound = identity.filter(|_| self.protocol == GroupProtocol::Classic);
         let token = self.ownership.gain(placements.iter().map(|p| p.partition.clone()), bound);
         if let Err(error) = self.carry_out(placements) {
             self.ownership.lose(placements.iter().map(|p| &p.partition));
