@@ -1,15 +1,18 @@
-//! Pipelines in memory with real functions, as `millstream test` drives them: what becomes of records whose function breaks
-//! the pledge. What is refused before a pipeline runs, and what a single call comes to, is tested where functions are run.
+//! Pipelines in memory with real functions, most as `millstream test` drives them: what becomes of records whose function
+//! breaks the pledge, and what a function is told. What is refused before a pipeline runs, and what a single call comes to,
+//! is tested where functions are run.
 
 mod isolation;
 mod misbehaving;
 mod named;
+mod wall_clock;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millstream::config;
 use millstream::runtime::driver::{Driver, Fed};
+use millstream::runtime::plan::Pipeline;
 use millstream_core::record::BatchBuilder;
 use millstream_core::state::keyspace::Durability;
 use millstream_local::Append;
@@ -31,7 +34,7 @@ fn registry() -> Arc<Registry> {
 }
 
 /// A pipeline of one step, whose text names the function `bad`; its results go to `out`, and its records come from `in`.
-fn driver(registry: &Arc<Registry>, name: &str, step: &str) -> Driver {
+fn pipeline(name: &str, step: &str) -> Pipeline {
     let folder = tempfile::tempdir().unwrap();
     let manifest = folder.path().join("pipeline.yaml");
     let (component, from) = (function(name), if step.contains("branch") { "step.one" } else { "step" });
@@ -43,7 +46,12 @@ fn driver(registry: &Arc<Registry>, name: &str, step: &str) -> Driver {
     std::fs::write(&manifest, text).unwrap();
     let loaded = config::load(&manifest, true, &config::pipeline::remarks).unwrap();
     let Some(manifest) = loaded.manifest else { panic!("{}", loaded.report.summary()) };
-    Driver::new(&config::pipeline::pipeline(manifest), registry).unwrap()
+    config::pipeline::pipeline(manifest)
+}
+
+/// The same in memory, with nothing in it yet.
+fn driver(registry: &Arc<Registry>, name: &str, step: &str) -> Driver {
+    Driver::new(&pipeline(name, step), registry).unwrap()
 }
 
 /// Feeds all records at once, each with its value as its key too; the pipeline's own end, when it stops.
