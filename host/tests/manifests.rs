@@ -145,6 +145,34 @@ fn every_field_is_in_the_reference() {
 }
 
 #[test]
+fn a_file_that_is_no_text_or_too_large_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("p.yaml");
+    let mut told = |bytes: &[u8]| {
+        fs::write(&file, bytes).unwrap();
+        let loaded = config::load(&file, true, &|_, _| Vec::new()).unwrap();
+        assert!(loaded.manifest.is_none());
+        let json = loaded.report.to_json();
+        let problem = &json["problems"][0];
+        let place = (problem["line"].as_u64().unwrap(), problem["column"].as_u64().unwrap());
+        (place, problem["message"].as_str().unwrap().to_string(), problem["help"].to_string())
+    };
+    let (place, message, help) = told(b"pipeline: p\nsources: \xe9t\xe9\n");
+    assert_eq!((place, message.as_str()), ((2, 10), "the manifest is not UTF-8: byte 0xe9"));
+    assert!(help.contains("save it as UTF-8"), "{help}");
+    let utf16: Vec<u8> = "\u{feff}pipeline: p\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let (place, _, help) = told(&utf16);
+    assert!(place == (1, 1) && help.contains("UTF-16"), "{place:?} {help}");
+    let (_, message, _) = told(" ".repeat(config::text::MANIFEST_BYTES_MAX + 1).as_bytes());
+    assert!(message.contains("more than the 262144 bytes"), "{message}");
+    // A character that the limit cuts in two is no fault of the text.
+    let (_, message, _) = told(format!("{}é", " ".repeat(config::text::MANIFEST_BYTES_MAX)).as_bytes());
+    assert!(message.contains("more than the 262144 bytes"), "{message}");
+    let (.., help) = told(b"");
+    assert!(help.contains("docs/manifest.md"), "{help}");
+}
+
+#[test]
 fn the_example_is_right_and_its_functions_are_there() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/access-counts.yaml");
     let loaded = config::load(&file, false, &pipeline::remarks).unwrap();

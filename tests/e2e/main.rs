@@ -4,6 +4,7 @@
 //! promises are made for.
 
 mod cli;
+mod cli_misuse;
 mod demo;
 mod exactly_once;
 mod manifests;

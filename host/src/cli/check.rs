@@ -1,6 +1,6 @@
 //! Finds every error and warning of a manifest, those of its functions' components included.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,6 +8,7 @@ use annotate_snippets::Renderer;
 use millstream_core::topology::spec::Spec;
 use millstream_wasm::Registry;
 
+use super::client::{print, print_json};
 use super::load;
 use crate::config::{self, Severity};
 use crate::runtime::functions;
@@ -36,14 +37,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let look = |spec: &Spec, function: &config::Function| load::look(&registry, spec, function);
     let loaded = config::load(&args.file, args.local.is_some(), &look)?;
     let report = loaded.report;
-    let mut out = std::io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", report.to_json())?;
+        print_json(&report.to_json())?;
     } else if report.problems.is_empty() {
-        writeln!(out, "{}: no errors, no warnings", report.file)?;
+        print(format!("{}: no errors, no warnings\n", report.file).as_bytes())?;
     } else {
-        let renderer = if out.is_terminal() { Renderer::styled() } else { Renderer::plain() };
-        writeln!(out, "{}{}: {}", report.draw(&renderer), report.file, report.summary())?;
+        let renderer = if std::io::stdout().is_terminal() { Renderer::styled() } else { Renderer::plain() };
+        print(format!("{}{}: {}\n", report.draw(&renderer), report.file, report.summary()).as_bytes())?;
     }
     Ok(if report.count(Severity::Error) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -29,7 +30,9 @@ use crate::runtime::worker::wall_ms;
 /// Lines such as `[2021-05-01 14:30:00] IP: 192.168.1.1, User: Alice, Action: Login` stream into the topic `input-topic`; windows of
 /// ten seconds of event time count them by address, and each count is shown when its window closes.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example: millstream demo --script")]
+#[command(
+    after_help = "Example: millstream demo --script\n\nExit codes: 0 ended as asked, and with --script every result was right; 1 failed; 2 the command line is wrong."
+)]
 pub struct Args {
     /// Plays the whole story by itself, checks the results, and ends
     #[arg(long)]
@@ -38,8 +41,8 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     local: Option<PathBuf>,
     /// Where to listen [default: 127.0.0.1:7070; with --script any free port]
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<String>,
+    #[arg(long, value_name = "ADDRESS", value_parser = run::address)]
+    listen: Option<SocketAddr>,
     /// Lines a second
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
@@ -77,18 +80,15 @@ const PIECE: Duration = Duration::from_millis(50);
 /// # Errors
 /// In words for the user.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    log::start(log::Format::Text, if args.script { "error" } else { "warn" });
+    log::start(log::Format::Text, if args.script { "error" } else { "warn" })?;
     let temporary = tempfile::Builder::new().prefix("millstream-demo-").tempdir().context("make a temporary folder")?;
     let folder = args.local.clone().unwrap_or_else(|| temporary.path().join("state"));
     let files = args.local.as_ref().map_or_else(|| temporary.path().to_path_buf(), |local| local.join("demo"));
     write_files(&files)?;
     let pipeline = load::pipeline(&files.join("access-counts.yaml"), true)?;
-    let address = match &args.listen {
-        Some(address) => address.clone(),
-        None if args.script => "127.0.0.1:0".to_string(),
-        None => "127.0.0.1:7070".to_string(),
-    };
-    let running = run::Running::start(pipeline, Folder::open(&folder)?, &run::Listen::on(&address), None)?;
+    let default = if args.script { "127.0.0.1:0" } else { run::ADDRESS_DEFAULT };
+    let address = args.listen.map_or_else(|| default.parse(), Ok)?;
+    let running = run::Running::start(pipeline, Folder::open(&folder)?, &run::Listen::on(address), None)?;
     let factor = if args.script { TIME_FACTOR_SCRIPT } else { TIME_FACTOR };
     let demo =
         Demo { host: running.host.clone(), files, folder, feeder: Feeder::start(&running.host, args.rate, factor)? };

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use millstream_web::types::Deployed;
+use millstream_web::types::{Deployed, Function};
 use millstream_web::{COMPONENT_BYTES_MAX, Kind, SETTINGS_BYTES_MAX};
 use ureq::http::Method;
 
@@ -61,7 +61,25 @@ fn deploy(args: &Args) -> anyhow::Result<ExitCode> {
         body: Some(("application/wasm", &component)),
         time_max: DEPLOY_TIME_MAX,
     };
-    report(client.json(&call), args.json)
+    let answer = client.json(&call);
+    if let Err(Failure::Told(problem)) = &answer
+        && problem.kind() == Some(Kind::ComponentRefused)
+        && args.config.is_none()
+    {
+        say_settings(&client, function);
+    }
+    report(answer, args.json)
+}
+
+/// Says which settings a refused version was given, where it was given those of the version before it.
+fn say_settings(client: &Client, function: &str) {
+    let Ok(all) = client.get::<Vec<Function>>("/v1/functions", &[]) else { return };
+    let kept = all.into_iter().find(|f| f.name == function).and_then(|f| f.version).map(|version| version.settings);
+    if let Some(settings) = kept.filter(|settings| settings.as_object().is_some_and(|s| !s.is_empty())) {
+        eprintln!(
+            "it was given the settings in force, {settings}; others go into a file: --config FILE, {{}} for none"
+        );
+    }
 }
 
 /// Tells what a deploy or a rollback came to.

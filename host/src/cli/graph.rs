@@ -1,13 +1,16 @@
-//! Draws a pipeline: Mermaid, DOT or SVG text on standard output.
+//! Draws a pipeline: Mermaid, DOT or SVG text on standard output, or the drawing as JSON.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use annotate_snippets::Renderer;
 use anyhow::bail;
-use millstream_core::topology::{describe, graph};
+use millstream_core::topology::describe::{self, Drawing, ShapeKind};
+use millstream_core::topology::graph;
+use serde_json::{Value, json};
 
+use super::client::print;
 use crate::config::{self, svg};
 
 /// Draws a pipeline.
@@ -20,6 +23,9 @@ pub struct Args {
     /// The language of the picture
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
@@ -31,6 +37,8 @@ enum Format {
     Dot,
     /// A picture
     Svg,
+    /// For programs: boxes, arrows between them, and the sub-topologies around them
+    Json,
 }
 
 /// Runs the command.
@@ -49,10 +57,28 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let topology = graph::plan(&manifest.spec, &|topic| Some(manifest.partitions_of(topic)))?;
     let drawing = describe::describe(&topology, &manifest.spec);
     let text = match args.format {
+        _ if args.json => json(&drawing),
+        Format::Json => json(&drawing),
         Format::Mermaid => describe::mermaid(&drawing),
         Format::Dot => describe::dot(&drawing),
         Format::Svg => svg::svg(&drawing),
     };
-    std::io::stdout().lock().write_all(text.as_bytes())?;
+    print(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The drawing as an object; arrows and frames name boxes by their number, from 0.
+fn json(drawing: &Drawing) -> String {
+    let kind = |kind| match kind {
+        ShapeKind::Topic => "topic",
+        ShapeKind::Internal => "repartition-topic",
+        ShapeKind::Step => "step",
+        ShapeKind::Store => "store",
+    };
+    let boxes = drawing.shapes.iter().map(|shape| json!({ "kind": kind(shape.kind), "lines": shape.lines }));
+    let arrows = drawing.arrows.iter();
+    let arrows = arrows.map(|a| json!({ "from": a.from, "to": a.to, "label": a.label, "dashed": a.dashed }));
+    let frames = drawing.frames.iter().map(|f| json!({ "title": f.title, "boxes": f.shapes }));
+    let [boxes, arrows, frames]: [Vec<Value>; 3] = [boxes.collect(), arrows.collect(), frames.collect()];
+    format!("{}\n", json!({ "boxes": boxes, "arrows": arrows, "frames": frames }))
 }

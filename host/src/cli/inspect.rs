@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use millstream_wasm::{Inspection, Registry};
 
+use super::client::{print, print_json};
+use super::load;
 use crate::runtime::functions;
 
 /// Says what a function's file offers and needs, and whether this host would take it.
@@ -25,13 +26,13 @@ pub struct Args {
 /// # Errors
 /// When the file cannot be read.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let bytes = std::fs::read(&args.file).with_context(|| format!("read {}", args.file.display()))?;
+    let bytes = load::component(&args.file)?;
     let registry = Registry::new(functions::config(None, 1)?)?;
     let inspection = registry.inspect(&bytes);
     if args.json {
-        println!("{}", serde_json::to_string(&inspection)?);
+        print_json(&inspection)?;
     } else {
-        print!("{}", text(&inspection));
+        print(text(&inspection).as_bytes())?;
     }
     Ok(if inspection.accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -52,8 +53,12 @@ fn text(inspection: &Inspection) -> String {
         }
     }
     for import in &inspection.imports {
-        let granted = if import.granted { "" } else { "   NOT OFFERED by this host" };
-        line("imports", &format!("{}{granted}", import.name));
+        let how = match &import.met {
+            Some(met) => format!("   {met}"),
+            None if import.granted => String::new(),
+            None => "   NOT OFFERED by this host".to_string(),
+        };
+        line("imports", &format!("{}{how}", import.name));
     }
     line(
         "memory",

@@ -1,6 +1,8 @@
 //! What the host says while it runs: lines on standard error, for people or as JSON.
 
+use anyhow::{Context, ensure};
 use clap::ValueEnum;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 /// The environment variable that says what is logged, as `tracing` filters: `info`, `millstream=debug`.
@@ -17,12 +19,44 @@ pub enum Format {
 }
 
 /// Starts logging; `default` holds where the environment says nothing.
-pub fn start(format: Format, default: &str) {
-    let filter = EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
+///
+/// # Errors
+/// When the environment says what is no filter.
+pub fn start(format: Format, default: &str) -> anyhow::Result<()> {
+    let filter = filter(std::env::var(FILTER_VARIABLE).ok().as_deref().unwrap_or(default))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second start (tests in one process) keeps the first.
     let _ = match format {
         Format::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
         Format::Json => lines.json().try_init(),
     };
+    Ok(())
+}
+
+/// Each part of a filter is a level, or a crate's name with one. A lone word that is no level would be a crate's name to the
+/// library, and then nothing else is logged.
+fn filter(text: &str) -> anyhow::Result<EnvFilter> {
+    let known = |part: &str| part.is_empty() || part.contains(['=', '[']) || part.parse::<LevelFilter>().is_ok();
+    let wrong = text.split(',').map(str::trim).find(|part| !known(part));
+    let right = "write error, warn, info, debug or trace, or CRATE=LEVEL";
+    ensure!(wrong.is_none(), "{FILTER_VARIABLE}: `{}` is no level: {right}", wrong.unwrap_or_default());
+    EnvFilter::try_new(text).with_context(|| format!("{FILTER_VARIABLE}: `{text}` is no filter: {right}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_levels_of_all_or_of_a_crate() {
+        for right in ["info", "WARN", "off", "warn,millstream=debug", "millstream_wasm=trace, error", ""] {
+            assert!(filter(right).is_ok(), "{right}");
+        }
+        for (wrong, named) in
+            [("blah", "`blah`"), ("info,verbose", "`verbose`"), ("millstream=loud", "millstream=loud")]
+        {
+            let told = format!("{:#}", filter(wrong).unwrap_err());
+            assert!(told.contains(named) && told.contains("MILLSTREAM_LOG") && told.contains("debug"), "{told}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 mod check;
 mod client;
+mod completions;
 mod consume;
 mod demo;
 mod deploy;
@@ -22,8 +23,7 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
-use clap_complete::Shell;
+use clap::{Parser, Subcommand};
 
 use crate::runtime::functions::COMPILE_COMMAND;
 
@@ -79,21 +79,15 @@ enum Command {
     /// Prints the JSON Schema of the manifest
     Schema(schema::Args),
     /// Prints a completion script for a shell
-    Completions {
-        /// The shell
-        shell: Shell,
-    },
-    /// Compiles a function; started by the host for each new component
-    #[command(name = COMPILE_COMMAND, hide = true)]
-    CompileComponent {
-        /// What the host passes
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<std::ffi::OsString>,
-    },
+    Completions(completions::Args),
 }
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    // What a host starts for each new component; it is no command of the user's, and no completion shows it.
+    if std::env::args_os().nth(1).is_some_and(|command| command == COMPILE_COMMAND) {
+        return millstream_wasm::compile_child();
+    }
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
@@ -110,13 +104,9 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Schema(args) => schema::run(&args),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "millstream", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::CompileComponent { .. } => return millstream_wasm::compile_child(),
+        Command::Completions(args) => completions::run(&args),
     };
-    result.unwrap_or_else(|error| {
+    client::finish(result).unwrap_or_else(|error| {
         eprintln!("millstream: {error:#}");
         ExitCode::FAILURE
     })
@@ -124,10 +114,22 @@ pub fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_s_help_has_an_example_and_its_exit_codes() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.clone().render_long_help().to_string();
+            for part in ["Example", "millstream ", "Exit codes: "] {
+                assert!(help.contains(part), "{}: no `{part}` in\n{help}", command.get_name());
+            }
+        }
     }
 }

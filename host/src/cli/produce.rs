@@ -20,6 +20,7 @@ use serde_json::json;
 use ureq::http::Method;
 
 use super::client::{ANSWER_TIME_MAX, Call, Client, Connection, Failure, finish, name, print_json};
+use crate::config::units::time_ms;
 use input::{Batches, Input};
 
 /// Bytes of a batch after which it is sent; the line that passes it is still in it.
@@ -39,8 +40,8 @@ const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration:
 #[command(after_help = "Examples:\n  millstream produce input-topic access.log\n  \
     tail -f app.log | millstream produce input-topic\n  \
     millstream produce users users.tsv --key-separator \"$(printf '\\t')\"\n\n\
-    Each line once and in order, as long as the host comes back within --retry-for; what was consumed as JSON lines can\n\
-    be produced again.\n\
+    Each line once and in order, as long as the host comes back within --retry-for;\n\
+    what was consumed as JSON lines can be produced again.\n\
     Exit codes: 0 all written; 1 failed; 2 wrong arguments; 3 no host answers.")]
 pub struct Args {
     /// The topic
@@ -61,8 +62,8 @@ pub struct Args {
     /// Where all records go: a number, or `by-key` against what JSON lines say [default: as they say, else by key]
     #[arg(long, value_name = "N")]
     partition: Option<Partition>,
-    /// Event time of records that have none: `now`, when they are written, or milliseconds since 1970
-    #[arg(long, value_name = "TIME", default_value = "now")]
+    /// Event time of records that have none: `now`, when they are written, milliseconds since 1970, or RFC 3339
+    #[arg(long, value_name = "TIME", default_value = "now", allow_negative_numbers = true)]
     timestamp: Time,
     /// Records a second, at the most
     #[arg(long, value_name = "N/s")]
@@ -122,10 +123,13 @@ impl std::str::FromStr for Time {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text != "now" && text.parse::<i64>().is_err() {
-            return Err("write `now` or milliseconds since 1970".into());
+        if text == "now" || text.parse::<i64>().is_ok() {
+            return Ok(Self(text.into()));
         }
-        Ok(Self(text.into()))
+        match time_ms(text) {
+            Ok(ms) => Ok(Self(ms.to_string())),
+            Err(_) => Err("write `now`, milliseconds since 1970, or a time such as 2024-05-01T12:00:00Z".into()),
+        }
     }
 }
 
@@ -355,6 +359,17 @@ mod tests {
         assert_eq!("0.5".parse(), Ok(Rate(0.5)));
         for wrong in ["", "0", "-1", "x", "NaN", "inf", "/s"] {
             assert!(wrong.parse::<Rate>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_are_now_or_milliseconds_or_a_text() {
+        let time = |text: &str| text.parse::<Time>().map(|time| time.0);
+        assert_eq!(time("now").unwrap(), "now");
+        assert_eq!((time("5").unwrap(), time("-5").unwrap()), ("5".into(), "-5".into()));
+        assert_eq!(time("2021-05-01T16:30:00+02:00").unwrap(), "1619879400000");
+        for wrong in ["", "yesterday", "2021-05-01", "1.5"] {
+            assert!(time(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use millstream_wasm::Registry;
-use millstream_web::{Access, Config, Exposure, Server};
+use millstream_web::{Access, Config, Exposure, Listening, Server};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
@@ -38,8 +38,8 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     local: Option<PathBuf>,
     /// Where the HTTP API listens; port 0 takes any that is free
-    #[arg(long, value_name = "ADDRESS", default_value = ADDRESS_DEFAULT)]
-    listen: String,
+    #[arg(long, value_name = "ADDRESS", default_value = ADDRESS_DEFAULT, value_parser = address)]
+    listen: SocketAddr,
     /// Listens on an address that other machines reach; there is no TLS yet, so put a proxy in front
     #[arg(long)]
     listen_anyway: bool,
@@ -56,12 +56,12 @@ pub struct Args {
 /// # Errors
 /// In words for the user: manifest, folder, functions, address.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    log::start(args.log_format, "info");
+    log::start(args.log_format, "info")?;
     let pipeline = load::pipeline(&args.manifest, args.local.is_some())?;
     let path = args.local.clone().unwrap_or_else(|| PathBuf::from(PARENT).join(&pipeline.spec.pipeline));
     let folder = Folder::open(&path)?;
     let exposure = if args.listen_anyway { Exposure::Anywhere } else { Exposure::Loopback };
-    let listen = Listen { address: args.listen.clone(), exposure };
+    let listen = Listen { address: args.listen, exposure };
     let running = Running::start(pipeline, folder, &listen, args.workers.map(usize::from))?;
     running.wait();
     running.stop();
@@ -70,15 +70,24 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// Where to listen.
 pub struct Listen {
-    address: String,
+    address: SocketAddr,
     exposure: Exposure,
 }
 
 impl Listen {
     /// On an address of this machine alone.
-    pub fn on(address: &str) -> Self {
-        Self { address: address.to_string(), exposure: Exposure::Loopback }
+    pub fn on(address: SocketAddr) -> Self {
+        Self { address, exposure: Exposure::Loopback }
     }
+}
+
+/// An address as the command line has it.
+///
+/// # Errors
+/// What would be one.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    let example = format!("write an address and a port, as in {ADDRESS_DEFAULT} or [::1]:7070");
+    text.parse().map_err(|_| example)
 }
 
 /// A host with its HTTP API.
@@ -101,15 +110,14 @@ impl Running {
         let signals = Signals::watch()?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let workers = workers.unwrap_or(cores);
-        let address: SocketAddr = listen.address.parse().with_context(|| {
-            format!("`{}` is not an address to listen on; one is 127.0.0.1:7070, or [::1]:7070", listen.address)
-        })?;
         let access = Access::open(&folder.path)?;
+        // Before anything runs: a record that was taken is not taken back because the port is in use.
+        let config = Config { exposure: listen.exposure, ..Config::new(listen.address, access.token().clone()) };
+        let listening = Listening::on(config)?;
         let registry = Arc::new(Registry::new(functions::config(Some(folder.cache()), workers)?)?);
         let name = pipeline.spec.pipeline.clone();
         let host = Host::start(pipeline, folder.db.clone(), registry, workers)?;
-        let config = Config { exposure: listen.exposure, ..Config::new(address, access.token().clone()) };
-        let server = match Server::start(Arc::new(HostApi::new(host.clone())), config) {
+        let server = match listening.serve(Arc::new(HostApi::new(host.clone()))) {
             Ok(server) => server,
             Err(why) => {
                 host.stop();

@@ -1,8 +1,8 @@
 //! Prints the JSON Schema of the manifest, for editors: `docs/manifest.schema.json` is this command's output.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
+use super::client::print;
 use crate::config::manifest;
 
 /// Prints the JSON Schema of the manifest.
@@ -15,6 +15,6 @@ pub struct Args {}
 /// # Errors
 /// When standard output cannot be written.
 pub fn run(_: &Args) -> anyhow::Result<ExitCode> {
-    std::io::stdout().lock().write_all(manifest::schema_text().as_bytes())?;
+    print(manifest::schema_text().as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }

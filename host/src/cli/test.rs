@@ -3,17 +3,19 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use millstream_wasm::Registry;
 use millstream_web::api::Record;
-use millstream_web::record::{Line, Writing};
+use millstream_web::record::{Datum, Line, Writing};
+use serde_json::json;
 use similar::TextDiff;
 
+use super::client::{print, print_json};
 use super::{load, log};
 use crate::runtime::driver::{Driver, Fed};
 use crate::runtime::functions;
@@ -34,6 +36,9 @@ pub struct Args {
     /// Records to feed; - for standard input
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
+    /// Each line of the input is a value
+    #[arg(long)]
+    raw: bool,
     /// Results to expect; without it they are printed
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
@@ -46,10 +51,19 @@ pub struct Args {
     /// Writes the results into the file of --expect instead of comparing
     #[arg(long, requires = "expect")]
     update: bool,
+    /// What --expect came to as one JSON object; results are JSON lines in any case
+    #[arg(long)]
+    json: bool,
 }
+
+/// What is said where a line of input is no record.
+pub const NO_RECORD: &str = "a line is a record as JSON, or with --raw a value";
 
 /// Bytes of a line of input.
 const LINE_BYTES_MAX: u64 = 16 << 20;
+
+/// Fields that a result may have.
+const FIELDS: [&str; 8] = ["topic", "partition", "offset", "key", "window", "value", "timestamp", "headers"];
 
 /// Bytes read at once of a topic of results.
 const READ_BYTES: usize = 1 << 20;
@@ -59,17 +73,16 @@ const READ_BYTES: usize = 1 << 20;
 /// # Errors
 /// In words for the user: the manifest, a line that is no record, a task that stopped.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    log::start(log::Format::Text, "warn");
+    log::start(log::Format::Text, "warn")?;
     let pipeline = load::pipeline(&args.manifest, true)?;
     let registry = Arc::new(Registry::new(functions::config(None, 1)?)?);
     let mut driver = Driver::new(&pipeline, &registry)?;
-    feed(&mut driver, &args.input)?;
+    feed(&mut driver, &args.input, args.raw)?;
     driver.finish(args.flush)?;
     let results = results(&driver, args.windowed)?;
     match &args.expect {
         None => {
-            let mut out = std::io::stdout().lock();
-            results.iter().try_for_each(|line| writeln!(out, "{line}")).context("write the results")?;
+            print(results.iter().map(|line| format!("{line}\n")).collect::<String>().as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }
         Some(path) if args.update => {
@@ -78,11 +91,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             eprintln!("{} results written to {}", results.len(), path.display());
             Ok(ExitCode::SUCCESS)
         }
-        Some(path) => compare(path, &results),
+        Some(path) => compare(path, &results, args.json),
     }
 }
 
-fn feed(driver: &mut Driver, path: &Path) -> anyhow::Result<()> {
+fn feed(driver: &mut Driver, path: &Path, raw: bool) -> anyhow::Result<()> {
     let name = if path == Path::new("-") { "standard input".to_string() } else { path.display().to_string() };
     let mut lines: Box<dyn BufRead> = match path {
         path if path == Path::new("-") => Box::new(BufReader::new(std::io::stdin())),
@@ -100,11 +113,15 @@ fn feed(driver: &mut Driver, path: &Path) -> anyhow::Result<()> {
         {
             break;
         }
-        if bytes.trim_ascii().is_empty() {
-            continue;
-        }
         let at = || format!("{name}, line {number}");
-        let line: Line<'_> = serde_json::from_slice(&bytes).with_context(at)?;
+        let line: Line<'_> = if raw {
+            let value = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+            Line { value: Datum(Some(value.into())), ..Line::default() }
+        } else if bytes.trim_ascii().is_empty() {
+            continue;
+        } else {
+            serde_json::from_slice(&bytes).with_context(at).context(NO_RECORD)?
+        };
         let topic = line.topic.as_deref().or(only.as_deref());
         let topic = topic.with_context(|| format!("{}: `topic` is missing, and the pipeline reads several", at()))?;
         let headers: Vec<_> =
@@ -153,21 +170,37 @@ fn results(driver: &Driver, windowed: bool) -> anyhow::Result<Vec<String>> {
 }
 
 /// Compares by topic, and tells the difference as `diff` does.
-fn compare(path: &Path, results: &[String]) -> anyhow::Result<ExitCode> {
+fn compare(path: &Path, results: &[String], json: bool) -> anyhow::Result<ExitCode> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     let parsed = |(number, line): (usize, &str)| {
         let object = serde_json::from_str(line).with_context(|| format!("{}, line {}", path.display(), number + 1));
-        object.map(|object: Object| object)
+        let object: Object = object?;
+        match object.keys().find(|key| !FIELDS.contains(&key.as_str())) {
+            Some(key) => {
+                bail!(
+                    "{}, line {}: a result has no field `{key}`; it has: {}",
+                    path.display(),
+                    number + 1,
+                    FIELDS.join(", ")
+                )
+            }
+            None => Ok(object),
+        }
     };
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let expected: Vec<Object> = lines.map(parsed).collect::<anyhow::Result<_>>()?;
     let got: Vec<Object> = results.iter().map(|line| serde_json::from_str(line)).collect::<Result<_, _>>()?;
     let differences = differences(&expected, &got);
+    if json {
+        let same = differences.is_empty();
+        print_json(&json!({ "same": same, "expected": expected.len(), "results": got.len(), "diff": differences }))?;
+        return Ok(if same { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     if differences.is_empty() {
         eprintln!("{} results, as expected", got.len());
         return Ok(ExitCode::SUCCESS);
     }
-    print!("{differences}");
+    print(differences.as_bytes())?;
     eprintln!("results differ from {} (-: expected, +: came out)", path.display());
     Ok(ExitCode::FAILURE)
 }

@@ -12,6 +12,9 @@ use millstream_wasm::{Limits, Registry, Stats, WORKER_STACK_BYTES, WorkerFunctio
 use millstream_web::record::Line;
 use serde_json::json;
 
+use super::client::{print, print_json};
+use super::load;
+use super::test::NO_RECORD;
 use crate::runtime::functions;
 use crate::verify::{Report, verify};
 
@@ -48,12 +51,15 @@ pub struct Args {
 /// Records that are read at the most; more are left out, and that is said.
 const RECORDS_MAX: usize = 100_000;
 
+/// Records that fail of which the text tells; `--json` has all.
+const FAILING_SHOWN_MAX: usize = 10;
+
 /// Runs the command.
 ///
 /// # Errors
 /// In words for the user: files, a component that this host would not take.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let component = std::fs::read(&args.file).with_context(|| format!("read {}", args.file.display()))?;
+    let component = load::component(&args.file)?;
     let settings = match &args.config {
         None => Vec::new(),
         Some(path) => {
@@ -78,10 +84,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         "the function is no filter, mapper or aggregator: there is nothing to try (see millstream inspect)"
     );
     let stats = registry.stats(prepared);
+    // Without a group nothing was folded, and nothing can have differed.
+    ensure!(
+        stats.records > 0,
+        "no record of {} has a key, and this function folds the records of each key: nothing was tried; give JSON lines \
+         with keys",
+        args.input.display()
+    );
     if args.json {
-        println!("{}", as_json(&report, &stats, count));
+        print_json(&as_json(&report, &stats, count))?;
     } else {
-        print!("{}", as_text(&report, &stats, count));
+        print(as_text(&report, &stats, count).as_bytes())?;
     }
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -103,7 +116,7 @@ fn read(path: &Path, raw: bool) -> anyhow::Result<Batch> {
         if raw {
             batch.push(None, Some(line), 0, []);
         } else if !line.trim_ascii().is_empty() {
-            let line: Line<'_> = serde_json::from_slice(line).with_context(at)?;
+            let line: Line<'_> = serde_json::from_slice(line).with_context(at).context(NO_RECORD)?;
             let headers = line.headers.iter().map(|(n, v)| (n.0.as_deref().unwrap_or_default(), v.0.as_deref()));
             batch.push(line.key.0.as_deref(), line.value.0.as_deref(), line.timestamp.unwrap_or(0), headers);
         }
@@ -125,8 +138,11 @@ fn as_text(report: &Report, stats: &Stats, records: usize) -> String {
             out.push_str(&format!("    {}  then  {}\n", " ".repeat(difference.at.chars().count()), difference.then));
         }
     }
-    for (at, fault) in &report.failing {
+    for (at, fault) in report.failing.iter().take(FAILING_SHOWN_MAX) {
         out.push_str(&format!("record {at} fails by itself: {fault}\n"));
+    }
+    if let Some(more @ 1..) = report.failing.len().checked_sub(FAILING_SHOWN_MAX) {
+        out.push_str(&format!("… and {more} more records\n"));
     }
     out.push_str(&format!(
         "{records} records; {:.0} ns a record over all {} calls; largest memory {} KiB\n",

@@ -12,11 +12,11 @@ use millstream_core::topology::spec::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::manifest::{self as form, DurationText, OneOrMany, SizeText};
+use super::manifest::{self as form, DurationText, OneOrMany};
 use super::problem::Problem;
 use super::structure::{Fitting, Path, entries};
 use super::text::Node;
-use super::units::{self, DURATION_MS_MAX, SIZE_BYTES_MAX};
+use super::units::{self, DURATION_MS_MAX};
 use super::{
     COMMIT_INTERVAL_DEFAULT_MS, COMMIT_INTERVAL_MS_MAX, COMMIT_INTERVAL_MS_MIN, Function, Guarantee, Limits, Manifest,
     Start, Surroundings,
@@ -65,11 +65,11 @@ pub fn lower(
         retention_ms: retention
             .as_ref()
             .and_then(|r| r.time.as_ref())
-            .map(|t| lower.duration(t, &retention_at("time"))),
+            .and_then(|t| lower.amount(&t.0, &retention_at("time"), units::duration_ms, "keep")),
         retention_bytes: retention
             .as_ref()
             .and_then(|r| r.bytes.as_ref())
-            .map(|b| lower.size(b, &retention_at("bytes"))),
+            .and_then(|b| lower.amount(&b.0, &retention_at("bytes"), units::size_bytes, "keep")),
     })
 }
 
@@ -270,14 +270,6 @@ impl Lower<'_> {
         })
     }
 
-    fn size(&mut self, text: &SizeText, at: &Path) -> u64 {
-        units::size_bytes(&text.0).unwrap_or_else(|| {
-            let message = format!("`{}` is too large; a size may be {} TiB", text.0, SIZE_BYTES_MAX >> 40);
-            self.problems.push(Problem::error(self.tree.place(at), message));
-            1
-        })
-    }
-
     fn guarantee(&mut self, manifest: &form::Manifest, around: &Surroundings<'_>) -> Guarantee {
         let guarantee = manifest.guarantee.unwrap_or_default();
         let local = around.local || manifest.kafka.is_none();
@@ -323,12 +315,12 @@ impl Lower<'_> {
         let at = |field: &str| path(&["functions", name, "limits", field]);
         let mut limits = Limits::default();
         if let Some(given) = function.as_ref().and_then(|f| f.limits.clone()) {
-            limits.memory_bytes = given.memory.map(|m| self.at_least_one(&m.0, &at("memory"), units::size_bytes));
-            limits.time_per_call_ms = given.time_per_call.map(|t| {
-                self.at_least_one(&t.0, &at("time-per-call"), |t| units::duration_ms(t).map(i64::unsigned_abs))
-            });
-            limits.result_bytes =
-                given.result_bytes.map(|m| self.at_least_one(&m.0, &at("result-bytes"), units::size_bytes));
+            let milliseconds: fn(&str) -> Option<u64> = |t| units::duration_ms(t).map(i64::unsigned_abs);
+            let mut limit =
+                |text: Option<String>, field, read| text.and_then(|text| self.amount(&text, &at(field), read, "allow"));
+            limits.memory_bytes = limit(given.memory.map(|m| m.0), "memory", units::size_bytes);
+            limits.time_per_call_ms = limit(given.time_per_call.map(|t| t.0), "time-per-call", milliseconds);
+            limits.result_bytes = limit(given.result_bytes.map(|b| b.0), "result-bytes", units::size_bytes);
         }
         let config = function.as_ref().and_then(|f| f.config.clone()).unwrap_or_default();
         self.literal_substitutions(name, &Value::Object(config.clone()));
@@ -341,13 +333,21 @@ impl Lower<'_> {
         }
     }
 
-    fn at_least_one(&mut self, text: &str, at: &Path, read: impl Fn(&str) -> Option<u64>) -> u64 {
-        match read(text) {
-            Some(0) => self.problems.push(Problem::error(self.tree.place(at), format!("`{text}` would allow nothing"))),
-            None => self.problems.push(Problem::error(self.tree.place(at), format!("`{text}` is too much"))),
-            Some(amount) => return amount,
-        }
-        1
+    /// An amount that must not be nothing; `None` where it is, or more than there can be. `verb` says what nothing would be done.
+    fn amount<N: PartialEq + std::convert::From<u8>>(
+        &mut self,
+        text: &str,
+        at: &Path,
+        read: fn(&str) -> Option<N>,
+        verb: &str,
+    ) -> Option<N> {
+        let message = match read(text) {
+            Some(amount) if amount != N::from(0) => return Some(amount),
+            Some(_) => format!("`{text}` would {verb} nothing"),
+            None => format!("`{text}` is too much"),
+        };
+        self.problems.push(Problem::error(self.tree.place(at), message));
+        None
     }
 
     /// `${NAME}` where it is not replaced: rarely meant.

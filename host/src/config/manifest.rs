@@ -17,6 +17,8 @@ use millstream_core::topology::check::PARTITIONS_MAX;
 pub const MANIFEST_VERSION: u32 = 1;
 /// Most characters of a name in a manifest; names become parts of topics' and files' names.
 pub const NAME_CHARACTERS_MAX: usize = 100;
+/// Latest time that a source may begin with, milliseconds since 1970: the end of the year 9999.
+pub const TIME_MS_MAX: i64 = 253_402_300_799_999;
 /// Operators of steps; a step has exactly one.
 pub const OPERATORS: [&str; 14] = [
     "filter",
@@ -327,7 +329,7 @@ impl JsonSchema for TimeText {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let title = "a time such as `2024-05-01T12:00:00Z`, or milliseconds since 1970";
-        json_schema!({ "type": ["string", "integer"], "title": title, "minimum": 0 })
+        json_schema!({ "type": ["string", "integer"], "title": title, "minimum": 0, "maximum": TIME_MS_MAX })
     }
 }
 

@@ -9,14 +9,19 @@ use millstream_core::topology::spec::Operator;
 
 use super::Manifest;
 use super::lower::is_cut;
-use super::problem::Problem;
-use super::structure::{Fitting, Path};
+use super::problem::{Problem, nearest};
+use super::structure::{Fitting, Path, SECTIONS};
 use super::text::Node;
 
 /// Checks names and meaning, and that the graph can be planned.
 pub fn check(tree: &Node, fitting: &Fitting, manifest: &Manifest, problems: &mut Vec<Problem>) {
     let mut found = check::check(&manifest.spec);
-    found.retain(|p| !follows(fitting, manifest, p));
+    // Names of a section whose own name is nearly right are there, only not known.
+    let misspelled = fitting.cut.iter().any(|cut| match cut.as_slice() {
+        [section] => !SECTIONS.contains(&section.as_str()) && nearest(section, SECTIONS.into_iter()).is_some(),
+        _ => false,
+    });
+    found.retain(|p| !(follows(fitting, manifest, p) || misspelled && p.unknown.is_some()));
     // What seems unused may be used where an error stands.
     let failed =
         problems.iter().any(|p| p.severity == Severity::Error) || found.iter().any(|p| p.severity == Severity::Error);

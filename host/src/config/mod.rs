@@ -8,6 +8,8 @@ pub mod text;
 
 pub mod structure;
 
+mod hints;
+
 pub mod manifest;
 
 pub mod lower;
@@ -20,6 +22,7 @@ pub mod problem;
 pub mod svg;
 pub mod units;
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -147,17 +150,20 @@ pub struct Loaded {
 /// Reads a manifest's file; components are not looked at unless `component` does.
 ///
 /// # Errors
-/// When the file cannot be read or is not UTF-8. What is wrong with its content is in the report.
+/// When the file cannot be read. What is wrong with its content is in the report.
 pub fn load(file: &Path, local: bool, component: &dyn Fn(&Spec, &Function) -> Vec<Remark>) -> anyhow::Result<Loaded> {
     let name = file.display().to_string();
-    let length = std::fs::metadata(file).with_context(|| format!("read the manifest {name}"))?.len();
-    anyhow::ensure!(
-        length <= text::MANIFEST_BYTES_MAX as u64,
-        "{name} has {length} bytes; a manifest may have {}",
-        text::MANIFEST_BYTES_MAX
-    );
-    let bytes = std::fs::read(file).with_context(|| format!("read the manifest {name}"))?;
-    let text = String::from_utf8(bytes).with_context(|| format!("read the manifest {name}"))?;
+    let mut bytes = Vec::new();
+    let reader = std::fs::File::open(file).map(|file| file.take(text::MANIFEST_BYTES_MAX as u64 + 1));
+    reader
+        .and_then(|mut reader| reader.read_to_end(&mut bytes))
+        .with_context(|| format!("read the manifest {name}"))?;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        // It is refused for its size in any case, and its last character may have been cut in two.
+        Err(why) if why.as_bytes().len() > text::MANIFEST_BYTES_MAX => String::from_utf8_lossy(why.as_bytes()).into(),
+        Err(why) => return Ok(Loaded { manifest: None, report: not_text(&name, &why) }),
+    };
     let surroundings = Surroundings {
         file: &name,
         folder: file.parent().unwrap_or(Path::new("")),
@@ -166,6 +172,17 @@ pub fn load(file: &Path, local: bool, component: &dyn Fn(&Spec, &Function) -> Ve
         component,
     };
     Ok(parse(&text, &surroundings))
+}
+
+/// What is said of a file that is not UTF-8: where it ceases to be.
+fn not_text(file: &str, why: &std::string::FromUtf8Error) -> Report {
+    let (bytes, at) = (why.as_bytes(), why.utf8_error().valid_up_to());
+    let help = match bytes {
+        [0xfe, 0xff, ..] | [0xff, 0xfe, ..] => "it is UTF-16: save it as UTF-8",
+        _ => "save it as UTF-8",
+    };
+    let message = format!("the manifest is not UTF-8: byte {:#04x}", bytes[at]);
+    Report::new(file, String::from_utf8_lossy(bytes), vec![Problem::error(at..at + 1, message).help(help)])
 }
 
 /// Checks the text of a manifest.

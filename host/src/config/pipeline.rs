@@ -57,14 +57,21 @@ pub fn remarks(_: &Spec, function: &Function) -> Vec<Remark> {
     let beyond = limits(function).faults().into_iter();
     let beyond =
         beyond.map(|message| Remark { severity: Severity::Error, field: "limits", message, help: String::new() });
-    let missing = (!function.component.is_file()).then(|| Remark {
+    let path = &function.component;
+    let is_folder = path.is_dir().then(|| Remark {
+        severity: Severity::Error,
+        field: "component",
+        message: format!("`{}` is a folder", path.display()),
+        help: "name the component's file in it".to_string(),
+    });
+    let missing = (!path.exists()).then(|| Remark {
         severity: Severity::Warning,
         field: "component",
-        message: format!("there is no file `{}`", function.component.display()),
+        message: format!("there is no file `{}`", path.display()),
         help: "build the function before the pipeline is run; the path is relative to the manifest's folder"
             .to_string(),
     });
-    beyond.chain(missing).collect()
+    beyond.chain(is_folder).chain(missing).collect()
 }
 
 #[cfg(test)]
@@ -91,7 +98,12 @@ mod tests {
         let much = crate::config::Limits { memory_bytes: Some(8 << 30), ..Default::default() };
         let told = remarks(&Spec::default(), &function(much));
         assert_eq!(told.iter().map(|r| (r.severity, r.field)).collect::<Vec<_>>(), [(Severity::Error, "limits")]);
-        let mut gone = function(crate::config::Limits::default());
+        let none = crate::config::Limits::default();
+        let mut folder = function(none);
+        folder.component.pop();
+        let told = remarks(&Spec::default(), &folder);
+        assert_eq!(told.iter().map(|r| (r.severity, r.field)).collect::<Vec<_>>(), [(Severity::Error, "component")]);
+        let mut gone = function(none);
         gone.component = "nowhere.wasm".into();
         let told = remarks(&Spec::default(), &gone);
         assert_eq!(told.iter().map(|r| (r.severity, r.field)).collect::<Vec<_>>(), [(Severity::Warning, "component")]);

@@ -9,12 +9,15 @@ use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
+use super::hints::hint;
 use super::manifest::{self, MANIFEST_VERSION, OPERATORS};
 use super::problem::{Problem, listed, nearest};
 use super::text::Node;
 
 /// Most rounds of cutting; each takes something away, and an entry has few levels.
 const ROUNDS_MAX: usize = 8;
+/// From here on not every whole number is one of floating point.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 /// Most characters of a value in a message; all of it stands in the line below.
 const SHOWN_CHARACTERS_MAX: usize = 60;
 /// Sections that hold entries by name.
@@ -62,7 +65,7 @@ pub struct Fitting {
 /// Checks the form of a tree.
 pub fn check(tree: &Node, problems: &mut Vec<Problem>) -> Fitting {
     let schema = manifest::schema();
-    let mut json = tree.to_json();
+    let mut json = whole_numbers(tree.to_json());
     let mut cut = BTreeSet::new();
     let validator = match jsonschema::validator_for(&schema) {
         Ok(validator) => validator,
@@ -85,6 +88,24 @@ pub fn check(tree: &Node, problems: &mut Vec<Problem>) -> Fitting {
         mend_root(&mut json);
     }
     Fitting { json, cut }
+}
+
+/// `4.0` is the whole number 4 to the schema; here it becomes one where a whole number stands, `config` left as it is.
+fn whole_numbers(mut json: Value) -> Value {
+    let whole = |value: &mut Value| {
+        let real = value.as_f64().filter(|real| value.is_f64() && real.fract() == 0.0 && real.abs() < WHOLE_MAX);
+        if let Some(real) = real {
+            *value = json!(real as i64);
+        }
+    };
+    json.get_mut("version").map(whole);
+    for section in ["sources", "steps", "sinks"] {
+        for entry in json.get_mut(section).and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
+            entry.get_mut("partitions").map(whole);
+            entry.pointer_mut("/start/time").map(whole);
+        }
+    }
+    json
 }
 
 /// What has to be cut; told to `problems` in the first round only, as later rounds find what cutting has left open.
@@ -201,7 +222,18 @@ impl Teller<'_> {
             Some(owner) => format!("{owner} has no field `{key}`"),
             None => format!("a manifest has no section `{key}`"),
         };
-        Problem::error(span, message).nearest(key, &known, "fields")
+        let problem = Problem::error(span, message);
+        let operators = || OPERATORS.map(String::from).to_vec();
+        match key.split_once(':') {
+            Some((field, value)) if known.iter().any(|k| k == field) => {
+                problem.help(format!("a space goes behind the `:`, as in `{field}: {value}`"))
+            }
+            // Of all fields of a step an operator is what was meant most likely.
+            _ if context(path) == "steps" && nearest(key, known.iter().map(String::as_str)).is_none() => {
+                problem.nearest(key, &operators(), "operators")
+            }
+            _ => problem.nearest(key, &known, "fields"),
+        }
     }
 
     fn missing(&self, error: &ValidationError<'_>, path: &[String], property: &str) -> Option<Problem> {
@@ -217,7 +249,8 @@ impl Teller<'_> {
             return Some(Problem::error(self.tree.key_place(&key), message).help(help));
         }
         let stands_in = |key: &str| {
-            is_later(context(path), key) || key != property && nearest(key, [property].into_iter()).is_some()
+            let field = key.split_once(':').map_or(key, |(field, _)| field);
+            is_later(context(path), key) || key != property && nearest(field, [property].into_iter()).is_some()
         };
         if self.node(path)?.keys().any(stands_in) {
             return None;
@@ -450,46 +483,11 @@ fn shown(value: &Value) -> String {
         Value::String(text) if text.chars().count() > SHOWN_CHARACTERS_MAX => {
             format!("`{}…`", text.chars().take(SHOWN_CHARACTERS_MAX).collect::<String>())
         }
-        Value::String(text) => format!("`{text}`"),
+        Value::String(text) => format!("`{}`", text.replace('\n', "\\n").replace('\r', "\\r")),
         Value::Array(_) => "a list".to_string(),
         Value::Object(_) => "a mapping".to_string(),
         other => format!("`{other}`"),
     }
-}
-
-/// Help for mistakes that YAML invites.
-fn hint(path: &[String], value: &Value, expected: &str) -> String {
-    match value {
-        Value::String(text) if path.len() == 2 && path[0] == "functions" => {
-            format!("write `{}: {{ component: {text} }}`", path[1])
-        }
-        Value::String(_) if path.last().is_some_and(|key| key == "window") => {
-            "write `window: { tumbling: 10s, grace: 2s }`".to_string()
-        }
-        Value::String(text) if expected.contains("`true`") && ["true", "false"].contains(&text.as_str()) => {
-            "it is in quotes, which makes it a text: leave them out".to_string()
-        }
-        Value::Number(number) if expected.starts_with("a duration") => {
-            format!("add the unit: `{number}s`, `{number}ms`")
-        }
-        Value::Number(number) if expected.starts_with("a size") => format!("add the unit: `{number}MiB`, `{number}B`"),
-        Value::Number(_) | Value::Bool(_) if expected.starts_with("a name") || expected.starts_with("the name") => {
-            format!("YAML reads it as a {}; in quotes it is a text: `\"{value}\"`", kind_of(value))
-        }
-        Value::String(text) if expected.contains("`true`") && ["yes", "on", "no", "off"].contains(&text.as_str()) => {
-            format!("in YAML 1.2 `{text}` is a text")
-        }
-        Value::String(text)
-            if expected.starts_with("a size") && text.ends_with(['B', 'b', 'k', 'K', 'm', 'M', 'g', 'G']) =>
-        {
-            "units are powers of 1024 and spelled `KiB`, `MiB`, `GiB`".to_string()
-        }
-        _ => String::new(),
-    }
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    if value.is_boolean() { "truth value" } else { "number" }
 }
 
 /// An object's keys, for entries of a section.

@@ -3,7 +3,7 @@
 //! Absent on purpose: anchors, aliases, merge keys and tags, so that a small file stays a small tree; several documents.
 //! What a tree means is said elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
@@ -59,6 +59,14 @@ impl Node {
             Kind::Scalar(_) | Kind::Refused => None,
             Kind::Sequence(items) => items.get(segment.parse::<usize>().ok()?),
             Kind::Mapping(entries) => entries.iter().find(|e| e.key == segment).map(|e| &e.value),
+        }
+    }
+
+    /// Takes in the entries of another mapping that it has not itself, so that what both hold is known.
+    fn add(&mut self, other: Node) {
+        if let (Kind::Mapping(own), Kind::Mapping(more)) = (&mut self.kind, other.kind) {
+            let keys: BTreeSet<String> = own.iter().map(|e| e.key.clone()).collect();
+            own.extend(more.into_iter().filter(|e| !keys.contains(&e.key)));
         }
     }
 
@@ -133,8 +141,9 @@ impl Node {
 /// made of it.
 pub fn read(text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
     if text.len() > MANIFEST_BYTES_MAX {
-        let message = format!("the manifest has {} bytes; it may have {MANIFEST_BYTES_MAX}", text.len());
-        problems.push(Problem::error(0..0, message));
+        let message = format!("the manifest has more than the {MANIFEST_BYTES_MAX} bytes that it may have");
+        problems
+            .push(Problem::error(0..0, message).help("what is generated for many topics is better several pipelines"));
         return None;
     }
     let mut reader = Reader { offsets: offsets(text), text, problems, stack: Vec::new(), root: None, documents: 0 };
@@ -148,23 +157,39 @@ pub fn read(text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
             Err(error) => {
                 let at = reader.byte(error.marker().index());
                 let problem = Problem::error(at..at + 1, format!("not YAML: {}", error.info()));
-                let help = match error.info().contains("anchor") {
-                    true => {
-                        "anchors (`&name`) and aliases (`*name`) are not part of a manifest; a text with `*` goes in quotes"
-                    }
-                    false => "is the indentation right, and every `:` followed by a space?",
-                };
+                let help = help(text, at, error.info());
                 reader.problems.push(problem.help(help));
                 return None;
             }
         }
     }
-    let root = reader.root.take();
+    let root = reader.root.take().filter(|root| !matches!(root.kind, Kind::Scalar(Value::Null)));
     if root.is_none() && problems.is_empty() {
         let help = "see docs/manifest.md for a first pipeline";
         problems.push(Problem::error(0..0, "the manifest is empty").help(help));
     }
     root
+}
+
+/// What would be right, where the parser found `info` wrong at a byte.
+fn help(text: &str, at: usize, info: &str) -> &'static str {
+    // The line before counts as well: that is where what is missing is missing.
+    let line = text[..at].trim_end().rfind('\n').map_or(0, |end| end + 1);
+    let near = text[line..].lines().take(2).collect::<String>();
+    let strange = |c: char| c.is_whitespace() && !c.is_ascii();
+    match info {
+        _ if near.contains(strange) => {
+            "there is a space here that is no plain one, as word processors make them: use plain spaces"
+        }
+        info if info.contains("tab") => "YAML is indented by spaces, not by tabs",
+        info if info.contains("anchor") => {
+            "anchors (`&name`) and aliases (`*name`) are not part of a manifest; a text with `*` goes in quotes"
+        }
+        info if info.contains("quoted scalar") => "is every `\"` and `'` closed?",
+        info if info.contains("flow") => "is every `{` and `[` closed, and is there a `,` between entries?",
+        info if info.contains("unprintable") => "remove the character, or write it as an escape in double quotes",
+        _ => "is the indentation right, and every `:` followed by a space?",
+    }
 }
 
 /// Byte offset of each character, and of the end.
@@ -294,6 +319,9 @@ impl Reader<'_> {
                         let message = format!("`{name}` is given twice");
                         let problem = Problem::error(key_span, message).label("again here");
                         self.problems.push(problem.also(first.clone(), "first here"));
+                        if let Some(entry) = entries.iter_mut().find(|e| e.key == name) {
+                            entry.value.add(node);
+                        }
                     }
                     None => {
                         seen.insert(name.clone(), key_span.clone());
@@ -369,7 +397,7 @@ mod tests {
         let fits = format!("#{}\na: 1", " ".repeat(MANIFEST_BYTES_MAX - 6));
         assert_eq!(fits.len(), MANIFEST_BYTES_MAX);
         assert_eq!(told(&fits), [""; 0]);
-        assert!(told(&format!("{fits} "))[0].contains("it may have 262144"));
+        assert!(told(&format!("{fits} "))[0].contains("more than the 262144 bytes"));
     }
 
     #[test]
