@@ -2,6 +2,7 @@
 //! problems. Nothing is decided here that the runtime could decide.
 
 mod append;
+pub mod kafka;
 mod producers;
 
 use std::sync::Arc;
@@ -106,27 +107,7 @@ impl HostApi {
 
     fn task(&self, id: TaskId, status: Option<&TaskStatus>) -> Result<Task, Problem> {
         let positions = self.positions(id, status)?;
-        let unseen = TaskStatus::default();
-        let status = status.unwrap_or(&unseen);
-        let (state, reason) = match &status.state {
-            status::TaskState::Starting => (TaskState::Starting, None),
-            status::TaskState::Running => (TaskState::Running, None),
-            status::TaskState::Retrying(why) => (TaskState::Retrying, Some(why.clone())),
-            status::TaskState::Stopped(why) => (TaskState::Stopped, Some(why.clone())),
-        };
-        Ok(Task {
-            sub_topology: id.sub as u32,
-            partition: id.partition,
-            worker: status.worker as u32,
-            state,
-            reason,
-            positions,
-            records: status.records,
-            results: status.results,
-            dead_letters: status.dead_letters,
-            stream_time: status.stream_time,
-            state_bytes: status.state_bytes as u64,
-        })
+        Ok(task(id, positions, status.unwrap_or(&TaskStatus::default())))
     }
 
     fn told(&self, topic: TopicInfo) -> Topic {
@@ -172,6 +153,45 @@ impl HostApi {
 
     fn number_in_force(&self, function: &str) -> Option<u64> {
         self.host.storage.versions.in_force(function).map(|activation| activation.number)
+    }
+}
+
+/// A task as the API tells it.
+fn task(id: TaskId, positions: Vec<Position>, status: &TaskStatus) -> Task {
+    let (state, reason) = match &status.state {
+        status::TaskState::Starting => (TaskState::Starting, None),
+        status::TaskState::Restoring { done, of } => {
+            (TaskState::Starting, Some(format!("restores its state: {done} of {of} offsets")))
+        }
+        status::TaskState::Running => (TaskState::Running, None),
+        status::TaskState::Retrying(why) => (TaskState::Retrying, Some(why.clone())),
+        status::TaskState::Stopped(why) => (TaskState::Stopped, Some(why.clone())),
+    };
+    Task {
+        sub_topology: id.sub as u32,
+        partition: id.partition,
+        worker: status.worker as u32,
+        state,
+        reason,
+        positions,
+        records: status.records,
+        results: status.results,
+        dead_letters: status.dead_letters,
+        stream_time: status.stream_time,
+        state_bytes: status.state_bytes as u64,
+    }
+}
+
+/// What is counted for a pipeline since `started`.
+fn totals(status: &status::Status, started: Instant) -> Totals {
+    let (commits, commit_micros) = status.commits();
+    let dropped = status.dropped().into_iter();
+    Totals {
+        uptime_seconds: started.elapsed().as_secs_f64(),
+        commits,
+        commit_seconds: commit_micros as f64 / 1e6,
+        lost_records: status.lost_records(),
+        dropped: dropped.map(|((step, reason), count)| (step, reason.to_string(), count)).collect(),
     }
 }
 
@@ -355,16 +375,7 @@ impl Api for HostApi {
     }
 
     fn totals(&self) -> Totals {
-        let status = &self.host.status;
-        let (commits, commit_micros) = status.commits();
-        let dropped = status.dropped().into_iter();
-        Totals {
-            uptime_seconds: self.started.elapsed().as_secs_f64(),
-            commits,
-            commit_seconds: commit_micros as f64 / 1e6,
-            lost_records: status.lost_records(),
-            dropped: dropped.map(|((step, reason), count)| (step, reason.to_string(), count)).collect(),
-        }
+        totals(&self.host.status, self.started)
     }
 }
 

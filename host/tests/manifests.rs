@@ -31,6 +31,7 @@ fn parse(file: &str, text: &str) -> Loaded {
             local: text.starts_with("# --local\n"),
             environment: &environment,
             component: &|_, _| Vec::new(),
+            properties: &pipeline::properties,
         },
     )
 }
@@ -148,7 +149,7 @@ fn every_field_is_in_the_reference() {
 fn a_file_that_is_no_text_or_too_large_is_told_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("p.yaml");
-    let mut told = |bytes: &[u8]| {
+    let told = |bytes: &[u8]| {
         fs::write(&file, bytes).unwrap();
         let loaded = config::load(&file, true, &|_, _| Vec::new()).unwrap();
         assert!(loaded.manifest.is_none());
@@ -195,6 +196,7 @@ fn what_a_function_is_reproached_with_stands_at_its_field() {
         local: false,
         environment: &|_| None,
         component: &remark,
+        properties: &pipeline::properties,
     };
     let loaded = config::parse(text, &surroundings);
     assert!(loaded.manifest.is_none());

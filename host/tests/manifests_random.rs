@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use annotate_snippets::Renderer;
-use millstream::config::{self, Loaded, Surroundings, svg};
+use millstream::config::{self, Loaded, Surroundings, pipeline, svg};
 use millstream_core::topology::{describe, graph};
 
 /// Cases of each kind, unless `CASES` says otherwise.
@@ -48,6 +48,7 @@ fn parse(text: &str) -> Loaded {
         local: false,
         environment: &|_| None,
         component: &|_, _| Vec::new(),
+        properties: &pipeline::properties,
     };
     config::parse(text, &surroundings)
 }

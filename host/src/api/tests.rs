@@ -33,6 +33,8 @@ fn copying() -> Planned {
         commit_interval_ms: 5,
         retention_ms: None,
         retention_bytes: None,
+        kafka: None,
+        internal_topics: Default::default(),
     }
 }
 

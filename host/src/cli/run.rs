@@ -1,5 +1,7 @@
 //! Runs a pipeline until it is stopped: opens its folder, starts its workers and the HTTP API, waits for a signal.
 
+mod kafka;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +39,12 @@ pub struct Args {
     /// Local mode, with topics and state in this folder [default: .millstream/PIPELINE]
     #[arg(long, value_name = "DIR")]
     local: Option<PathBuf>,
+    /// On Kafka: this host's id and the state of its tasks are in this folder [default: .millstream/PIPELINE]
+    #[arg(long, value_name = "DIR", conflicts_with = "local")]
+    state_dir: Option<PathBuf>,
+    /// On Kafka: leaves the group at once when it stops, instead of keeping its tasks reserved for a restart
+    #[arg(long, conflicts_with = "local")]
+    leave_on_stop: bool,
     /// Where the HTTP API listens; port 0 takes any that is free
     #[arg(long, value_name = "ADDRESS", default_value = ADDRESS_DEFAULT, value_parser = address)]
     listen: SocketAddr,
@@ -58,6 +66,9 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     log::start(args.log_format, "info")?;
     let pipeline = load::pipeline(&args.manifest, args.local.is_some())?;
+    if pipeline.kafka.is_some() {
+        return kafka::run(args, pipeline);
+    }
     let path = args.local.clone().unwrap_or_else(|| PathBuf::from(PARENT).join(&pipeline.spec.pipeline));
     let folder = Folder::open(&path)?;
     let exposure = if args.listen_anyway { Exposure::Anywhere } else { Exposure::Loopback };
@@ -66,6 +77,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     running.wait();
     running.stop();
     Ok(ExitCode::SUCCESS)
+}
+
+/// The number of workers that was asked for, or one for each core.
+fn workers(asked: Option<u16>) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    asked.map_or(cores, usize::from)
 }
 
 /// Where to listen.
@@ -108,8 +125,7 @@ impl Running {
     /// In words for the user.
     pub fn start(pipeline: Pipeline, folder: Folder, listen: &Listen, workers: Option<usize>) -> anyhow::Result<Self> {
         let signals = Signals::watch()?;
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let workers = workers.unwrap_or(cores);
+        let workers = workers.unwrap_or_else(|| self::workers(None));
         let access = Access::open(&folder.path)?;
         // Before anything runs: a record that was taken is not taken back because the port is in use.
         let config = Config { exposure: listen.exposure, ..Config::new(listen.address, access.token().clone()) };
@@ -132,16 +148,12 @@ impl Running {
 
     /// Whether a signal has come.
     pub fn asked_to_stop(&self) -> bool {
-        self.signals.count.load(Ordering::Relaxed) > 0
+        self.signals.have_come()
     }
 
     /// Waits for a signal.
     pub fn wait(&self) {
-        let mut guard = self.signals.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        while !self.asked_to_stop() {
-            let waited = self.signals.came.wait_timeout(guard, Duration::from_secs(1));
-            guard = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        self.signals.wait_or(|| false);
     }
 
     /// Commits what is done and ends everything.
@@ -161,6 +173,9 @@ struct Signals {
     lock: Mutex<()>,
     came: Condvar,
 }
+
+/// How often it is looked whether there is still something to wait for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Exit code after a second signal, as shells count it: 128 + SIGINT.
 const EXIT_AT_ONCE: i32 = 130;
@@ -187,6 +202,20 @@ impl Signals {
             });
         })?;
         Ok(signals)
+    }
+
+    /// Whether one has come.
+    fn have_come(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// Waits for one, or until `ended` says that there is no more to wait for.
+    fn wait_or(&self, ended: impl Fn() -> bool) {
+        let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        while !self.have_come() && !ended() {
+            let waited = self.came.wait_timeout(guard, LOOK_EVERY);
+            guard = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     fn came(&self) {

@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use std::collections::BTreeMap;
+
 use millstream_core::state::keyspace::Durability;
 use millstream_core::topology::describe::operator_word;
 use millstream_core::topology::spec::{
@@ -18,7 +20,8 @@ use super::structure::{Fitting, Path, entries};
 use super::text::Node;
 use super::units::{self, DURATION_MS_MAX};
 use super::{
-    COMMIT_INTERVAL_DEFAULT_MS, COMMIT_INTERVAL_MS_MAX, COMMIT_INTERVAL_MS_MIN, Function, Guarantee, Limits, Manifest,
+    COMMIT_INTERVAL_DEFAULT_MS, COMMIT_INTERVAL_MS_MAX, COMMIT_INTERVAL_MS_MIN, Function, Guarantee, InternalTopics, Limits,
+    Manifest,
     Start, Surroundings,
 };
 
@@ -54,6 +57,7 @@ pub fn lower(
         },
         guarantee: lower.guarantee(&manifest, around),
         kafka: lower.kafka(&manifest, around),
+        internal_topics: lower.internal_topics(&manifest, around),
         functions: lower.functions(around),
         partitions: lower.partitions(&manifest),
         starts: lower.starts(&manifest),
@@ -278,29 +282,55 @@ impl Lower<'_> {
             self.problems.push(Problem::warning(self.tree.place(&["guarantee"]), message));
             return Guarantee::ExactlyOnce;
         }
+        if guarantee == Guarantee::AtLeastOnce {
+            let message = "`at-least-once` comes with a later version; on Kafka too results are exactly once";
+            let problem = Problem::error(self.tree.place(&["guarantee"]), message);
+            self.problems.push(problem.help("remove `guarantee:`"));
+        }
         guarantee
     }
 
-    /// The client's properties, `${NAME}` replaced. Kafka itself comes with a later version, which is an error here.
-    fn kafka(&mut self, manifest: &form::Manifest, around: &Surroundings<'_>) -> Option<Vec<(String, String)>> {
+    /// The client's properties, `${NAME}` replaced. Which of them may be set, the client knows.
+    fn kafka(&mut self, manifest: &form::Manifest, around: &Surroundings<'_>) -> Option<BTreeMap<String, String>> {
         let kafka = manifest.kafka.as_ref().filter(|_| !around.local)?;
-        let message = "this version runs in local mode only; Kafka comes next";
-        let problem = Problem::error(self.tree.key_place(&["kafka"]), message);
-        self.problems.push(problem.help("remove `kafka:`, or say `--local DIR` to leave it aside"));
-        let mut out = Vec::new();
+        let mut out = BTreeMap::new();
         for (key, value) in &kafka.0 {
-            let text = match value {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            match substitute(&text, around.environment) {
-                Ok(text) => out.push((key.clone(), text)),
+            match substitute(&plain(value), around.environment) {
+                Ok(text) => {
+                    out.insert(key.clone(), text);
+                }
                 Err((message, help)) => {
                     self.problems.push(Problem::error(self.tree.place(&["kafka", key]), message).help(help));
                 }
             }
         }
+        // What stands where a variable should be says nothing about the property.
+        if out.len() == kafka.0.len() {
+            for remark in (around.properties)(&out) {
+                let place = match kafka.0.contains_key(&remark.name) {
+                    true => self.tree.key_place(&["kafka", &remark.name]),
+                    false => self.tree.key_place(&["kafka"]),
+                };
+                self.problems.push(Problem::error(place, remark.message).help(remark.help));
+            }
+        }
         Some(out)
+    }
+
+    fn internal_topics(&mut self, manifest: &form::Manifest, around: &Surroundings<'_>) -> InternalTopics {
+        let Some(given) = &manifest.internal_topics else { return InternalTopics::default() };
+        if around.local || manifest.kafka.is_none() {
+            let message = "`internal-topics` has no effect: in local mode the host keeps them itself";
+            self.problems.push(Problem::warning(self.tree.key_place(&["internal-topics"]), message));
+        }
+        if let (Some(replication), Some(least)) = (given.replication, given.min_isr)
+            && i32::from(least) > i32::from(replication)
+        {
+            let message = format!("{least} replicas can never be in sync where there are {replication}");
+            self.problems.push(Problem::error(self.tree.place(&["internal-topics", "min-isr"]), message));
+        }
+        let settings = given.settings.iter().flatten().map(|(name, value)| (name.clone(), plain(value))).collect();
+        InternalTopics { replication: given.replication, min_isr: given.min_isr, settings }
     }
 
     fn functions(&mut self, around: &Surroundings<'_>) -> Vec<Function> {
@@ -444,6 +474,14 @@ fn on_error(on_error: Option<form::OnError>) -> spec::OnError {
         None | Some(form::OnError::Fail) => spec::OnError::Fail,
         Some(form::OnError::Skip) => spec::OnError::Skip,
         Some(form::OnError::DeadLetter(topic)) => spec::OnError::DeadLetter(topic.0),
+    }
+}
+
+/// A value as a text, as a client's or a broker's properties have it.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 

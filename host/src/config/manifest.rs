@@ -88,6 +88,8 @@ pub struct Manifest {
     pub guarantee: Option<Guarantee>,
     /// Properties of the Kafka client, as librdkafka names them; `${NAME}` takes a value from the environment.
     pub kafka: Option<Kafka>,
+    /// How internal topics (repartition topics and changelogs) are made at the brokers.
+    pub internal_topics: Option<InternalTopics>,
     /// How often results, state and offsets are committed together. Default `100ms`.
     pub commit_interval: Option<DurationText>,
     /// Settings of local mode, where the host keeps the topics itself.
@@ -191,6 +193,20 @@ impl JsonSchema for Kafka {
             json_schema!({ "type": ["string", "number", "boolean"], "title": "a text, a number, `true` or `false`" });
         json_schema!({ "type": "object", "title": "properties by name", "additionalProperties": value })
     }
+}
+
+/// How internal topics are made at the brokers. Those that are there already must serve.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct InternalTopics {
+    /// Replicas of each partition. Default: the brokers' (`default.replication.factor`).
+    #[schemars(range(min = 1, max = 100))]
+    pub replication: Option<i16>,
+    /// Replicas that have a record before it counts as written. Default: the brokers' (`min.insync.replicas`).
+    #[schemars(range(min = 1, max = 100))]
+    pub min_isr: Option<u16>,
+    /// Other settings, as brokers name them. What the host sets itself (clean-up, retention, timestamps) stays.
+    pub settings: Option<Map<String, Value>>,
 }
 
 /// Settings of local mode.

@@ -22,6 +22,7 @@ pub mod problem;
 pub mod svg;
 pub mod units;
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -47,7 +48,9 @@ pub struct Manifest {
     /// What becomes visible after a failure.
     pub guarantee: Guarantee,
     /// Properties of the Kafka client, with values from the environment put in; `None` in local mode.
-    pub kafka: Option<Vec<(String, String)>>,
+    pub kafka: Option<BTreeMap<String, String>>,
+    /// How internal topics are made at the brokers.
+    pub internal_topics: InternalTopics,
     /// Functions, in the order of the graph's.
     pub functions: Vec<Function>,
     /// Partition counts that the manifest gives, by topic.
@@ -84,6 +87,17 @@ pub struct Function {
     pub settings: String,
     /// What it may use; what is `None` is up to the host.
     pub limits: Limits,
+}
+
+/// How internal topics are made at the brokers; what is `None` is up to them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InternalTopics {
+    /// Replicas of each partition.
+    pub replication: Option<i16>,
+    /// Replicas that have a record before it counts as written.
+    pub min_isr: Option<u16>,
+    /// Other settings, as brokers call them.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// What a function may use.
@@ -124,6 +138,17 @@ pub struct Remark {
     pub help: String,
 }
 
+/// What is wrong with a property of the Kafka client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PropertyRemark {
+    /// Its name; one that is not there is missing.
+    pub name: String,
+    /// What is wrong, one line.
+    pub message: String,
+    /// What would be right.
+    pub help: String,
+}
+
 /// Around the text of a manifest.
 pub struct Surroundings<'a> {
     /// The file, as the user named it, for messages.
@@ -136,6 +161,8 @@ pub struct Surroundings<'a> {
     pub environment: &'a dyn Fn(&str) -> Option<String>,
     /// What there is to say about a function's component, given the graph that it is for.
     pub component: &'a dyn Fn(&Spec, &Function) -> Vec<Remark>,
+    /// What there is to say against the Kafka client's properties.
+    pub properties: &'a dyn Fn(&BTreeMap<String, String>) -> Vec<PropertyRemark>,
 }
 
 /// A manifest, if it has no error, and what was found in it.
@@ -170,6 +197,7 @@ pub fn load(file: &Path, local: bool, component: &dyn Fn(&Spec, &Function) -> Ve
         local,
         environment: &|name| std::env::var(name).ok(),
         component,
+        properties: &pipeline::properties,
     };
     Ok(parse(&text, &surroundings))
 }

@@ -2,10 +2,13 @@
 //!
 //! The only file here that knows other crates of this project than the core.
 
+use std::collections::BTreeMap;
+
 use millstream_core::topology::spec::Spec;
+use millstream_kafka::config::Properties;
 use millstream_wasm::Limits;
 
-use super::{Function, Manifest, Remark, Severity, Start};
+use super::{Function, Manifest, PropertyRemark, Remark, Severity, Start};
 use crate::runtime::plan;
 
 /// What the runtime starts; a source's `ago` counts from now.
@@ -37,6 +40,12 @@ pub fn pipeline_at(manifest: Manifest, now_ms: i64) -> plan::Pipeline {
         commit_interval_ms: manifest.commit_interval_ms,
         retention_ms: manifest.retention_ms,
         retention_bytes: manifest.retention_bytes,
+        kafka: manifest.kafka,
+        internal_topics: plan::InternalTopics {
+            replication: manifest.internal_topics.replication,
+            min_in_sync: manifest.internal_topics.min_isr,
+            settings: manifest.internal_topics.settings,
+        },
     }
 }
 
@@ -50,6 +59,16 @@ pub fn limits(function: &Function) -> Limits {
         result_bytes: given.result_bytes.map_or(default.result_bytes, |b| usize::try_from(b).unwrap_or(usize::MAX)),
         ..default
     }
+}
+
+/// What there is to say against properties of the Kafka client.
+pub fn properties(given: &BTreeMap<String, String>) -> Vec<PropertyRemark> {
+    let remark = |error: millstream_kafka::config::PropertyError| PropertyRemark {
+        message: format!("`{}`: {}", error.name, error.reason),
+        name: error.name,
+        help: error.instead,
+    };
+    Properties::new(given.clone()).err().into_iter().flatten().map(remark).collect()
 }
 
 /// What there is to say about a function without reading its component: limits beyond the host's, a file that is not there.
@@ -119,6 +138,7 @@ mod tests {
             local: false,
             environment: &|_| None,
             component: &|_, _| Vec::new(),
+            properties: &properties,
         };
         let manifest = crate::config::parse(text, &surroundings).manifest.unwrap();
         let starts = pipeline_at(manifest, 10 * 3_600_000).starts;

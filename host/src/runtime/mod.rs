@@ -6,6 +6,7 @@
 pub mod driver;
 pub mod folder;
 pub mod functions;
+pub mod kafka;
 pub mod memory;
 pub mod plan;
 pub mod status;

@@ -1,5 +1,6 @@
 //! What the runtime needs of a manifest, as plain values: nothing here knows where they were written.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -32,6 +33,21 @@ pub struct Pipeline {
     pub retention_ms: Option<i64>,
     /// How many bytes of each of their partitions are kept.
     pub retention_bytes: Option<u64>,
+    /// Properties of the Kafka client; `None`: local mode.
+    pub kafka: Option<BTreeMap<String, String>>,
+    /// How internal topics are made at the brokers.
+    pub internal_topics: InternalTopics,
+}
+
+/// How internal topics are made at the brokers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InternalTopics {
+    /// Replicas of each partition; `None`: the brokers' default.
+    pub replication: Option<i16>,
+    /// Replicas that have a record before it counts as written; `None`: the brokers' default.
+    pub min_in_sync: Option<u16>,
+    /// Other settings, as brokers call them.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// A function of the manifest.

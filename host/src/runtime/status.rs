@@ -14,6 +14,13 @@ pub enum TaskState {
     /// Not opened yet.
     #[default]
     Starting,
+    /// Its state is brought up to date from its changelogs.
+    Restoring {
+        /// Offsets done.
+        done: u64,
+        /// Of so many.
+        of: u64,
+    },
     /// At work.
     Running,
     /// Opened again after a passing failure; the text says which.
@@ -51,6 +58,8 @@ pub struct Status {
     intervals: AtomicU64,
     commit_micros: AtomicU64,
     lost: AtomicU64,
+    restored_records: AtomicU64,
+    restored_bytes: AtomicU64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -88,6 +97,22 @@ impl Status {
         self.lost.load(Ordering::Relaxed)
     }
 
+    /// A task is not this host's any more.
+    pub fn closed(&self, id: TaskId) {
+        lock(&self.tasks).remove(&id);
+    }
+
+    /// State was restored from changelogs.
+    pub fn restored(&self, records: u64, bytes: u64) {
+        self.restored_records.fetch_add(records, Ordering::Relaxed);
+        self.restored_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Records replayed from changelogs since the start, and the bytes of their keys and values.
+    pub fn replayed(&self) -> (u64, u64) {
+        (self.restored_records.load(Ordering::Relaxed), self.restored_bytes.load(Ordering::Relaxed))
+    }
+
     /// An interval is final.
     pub fn committed(&self, interval: &Interval, took_micros: u64) {
         self.intervals.fetch_add(1, Ordering::Relaxed);
@@ -108,11 +133,18 @@ impl Status {
 
     /// Why the pipeline is not doing its work, for `/readyz`; `None`: it is.
     pub fn not_ready(&self, topology: &Topology) -> Option<String> {
+        self.not_ready_of(topology.subs.iter().map(|s| s.tasks).sum())
+    }
+
+    /// As [`Status::not_ready`], for a host that has at least `expected` of the tasks.
+    pub fn not_ready_of(&self, expected: u32) -> Option<String> {
         let tasks = lock(&self.tasks);
-        let expected: u32 = topology.subs.iter().map(|s| s.tasks).sum();
         let bad = tasks.iter().find_map(|(id, task)| match &task.state {
             TaskState::Running => None,
             TaskState::Starting => Some(format!("task {}_{} is starting", id.sub, id.partition)),
+            TaskState::Restoring { done, of } => {
+                Some(format!("task {}_{} restores its state: {done} of {of} offsets", id.sub, id.partition))
+            }
             TaskState::Retrying(why) => Some(format!("task {}_{} is retrying: {why}", id.sub, id.partition)),
             TaskState::Stopped(why) => Some(format!("task {}_{} has stopped: {why}", id.sub, id.partition)),
         });

@@ -56,6 +56,7 @@ kinds! {
     OffsetOutOfRange 416 "offset-out-of-range" "There are no records at this offset" "Read from an offset between `start` and `end`.";
     ComponentRefused 422 "component-refused" "The component was not taken" "Correct what the reasons say; the version before runs on.";
     Internal 500 "internal" "The host failed" "See its log.";
+    NotOnKafka 501 "not-on-kafka" "The pipeline runs on Kafka, where this is not there" "Do as the detail says.";
     NotReady 503 "not-ready" "The pipeline is not doing its work" "See the reasons; try again.";
     StorageUnavailable 503 "storage-unavailable" "The storage takes nothing now" "Look at the disk's free space; try again.";
     Busy 503 "busy" "Too much is asked at one time" "Try again.";

@@ -26,7 +26,7 @@ pub fn run(args: &Args, mut pipeline: Pipeline) -> anyhow::Result<ExitCode> {
     let signals = Signals::watch()?;
     let name = pipeline.spec.pipeline.clone();
     let path = args.state_dir.clone().unwrap_or_else(|| PathBuf::from(PARENT).join(&name));
-    let directory = Directory::open(&path)?;
+    let directory = Directory::open(&path, &name)?;
     let access = Access::open(&path)?;
     let exposure = if args.listen_anyway { Exposure::Anywhere } else { Exposure::Loopback };
     let config = Config { exposure, ..Config::new(args.listen, access.token().clone()) };

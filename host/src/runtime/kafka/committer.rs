@@ -33,6 +33,7 @@ use tracing::{error, info, warn};
 use super::changelog;
 use super::directory::{Checkpoint, Directory};
 use super::layout::Layout;
+use super::member::Request;
 use super::metadata::{self, Beside};
 use crate::runtime::worker::wall_ms;
 
@@ -45,12 +46,16 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Changelog bytes of a task that were not written to its files yet, above which they are: a killed host replays about as much.
 pub const TAIL_BYTES_MAX: usize = 16 << 20;
 
-/// Takeovers of its id that a committer answers, while the group still counts this host in, before it says that somebody else
-/// has the same id.
-pub const TAKEOVERS_MAX: u32 = 5;
+/// How often another producer may take over a committer's id, while the group still counts this host in, before the host ends:
+/// both would go on doing so for ever.
+pub const FENCES_MAX: usize = 5;
 
-/// In which time, at the most, they came.
-const TAKEOVERS_WITHIN: Duration = Duration::from_secs(120);
+/// In which time, at the most, that happened.
+const FENCES_WITHIN: Duration = Duration::from_secs(120);
+
+/// Brokers end a transaction that takes longer than its time-out, which looks like a fence too. One that took this much less was
+/// fenced by a producer.
+const TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
 
 /// What a worker asks for.
 #[derive(Debug)]
@@ -119,6 +124,8 @@ pub struct Parts {
     pub answers: Sender<Answer>,
     /// Makes the worker look at its answers.
     pub waker: Waker,
+    /// The coordinating thread.
+    pub member: Sender<Request>,
     /// The host is ending: nothing is waited for any more.
     pub ending: Arc<AtomicBool>,
 }
@@ -129,7 +136,10 @@ pub struct Committer {
     producer: Option<Producer>,
     /// Changelog bytes since a task's state was last written to its files.
     unflushed: BTreeMap<TaskId, usize>,
-    takeovers: Vec<Instant>,
+    /// When the transaction that is open was begun.
+    begun: Instant,
+    /// When other producers took the id over.
+    fences: Vec<Instant>,
 }
 
 /// Why an interval was not committed.
@@ -141,6 +151,8 @@ enum Failed {
     Unknown(String),
     /// The tasks are somebody else's.
     Fenced(String),
+    /// The producer's id is somebody else's.
+    Taken(String),
     /// It can never be committed.
     Fatal(String),
 }
@@ -155,7 +167,7 @@ impl From<KafkaError> for Failed {
     fn from(error: KafkaError) -> Self {
         match error {
             KafkaError::Retry(why) | KafkaError::Abort(why) => Failed::Again(why),
-            KafkaError::Fenced(why) => Failed::Fenced(why),
+            KafkaError::Fenced(why) => Failed::Taken(why),
             KafkaError::Unknown(why) => Failed::Unknown(why),
             KafkaError::Refused(why) | KafkaError::Fatal(why) => Failed::Fatal(why),
             forbidden @ KafkaError::Forbidden { .. } => Failed::Fatal(forbidden.to_string()),
@@ -166,7 +178,7 @@ impl From<KafkaError> for Failed {
 impl Committer {
     /// With no producer yet: it is made when it is first needed, which takes its id over.
     pub fn new(parts: Parts) -> Self {
-        Self { parts, producer: None, unflushed: BTreeMap::new(), takeovers: Vec::new() }
+        Self { parts, producer: None, unflushed: BTreeMap::new(), begun: Instant::now(), fences: Vec::new() }
     }
 
     /// Works until nobody asks any more.
@@ -182,7 +194,11 @@ impl Committer {
                     let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
                     Answer::Outcome { interval, outcome, micros }
                 }
-                Job::Resolve { interval } => Answer::Resolved { interval: interval.id, there: self.resolve(&interval) },
+                Job::Resolve { interval } => match self.resolve(&interval) {
+                    Ok(there) => Answer::Resolved { interval: interval.id, there },
+                    // It is there, and the state on this host lacks it: its tasks are opened anew.
+                    Err(why) => Answer::Outcome { interval, outcome: CommitOutcome::Fenced(why), micros: 0 },
+                },
             };
             if self.parts.answers.send(answer).is_err() {
                 return;
@@ -203,6 +219,11 @@ impl Committer {
             Err(Failed::Unknown(why)) => {
                 warn!(interval = interval.id, error = why, "whether the transaction was committed is not known");
                 CommitOutcome::Unknown
+            }
+            Err(Failed::Taken(why)) => {
+                self.fenced(&why);
+                self.abort();
+                CommitOutcome::Fenced(why)
             }
             Err(Failed::Fenced(why)) => {
                 warn!(interval = interval.id, error = why, "fenced: the tasks are given up");
@@ -254,6 +275,7 @@ impl Committer {
         let group = leave.ok_or_else(|| Failed::Fenced("this host has the tasks no longer".into()))?;
         let topology = self.parts.topology.clone();
         self.producer()?.begin().map_err(Failed::from)?;
+        self.begun = Instant::now();
         for part in &interval.parts {
             for output in &part.outputs {
                 let topic = topology.topics[output.topic].name.as_str();
@@ -281,10 +303,12 @@ impl Committer {
                 Some(refused) => Failed::Fatal(format!("a record was refused: {}", refused.reason)),
                 None => Failed::Again(reason),
             },
-            // Also a time-out at the broker looks like a fence: whether it is one shows when the token is compared.
-            CommitError::Unknown { reason } | CommitError::Fenced { reason } | CommitError::Fatal { reason } => {
+            // An earlier try of this commit may have been carried out: that shows when the token is compared.
+            CommitError::Fenced { reason } => {
+                self.fenced(&reason);
                 Failed::Unknown(reason)
             }
+            CommitError::Unknown { reason } | CommitError::Fatal { reason } => Failed::Unknown(reason),
         }
     }
 
@@ -406,7 +430,10 @@ impl Committer {
     }
 
     /// Whether an interval whose outcome is not known is there.
-    fn resolve(&mut self, interval: &Interval) -> bool {
+    ///
+    /// # Errors
+    /// It is, and could not be written to the state on this host.
+    fn resolve(&mut self, interval: &Interval) -> Result<bool, String> {
         while let Some(producer) = self.producer.as_mut().filter(|p| p.may_resume()) {
             match producer.commit(CALL_WAIT) {
                 Ok(committed) => return self.applied(interval, Some(&committed.highest)),
@@ -416,7 +443,6 @@ impl Committer {
         }
         // Its initialisation finishes or aborts what the old one left.
         self.producer = None;
-        self.count_takeover();
         let there = loop {
             match self.producer().map(|_| ()).and_then(|()| self.is_there(interval)) {
                 Ok(there) => break there,
@@ -431,17 +457,13 @@ impl Committer {
             }
         };
         info!(interval = interval.id, there, "it is known how the commit ended");
-        if there { self.applied(interval, None) } else { false }
+        if there { self.applied(interval, None) } else { Ok(false) }
     }
 
-    fn applied(&mut self, interval: &Interval, highest: Option<&[(TopicPartition, i64)]>) -> bool {
+    fn applied(&mut self, interval: &Interval, highest: Option<&[(TopicPartition, i64)]>) -> Result<bool, String> {
         match self.apply(interval, highest) {
-            Ok(()) => true,
-            // It is there all the same; its tasks are opened anew, since the state on this host lacks it.
-            Err(why) => {
-                error!(error = ?why, "the state on this host is behind");
-                true
-            }
+            Ok(()) => Ok(true),
+            Err(why) => Err(format!("{why:?}")),
         }
     }
 
@@ -454,19 +476,33 @@ impl Committer {
         Ok(found.iter().any(ours))
     }
 
-    /// An id that is taken over again and again is somebody else's as well.
-    fn count_takeover(&mut self) {
+    /// The brokers take nothing more of the producer: another one has its id, or its transaction took too long.
+    fn fenced(&mut self, why: &str) {
+        let timeout = Duration::from_millis(u64::from(self.parts.properties.transaction_timeout_ms()));
+        let id = &self.parts.transactional_id;
+        if self.begun.elapsed() + TIMEOUT_MARGIN > timeout {
+            warn!(id, error = why, "fenced after as long as a transaction may take");
+            return;
+        }
         let now = Instant::now();
-        self.takeovers.retain(|at| now.duration_since(*at) < TAKEOVERS_WITHIN);
-        self.takeovers.push(now);
-        if self.takeovers.len() > TAKEOVERS_MAX as usize {
-            error!(
-                id = self.parts.transactional_id,
-                "its transactions were ended {} times in {} s: if the brokers are well, another host runs with a copy of this state \
-                 directory; stop it and give it a directory of its own",
-                self.takeovers.len(),
-                TAKEOVERS_WITHIN.as_secs()
+        self.fences.retain(|at| now.duration_since(*at) < FENCES_WITHIN);
+        self.fences.push(now);
+        let times = self.fences.len();
+        warn!(
+            id,
+            times,
+            error = why,
+            "fenced: another producer has taken over this one's id; once that is what happens to a host that was out of its group, \
+             again and again it means that another host runs with a copy of this state directory"
+        );
+        if times > FENCES_MAX {
+            let text = format!(
+                "another host runs with a copy of this host's state directory: each took over the transactional id `{id}` from the \
+                 other again and again ({times} times in {} s); stop one of them and give it a directory of its own",
+                FENCES_WITHIN.as_secs()
             );
+            // One that has ended needs no telling.
+            let _ended = self.parts.member.send(Request::Fail(text));
         }
     }
 }

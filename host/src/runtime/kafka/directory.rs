@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use millstream_core::state::keyspace::{Durability, KeyValue, Keyspaces, Scan, Space, SpaceKind, StorageError, Write};
@@ -32,6 +32,15 @@ const PREFIX_BYTES: usize = 4;
 /// Bits of a space's number that say which store of the sub-topology it is.
 const STORE_BITS: u32 = 16;
 
+/// What a folder may hold before a host has made itself at home: what a start that failed left, and local mode.
+const OWN_FILES: [&str; 7] = ["lock", "tasks", "cache", "token", "url", "producers", "db"];
+
+/// How long a database that is to be closed may still be used: by a commit that is being written to it.
+const CLOSE_WAIT: Duration = Duration::from_secs(10);
+
+/// Time between two looks at that.
+const CLOSE_LOOK: Duration = Duration::from_millis(5);
+
 /// An open state directory; while it is open no other process can open it.
 pub struct Directory {
     path: PathBuf,
@@ -39,6 +48,8 @@ pub struct Directory {
     memory: Arc<SharedMemory>,
     options: Options,
     open: RwLock<BTreeMap<TaskId, Arc<TaskState>>>,
+    /// Held while a database is opened, or closed and moved.
+    opening: Mutex<()>,
     _lock: File,
 }
 
@@ -66,8 +77,10 @@ impl Directory {
     /// Opens a directory, making it where there is none.
     ///
     /// # Errors
-    /// In words for the user: in use by another process, not writable.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
+    /// In words for the user: of something else, of another pipeline, in use by another process, not writable.
+    pub fn open(path: &Path, pipeline: &str) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(path).with_context(|| format!("make {}", path.display()))?;
+        refuse_foreign(path)?;
         std::fs::create_dir_all(path.join("tasks")).with_context(|| format!("make {}", path.display()))?;
         let file = path.join("lock");
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&file);
@@ -79,6 +92,7 @@ impl Directory {
                 path.display()
             );
         }
+        belongs_to(path, pipeline)?;
         let options = Options { wal: false, ..Options::default() };
         Ok(Self {
             path: path.to_path_buf(),
@@ -86,6 +100,7 @@ impl Directory {
             memory: Arc::new(SharedMemory::new(&options)),
             options,
             open: RwLock::default(),
+            opening: Mutex::default(),
             _lock: lock,
         })
     }
@@ -128,7 +143,11 @@ impl Directory {
         if let Some(state) = self.read().get(&id) {
             return Ok(state.clone());
         }
-        let path = self.path.join("tasks").join(task_name(topology, id));
+        let _one_at_a_time = lock(&self.opening);
+        if let Some(state) = self.read().get(&id) {
+            return Ok(state.clone());
+        }
+        let path = self.folder(topology, id);
         let opened = match Database::open_sharing(&path, self.options, self.memory.clone()) {
             Ok(db) => db,
             Err(why @ (OpenError::Unavailable { .. } | OpenError::InUse(_))) => return Err(why.into()),
@@ -150,6 +169,35 @@ impl Directory {
         {
             warn!(task = %state.path.display(), error = %why, "could not be flushed; if this process is killed more is replayed");
         }
+    }
+
+    /// Closes a task's database and moves it out of the way, for whoever wants to look at it; the task begins with an empty one.
+    ///
+    /// # Errors
+    /// While somebody uses it; when the device refuses.
+    pub fn set_aside(&self, topology: &Topology, id: TaskId, why: &str) -> anyhow::Result<()> {
+        let _one_at_a_time = lock(&self.opening);
+        let state = self.write().remove(&id);
+        if let Some(state) = state {
+            let until = Instant::now() + CLOSE_WAIT;
+            while Arc::strong_count(&state) > 1 && Instant::now() < until {
+                std::thread::sleep(CLOSE_LOOK);
+            }
+            if let Err(state) = Arc::try_unwrap(state) {
+                self.write().insert(id, state);
+                bail!("the state is still in use");
+            }
+        }
+        let path = self.folder(topology, id);
+        if path.exists() {
+            let aside = set_aside(&path)?;
+            warn!(task = %path.display(), error = why, aside = %aside.display(), "its state is built anew from its changelog");
+        }
+        Ok(())
+    }
+
+    fn folder(&self, topology: &Topology, id: TaskId) -> PathBuf {
+        self.path.join("tasks").join(task_name(topology, id))
     }
 
     /// Empties a task's database: its changelog says other than it does.
@@ -201,6 +249,39 @@ fn host_id(path: &Path) -> anyhow::Result<String> {
             write_whole(&file, &format!("{id}\n"))?;
             Ok(id)
         }
+        Err(why) => Err(why).with_context(|| format!("read {}", file.display())),
+    }
+}
+
+/// Refuses a folder that holds what no host puts there: most likely the path is wrong.
+fn refuse_foreign(path: &Path) -> anyhow::Result<()> {
+    if path.join("host-id").exists() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(path).with_context(|| format!("read {}", path.display()))? {
+        let name = entry.with_context(|| format!("read {}", path.display()))?.file_name();
+        if !OWN_FILES.iter().any(|own| name == *own) {
+            bail!(
+                "{} is not empty and no state directory (it has no `host-id`, but `{}`); give --state-dir a folder for this host alone",
+                path.display(),
+                name.to_string_lossy()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Notes whose state it is, or refuses that of another pipeline: its tasks may have the same names.
+fn belongs_to(path: &Path, pipeline: &str) -> anyhow::Result<()> {
+    let file = path.join("pipeline");
+    match std::fs::read_to_string(&file) {
+        Ok(text) if text.trim() == pipeline => Ok(()),
+        Ok(text) => bail!(
+            "{} holds the state of pipeline `{}`, and this is `{pipeline}`; give --state-dir a folder of its own",
+            path.display(),
+            text.trim()
+        ),
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => write_whole(&file, &format!("{pipeline}\n")),
         Err(why) => Err(why).with_context(|| format!("read {}", file.display())),
     }
 }

@@ -15,6 +15,8 @@ use millstream_kafka::error::KafkaError;
 use millstream_kafka::fetch::TopicPartition;
 use tracing::{error, info, warn};
 
+use super::growth::{self, Growth};
+use super::heir::Heir;
 use super::layout::{Layout, Stretch};
 use super::metadata::Beside;
 use super::purge::Purge;
@@ -35,11 +37,24 @@ const GIVE_WAIT: Duration = Duration::from_secs(30);
 /// Pause before a task that failed in passing is opened again.
 const REOPEN_PAUSE: Duration = Duration::from_millis(500);
 
+/// How often it is said that the brokers do not tell where partitions stand.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
+/// A state that is found damaged again in this time is not built anew again: something else is wrong.
+const REBUILD_AGAIN: Duration = Duration::from_secs(3_600);
+
 /// What the member is asked for.
 #[derive(Debug)]
 pub enum Request {
     /// Open a task again from its last commit: something passing was in the way.
     Reopen(TaskId),
+    /// Set the state of a task aside, build it anew and open the task again: it is damaged.
+    Rebuild {
+        /// The task.
+        task: TaskId,
+        /// What was found.
+        why: String,
+    },
     /// Read a partition from another offset on: what was before is gone.
     Skip {
         /// The partition.
@@ -49,6 +64,8 @@ pub enum Request {
     },
     /// An interval is final.
     Committed(Arc<Interval>),
+    /// Give everything up and end: this cannot go on.
+    Fail(String),
     /// Give everything up and end.
     Stop(Leave),
 }
@@ -69,6 +86,10 @@ pub struct Parts {
     pub restorer: Restorer,
     /// Where tasks begin that never ran.
     pub starts: Starts,
+    /// Ends what dead hosts left open.
+    pub heir: Heir,
+    /// Looks at partition counts.
+    pub growth: Growth,
     /// Deletes what was read of repartition topics.
     pub purge: Purge,
     /// Where to tell how things stand.
@@ -88,6 +109,8 @@ struct Had {
 /// See the module.
 pub struct Coordinator {
     parts: Parts,
+    /// Given by the group, and not taken on yet.
+    offered: Option<Vec<TopicPartition>>,
     /// Partitions that are this host's.
     assigned: BTreeSet<TopicPartition>,
     tasks: BTreeMap<TaskId, Had>,
@@ -96,49 +119,74 @@ pub struct Coordinator {
     token: Option<Token>,
     /// Tasks to open again, and when.
     reopen: BTreeMap<TaskId, Instant>,
+    /// Tasks whose state is damaged, and what was found.
+    damaged: BTreeMap<TaskId, String>,
+    /// When states were built anew because they were damaged.
+    rebuilt: BTreeMap<TaskId, Instant>,
+    /// When it was last said that the brokers do not tell where partitions stand.
+    told: Option<Instant>,
 }
 
 impl Coordinator {
     /// Joined, and nothing is assigned yet.
     pub fn new(parts: Parts) -> Self {
-        let (assigned, tasks, stretches, token, reopen) = Default::default();
-        Self { parts, assigned, tasks, stretches, token, reopen }
+        let (offered, assigned, tasks, stretches, token) = Default::default();
+        let (reopen, damaged, rebuilt, told) = Default::default();
+        Self { parts, offered, assigned, tasks, stretches, token, reopen, damaged, rebuilt, told }
     }
 
     /// Runs until told to stop.
     ///
     /// # Errors
-    /// Why it cannot go on; whoever gets it ends the host.
+    /// Why it cannot go on; whoever gets it ends the host. What was done is committed, where that may still be.
     pub fn run(mut self) -> Result<(), KafkaError> {
-        loop {
-            if let Some(event) = self.parts.member.poll(POLL) {
-                self.event(event)?;
+        let leave = loop {
+            match self.turn() {
+                Ok(None) => {}
+                Ok(Some(leave)) => break Ok(leave),
+                Err(why) => break Err(why),
             }
-            while let Ok(request) = self.parts.requests.try_recv() {
-                match request {
-                    Request::Reopen(task) => {
-                        self.reopen.insert(task, Instant::now() + REOPEN_PAUSE);
-                    }
-                    Request::Skip { partition, to } => self.skip(&partition, to)?,
-                    Request::Committed(interval) => self.parts.purge.committed(&interval),
-                    Request::Stop(leave) => return self.stop(leave),
-                }
-            }
-            self.restored();
-            self.reopen_due()?;
-            self.parts.purge.work();
+        };
+        let all: Vec<TaskId> = self.tasks.keys().copied().collect();
+        self.give(&all, true);
+        match leave {
+            Ok(leave) => self.parts.member.close(leave),
+            Err(why) => Err(why),
         }
     }
 
-    fn stop(mut self, leave: Leave) -> Result<(), KafkaError> {
-        let all: Vec<TaskId> = self.tasks.keys().copied().collect();
-        self.give(&all, true);
-        self.parts.member.close(leave)
+    /// Does what there is to do; how to leave, once that is asked for. Never waits long for the brokers: the group, the workers and
+    /// whoever wants to end the host are listened to meanwhile.
+    fn turn(&mut self) -> Result<Option<Leave>, KafkaError> {
+        if let Some(event) = self.parts.member.poll(POLL) {
+            self.event(event)?;
+        }
+        while let Ok(request) = self.parts.requests.try_recv() {
+            match request {
+                Request::Reopen(task) => {
+                    self.reopen.insert(task, Instant::now() + REOPEN_PAUSE);
+                }
+                Request::Rebuild { task, why } => self.rebuild(task, why),
+                Request::Skip { partition, to } => self.skip(&partition, to)?,
+                Request::Committed(interval) => self.parts.purge.committed(&interval),
+                Request::Fail(why) => return Err(KafkaError::Fatal(why)),
+                Request::Stop(leave) => return Ok(Some(leave)),
+            }
+        }
+        self.take_on()?;
+        self.reopen_due()?;
+        self.restore_whole()?;
+        self.restored();
+        self.parts.purge.work();
+        if let Some(why) = self.parts.growth.found() {
+            return Err(KafkaError::Refused(why));
+        }
+        Ok(None)
     }
 
     fn event(&mut self, event: Event) -> Result<(), KafkaError> {
         match event {
-            Event::Assigned(partitions) => self.assigned(partitions),
+            Event::Assigned(partitions) => self.offered(partitions),
             Event::Revoked(partitions) => self.released(&partitions, true),
             Event::Lost(partitions) => {
                 warn!(
@@ -155,8 +203,14 @@ impl Coordinator {
         }
     }
 
-    /// New partitions: where they begin, who reads them, and which tasks are whole by them.
-    fn assigned(&mut self, partitions: Vec<TopicPartition>) -> Result<(), KafkaError> {
+    /// New partitions are offered: whether they can be this host's.
+    fn offered(&mut self, partitions: Vec<TopicPartition>) -> Result<(), KafkaError> {
+        let topology = &self.parts.topology;
+        let grown = |p: &TopicPartition| growth::changed(topology, &p.topic, p.partition.unsigned_abs() + 1);
+        let known = |p: &TopicPartition| topology.topics.iter().any(|t| t.name == *p.topic && t.partitions > p.partition.unsigned_abs());
+        if let Some(why) = partitions.iter().filter(|p| !known(p)).max().and_then(grown) {
+            return Err(KafkaError::Refused(why));
+        }
         let mut all: Vec<TopicPartition> = self.assigned.iter().chain(&partitions).cloned().collect();
         all.sort();
         all.dedup();
@@ -169,8 +223,17 @@ impl Coordinator {
                  manifest? A pipeline whose steps or topics have changed needs all its hosts stopped first, or another name"
             )));
         }
-        let Some(committed) = self.committed(&partitions)? else { return Ok(()) };
-        let starts = self.parts.starts.of(&committed)?;
+        self.offered = Some(partitions);
+        Ok(())
+    }
+
+    /// Takes on what is offered: where it begins, who reads it, and which tasks it belongs to. Again later where the brokers do not
+    /// tell yet.
+    fn take_on(&mut self) -> Result<(), KafkaError> {
+        let Some(partitions) = self.offered.clone() else { return Ok(()) };
+        self.parts.heir.inherit(&partitions);
+        let Some((_, starts)) = self.standing(&partitions)? else { return Ok(()) };
+        self.offered = None;
         let place = |(partition, start): (&TopicPartition, i64)| {
             let tag = self.parts.layout.tag(partition).ok_or_else(|| {
                 KafkaError::Refused(format!("the group has assigned {partition}, which this pipeline does not read"))
@@ -197,34 +260,40 @@ impl Coordinator {
             self.tasks.entry(task).or_insert(Had { stretch, is_open: false });
         }
         self.assigned.extend(partitions);
-        self.open_whole()
+        Ok(())
     }
 
     /// Has those tasks restored that are whole and were not handed on.
-    fn open_whole(&mut self) -> Result<(), KafkaError> {
+    fn restore_whole(&mut self) -> Result<(), KafkaError> {
+        if self.tasks.values().all(|had| had.is_open) {
+            return Ok(());
+        }
         let all: Vec<TopicPartition> = self.assigned.iter().cloned().collect();
         let (whole, _) = self.parts.layout.tasks(&all);
-        let new: Vec<TaskId> =
-            whole.into_iter().filter(|t| self.tasks.get(t).is_some_and(|had| !had.is_open)).collect();
+        let is_new = |t: &TaskId| self.tasks.get(t).is_some_and(|had| !had.is_open) && !self.reopen.contains_key(t);
+        let new: Vec<TaskId> = whole.into_iter().filter(is_new).collect();
         for task in new {
-            self.restore(task)?;
+            if !self.restore(task)? {
+                break;
+            }
         }
         Ok(())
     }
 
-    fn restore(&mut self, task: TaskId) -> Result<(), KafkaError> {
-        let (Some(token), Some(had)) = (self.token, self.tasks.get(&task).copied()) else { return Ok(()) };
+    /// Has a task restored; `false`: the brokers do not tell yet where it stands.
+    fn restore(&mut self, task: TaskId) -> Result<bool, KafkaError> {
+        let (Some(token), Some(had)) = (self.token, self.tasks.get(&task).copied()) else { return Ok(true) };
         let partitions: Vec<TopicPartition> = self.parts.layout.partitions(task).collect();
-        let Some(committed) = self.committed(&partitions)? else { return Ok(()) };
-        let starts = self.parts.starts.of(&committed)?;
-        let meta = committed.iter().find_map(|c| Beside::decode(&c.metadata)?.meta);
         self.parts.status.task(task, |t| t.state = TaskState::Starting);
+        let Some((committed, starts)) = self.standing(&partitions)? else { return Ok(false) };
+        let meta = committed.iter().find_map(|c| Beside::decode(&c.metadata)?.meta);
         if let Some(had) = self.tasks.get_mut(&task) {
             had.is_open = true;
         }
         let start = self.start_of_inputs(task, &partitions, &starts);
-        self.parts.restorer.ask(Restore { task, token, stretch: had.stretch, meta, start });
-        Ok(())
+        let damage = self.damaged.remove(&task);
+        self.parts.restorer.ask(Restore { task, token, stretch: had.stretch, meta, start, damage });
+        Ok(true)
     }
 
     /// One offset for each input; a topic with fewer partitions than there are tasks begins at 0, where it has nothing.
@@ -238,33 +307,32 @@ impl Coordinator {
         inputs.map(|input| of(input.topic)).collect()
     }
 
-    /// The group's stable offsets; `None`: the group has moved on meanwhile, and what follows was told and dealt with.
-    fn committed(&mut self, partitions: &[TopicPartition]) -> Result<Option<Vec<Committed>>, KafkaError> {
-        loop {
-            match self.parts.member.committed(partitions, ASK) {
-                Ok(committed) => {
-                    let of = |p: &TopicPartition| committed.iter().find(|c| c.partition == *p).cloned();
-                    let none =
-                        |p: &TopicPartition| Committed { partition: p.clone(), offset: None, metadata: String::new() };
-                    return Ok(Some(partitions.iter().map(|p| of(p).unwrap_or_else(|| none(p))).collect()));
+    /// The group's stable offsets, and where reading begins; `None`: the brokers do not tell now, ask again.
+    fn standing(&mut self, of: &[TopicPartition]) -> Result<Option<(Vec<Committed>, Vec<i64>)>, KafkaError> {
+        let asked = self.parts.member.committed(of, ASK).and_then(|found| {
+            let one = |p: &TopicPartition| found.iter().find(|c| c.partition == *p).cloned();
+            let none = |p: &TopicPartition| Committed { partition: p.clone(), offset: None, metadata: String::new() };
+            let committed: Vec<Committed> = of.iter().map(|p| one(p).unwrap_or_else(|| none(p))).collect();
+            let starts = self.parts.starts.of(&committed)?;
+            Ok((committed, starts))
+        });
+        match asked {
+            Ok(standing) => Ok(Some(standing)),
+            Err(KafkaError::Retry(why)) => {
+                if self.told.is_none_or(|at| at.elapsed() > TELL_EVERY) {
+                    self.told = Some(Instant::now());
+                    info!(reason = why, "asking where partitions stand, trying again");
                 }
-                Err(KafkaError::Retry(why)) => {
-                    info!(reason = why, "asking for committed offsets, trying again");
-                    if let Some(event) = self.parts.member.poll(POLL) {
-                        let moved = !matches!(event, Event::Error(KafkaError::Retry(_)));
-                        self.event(event)?;
-                        if moved {
-                            return Ok(None);
-                        }
-                    }
-                }
-                Err(why) => return Err(why),
+                Ok(None)
             }
+            Err(why) => Err(why),
         }
     }
 
     /// Partitions that go to others, or have gone.
     fn released(&mut self, partitions: &[TopicPartition], commit: bool) -> Result<(), KafkaError> {
+        // What was offered before and not taken on is void.
+        self.offered = None;
         let layout = self.parts.layout.clone();
         let tasks: BTreeSet<TaskId> =
             partitions.iter().filter_map(|p| layout.tag(p)).map(|tag| layout.task(tag)).collect();
@@ -313,7 +381,7 @@ impl Coordinator {
     /// Opens tasks whose state is here.
     fn restored(&mut self) {
         while let Some((restore, result)) = self.parts.restorer.done() {
-            let Restore { task, token, stretch, meta, start } = restore;
+            let Restore { task, token, stretch, meta, start, .. } = restore;
             if self.tasks.get(&task).is_none_or(|had| had.stretch != stretch) {
                 continue;
             }
@@ -341,20 +409,20 @@ impl Coordinator {
         let due: Vec<TaskId> = self.reopen.iter().filter(|(_, at)| **at <= now).map(|(t, _)| *t).collect();
         for task in due {
             self.reopen.remove(&task);
-            if self.tasks.contains_key(&task) {
-                self.open_again(task)?;
+            if self.tasks.contains_key(&task) && !self.open_again(task)? {
+                self.reopen.insert(task, Instant::now() + REOPEN_PAUSE);
             }
         }
         Ok(())
     }
 
-    /// Reads a task's partitions from their committed offsets again, in a new stretch.
-    fn open_again(&mut self, task: TaskId) -> Result<(), KafkaError> {
+    /// Reads a task's partitions from their committed offsets again, in a new stretch; `false`: not now.
+    fn open_again(&mut self, task: TaskId) -> Result<bool, KafkaError> {
         let partitions: Vec<TopicPartition> = self.parts.layout.partitions(task).collect();
-        let Some(committed) = self.committed(&partitions)? else { return Ok(()) };
-        let starts = self.parts.starts.of(&committed)?;
-        let Some(had) = self.tasks.get_mut(&task) else { return Ok(()) };
+        let Some((_, starts)) = self.standing(&partitions)? else { return Ok(false) };
+        let Some(had) = self.tasks.get_mut(&task) else { return Ok(true) };
         had.stretch = Stretch(had.stretch.0 + 1);
+        had.is_open = false;
         let stretch = had.stretch;
         self.stretches.insert(task, stretch);
         let moved = |(partition, to): (&TopicPartition, &i64)| {
@@ -363,14 +431,27 @@ impl Coordinator {
         };
         let moves: Vec<Move> = partitions.iter().zip(&starts).map(moved).collect();
         match self.parts.member.rewind(&moves) {
-            Ok(()) => self.restore(task),
+            // It is restored with the others that are whole.
+            Ok(()) => Ok(true),
             Err(KafkaError::Retry(why)) => {
                 warn!(task = task_name(task), error = why, "reading it from its last commit again, trying again");
-                self.reopen.insert(task, Instant::now() + REOPEN_PAUSE);
-                Ok(())
+                Ok(false)
             }
             Err(why) => Err(why),
         }
+    }
+
+    /// The state of a task is damaged. Once it is built anew from its changelog; what is damaged again is not mended by that.
+    fn rebuild(&mut self, task: TaskId, why: String) {
+        let now = Instant::now();
+        if self.rebuilt.get(&task).is_some_and(|at| now.duration_since(*at) < REBUILD_AGAIN) {
+            error!(task = task_name(task), error = why, "its state was built anew already, task has stopped");
+            self.parts.status.task(task, |t| t.state = TaskState::Stopped(why));
+            return;
+        }
+        self.rebuilt.insert(task, now);
+        self.damaged.insert(task, why);
+        self.reopen.insert(task, now + REOPEN_PAUSE);
     }
 
     fn skip(&mut self, partition: &TopicPartition, to: i64) -> Result<(), KafkaError> {

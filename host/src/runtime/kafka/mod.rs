@@ -6,11 +6,14 @@
 //!     └── restorer (restore.rs): changelogs    └── engine                          └── directory.rs
 //! ```
 //!
-//! `layout` says which partition is whose, `topics` what must be at the brokers, `metadata` what stands beside the offsets.
+//! `layout` says which partition is whose, `topics` what must be at the brokers, `metadata` what stands beside the offsets, `heir`
+//! ends what dead hosts left open, `growth` looks at partition counts.
 
 pub mod changelog;
 pub mod committer;
 pub mod directory;
+pub mod growth;
+pub mod heir;
 pub mod layout;
 pub mod member;
 pub mod metadata;
@@ -45,6 +48,8 @@ use super::plan::Pipeline;
 use super::status::Status;
 use committer::{Committer, Job};
 use directory::{Directory, lock};
+use growth::Growth;
+use heir::Heir;
 use layout::Layout;
 use member::{Coordinator, Request};
 use purge::Purge;
@@ -111,7 +116,8 @@ impl KafkaHost {
     /// # Errors
     /// What is wrong, in words for the user: properties, topics, functions, permissions.
     pub fn start(start: Start) -> anyhow::Result<Arc<Self>> {
-        let Start { pipeline, properties, directory, registry, workers, is_static } = start;
+        let Start { pipeline, mut properties, directory, registry, workers, is_static } = start;
+        properties.entry("client.id".into()).or_insert_with(|| heir::client_id(directory.host_id()));
         let properties = Properties::new(properties).map_err(|errors| {
             let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
             anyhow!("under `kafka:` of the manifest: {}", all.join("\n  "))
@@ -177,6 +183,13 @@ impl KafkaHost {
             workers: told.clone(),
             restorer,
             starts: Starts::new(self.admin.clone(), self.pipeline.starts.clone()),
+            heir: Heir::start(heir::Parts {
+                admin: self.admin.clone(),
+                properties: properties.clone(),
+                pipeline: self.topology.pipeline.clone(),
+                host: self.directory.host_id().to_string(),
+            })?,
+            growth: Growth::start(self.topology.clone(), self.admin.clone(), properties)?,
             purge: Purge::start(self.topology.clone(), self.admin.clone())?,
             status: self.status.clone(),
             requests: asked,
@@ -227,6 +240,7 @@ impl KafkaHost {
             jobs: to_do,
             answers,
             waker: reader.waker(),
+            member: self.requests.clone(),
             ending: self.ending.clone(),
         });
         let parts = worker::Parts {

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use millstream_core::state::keyspace::StorageError;
 use millstream_core::state::store::Ground;
 use millstream_core::task::TaskId;
 use millstream_core::topology::graph::Topology;
@@ -62,12 +63,17 @@ pub struct Restore {
     pub meta: Option<Vec<u8>>,
     /// Where its inputs begin, one offset for each.
     pub start: Vec<i64>,
+    /// What is wrong with the state that is here: it is set aside first.
+    pub damage: Option<String>,
 }
+
+/// A task that was brought up to date, or was not.
+type Done = (Restore, anyhow::Result<()>);
 
 /// Hands tasks to the thread and takes them back.
 pub struct Restorer {
     jobs: Option<Sender<(Restore, u32)>>,
-    done: Receiver<(Restore, anyhow::Result<()>)>,
+    done: Receiver<(Done, u32)>,
     /// Which of a task's jobs counts: a later one makes the others end.
     wanted: Arc<Mutex<BTreeMap<TaskId, u32>>>,
     next: AtomicU32,
@@ -101,8 +107,8 @@ impl Restorer {
                 if !work.is_wanted(restore.task, job) {
                     continue;
                 }
-                let (restore, result) = work.restore(restore, job);
-                if tell.send((restore, result)).is_err() {
+                let done = work.restore(restore, job);
+                if tell.send((done, job)).is_err() {
                     return;
                 }
             }
@@ -126,11 +132,15 @@ impl Restorer {
     }
 
     /// A task that is up to date, or could not be brought there; ones that are not wanted any more are left out.
-    pub fn done(&self) -> Option<(Restore, anyhow::Result<()>)> {
+    pub fn done(&self) -> Option<Done> {
         loop {
-            let (restore, result) = self.done.try_recv().ok()?;
-            if lock(&self.wanted).remove(&restore.task).is_some() {
-                return Some((restore, result));
+            let (done, job) = self.done.try_recv().ok()?;
+            let task = done.0.task;
+            let mut wanted = lock(&self.wanted);
+            // A later job for the same task may be wanted by now.
+            if wanted.get(&task) == Some(&job) {
+                wanted.remove(&task);
+                return Some(done);
             }
         }
     }
@@ -156,8 +166,8 @@ impl Work {
         lock(&self.wanted).get(&task) == Some(&job)
     }
 
-    fn restore(&mut self, mut restore: Restore, job: u32) -> (Restore, anyhow::Result<()>) {
-        let result = self.bring_up(&restore, job).and_then(|state| {
+    fn restore(&mut self, mut restore: Restore, job: u32) -> Done {
+        let result = self.whole(&restore, job).and_then(|state| {
             // The clocks went through the changelog, the rest beside the offsets: the same commit wrote both.
             if let Some(small) = &restore.meta {
                 let clocks = state.clocks()?.filter(|clocks| !clocks.is_empty());
@@ -167,6 +177,21 @@ impl Work {
             Ok(())
         });
         (restore, result)
+    }
+
+    /// Brings a task up to date; a state that turns out to be damaged is set aside, and built anew.
+    fn whole(&self, restore: &Restore, job: u32) -> anyhow::Result<Arc<TaskState>> {
+        let (topology, task) = (&self.parts.topology, restore.task);
+        if let Some(why) = &restore.damage {
+            self.parts.directory.set_aside(topology, task, why)?;
+        }
+        match self.bring_up(restore, job) {
+            Err(why) if is_damage(&why) => {
+                self.parts.directory.set_aside(topology, task, &format!("{why:#}"))?;
+                self.bring_up(restore, job)
+            }
+            other => other,
+        }
     }
 
     fn bring_up(&self, restore: &Restore, job: u32) -> anyhow::Result<Arc<TaskState>> {
@@ -253,6 +278,11 @@ pub fn is_passing(error: &anyhow::Error) -> bool {
     match error.downcast_ref() {
         Some(ReplayError::Kafka(e)) => kafka(e),
         Some(ReplayError::OffsetGone { .. }) => true,
-        None => !matches!(error.downcast_ref(), Some(millstream_core::state::keyspace::StorageError::Corrupted(_))),
+        None => !is_damage(error),
     }
+}
+
+/// Whether what is stored here cannot be trusted.
+fn is_damage(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(StorageError::Corrupted(_)))
 }

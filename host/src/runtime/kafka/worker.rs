@@ -318,7 +318,7 @@ impl Loop {
                     partition.topic, partition.partition
                 );
                 self.step(Input::Close { task });
-                self.stopped(task, Verdict::Corrupted(why));
+                self.stopped(task, Verdict::Fatal(why));
             }
             Problem::Failed(why) => warn!(%partition, error = %why, "reading failed, the client tries again"),
         }
@@ -366,6 +366,11 @@ impl Loop {
                 warn!(task = name, error = why, "task will be opened again where it is this host's still");
                 self.parts.status.task(task, |t| t.state = TaskState::Retrying(why));
                 let _ended = self.parts.member.send(Request::Reopen(task));
+            }
+            Verdict::Corrupted(why) => {
+                warn!(task = name, error = why, "its state is damaged");
+                self.parts.status.task(task, |t| t.state = TaskState::Retrying(why.clone()));
+                let _ended = self.parts.member.send(Request::Rebuild { task, why });
             }
             verdict => {
                 error!(task = name, error = %verdict, "task has stopped");
