@@ -12,7 +12,7 @@ mod test;
 #[cfg(test)]
 mod tidy;
 
-use std::process::ExitCode;
+use std::process::{Command as ProcessCommand, ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -52,7 +52,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Measures: the core without I/O, or local mode end to end
+    /// Measures: the core without I/O, local mode end to end, or the host on Kafka beside Kafka Streams (--short: minutes)
     Bench {
         which: Bench,
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -79,6 +79,7 @@ enum Command {
 enum Bench {
     Core,
     Local,
+    Kafka,
 }
 
 fn main() -> ExitCode {
@@ -106,16 +107,17 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             let name = match which {
                 Bench::Core => "bench-core",
                 Bench::Local => "bench-local",
+                Bench::Kafka => "bench-kafka",
             };
-            // Benches start the program as a process of its own: it is built beside them.
-            run::check(&mut run::cargo(&["build", "-q", "-p", "millstream-tests", "--bins"]))?;
-            let functions = guests::build()?;
-            run::become_cargo_with(
-                guests::FOLDER_VARIABLE,
-                &functions,
-                &["run", "-q", "-p", "millstream-tests", "--bin", name, "--"],
-                &args,
-            )
+            // Benches start the program as a process of its own: it is built beside them. The whole workspace is, as for the tests:
+            // for one package alone libraries have other features, and would be built a second time.
+            run::check(&mut run::cargo(&["build", "-q", "--workspace", "--bins"]))?;
+            let mut bench = ProcessCommand::new(run::target_dir().join("debug").join(name));
+            // The others use the functions in `udfs/prebuilt`.
+            if matches!(which, Bench::Core) {
+                bench.env(guests::FOLDER_VARIABLE, guests::build()?);
+            }
+            run::become_program(bench.args(args))
         }
         Command::Deny { args } => run::deny(&args),
         Command::Schema => run::become_cargo(&["run", "-q", "-p", "millstream", "--", "schema"], &[]),

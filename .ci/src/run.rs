@@ -40,10 +40,10 @@ pub fn become_cargo(args: &[&str], more: &[String]) -> Result<ExitCode> {
     Err(error).context("start cargo")
 }
 
-/// The same, with a variable in its environment.
-pub fn become_cargo_with(name: &str, value: &Path, args: &[&str], more: &[String]) -> Result<ExitCode> {
-    let error = cargo(args).args(more).env(name, value).exec();
-    Err(error).context("start cargo")
+/// Becomes a program, as [`become_cargo`] does.
+pub fn become_program(program: &mut Command) -> Result<ExitCode> {
+    let error = program.exec();
+    Err(error).with_context(|| format!("start {}", name(program)))
 }
 
 /// Runs a command to its end; an exit code other than 0 is an error that names the command.

@@ -75,7 +75,7 @@ pub fn expected(lines: impl Iterator<Item = String>) -> Counts {
 }
 
 /// Address and time of a line; `None` for lines that the example drops.
-fn parse(line: &str) -> Option<(&str, i64)> {
+pub fn parse(line: &str) -> Option<(&str, i64)> {
     let ip = line.split("IP: ").nth(1)?.split(',').next()?;
     let (date, clock) = line.strip_prefix('[')?.split(']').next()?.split_once(' ')?;
     let time: jiff::civil::DateTime = format!("{date}T{clock}").parse().ok()?;

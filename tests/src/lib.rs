@@ -3,4 +3,5 @@
 pub mod access;
 pub mod host;
 pub mod kafka;
+pub mod process;
 pub mod wait;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use millstream_tests::access::{INPUT, OUTPUT, differences, expected, fill, lines, results};
 use millstream_tests::host::Host;
+use millstream_tests::process::{cpu_seconds, peak_mib};
 use serde_json::{Value, json};
 
 /// Different addresses in the lines.
@@ -135,7 +136,7 @@ fn run(manifest: &Path, folder: &Path, options: &Options, results: usize) -> any
     let part = 1.0 - already as f64 / options.lines as f64;
     // From the first look to the last, scaled to all records.
     let seconds = if part > 0.0 { from.elapsed().as_secs_f64() / part } else { begin.elapsed().as_secs_f64() };
-    let (cpu_seconds, peak_mib) = usage(host.id())?;
+    let (cpu_seconds, peak_mib) = (cpu_seconds(host.id())?, peak_mib(host.id())?);
     millstream_tests::wait::eventually("all results are out", 60, || {
         let topics = host.get("/v1/topics")?;
         let out = topics.as_array().into_iter().flatten().find(|t| t["name"] == OUTPUT).cloned().unwrap_or_default();
@@ -162,18 +163,6 @@ fn taken(tasks: &Value) -> i64 {
     };
     // The second sub-topology reads a filtered stream: what it has not taken yet is not done.
     sum(0) - lag(1)
-}
-
-/// CPU seconds and peak resident memory of a process.
-fn usage(id: u32) -> anyhow::Result<(f64, f64)> {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-    let status = fs::read_to_string(format!("/proc/{id}/status"))?;
-    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).context("no peak memory")?;
-    let kib: f64 = peak.trim().trim_end_matches(" kB").parse()?;
-    // Clock ticks are 100 a second on every Linux that Rust runs on.
-    Ok((ticks as f64 / 100.0, kib / 1024.0))
 }
 
 /// Records a second of `produce` from a file, raw lines, into a host that does nothing else.

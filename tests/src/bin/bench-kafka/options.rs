@@ -1,0 +1,142 @@
+//! What is measured, and how much of it: the command line. Names of scenarios are those of the report.
+
+use clap::{Parser, ValueEnum};
+
+use crate::contender::{Pipeline, Who};
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Scenario {
+    /// Filter and map; the only one with the bare loop
+    Pass,
+    /// Windowed count over keys as they are, a result at every change
+    KeyedUpdate,
+    /// The same, a result when a window closes
+    KeyedClose,
+    /// Windowed count by an address that is found in the line, a result at every change
+    RekeyedUpdate,
+    /// The same, a result when a window closes
+    RekeyedClose,
+    /// From a line's writing to its visible result, at a fifth of the maximum rate
+    Latency,
+    /// Two hosts become three under load
+    Scale,
+}
+
+impl Scenario {
+    /// The pipeline of a scenario that measures throughput.
+    pub fn pipeline(self) -> Option<Pipeline> {
+        match self {
+            Scenario::Pass => Some(Pipeline::Pass),
+            Scenario::KeyedUpdate => Some(Pipeline::KeyedUpdate),
+            Scenario::KeyedClose => Some(Pipeline::KeyedClose),
+            Scenario::RekeyedUpdate => Some(Pipeline::RekeyedUpdate),
+            Scenario::RekeyedClose => Some(Pipeline::RekeyedClose),
+            Scenario::Latency | Scenario::Scale => None,
+        }
+    }
+}
+
+/// Records of the long and of the short form.
+const RECORDS: [u64; 2] = [20_000_000, 2_000_000];
+/// Records before them, in which caches fill and Java compiles.
+const WARM_UP: [u64; 2] = [2_000_000, 1_000_000];
+const RUNS: [usize; 2] = [3, 1];
+
+/// The host on Kafka, beside Kafka Streams and a bare loop on the same client, on one broker
+#[derive(Parser, Debug)]
+#[command(name = "./x bench kafka", max_term_width = 120)]
+pub struct Options {
+    /// What to measure [default: everything]
+    scenarios: Vec<Scenario>,
+    /// Some minutes instead of some hours: a tenth of the records, one run of each
+    #[arg(long)]
+    pub short: bool,
+    /// Records that are measured in each run [default: 20000000, short 2000000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1_000..))]
+    records: Option<u64>,
+    /// Records before them [default: 2000000, short 1000000]
+    #[arg(long, value_name = "N")]
+    warm_up: Option<u64>,
+    /// Runs of each, whose medians are told [default: 3, short 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    runs: Option<u16>,
+    /// Partitions of every topic; for `scale` three times as many
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub partitions: u32,
+    /// Workers of the host and of the bare loop, threads of Kafka Streams
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    pub workers: u16,
+    /// Different addresses in the lines
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=62_500))]
+    pub addresses: u32,
+    /// Lines a second of event time
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub per_second: u32,
+    /// How everybody compresses what they write
+    #[arg(long, value_name = "CODEC", default_value = "lz4")]
+    pub compression: String,
+    /// Largest heap of Kafka Streams, as Java writes it
+    #[arg(long, value_name = "SIZE", default_value = "2g")]
+    pub heap: String,
+    /// Only these contenders
+    #[arg(long, value_name = "WHO", value_delimiter = ',')]
+    only: Vec<Who>,
+    /// Maximum rate for `latency`, records a second, of which a fifth is used [default: that of `pass` in this run]
+    #[arg(long, value_name = "N")]
+    pub rate: Option<f64>,
+    /// Prints JSON instead of tables; those go to standard error
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Options {
+    /// With everything where nothing was chosen.
+    pub fn complete(mut self) -> Self {
+        if self.scenarios.is_empty() {
+            self.scenarios = Scenario::value_variants().to_vec();
+        }
+        self.scenarios.sort();
+        self.scenarios.dedup();
+        self
+    }
+
+    /// What is to be measured, in order.
+    pub fn scenarios(&self) -> Vec<Scenario> {
+        self.scenarios.clone()
+    }
+
+    /// Whether a scenario was chosen.
+    pub fn wants(&self, scenario: Scenario) -> bool {
+        self.scenarios.contains(&scenario)
+    }
+
+    /// Whether a contender takes part.
+    pub fn wants_who(&self, who: Who) -> bool {
+        self.only.is_empty() || self.only.contains(&who)
+    }
+
+    /// Those of some contenders that take part.
+    pub fn whos(&self, all: &[Who]) -> Vec<Who> {
+        all.iter().copied().filter(|who| self.wants_who(*who)).collect()
+    }
+
+    fn form<T: Copy>(&self, forms: [T; 2]) -> T {
+        forms[usize::from(self.short)]
+    }
+
+    /// Records measured in each run.
+    pub fn records(&self) -> u64 {
+        self.records.unwrap_or(self.form(RECORDS))
+    }
+
+    /// Records before them.
+    pub fn warm_up(&self) -> u64 {
+        self.warm_up.unwrap_or(self.form(WARM_UP))
+    }
+
+    /// Runs of each contender.
+    pub fn runs(&self) -> usize {
+        self.runs.map_or(self.form(RUNS), usize::from)
+    }
+}
