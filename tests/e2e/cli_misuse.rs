@@ -185,8 +185,12 @@ fn what_is_wrong_with_where_to_listen_is_told_before_anything_runs() {
 #[test]
 fn what_is_logged_is_a_level_or_refused() {
     let place = stamped(1);
+    // A port in use, so that a host that takes the filter ends as well.
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap().to_string();
     let mut command = Command::new(program());
-    command.args(["run", &place.manifest.to_string_lossy()]).env("MILLSTREAM_LOG", "verbose").stdin(Stdio::null());
+    command.args(["run", &place.manifest.to_string_lossy(), "--local", &place.folder.to_string_lossy()]);
+    command.args(["--listen", &taken]).env("MILLSTREAM_LOG", "verbose").stdin(Stdio::null());
     let (code, _, said) = text(&command.output().unwrap());
     assert!(code == 1 && said.contains("`verbose`") && said.contains("debug"), "{said}");
 }
