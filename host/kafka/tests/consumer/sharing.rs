@@ -1,5 +1,23 @@
 //! Members that join and leave while records flow: each record is read once, whoever owns its partition, and nobody is
 //! inside a batch call when partitions change hands.
+//!
+//! The soak of the parking rule, 200 rounds of joining and leaving with each protocol:
+//!
+//! ```text
+//! MILLSTREAM_SOAK_ROUNDS=200 cargo test -p millstream-kafka --test consumer -- --nocapture nothing_is_lost_while
+//! MILLSTREAM_PARKING_ROUNDS=2000000 cargo test -p millstream-kafka --lib parking
+//! ```
+//!
+//! Under a thread sanitizer, librdkafka built with it too, in a target folder of its own:
+//!
+//! ```text
+//! CFLAGS=-fsanitize=thread LDFLAGS=-fsanitize=thread RUSTFLAGS=-Zsanitizer=thread TSAN_OPTIONS=halt_on_error=0 \
+//!   MILLSTREAM_SOAK_ROUNDS=50 CARGO_TARGET_DIR=target/tsan cargo +nightly test -Zbuild-std \
+//!   --target x86_64-unknown-linux-gnu -p millstream-kafka --test consumer -- nothing_is_lost_while
+//! ```
+//!
+//! What it reports of librdkafka alone (positions and versions that it reads without their lock) is its own affair; a report
+//! that names `rd_kafka_q_serve_rkmessages` against `rd_kafka_toppar_seek`, `…_fetch_stopped` or `…_pause_resume` is not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -22,7 +22,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 /// Longer than anything takes on a machine that builds at the same time.
-pub const LONG: Duration = Duration::from_secs(40);
+pub const LONG: Duration = Duration::from_secs(60);
 
 /// One poll or read.
 pub const STEP: Duration = Duration::from_millis(50);
