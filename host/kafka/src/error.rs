@@ -71,6 +71,8 @@ pub(crate) fn is_passing(code: Code) -> bool {
             | Code::FencedLeaderEpoch
             | Code::UnknownLeaderEpoch
             | Code::ThrottlingQuotaExceeded
+            // "No leaders found", which a topic has that is new, or is not there.
+            | Code::NoEnt
     )
 }
 

@@ -18,12 +18,16 @@ use crate::{
     ports::{self, Port},
 };
 
-/// What a broker logs when clients may come.
+/// What a broker logs when clients may come, and a controller when brokers may.
 const READY: &str = "Kafka Server started";
 /// Two cores shared with a build start three brokers in this time.
 const READY_SECONDS_MAX: u64 = 90;
 /// A broker that is asked to stop moves its leaderships first.
 const STOP_SECONDS_MAX: u64 = 30;
+/// How long a broker may be silent before its controller gives it up.
+const SESSION_MS: u64 = 2_000;
+/// And is sure to have done so.
+const GONE_AFTER: Duration = Duration::from_millis(SESSION_MS + 500);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Any will do: it only keeps strangers' data folders out.
 const CLUSTER_ID: &str = "bWlsbHN0cmVhbS10ZXN0cw";
@@ -41,33 +45,58 @@ pub enum Stop {
 #[derive(Debug)]
 pub(crate) struct Broker {
     folder: PathBuf,
-    ports: [Port; 2],
+    ports: [Port; 3],
     jvm: Jvm,
     child: Option<Child>,
     /// Bytes of the log that were there before the last start.
     log_from: u64,
+    killed_at: Option<Instant>,
+}
+
+/// What a process of the cluster is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Broker,
+    Controller,
+    Both,
 }
 
 impl Broker {
-    /// Brokers that know of each other, with their settings written down; none is started.
+    /// Brokers that know of each other, with their settings written down, and last the controller where it is one for itself; none
+    /// is started.
     pub fn make(options: &Options, folder: &Path) -> Vec<Broker> {
-        let ports: Vec<_> = (0..options.brokers).map(|_| [ports::reserve(), ports::reserve()]).collect();
-        let voters: Vec<_> = ports.iter().zip(1..).map(|([_, c], id)| format!("{id}@127.0.0.1:{}", c.number)).collect();
+        let apart = options.controller_apart;
+        let count = options.brokers + usize::from(apart);
+        let ports: Vec<_> = (0..count).map(|_| [(); 3].map(|()| ports::reserve())).collect();
+        let first_voter = if apart { options.brokers } else { 0 };
+        let voter = |(i, [_, port, _]): (usize, &[Port; 3])| format!("{}@127.0.0.1:{}", i + 1, port.number);
+        let voters: Vec<_> = ports.iter().enumerate().skip(first_voter).map(voter).collect();
         let voters = voters.join(",");
-        let make = |(ports, id): ([Port; 2], usize)| {
+        let make = |(i, ports): (usize, [Port; 3])| {
+            let id = i + 1;
             let folder = folder.join(id.to_string());
             fs::create_dir(&folder).expect("make the folder of a broker");
-            let mut text = settings(id, options.brokers, [ports[0].number, ports[1].number], &voters, &folder);
+            let role = match (apart, i == options.brokers) {
+                (false, _) => Role::Both,
+                (true, true) => Role::Controller,
+                (true, false) => Role::Broker,
+            };
+            let numbers = [&ports[0], &ports[1], &ports[2]].map(|port| port.number);
+            let mut text = settings(options, &voters) + &own_settings(id, role, numbers, options, &folder);
             // The last line of a name counts.
             options.settings.iter().for_each(|(name, value)| writeln!(text, "{name}={value}").expect("text"));
             fs::write(folder.join("server.properties"), text).expect("write the settings of a broker");
-            Broker { folder, ports, jvm: options.jvm, child: None, log_from: 0 }
+            Broker { folder, ports, jvm: options.jvm, child: None, log_from: 0, killed_at: None }
         };
-        ports.into_iter().zip(1..).map(make).collect()
+        ports.into_iter().enumerate().map(make).collect()
     }
 
     pub fn port(&self) -> u16 {
         self.ports[0].number
+    }
+
+    pub fn port_users(&self) -> u16 {
+        self.ports[2].number
     }
 
     pub fn pid(&self) -> Option<u32> {
@@ -92,6 +121,10 @@ impl Broker {
 
     pub fn start(&mut self, libs: &Path) {
         assert!(self.child.is_none(), "the broker is running");
+        // Until its controller has noticed its death, it would come back as the leader that it was.
+        if let Some(killed) = self.killed_at.take() {
+            thread::sleep(GONE_AFTER.saturating_sub(killed.elapsed()));
+        }
         self.log_from = fs::metadata(self.log()).map_or(0, |log| log.len());
         let log = OpenOptions::new().create(true).append(true).open(self.log()).expect("open the broker's log");
         let mut command = java(libs, self.jvm);
@@ -152,6 +185,7 @@ impl Broker {
             }
         }
         if let Some(mut child) = self.child.take() {
+            self.killed_at = (how == Stop::Kill).then(Instant::now);
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -168,18 +202,13 @@ impl Drop for Broker {
     }
 }
 
-fn settings(id: usize, brokers: usize, [port, controller]: [u16; 2], voters: &str, folder: &Path) -> String {
-    let (replicas, in_sync) = if brokers >= 3 { (3, 2) } else { (1, 1) };
+/// The settings that all processes of a cluster share.
+fn settings(options: &Options, voters: &str) -> String {
+    let (replicas, in_sync) = if options.brokers >= 3 { (3, 2) } else { (1, 1) };
     format!(
-        "process.roles=broker,controller
-node.id={id}
-controller.quorum.voters={voters}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+        "controller.quorum.voters={voters}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
-inter.broker.listener.name=PLAINTEXT
-log.dirs={folder}/data
 auto.create.topics.enable=false
 num.partitions=1
 default.replication.factor={replicas}
@@ -190,7 +219,7 @@ transaction.state.log.replication.factor={replicas}
 transaction.state.log.min.isr={in_sync}
 transaction.state.log.num.partitions=4
 # A broker that was killed may register again when its session has ended (9 s by default).
-broker.session.timeout.ms=2000
+broker.session.timeout.ms={SESSION_MS}
 broker.heartbeat.interval.ms=250
 # Members and transactions that are given up are tested in seconds.
 group.initial.rebalance.delay.ms=0
@@ -200,9 +229,40 @@ group.consumer.session.timeout.ms=6000
 group.consumer.min.heartbeat.interval.ms=100
 group.consumer.heartbeat.interval.ms=500
 transaction.abort.timed.out.transaction.cleanup.interval.ms=500
-",
-        folder = folder.display()
+"
     )
+}
+
+/// The settings of one process: who it is, where it listens, and, where there are users, who may do what.
+fn own_settings(id: usize, role: Role, ports: [u16; 3], options: &Options, folder: &Path) -> String {
+    let names = ["PLAINTEXT", "CONTROLLER", "SASL_PLAINTEXT"];
+    let at = |which: &[usize]| {
+        let all: Vec<_> = which.iter().map(|i| format!("{}://127.0.0.1:{}", names[*i], ports[*i])).collect();
+        all.join(",")
+    };
+    let clients: &[usize] = if options.users.is_empty() { &[0] } else { &[0, 2] };
+    let (roles, listeners) = match role {
+        Role::Broker => ("broker", clients.to_vec()),
+        Role::Controller => ("controller", vec![1]),
+        Role::Both => ("broker,controller", [clients, &[1]].concat()),
+    };
+    let mut text = format!(
+        "process.roles={roles}\nnode.id={id}\nlog.dirs={}/data\nlisteners={}\n",
+        folder.display(),
+        at(&listeners)
+    );
+    if role != Role::Controller {
+        text.push_str(&format!("advertised.listeners={}\ninter.broker.listener.name=PLAINTEXT\n", at(clients)));
+    }
+    if !options.users.is_empty() {
+        text.push_str("authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n");
+        text.push_str("super.users=User:ANONYMOUS\nsasl.enabled.mechanisms=PLAIN\n");
+        let module = "org.apache.kafka.common.security.plain.PlainLoginModule required";
+        let known: Vec<_> = options.users.iter().map(|user| format!("user_{user}=\"{user}\"")).collect();
+        let jaas = "listener.name.sasl_plaintext.plain.sasl.jaas.config";
+        text.push_str(&format!("{jaas}={module} {};\n", known.join(" ")));
+    }
+    text
 }
 
 /// Waits for the end of this process or of the value, then kills what is left of the brokers and removes the folder.

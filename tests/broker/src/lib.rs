@@ -36,13 +36,21 @@ pub struct Options {
     pub brokers: usize,
     /// Properties of the broker besides, or instead of, those for tests.
     pub settings: Vec<(String, String)>,
+    /// Whether one process more is the controller; else the brokers are that too. A single broker that is killed needs it: one that
+    /// is its own controller takes itself, when it is back, for the leader it was, finds no way to itself while it registers, and
+    /// declares open transactions for ended whose ends it never wrote (Apache Kafka 4.3.0: "these partitions are likely deleted
+    /// already and hence can be skipped"). Readers then wait at them for ever.
+    pub controller_apart: bool,
     /// How its Java machine is run.
     pub jvm: Jvm,
+    /// Names, which are passwords as well, of users for a listener of its own (`SASL_PLAINTEXT`, `PLAIN`), where each may only
+    /// what access lists say. Who comes by the ordinary listener may everything.
+    pub users: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { brokers: 1, settings: Vec::new(), jvm: Jvm::Quick }
+        Self { brokers: 1, settings: Vec::new(), controller_apart: true, jvm: Jvm::Quick, users: Vec::new() }
     }
 }
 
@@ -50,6 +58,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Cluster {
     brokers: Vec<Broker>,
+    _controller: Option<Broker>,
     libs: PathBuf,
     // Last, so that it goes last: it removes the folder.
     guard: Guard,
@@ -63,13 +72,13 @@ impl Cluster {
 
     /// Three brokers, ready; topics have three replicas, two of which must have a record.
     pub fn three() -> Self {
-        Self::with(&Options { brokers: 3, ..Options::default() })
+        Self::with(&Options { brokers: 3, controller_apart: false, ..Options::default() })
     }
 
     /// One broker for all tests of a program that do nothing to it. Ends with the program.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
-        SHARED.get_or_init(Self::one)
+        SHARED.get_or_init(|| Self::with(&Options { controller_apart: false, ..Options::default() }))
     }
 
     /// Starts brokers and waits until all are ready.
@@ -79,18 +88,25 @@ impl Cluster {
     pub fn with(options: &Options) -> Self {
         let libs = jars::folder();
         let guard = Guard::start();
-        let mut brokers = Broker::make(options, guard.folder());
-        each(&mut brokers, |broker| broker.format(&libs));
-        each(&mut brokers, |broker| {
+        let mut all = Broker::make(options, guard.folder());
+        each(&mut all, |broker| broker.format(&libs));
+        each(&mut all, |broker| {
             broker.start(&libs);
             broker.wait_ready();
         });
-        Self { brokers, libs, guard }
+        let controller = if options.controller_apart { all.pop() } else { None };
+        Self { brokers: all, _controller: controller, libs, guard }
     }
 
     /// For the property `bootstrap.servers`.
     pub fn bootstrap(&self) -> String {
         let all: Vec<_> = self.brokers.iter().map(|broker| format!("127.0.0.1:{}", broker.port())).collect();
+        all.join(",")
+    }
+
+    /// For the property `bootstrap.servers` of a client that comes as one of [`Options::users`].
+    pub fn bootstrap_users(&self) -> String {
+        let all: Vec<_> = self.brokers.iter().map(|broker| format!("127.0.0.1:{}", broker.port_users())).collect();
         all.join(",")
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use crate::config::Properties;
-use crate::error::{KafkaError, is_forbidden};
+use crate::error::{KafkaError, is_forbidden, is_passing};
 use crate::fetch::TopicPartition;
 use crate::native::Failure;
 use crate::native::admin::{self as native, Listed, NewTopic, Spec};
@@ -19,6 +19,10 @@ pub use topic::{CHANGELOG_TOMBSTONES_MS, TopicInfo, TopicSettings, TopicSpec};
 
 /// How often brokers are asked again for what is on its way: a new topic's leaders, offsets of an open transaction.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Said where offsets do not become stable.
+const HUNG: &str = "; a transaction that has sent offsets may still be open. One that stays open beyond its time-out hangs, and is \
+                    found and ended by `kafka-transactions.sh find-hanging` and `abort`";
 
 /// See the module.
 #[derive(Debug)]
@@ -90,7 +94,7 @@ impl Admin {
         if topics.is_empty() {
             return Ok(all);
         }
-        let described = self.native.describe_topics(topics, self.timeout);
+        let described = self.asked(|left| self.native.describe_topics(topics, left));
         let mut there = BTreeMap::new();
         for (name, partitions) in described.map_err(|f| KafkaError::of("describe topics", &f))? {
             match partitions {
@@ -100,14 +104,14 @@ impl Admin {
                 Err(failure) if failure.code == Code::UnknownTopicOrPartition => {
                     all.insert(name, None);
                 }
-                Err(failure) => return Err(self.topic_error("describe", &name, "DESCRIBE", &failure)),
+                Err(failure) => return Err(self.topic_error("describe", &name, "Describe", &failure)),
             }
         }
         if there.is_empty() {
             return Ok(all);
         }
         let names: Vec<_> = there.keys().map(String::as_str).collect();
-        let settings = self.native.describe_configs(&names, self.timeout);
+        let settings = self.asked(|left| self.native.describe_configs(&names, left));
         for (name, settings) in settings.map_err(|f| KafkaError::of("describe the settings of topics", &f))? {
             let settings = match settings {
                 Ok(settings) => settings,
@@ -115,7 +119,7 @@ impl Admin {
                     all.insert(name, None);
                     continue;
                 }
-                Err(f) => return Err(self.topic_error("describe the settings of", &name, "DESCRIBE_CONFIGS", &f)),
+                Err(f) => return Err(self.topic_error("describe the settings of", &name, "DescribeConfigs", &f)),
             };
             if let Some(partitions) = there.get(&name) {
                 all.insert(name.clone(), Some(TopicInfo::new(&name, partitions, &settings)));
@@ -165,9 +169,22 @@ impl Admin {
         }
     }
 
+    /// Asks, and again while the brokers are not ready for it, such as a coordinator that has just moved, until time is up. For what
+    /// changes nothing only.
+    fn asked<T>(&self, ask: impl Fn(Duration) -> Result<T, Failure>) -> Result<T, Failure> {
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match ask(left) {
+                Err(failure) if is_passing(failure.code) && left > ASK_AGAIN => thread::sleep(ASK_AGAIN),
+                other => return other,
+            }
+        }
+    }
+
     fn may_not_create(&self, name: &str, topics: &[TopicSpec], failure: &Failure) -> KafkaError {
         let mut commands: Vec<_> = topics.iter().map(|spec| spec.command(&self.bootstrap)).collect();
-        let operations = ["READ", "WRITE", "DESCRIBE", "DESCRIBE_CONFIGS"];
+        let operations = ["Read", "Write", "Describe", "DescribeConfigs"];
         for spec in topics {
             commands.push(self.acl("--topic", &spec.name, &operations));
         }
@@ -214,7 +231,7 @@ impl Admin {
         for (name, result) in results.map_err(|f| KafkaError::of("delete topics", &f))? {
             match result {
                 Err(failure) if failure.code != Code::UnknownTopicOrPartition => {
-                    return Err(self.topic_error("delete", &name, "DELETE", &failure));
+                    return Err(self.topic_error("delete", &name, "Delete", &failure));
                 }
                 _ => {}
             }
@@ -232,7 +249,7 @@ impl Admin {
         }
         let results = self.native.delete_records(before, self.timeout);
         let results = results.map_err(|f| KafkaError::of("delete records", &f))?;
-        self.no_errors("delete records of", "DELETE", &results)
+        self.no_errors("delete records of", "Delete", &results)
     }
 
     fn no_errors(&self, doing: &str, operation: &str, results: &[Listed]) -> Result<(), KafkaError> {
@@ -249,9 +266,9 @@ impl Admin {
         if of.is_empty() {
             return Ok(Vec::new());
         }
-        let offsets = self.native.list_offsets(of, spec, committed, self.timeout);
+        let offsets = self.asked(|left| self.native.list_offsets(of, spec, committed, left));
         let offsets = offsets.map_err(|f| KafkaError::of("ask for offsets", &f))?;
-        self.no_errors("ask for the offsets of", "DESCRIBE", &offsets)?;
+        self.no_errors("ask for the offsets of", "Describe", &offsets)?;
         Ok(offsets)
     }
 
@@ -277,7 +294,8 @@ impl Admin {
         Ok(all)
     }
 
-    /// The first offset whose record has a time or a later one; `None` where there is no such record.
+    /// The first offset whose record has a time or a later one; `None` where there is no such record. A transaction's marker counts
+    /// as one, with the broker's clock as its time.
     ///
     /// # Errors
     /// As [`Admin::describe`].
@@ -303,27 +321,46 @@ impl Admin {
         if of.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let deadline = Instant::now() + self.timeout;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let error = |failure: &Failure| self.group_error("read the offsets of", group, "DESCRIBE", failure);
-            let listed = self.native.committed(group, of, left).map_err(|failure| error(&failure))?;
-            let unstable = |one: &Listed| one.error == Some(Code::UnstableOffsetCommit);
-            if listed.iter().any(unstable) {
-                if Instant::now() > deadline {
-                    let text = "a transaction that has sent offsets is still open".into();
-                    return Err(error(&Failure::of(Code::UnstableOffsetCommit, text)));
-                }
-                thread::sleep(ASK_AGAIN);
-                continue;
+        let listed = self.asked(|left| {
+            let listed = self.native.committed(group, of, true, left)?;
+            match listed.iter().any(|one| one.error == Some(Code::UnstableOffsetCommit)) {
+                true => Err(Failure::of(Code::UnstableOffsetCommit, String::new())),
+                false => Ok(listed),
             }
-            self.no_errors("read the group's offsets of", "DESCRIBE", &listed)?;
-            let there = listed.into_iter().filter(|one| one.offset >= 0);
-            let one = |l: Listed| {
-                (l.partition, CommittedOffset { offset: l.offset, metadata: l.metadata.unwrap_or_default() })
-            };
-            return Ok(there.map(one).collect());
+        });
+        let listed = listed.map_err(|mut failure| {
+            // librdkafka asks again by itself while offsets are not stable, so that its time-out means that too.
+            if matches!(failure.code, Code::UnstableOffsetCommit | Code::OperationTimedOut) {
+                failure.text.push_str(HUNG);
+            }
+            self.group_error("read the offsets of", group, "Describe", &failure)
+        })?;
+        self.there(listed)
+    }
+
+    /// A group's committed offsets as they are now, whatever transactions that are open are about to make of them: to see who has
+    /// such a transaction, not to begin from.
+    ///
+    /// # Errors
+    /// [`KafkaError::Retry`]; [`KafkaError::Forbidden`].
+    pub fn committed_now(
+        &self,
+        group: &str,
+        of: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, CommittedOffset>, KafkaError> {
+        if of.is_empty() {
+            return Ok(BTreeMap::new());
         }
+        let listed = self.asked(|left| self.native.committed(group, of, false, left));
+        self.there(listed.map_err(|failure| self.group_error("read the offsets of", group, "Describe", &failure))?)
+    }
+
+    fn there(&self, listed: Vec<Listed>) -> Result<BTreeMap<TopicPartition, CommittedOffset>, KafkaError> {
+        self.no_errors("read the group's offsets of", "Describe", &listed)?;
+        let there = listed.into_iter().filter(|one| one.offset >= 0);
+        let one =
+            |l: Listed| (l.partition, CommittedOffset { offset: l.offset, metadata: l.metadata.unwrap_or_default() });
+        Ok(there.map(one).collect())
     }
 
     /// The members of a group with their partitions; none for a group that is not there.
@@ -331,8 +368,8 @@ impl Admin {
     /// # Errors
     /// As [`Admin::committed`].
     pub fn members(&self, group: &str) -> Result<Vec<GroupMember>, KafkaError> {
-        let members = self.native.members(group, self.timeout);
-        members.map_err(|failure| self.group_error("describe", group, "DESCRIBE", &failure))
+        let members = self.asked(|left| self.native.members(group, left));
+        members.map_err(|failure| self.group_error("describe", group, "Describe", &failure))
     }
 
     /// Deletes a group with its offsets; one that is not there is fine.
@@ -347,7 +384,7 @@ impl Admin {
                 Err(KafkaError::Refused(format!("group `{group}` still has members: {}", hosts.join(", "))))
             }
             Err(failure) if failure.code == Code::GroupIdNotFound => Ok(()),
-            Err(failure) => Err(self.group_error("delete", group, "DELETE", &failure)),
+            Err(failure) => Err(self.group_error("delete", group, "Delete", &failure)),
             Ok(()) => Ok(()),
         }
     }

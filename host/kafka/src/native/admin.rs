@@ -250,15 +250,24 @@ impl Admin {
         }
     }
 
-    /// A group's committed offsets with their metadata, stable ones: none while a transaction that has sent some is open, which
+    /// A group's committed offsets with their metadata. `stable` ones: none while a transaction that has sent some is open, which
     /// shows as [`Code::UnstableOffsetCommit`] of the partition.
-    pub fn committed(&self, group: &str, of: &[TopicPartition], timeout: Duration) -> Answer<Vec<Listed>> {
+    pub fn committed(
+        &self,
+        group: &str,
+        of: &[TopicPartition],
+        stable: bool,
+        timeout: Duration,
+    ) -> Answer<Vec<Listed>> {
         let name = c_name(group)?;
         let list = list(of.iter().map(|partition| (partition, NO_OFFSET)))?;
         let asking = self.asking(Op::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeout);
         // SAFETY: as for `describe_configs`.
         unsafe {
-            Failure::take(sys::rd_kafka_AdminOptions_set_require_stable_offsets(asking.options.as_ptr(), 1))?;
+            Failure::take(sys::rd_kafka_AdminOptions_set_require_stable_offsets(
+                asking.options.as_ptr(),
+                stable.into(),
+            ))?;
             let mut one = sys::rd_kafka_ListConsumerGroupOffsets_new(name.as_ptr(), list.ptr());
             let (options, queue) = (asking.options.as_ptr(), asking.queue.as_ptr());
             sys::rd_kafka_ListConsumerGroupOffsets(self.0.ptr(), &mut one, 1, options, queue);

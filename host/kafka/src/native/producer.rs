@@ -105,7 +105,7 @@ pub(crate) struct NotTaken {
     pub failure: Failure,
 }
 
-/// The client of a transactional producer.
+/// The client of a producer.
 pub(crate) struct Producer {
     topics: Vec<(Box<str>, Topic)>,
     handle: Handle,
@@ -158,14 +158,35 @@ impl Producer {
         unsafe { sys::rd_kafka_poll(self.handle.ptr(), millis(timeout)) };
     }
 
+    /// Records of this topic are given up when they cannot be written for so long, instead of the client's own time. Before the first
+    /// of them is handed in.
+    pub fn give_up_after(&mut self, topic: &str, time: Duration) -> Result<(), Failure> {
+        let (name, value) = (c"message.timeout.ms", CString::new(millis(time).to_string()).unwrap_or_default());
+        // SAFETY: a new configuration with a property whose name and value are C strings; the topic takes it over.
+        let conf = unsafe {
+            let conf = sys::rd_kafka_default_topic_conf_dup(self.handle.ptr());
+            sys::rd_kafka_topic_conf_set(conf, name.as_ptr(), value.as_ptr(), ptr::null_mut(), 0);
+            conf
+        };
+        self.topic_with(topic, conf).map(drop)
+    }
+
     fn topic(&mut self, name: &str) -> Result<NonNull<sys::rd_kafka_topic_t>, Failure> {
-        if let Some((_, topic)) = self.topics.iter().find(|(known, _)| **known == *name) {
-            return Ok(topic.0);
+        match self.topics.iter().find(|(known, _)| **known == *name) {
+            Some((_, topic)) => Ok(topic.0),
+            None => self.topic_with(name, ptr::null_mut()),
         }
+    }
+
+    fn topic_with(
+        &mut self,
+        name: &str,
+        conf: *mut sys::rd_kafka_topic_conf_t,
+    ) -> Result<NonNull<sys::rd_kafka_topic_t>, Failure> {
         let wrong = |why| Failure::of(RDKafkaErrorCode::InvalidTopic, why);
         let c_name = CString::new(name).map_err(|_| wrong("a topic's name has no zero byte".into()))?;
-        // SAFETY: the client lives, the name is a C string, and no configuration means the client's.
-        let topic = unsafe { sys::rd_kafka_topic_new(self.handle.ptr(), c_name.as_ptr(), ptr::null_mut()) };
+        // SAFETY: the client lives, the name is a C string, the configuration is ours to give, and none means the client's.
+        let topic = unsafe { sys::rd_kafka_topic_new(self.handle.ptr(), c_name.as_ptr(), conf) };
         let topic = NonNull::new(topic).ok_or_else(|| wrong(format!("`{name}` is not a topic's name")))?;
         self.topics.push((name.into(), Topic(topic)));
         Ok(topic)
