@@ -24,7 +24,7 @@ const SHOWN_CHARACTERS_MAX: usize = 60;
 pub const SECTIONS: [&str; 4] = ["functions", "sources", "steps", "sinks"];
 /// What later versions bring: section, field.
 const NOT_YET: [(&str, &[&str]); 5] = [
-    ("", &["internal-topics", "marker-interval", "stores"]),
+    ("", &["marker-interval", "stores"]),
     ("sources", &["pattern", "timestamp", "max-idle", "offset-gone"]),
     (
         "steps",
