@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use millstream_core::commit::Interval;
 use millstream_core::meta::Meta;
 use millstream_core::state::changelog::change_writes;
@@ -13,6 +13,9 @@ use millstream_core::worker::task_prefix;
 use millstream_local::{Append, AppendError, Log};
 
 use super::versions::Versions;
+
+/// The key under which a database has its pipeline's name.
+const PIPELINE: &[u8] = b"pipeline";
 
 /// Everything durable of a pipeline in embedded mode.
 pub struct Storage {
@@ -40,6 +43,7 @@ impl Storage {
         topology: &Topology,
         durability: Durability,
     ) -> anyhow::Result<Self> {
+        own(db.as_ref(), &topology.pipeline)?;
         let tasks = db.open_space("tasks", SpaceKind::State)?;
         let mut stores = Vec::new();
         for sub in &topology.subs {
@@ -129,6 +133,22 @@ impl Storage {
     }
 }
 
+/// Marks a database as a pipeline's. Another one would go on from its positions, with its states where steps have the same names.
+fn own(db: &dyn Keyspaces, pipeline: &str) -> anyhow::Result<()> {
+    let space = db.open_space("host", SpaceKind::State)?;
+    match db.get(space, PIPELINE)? {
+        None => {
+            let mark = Write::Put(space, PIPELINE.to_vec(), pipeline.as_bytes().to_vec());
+            Ok(db.apply(vec![mark], Durability::Device)?)
+        }
+        Some(name) if name == pipeline.as_bytes() => Ok(()),
+        Some(name) => bail!(
+            "the folder belongs to pipeline `{}`, not to `{pipeline}`; give each a folder of its own (`--local DIR`)",
+            String::from_utf8_lossy(&name)
+        ),
+    }
+}
+
 /// Why an interval is not there, by what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommitError {
@@ -136,4 +156,19 @@ pub enum CommitError {
     Retry(String),
     /// Trying again cannot help.
     Fatal(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::memory::memory;
+
+    #[test]
+    fn a_folder_is_one_pipelines() {
+        let db = memory();
+        own(db.as_ref(), "counts").unwrap();
+        own(db.as_ref(), "counts").unwrap();
+        let why = own(db.as_ref(), "sums").unwrap_err().to_string();
+        assert!(why.contains("belongs to pipeline `counts`, not to `sums`"), "{why}");
+    }
 }
