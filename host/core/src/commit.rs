@@ -5,7 +5,7 @@
 //!   Idle ───────────▶ Committing ────────────▶ Idle
 //!                      ▲  │  │  │ Fenced, Fatal: its tasks are given up
 //!       Aborted: again └──┘  │  └─────────────▶ Idle
-//!       (what was closed     │ Unknown               ▲
+//!       (what has gone       │ Unknown               ▲
 //!        meanwhile left out) ▼                       │ Fenced, Fatal: likewise
 //!                      ▲  Resolving ── Resolved(true), ─┘
 //!                      └───── Resolved(false): again, as above
@@ -84,8 +84,8 @@ pub(crate) enum Next {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Commit {
     state: State,
-    /// Tasks that were closed while their part is under way.
-    closed: BTreeSet<TaskId>,
+    /// Tasks that were closed, or stopped, while their part is under way.
+    gone: BTreeSet<TaskId>,
 }
 
 impl Commit {
@@ -108,10 +108,11 @@ impl Commit {
         self.state = State::Committing(interval);
     }
 
-    /// A task is not this worker's any more. If its part turns out not to be there, it must not come there any more.
-    pub fn close(&mut self, task: TaskId) {
+    /// A task is not open here any more. If its part turns out not to be there, it must not come there any more: the task
+    /// may be somebody else's, or is opened again where its last commit left it.
+    pub fn let_go(&mut self, task: TaskId) {
         if self.holds(task) {
-            self.closed.insert(task);
+            self.gone.insert(task);
         }
     }
 
@@ -149,21 +150,20 @@ impl Commit {
 
     fn end(&mut self, next: Next) -> Next {
         self.state = State::Idle;
-        self.closed.clear();
+        self.gone.clear();
         next
     }
 
-    /// The same again, but for the tasks that were closed meanwhile: they may be somebody else's, who has gone on from the
-    /// commit before.
+    /// The same again, but for the tasks that have gone meanwhile.
     fn again(&mut self, interval: &Arc<Interval>) -> Next {
-        let interval = if self.closed.is_empty() {
+        let interval = if self.gone.is_empty() {
             interval.clone()
         } else {
             let mut left = Interval::clone(interval);
-            left.parts.retain(|part| !self.closed.contains(&part.task));
+            left.parts.retain(|part| !self.gone.contains(&part.task));
             Arc::new(left)
         };
-        self.closed.clear();
+        self.gone.clear();
         if interval.parts.is_empty() {
             return self.end(Next::Dropped);
         }
@@ -226,16 +226,16 @@ mod tests {
     }
 
     #[test]
-    fn what_was_closed_meanwhile_is_not_produced_again_and_what_is_there_stays() {
+    fn what_has_gone_meanwhile_is_not_produced_again_and_what_is_there_stays() {
         let mut commit = committing(1);
-        commit.close(task(1));
-        commit.close(task(9));
+        commit.let_go(task(1));
+        commit.let_go(task(9));
         assert_eq!(tasks(commit.outcome(1, CommitOutcome::Aborted)), [0]);
         commit.outcome(1, CommitOutcome::Unknown);
-        commit.close(task(0));
+        commit.let_go(task(0));
         assert!(matches!(commit.resolved(1, false), Next::Dropped) && commit.under_way().is_none());
         let mut commit = committing(2);
-        commit.close(task(0));
+        commit.let_go(task(0));
         let Next::Done(interval) = commit.outcome(2, CommitOutcome::Committed) else { panic!("it is done") };
         assert_eq!(interval.parts.len(), 2);
         commit.begin(interval);

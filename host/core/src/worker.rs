@@ -241,7 +241,7 @@ impl Worker {
         match input {
             Input::Open { task, meta, start } => self.open(now, task, meta.as_deref(), &start, grounds, &mut effects),
             Input::Close { task } => {
-                self.commit.close(task);
+                self.commit.let_go(task);
                 self.tasks.remove(&task);
             }
             Input::Fetched { task, input, base_offset, batch, end } => {
@@ -290,8 +290,7 @@ impl Worker {
         // Its metadata was read before the commit that is under way: it would take the same records again.
         if self.commit.holds(id) {
             let verdict = Verdict::Retry("its last interval is still being committed; open it again after that".into());
-            self.tasks.remove(&id);
-            effects.push(Effect::Stopped { task: id, verdict });
+            self.drop_stopped(alloc::vec![(id, verdict)], effects);
             return;
         }
         let prefix = task_prefix(id);
@@ -353,6 +352,7 @@ impl Worker {
 
     fn drop_stopped(&mut self, stopped: Vec<(TaskId, Verdict)>, effects: &mut Vec<Effect>) {
         for (task, verdict) in stopped {
+            self.commit.let_go(task);
             self.tasks.remove(&task);
             effects.push(Effect::Stopped { task, verdict });
         }

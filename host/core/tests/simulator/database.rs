@@ -27,6 +27,16 @@ impl Database {
         self.refusing.store(refusing, Ordering::Relaxed);
     }
 
+    /// Everything that is in it.
+    pub fn copy(&self) -> Spaces {
+        self.memory.0.with(|spaces| spaces.clone())
+    }
+
+    /// Has this in it from now on.
+    pub fn replace(&self, with: Spaces) {
+        self.memory.0.with(|spaces| *spaces = with);
+    }
+
     fn ask(&self) -> Result<(), StorageError> {
         match self.refusing.load(Ordering::Relaxed) {
             true => Err(StorageError::Unavailable("planned".into())),

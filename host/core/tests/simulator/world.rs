@@ -58,12 +58,7 @@ pub struct World {
 impl World {
     pub fn new(case: Case, rng: Rng, planted: Planted) -> Result<Self, String> {
         let case = Arc::new(case);
-        let partitions = |topic: &str| case.partitions.get(topic).copied();
-        let mut topology = plan(&case.spec, &partitions).map_err(|e| format!("plan: {e:?}"))?;
-        for topic in &mut topology.topics {
-            topic.limits = case.limits.get(&topic.name).copied().unwrap_or_default();
-        }
-        let topology = Arc::new(topology);
+        let topology = planned(&case)?;
         let db = Database::default();
         let open = |name: &str| db.open_space(name, SpaceKind::State).map_err(|e| e.to_string());
         let spaces = topology.subs.iter().map(|s| s.stores.iter().map(|s| open(&s.name)).collect());
@@ -282,6 +277,16 @@ impl World {
             held.collect()
         })
     }
+}
+
+/// A case's plan, with what its topics take.
+pub fn planned(case: &Case) -> Result<Arc<Topology>, String> {
+    let partitions = |topic: &str| case.partitions.get(topic).copied();
+    let mut topology = plan(&case.spec, &partitions).map_err(|e| format!("plan: {e:?}"))?;
+    for topic in &mut topology.topics {
+        topic.limits = case.limits.get(&topic.name).copied().unwrap_or_default();
+    }
+    Ok(Arc::new(topology))
 }
 
 fn without_lag(rec: &Rec) -> Rec {

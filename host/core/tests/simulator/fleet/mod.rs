@@ -1,0 +1,206 @@
+//! The simulator on Kafka's terms: several hosts, each with a state directory of its own, over brokers with transactions, a
+//! group that is rebalanced at any time, changelogs from which states are made again. Hosts die, stall and wake, commits are
+//! fenced, aborted or of unknown outcome. The oracle is the same as for one host: it sees what was decided, in that order.
+
+mod broker;
+mod chaos;
+mod commit;
+mod directory;
+mod group;
+mod host;
+mod open;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use millstream_core::error::Verdict;
+use millstream_core::record::{Batch, BatchBuilder};
+use millstream_core::state::keyspace::Space;
+use millstream_core::task::TaskId;
+use millstream_core::topology::graph::Topology;
+use millstream_core::worker::{Effect, Input};
+
+use super::Planted;
+use super::case::{Case, STARTS_AT, Size};
+use super::judge::Judge;
+use super::rng::Rng;
+use super::roles::Rec;
+use super::watch::{Book, Ground, active};
+use super::world::planned;
+
+use broker::{Broker, Log, Place};
+use directory::Directory;
+use group::Group;
+use host::{Host, Process};
+
+/// Runs one seed.
+///
+/// # Errors
+/// What differs from the oracle.
+pub fn run(seed: u64, size: Size, planted: Planted) -> Result<(), String> {
+    let mut case = Case::new(seed, size);
+    case.workers = case.workers.max(2);
+    let told = super::told(&case);
+    let fleet = Fleet::new(case, Rng::new(seed, 6), planted)?;
+    chaos::run(fleet).map_err(|why| format!("{why}\n{told}"))
+}
+
+pub struct Fleet {
+    case: Arc<Case>,
+    rng: Rng,
+    planted: Planted,
+    topology: Arc<Topology>,
+    spaces: Vec<Vec<Space>>,
+    judge: Judge,
+    book: Book,
+    broker: Broker,
+    group: Group,
+    /// Of each function, the epoch in force.
+    epochs: Vec<u64>,
+    last_epoch: u64,
+    next_token: u64,
+    /// Brokers take their time with markers.
+    slow: bool,
+    /// Wall time, which may jump, and time that passes.
+    now: i64,
+    clock: i64,
+}
+
+impl Fleet {
+    fn new(case: Case, mut rng: Rng, planted: Planted) -> Result<Self, String> {
+        let case = Arc::new(case);
+        let topology = planned(&case)?;
+        let slow = rng.one_in(2);
+        let judge = Judge::new(&case, &topology)?;
+        let broker = Broker::new(case.input.iter().map(|(at, records)| (at.clone(), Log::of_input(records))).collect());
+        let (spaces, epochs, book) =
+            (Directory::spaces(&topology), vec![1; case.roles.len()], Book::new(topology.clone()));
+        Ok(Self {
+            case,
+            rng,
+            planted,
+            topology,
+            spaces,
+            judge,
+            book,
+            broker,
+            group: Group::default(),
+            epochs,
+            last_epoch: 1,
+            next_token: 0,
+            slow,
+            now: STARTS_AT,
+            clock: 0,
+        })
+    }
+
+    fn tasks(&self) -> impl Iterator<Item = TaskId> + use<> {
+        let subs: Vec<u32> = self.topology.subs.iter().map(|s| s.tasks).collect();
+        subs.into_iter().enumerate().flat_map(|(sub, tasks)| (0..tasks).map(move |partition| TaskId { sub, partition }))
+    }
+
+    fn changelog(&self, task: TaskId, store: usize) -> Place {
+        (format!("sim-{}-changelog", self.topology.subs[task.sub].stores[store].name), task.partition)
+    }
+
+    /// One step of a host's engine, watched.
+    fn step(&mut self, host: &mut Host, input: Input) -> Result<(), String> {
+        let Host { process: Some(process), directory, .. } = host else { return Ok(()) };
+        let logs = &self.broker.logs;
+        let record = |topic: &str, p: u32, offset: i64| logs.get(&(topic.to_string(), p))?.record(offset).cloned();
+        let ground = Ground { db: &*directory, spaces: &self.spaces, record: &record, now: self.now };
+        for effect in self.book.step(&mut process.watched, input, ground)? {
+            match effect {
+                Effect::Stopped { task, verdict: Verdict::Retry(_) | Verdict::Fenced(_) } => process.stopped(task),
+                Effect::Stopped { task, verdict } => return Err(format!("{task:?} stopped: {verdict}")),
+                Effect::Commit(interval) => process.to_commit(interval, self.clock),
+                Effect::Resolve(_) => process.to_resolve(),
+                Effect::Committed(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Fetches for a host, committed records alone: too little, twice, out of order; holes are told.
+    fn fetch(&mut self, host: &mut Host, chaos: bool) -> Result<(), String> {
+        let Some(process) = &host.process else { return Ok(()) };
+        for (task, input, wanted) in process.watched.worker.wants() {
+            let topic = &self.topology.topics[self.topology.subs[task.sub].inputs[input].topic];
+            if task.partition >= topic.partitions || chaos && self.rng.one_in(3) {
+                continue;
+            }
+            let place = (topic.name.clone(), task.partition);
+            let mut offset = wanted;
+            if chaos && self.rng.one_in(5) {
+                offset = (offset + self.rng.below(8) as i64 - 4).max(0);
+            }
+            let most = *self.rng.pick(&[8, 25, 25, 60]);
+            let size = 1 + self.rng.below(most) as i64;
+            let log = self.broker.logs.entry(place).or_default();
+            let end = log.stable();
+            let hole = log.next(wanted.max(log.start));
+            let (base_offset, batch) = if hole > wanted {
+                (hole, Batch::default())
+            } else {
+                let (records, _) = log.run(offset.max(log.start), size);
+                // An answer without records and with a later offset would say that those in between are gone.
+                (if records.is_empty() { offset.min(wanted) } else { offset.max(log.start) }, batch(&records))
+            };
+            self.step(host, Input::Fetched { task, input, base_offset, batch, end })?;
+        }
+        Ok(())
+    }
+
+    /// A new version of some function is in force; hosts hear of it later.
+    fn swap(&mut self, hosts: &mut [Host]) {
+        self.last_epoch += 1;
+        for f in 0..self.epochs.len() {
+            if self.rng.one_in(2) {
+                self.epochs[f] = self.last_epoch;
+                let processes = hosts.iter_mut().filter_map(|h| h.process.as_mut());
+                processes.for_each(|p| p.watched.unheard.push_back((f, self.last_epoch)));
+            }
+        }
+    }
+
+    /// A host hears of a version.
+    fn hear(&mut self, host: &mut Host) -> Result<(), String> {
+        let next = host.process.as_mut().and_then(|p| p.watched.unheard.pop_front());
+        let Some((function, epoch)) = next else { return Ok(()) };
+        self.step(host, Input::Activate { function, active: active(function, epoch) })
+    }
+
+    /// A process of a host starts: of its tasks it knows nothing, and it asks to be let in.
+    fn start(&mut self, host: &mut Host) {
+        self.group.leave(host.number);
+        let watched = self.book.start(&self.case, self.planted, &mut self.rng, &self.epochs, self.now);
+        host.process = Some(Process::new(watched));
+        host.stalled = 0;
+    }
+
+    /// Committed records of a partition, in order.
+    fn committed(&self, topic: &str, partition: u32) -> Vec<Rec> {
+        let log = self.broker.logs.get(&(topic.to_string(), partition));
+        log.iter().flat_map(|log| (0..log.end()).filter_map(|at| log.record(at).cloned())).collect()
+    }
+
+    /// The last look.
+    fn at_rest(&self) -> Result<(), String> {
+        let end = |topic: &str, p: u32| self.broker.logs.get(&(topic.to_string(), p)).map_or(0, Log::end);
+        self.judge.at_rest(&end)?;
+        self.judge.last_words(&|topic, p| self.committed(topic, p))?;
+        let partitions: BTreeMap<&str, u32> =
+            self.topology.topics.iter().map(|t| (t.name.as_str(), t.partitions)).collect();
+        super::canonical::compare(&self.case, &|topic| {
+            (0..partitions[topic]).flat_map(|p| self.committed(topic, p)).collect()
+        })
+    }
+}
+
+fn batch(records: &[Rec]) -> Batch {
+    let mut out = BatchBuilder::default();
+    for r in records {
+        out.push(r.key.as_deref(), r.value.as_deref(), r.time, r.headers.iter().map(|(n, v)| (&n[..], v.as_deref())));
+    }
+    out.finish()
+}
