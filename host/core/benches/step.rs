@@ -165,7 +165,7 @@ fn run(topology: &Arc<Topology>, sub: usize, batches: &[Batch], keep: bool) -> (
     let open = |name: &str| db.open_space(name, SpaceKind::State).expect("memory");
     let spaces: Vec<Vec<Space>> =
         topology.subs.iter().map(|s| s.stores.iter().map(|s| open(&s.name)).collect()).collect();
-    let active = (0..NAMES.len()).map(|f| Active { prepared: Prepared(f as u32), epoch: 1 }).collect();
+    let active = (0..NAMES.len()).map(|f| Active { prepared: Prepared(f as u32), epoch: 1, number: 1 }).collect();
     let settings = Settings { interval_bytes_max: 1 << 30, ..Settings::default() };
     let mut worker = Worker::new(topology.clone(), settings, active, 1);
     let mut native = Native;

@@ -59,7 +59,7 @@ struct Host {
 
 impl Host {
     fn new(partitions: u32, epoch: u64, settings: Settings) -> Self {
-        let active = |f: usize| Active { prepared: Prepared(epoch as u32 * STRIDE + f as u32), epoch };
+        let active = |f: usize| Active { prepared: Prepared(epoch as u32 * STRIDE + f as u32), epoch, number: epoch };
         let active = (0..NAMES.len()).map(active).collect();
         let worker = Worker::new(topology(partitions), settings, active, 1);
         Self { worker, db: Memory(Locked::default()), spaces: vec![vec![]], now: 1_000_000 }

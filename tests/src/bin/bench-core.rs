@@ -183,7 +183,7 @@ fn measure(records: usize, runs: usize, only: &[String]) -> anyhow::Result<Vec<R
     let active = ["keep-all.wasm", "stamp-v1.wasm", "identity.wasm"].map(|file| prepared(&registry, file));
     let active: Vec<Active> = active
         .into_iter()
-        .map(|prepared| prepared.map(|prepared| Active { prepared, epoch: 1 }))
+        .map(|prepared| prepared.map(|prepared| Active { prepared, epoch: 1, number: 1 }))
         .collect::<anyhow::Result<_>>()?;
     let tumbling = |size_ms| Step::Count { size_ms, advance_ms: size_ms };
     let mut cases = Vec::new();

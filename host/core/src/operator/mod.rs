@@ -36,6 +36,8 @@ pub struct Active {
     pub prepared: Prepared,
     /// The entry of the control log that put it in force.
     pub epoch: u64,
+    /// Its number among the function's versions, from 1: what people know it by.
+    pub number: u64,
 }
 
 /// What a task asks in the middle of a step.
@@ -131,7 +133,7 @@ impl Cx<'_, '_> {
         headers.extend(bounds.map(|(name, text)| -> Header<'_> { (name.as_bytes(), Some(text.as_bytes())) }));
         let failed = Failed { key: batch.keys.get(row), value, timestamp: batch.timestamps[row], headers };
         let name = function.map_or("", |f| self.topology.functions[f].as_str());
-        let version = function.map_or(0, |f| self.active[f].epoch);
+        let version = function.map_or(0, |f| self.active[f].number);
         let failure = Failure { step: &node.name, function: name, version, reason, message, at };
         self.out.dropped(&node.name, reason);
         let (topic, task_partition) = (&self.topology.topics[number], self.partition);

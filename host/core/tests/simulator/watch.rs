@@ -62,7 +62,7 @@ pub struct Book {
 }
 
 pub fn active(f: usize, epoch: u64) -> Active {
-    Active { prepared: Prepared(epoch as u32 * FUNCTIONS_MAX + f as u32), epoch }
+    Active { prepared: Prepared(epoch as u32 * FUNCTIONS_MAX + f as u32), epoch, number: epoch }
 }
 
 impl Book {
