@@ -13,8 +13,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use millstream_core::state::keyspace::{Durability, Keyspaces, Scan, Space, SpaceKind, StorageError, Write};
 use rocksdb::{
-    BoundColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, Direction, FlushOptions, IteratorMode, MultiThreaded, ReadOptions,
-    WriteBatch, WriteOptions,
+    BoundColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, Direction, FlushOptions, IteratorMode, MultiThreaded,
+    ReadOptions, WriteBatch, WriteOptions,
 };
 
 pub use error::OpenError;
@@ -52,7 +52,11 @@ impl Database {
     /// # Errors
     /// As [`Database::open`].
     pub fn open_sharing(path: &Path, options: Options, shared: Arc<SharedMemory>) -> Result<Self, OpenError> {
-        marker::check(path)?;
+        let was_here = marker::check(path)?;
+        if was_here && !path.join("CURRENT").exists() {
+            // RocksDB would begin an empty database beside the files that are left.
+            return Err(OpenError::Damaged { path: path.to_path_buf(), why: "its file CURRENT is missing".into() });
+        }
         let db_options = shared.database(&options);
         let existing = if path.join("CURRENT").exists() {
             Db::list_cf(&db_options, path).map_err(|e| OpenError::from_rocksdb(path, e))?

@@ -15,21 +15,21 @@ fn unavailable(path: &Path, error: &std::io::Error) -> OpenError {
     OpenError::Unavailable { path: path.to_path_buf(), why: error.to_string() }
 }
 
-/// Refuses folders of others and of later versions.
-pub fn check(path: &Path) -> Result<(), OpenError> {
+/// Refuses folders of others and of later versions. Gives whether a database was made there.
+pub fn check(path: &Path) -> Result<bool, OpenError> {
     std::fs::create_dir_all(path).map_err(|e| unavailable(path, &e))?;
     match std::fs::read_to_string(path.join(FILE)) {
         Ok(text) => {
             let found = text.trim().strip_prefix("format ").unwrap_or(text.trim()).to_string();
             match found.parse::<u32>() {
-                Ok(format) if format <= FORMAT => Ok(()),
+                Ok(format) if format <= FORMAT => Ok(true),
                 _ => Err(OpenError::Newer { path: path.to_path_buf(), found, known: FORMAT }),
             }
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let mut entries = std::fs::read_dir(path).map_err(|e| unavailable(path, &e))?;
             match entries.next() {
-                None => Ok(()),
+                None => Ok(false),
                 Some(_) => Err(OpenError::Foreign(path.to_path_buf())),
             }
         }

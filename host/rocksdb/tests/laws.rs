@@ -69,6 +69,9 @@ fn damage_is_told_and_nothing_is_wiped() {
     let error = open(dir.path()).err().unwrap();
     assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
     assert_eq!(fs::read(&manifest).unwrap(), b"not a manifest");
+    fs::remove_file(dir.path().join("CURRENT")).unwrap();
+    let error = open(dir.path()).err().unwrap();
+    assert!(matches!(error, OpenError::Damaged { .. }), "no empty one is begun in its place: {error}");
 }
 
 /// Runs this test's own program again as the child that is killed; see `Command::new(current_exe)` below.
