@@ -34,7 +34,8 @@ impl Starts {
         let missing = |p: &TopicPartition| KafkaError::Retry(format!("where {p} begins was not told"));
         let of = |c: &Committed| match c.offset {
             Some(offset) => Ok(offset),
-            None => first.get(&c.partition).copied().ok_or_else(|| missing(&c.partition)),
+            // While brokers go and come the client gives offsets that are none.
+            None => first.get(&c.partition).copied().filter(|at| *at >= 0).ok_or_else(|| missing(&c.partition)),
         };
         committed.iter().map(of).collect()
     }
