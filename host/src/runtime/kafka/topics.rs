@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use millstream_core::limits::Limits;
 use millstream_core::topology::graph::{Topology, plan};
 use millstream_kafka::admin::{Admin, TopicInfo, TopicSpec};
+use millstream_kafka::error::KafkaError;
 
 use super::changelog;
 use super::layout::PARTITIONS_MAX;
@@ -83,7 +84,11 @@ pub fn internal(topology: &Topology, settings: &InternalTopics) -> Vec<TopicSpec
 
 fn make(admin: &Admin, specs: &[TopicSpec]) -> anyhow::Result<BTreeMap<String, TopicInfo>> {
     let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
-    let there = admin.describe(&names).context("look up the pipeline's internal topics")?;
+    let there = match admin.describe(&names) {
+        // Brokers say this also of a topic that is not there. Asked to make all, they take it, or what is missing is told as a whole.
+        Err(KafkaError::Forbidden { .. }) => BTreeMap::new(),
+        other => other.context("look up the pipeline's internal topics")?,
+    };
     let missing = |spec: &&TopicSpec| there.get(&spec.name).is_none_or(Option::is_none);
     let new: Vec<TopicSpec> = specs.iter().filter(missing).cloned().collect();
     admin.create(&new).context("make the pipeline's internal topics")?;
