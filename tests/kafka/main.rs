@@ -7,7 +7,15 @@
 #[allow(dead_code)]
 mod manifests;
 
+mod pipes;
+
+mod absence;
+mod brokers;
+mod directories;
 mod exactly_once;
+mod lifecycle;
+mod scale;
+mod topics;
 
 /// Whether the long form was asked for.
 fn long() -> bool {

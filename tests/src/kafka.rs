@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use millstream_core::record::BatchBuilder;
 use millstream_kafka::admin::{Admin, TopicSpec};
 use millstream_kafka::config::Properties;
 use millstream_kafka::fetch::TopicPartition;
-use millstream_kafka::producer::Producer;
+use millstream_kafka::producer::{CommitError, Producer};
 use millstream_kafka::replay::{Replay, Stretch};
 
 use crate::access::{Counts, windowed};
@@ -22,6 +22,9 @@ const CHUNK_LINES: usize = 4_096;
 
 /// Lines of one transaction.
 const TRANSACTION_LINES: usize = 500_000;
+
+/// Longer than a broker is away in any test.
+const TRICKLE_TIMEOUT_MS: &str = "300000";
 
 /// Bytes that wait inside of a client.
 const QUEUE_BYTES: usize = 64 << 20;
@@ -62,9 +65,19 @@ impl Place {
         format!("{}-out", self.name)
     }
 
-    fn properties(&self) -> anyhow::Result<Properties> {
-        let given = BTreeMap::from([("bootstrap.servers".to_string(), self.bootstrap.clone())]);
-        Properties::new(given).map_err(|errors| anyhow::anyhow!("{errors:?}"))
+    /// Properties of a client of these brokers, and more of them.
+    ///
+    /// # Errors
+    /// For those that the client does not take.
+    pub fn properties(&self, more: &[(&str, &str)]) -> anyhow::Result<Properties> {
+        let all = [("bootstrap.servers", self.bootstrap.as_str())];
+        let given = all.iter().chain(more).map(|(name, value)| (name.to_string(), value.to_string()));
+        Properties::new(given.collect()).map_err(|errors| anyhow::anyhow!("{errors:?}"))
+    }
+
+    /// The changelog of a step's store.
+    pub fn changelog(&self, store: &str) -> String {
+        format!("{}-{store}-changelog", self.name)
     }
 
     /// The brokers, for questions.
@@ -72,7 +85,7 @@ impl Place {
     /// # Errors
     /// Those of the client.
     pub fn admin(&self) -> anyhow::Result<Admin> {
-        Ok(Admin::new(&self.properties()?, WAIT)?)
+        Ok(Admin::new(&self.properties(&[])?, WAIT)?)
     }
 
     /// Writes lines to the input topic, in turn over its partitions.
@@ -80,7 +93,7 @@ impl Place {
     /// # Errors
     /// Those of the brokers.
     pub fn fill(&self, partitions: u32, lines: impl Iterator<Item = String>) -> anyhow::Result<()> {
-        let mut producer = Producer::new(&self.properties()?, &format!("{}-filler", self.name), QUEUE_BYTES)?;
+        let mut producer = Producer::new(&self.properties(&[])?, &format!("{}-filler", self.name), QUEUE_BYTES)?;
         producer.init(WAIT)?;
         let input = self.input();
         let mut builders: Vec<BatchBuilder> = (0..partitions).map(|_| BatchBuilder::default()).collect();
@@ -107,27 +120,136 @@ impl Place {
         Ok(())
     }
 
+    /// As [`Place::fill`], so many lines a second, in a transaction for each fifth of it. Brokers may go and come meanwhile.
+    ///
+    /// # Errors
+    /// Those of the brokers.
+    pub fn trickle(
+        &self,
+        partitions: u32,
+        mut lines: impl Iterator<Item = String>,
+        per_second: usize,
+    ) -> anyhow::Result<()> {
+        let mut producer = self.trickler()?;
+        let (began, mut sent) = (Instant::now(), 0);
+        loop {
+            let piece: Vec<String> = lines.by_ref().take(per_second / 5).collect();
+            if piece.is_empty() {
+                return Ok(());
+            }
+            self.piece(&mut producer, partitions, &piece)?;
+            sent += piece.len();
+            let due = began + Duration::from_secs_f64(sent as f64 / per_second as f64);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    fn trickler(&self) -> anyhow::Result<Producer> {
+        let properties = self.properties(&[("transaction.timeout.ms", TRICKLE_TIMEOUT_MS)])?;
+        let mut producer = Producer::new(&properties, &format!("{}-trickler", self.name), QUEUE_BYTES)?;
+        producer.init(WAIT)?;
+        Ok(producer)
+    }
+
+    /// Writes lines in one transaction, as often as it takes.
+    fn piece(&self, producer: &mut Producer, partitions: u32, lines: &[String]) -> anyhow::Result<()> {
+        let (input, n) = (self.input(), partitions as usize);
+        loop {
+            producer.begin()?;
+            for partition in 0..n {
+                let mut builder = BatchBuilder::default();
+                lines.iter().skip(partition).step_by(n).for_each(|l| builder.push(None, Some(l.as_bytes()), 1, []));
+                let to = TopicPartition::new(input.as_str(), partition as i32);
+                producer.produce(&to, &builder.finish(), 0, WAIT).context("write lines")?;
+            }
+            let mut committed = producer.commit(WAIT);
+            while matches!(committed, Err(CommitError::Unknown { .. })) && producer.may_resume() {
+                committed = producer.commit(WAIT);
+            }
+            match committed {
+                Ok(_) => return Ok(()),
+                // Where it cannot be aborted a new producer ends it.
+                Err(CommitError::Failed { .. }) => {
+                    if producer.abort(WAIT).is_err() {
+                        *producer = self.trickler()?;
+                    }
+                }
+                Err(why) => return Err(why).context("commit lines"),
+            }
+        }
+    }
+
+    /// Bytes of keys and values in each partition of a topic, read committed.
+    ///
+    /// # Errors
+    /// Those of the brokers.
+    pub fn bytes(&self, topic: &str, partitions: u32) -> anyhow::Result<Vec<u64>> {
+        let stretch = |p: u32| Stretch { partition: TopicPartition::new(topic, p as i32), from: None };
+        let stretches: Vec<Stretch> = (0..partitions).map(stretch).collect();
+        let group = format!("{}-reader", self.name);
+        let mut replay = Replay::start(&self.properties(&[])?, &group, &stretches, QUEUE_BYTES)?;
+        while !replay.is_done() {
+            replay.read(10_000, Duration::from_millis(200))?;
+        }
+        Ok(replay.progress().iter().map(|p| p.bytes).collect())
+    }
+
+    /// Whether a transaction is open that has written to one of these partitions of a topic.
+    ///
+    /// # Errors
+    /// Those of the brokers.
+    pub fn is_open(&self, topic: &str, partitions: u32) -> anyhow::Result<bool> {
+        let all: Vec<TopicPartition> = (0..partitions).map(|p| TopicPartition::new(topic, p as i32)).collect();
+        Ok(self.admin()?.watermarks(&all)?.values().any(|ends| ends.stable < ends.high))
+    }
+
     /// Reads the output topic, read committed; a window counted twice is an error.
     ///
     /// # Errors
     /// Those of the brokers; a key that is not address and window; a window that came out twice.
     pub fn results(&self, partitions: u32) -> anyhow::Result<Counts> {
+        let mut counts = Counts::new();
+        self.each_result(partitions, |window, count| {
+            let before = counts.insert(window.clone(), count);
+            ensure!(before.is_none(), "the window {window:?} came out twice: {before:?} and {count}");
+            Ok(())
+        })?;
+        Ok(counts)
+    }
+
+    /// The sum of the offsets at which a topic's partitions end.
+    ///
+    /// # Errors
+    /// Those of the brokers.
+    pub fn end(&self, topic: &str, partitions: u32) -> anyhow::Result<i64> {
+        let all: Vec<TopicPartition> = (0..partitions).map(|p| TopicPartition::new(topic, p as i32)).collect();
+        Ok(self.admin()?.watermarks(&all)?.values().map(|ends| ends.high).sum())
+    }
+
+    /// Reads the output topic, read committed: window start and address, and the count, in the order of each partition.
+    ///
+    /// # Errors
+    /// Those of the brokers and of `take`; a key that is not address and window.
+    pub fn each_result(
+        &self,
+        partitions: u32,
+        mut take: impl FnMut((i64, String), u64) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         let output = self.output();
         let stretch = |p: u32| Stretch { partition: TopicPartition::new(output.as_str(), p as i32), from: None };
         let stretches: Vec<Stretch> = (0..partitions).map(stretch).collect();
-        let mut replay = Replay::start(&self.properties()?, &format!("{}-reader", self.name), &stretches, QUEUE_BYTES)?;
-        let mut counts = Counts::new();
+        let mut replay =
+            Replay::start(&self.properties(&[])?, &format!("{}-reader", self.name), &stretches, QUEUE_BYTES)?;
         while !replay.is_done() {
             for fetched in replay.read(10_000, Duration::from_millis(200))? {
                 let batch = &fetched.batch;
                 for i in 0..batch.len() {
                     let (ip, start) = windowed(batch.keys.get(i).context("a result has no key")?)?;
                     let value = std::str::from_utf8(batch.values.get(i).context("a result has no value")?)?;
-                    let before = counts.insert((start, ip.clone()), value.parse()?);
-                    ensure!(before.is_none(), "the window {start} of {ip} came out twice: {before:?} and {value}");
+                    take((start, ip), value.parse()?)?;
                 }
             }
         }
-        Ok(counts)
+        Ok(())
     }
 }

@@ -1,0 +1,71 @@
+//! Brokers that die and come back under load: commits end one way or the other, and counts are right.
+
+use std::time::Duration;
+
+use millstream_test_broker::{Cluster, Stop};
+
+use super::long;
+use super::pipes::{CLASSIC, CONSUMER, Pipe, random};
+
+/// Lines a second while brokers come and go.
+const PER_SECOND: usize = 4_000;
+
+/// Seconds that a death and a rebirth take, with what lies between two.
+const KILL_SECONDS: usize = 14;
+
+fn counts_survive(mut cluster: Cluster, brokers: usize, what: &str, kafka: &str, kills: usize) {
+    let n = PER_SECOND * KILL_SECONDS * kills;
+    let pipe = Pipe::new(&cluster.bootstrap(), what, 4, kafka);
+    let hosts = ["a", "b"].map(|name| pipe.start(name, &[]));
+    let filler = pipe.trickle(n, PER_SECOND);
+    let mut seed = 4;
+    println!("seed {seed}");
+    for kill in 0..kills {
+        std::thread::sleep(Duration::from_millis(2_000 + random(&mut seed) % 2_000));
+        cluster.stop(kill % brokers, Stop::Kill);
+        std::thread::sleep(Duration::from_millis(random(&mut seed) % 1_000));
+        cluster.start(kill % brokers);
+    }
+    filler.join().unwrap();
+    pipe.compare(n, 180);
+    for host in hosts {
+        assert!(host.stop().success());
+    }
+}
+
+#[test]
+fn counts_survive_kills_of_the_broker() {
+    let (kills, protocols) = if long() { (10, vec![CLASSIC, CONSUMER]) } else { (2, vec![CLASSIC]) };
+    for kafka in protocols {
+        counts_survive(Cluster::one(), 1, "broker", kafka, kills);
+    }
+}
+
+/// The long form only: three brokers are a lot for a small machine.
+#[test]
+fn counts_survive_kills_of_one_of_three_brokers() {
+    if !long() {
+        return;
+    }
+    for kafka in [CLASSIC, CONSUMER] {
+        counts_survive(Cluster::three(), 3, "brokers", kafka, 9);
+    }
+}
+
+/// A host whose brokers are away ends all the same when it is asked to, and loses nothing.
+#[test]
+fn a_host_without_brokers_can_be_stopped() {
+    let n = 20_000;
+    let mut cluster = Cluster::one();
+    let pipe = Pipe::new(&cluster.bootstrap(), "away", 2, CLASSIC);
+    pipe.fill(n);
+    let host = pipe.start("a", &[]);
+    super::pipes::runs(&host, 4, 60);
+    cluster.stop(0, Stop::Kill);
+    std::thread::sleep(Duration::from_secs(1));
+    host.stop();
+    cluster.start(0);
+    let host = pipe.start("a", &[]);
+    pipe.compare(n, 60);
+    assert!(host.stop().success());
+}

@@ -1,0 +1,196 @@
+//! The access-log example on brokers for the tests here: its manifest, its hosts by name, its lines and its results.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use millstream_tests::access::{differences, expected, lines};
+use millstream_tests::host::Host;
+use millstream_tests::kafka::Place;
+use millstream_tests::wait::eventually;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::manifests;
+
+/// Addresses in the lines.
+pub const ADDRESSES: u32 = 1_000;
+
+/// Lines of a host's log that are shown when its test fails.
+const LINES_TOLD: usize = 150;
+
+/// A dead host's tasks go to others after this.
+pub const SESSION: Duration = Duration::from_secs(6);
+
+/// Properties of the client by which tests tell the two protocols of groups apart; their brokers have the same session time-out for
+/// the second.
+pub const CLASSIC: &str = "session.timeout.ms: 6000";
+/// See [`CLASSIC`].
+pub const CONSUMER: &str = "group.protocol: consumer";
+
+/// A pipeline with its topics.
+pub struct Pipe {
+    /// Its topics.
+    pub place: Place,
+    /// Partitions of each.
+    pub partitions: u32,
+    here: manifests::Place,
+}
+
+impl Pipe {
+    /// With new topics. `kafka`: properties of the client beside the brokers, as YAML.
+    pub fn new(bootstrap: &str, what: &str, partitions: u32, kafka: &str) -> Self {
+        Self::of(Place::new(bootstrap, what, partitions).unwrap(), partitions, kafka)
+    }
+
+    /// On topics that are there.
+    pub fn of(place: Place, partitions: u32, kafka: &str) -> Self {
+        Self::with(place, partitions, kafka, "")
+    }
+
+    /// As [`Pipe::of`], with more lines in the manifest.
+    pub fn with(place: Place, partitions: u32, kafka: &str, more: &str) -> Self {
+        let here = manifests::Place::new(&format!("{}{more}", manifest(&place, kafka)));
+        Self { place, partitions, here }
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &PathBuf {
+        &self.here.manifest
+    }
+
+    /// State directory of a host.
+    pub fn folder(&self, host: &str) -> PathBuf {
+        self.here.folder.with_file_name(host)
+    }
+
+    /// Where it logs.
+    pub fn log(&self, host: &str) -> PathBuf {
+        self.here.folder.with_file_name(format!("{host}.log"))
+    }
+
+    /// Starts a host.
+    pub fn start(&self, host: &str, more: &[&str]) -> Host {
+        Host::on_kafka(&self.here.manifest, &self.folder(host), more)
+    }
+
+    /// Writes `n` lines, so many a second, while the test goes on.
+    pub fn trickle(&self, n: usize, per_second: usize) -> JoinHandle<()> {
+        let place = Place { bootstrap: self.place.bootstrap.clone(), name: self.place.name.clone() };
+        let partitions = self.partitions;
+        std::thread::spawn(move || place.trickle(partitions, lines(n, ADDRESSES), per_second).unwrap())
+    }
+
+    /// Writes `n` lines as fast as it goes.
+    pub fn fill(&self, n: usize) {
+        self.place.fill(self.partitions, lines(n, ADDRESSES)).unwrap();
+    }
+
+    /// Writes the lines `from..to`.
+    pub fn fill_part(&self, from: usize, to: usize) {
+        self.place.fill(self.partitions, lines(to, ADDRESSES).skip(from)).unwrap();
+    }
+
+    /// Waits until the results of `n` lines are out, and compares them with those of a plain fold.
+    pub fn compare(&self, n: usize, seconds: u64) {
+        let expected = expected(lines(n, ADDRESSES));
+        let got = eventually("all results are out", seconds, || {
+            let got = self.place.results(self.partitions).map_err(|why| format!("{why:#}"))?;
+            if got.len() >= expected.len() {
+                return Ok(got);
+            }
+            std::thread::sleep(Duration::from_millis(500));
+            Err(format!("{} of {} results", got.len(), expected.len()))
+        });
+        let differences = differences(&expected, &got);
+        assert!(differences.is_empty(), "{differences}");
+    }
+
+    /// Lines of a host's log with this message, oldest first.
+    pub fn told(&self, host: &str, message: &str) -> Vec<Value> {
+        let text = fs::read_to_string(self.log(host)).unwrap_or_default();
+        let all = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        all.filter(|line| line["fields"]["message"].as_str().is_some_and(|m| m.contains(message))).collect()
+    }
+
+    /// What was replayed for each task a host opened: name of the task and bytes, oldest first.
+    pub fn restored(&self, host: &str) -> Vec<(String, u64)> {
+        let one = |line: &Value| {
+            let fields = &line["fields"];
+            (fields["task"].as_str().unwrap().to_string(), fields["bytes"].as_u64().unwrap())
+        };
+        self.told(host, "state restored").iter().map(one).collect()
+    }
+}
+
+/// What the hosts of a failed test said goes with its folder: here is the end of it.
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let folder = self.here.folder.with_file_name("");
+        let logs = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        for log in logs.filter(|path| path.extension().is_some_and(|e| e == "log")) {
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let end = lines.len().saturating_sub(LINES_TOLD);
+            println!("--- {}\n{}", log.display(), lines[end..].join("\n"));
+        }
+    }
+}
+
+/// Names of the tasks that run on a host.
+pub fn running(host: &Host) -> BTreeSet<String> {
+    let tasks = host.get("/v1/tasks").unwrap_or_default();
+    let all = tasks.as_array().into_iter().flatten().filter(|task| task["state"] == "running");
+    all.map(|task| format!("{}_{}", task["sub_topology"], task["partition"])).collect()
+}
+
+/// Waits until a host runs so many tasks.
+pub fn runs(host: &Host, tasks: usize, seconds: u64) {
+    eventually(&format!("{} runs {tasks} tasks", host.folder.display()), seconds, || {
+        let running = running(host);
+        if running.len() == tasks { Ok(()) } else { Err(format!("{running:?}")) }
+    });
+}
+
+/// Sends a host a signal.
+pub fn signal(host: &Host, signal: Signal) {
+    let pid = Pid::from_raw(host.id() as i32).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+/// SplitMix64, for instants of death.
+pub fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// A manifest like the demo's, on brokers.
+fn manifest(place: &Place, kafka: &str) -> String {
+    format!(
+        "pipeline: {name}
+kafka: {{ bootstrap.servers: \"{bootstrap}\", {kafka} }}
+functions:
+  only-ip: {{ component: {{only-ip.wasm}} }}
+  extract-ip: {{ component: {{extract-ip.wasm}} }}
+sources:
+  log-lines: {{ topic: {input} }}
+steps:
+  ip-lines: {{ from: log-lines, filter: only-ip }}
+  by-ip: {{ from: ip-lines, map: extract-ip }}
+  counts: {{ from: by-ip, group: key, window: {{ tumbling: 10s, grace: 2s }}, count: {{ format: text }}, emit: on-close, idle: 2s }}
+sinks:
+  out: {{ from: counts, topic: {output}, key-format: kafka }}
+",
+        name = place.name,
+        bootstrap = place.bootstrap,
+        input = place.input(),
+        output = place.output(),
+    )
+}
