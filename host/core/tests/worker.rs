@@ -155,6 +155,26 @@ fn a_drain_while_a_commit_is_under_way_is_not_forgotten() {
 }
 
 #[test]
+fn an_idle_task_is_committed_again_where_it_stands() {
+    let mut host = Host::new(2, 1, Settings::default());
+    for partition in 0..2 {
+        host.open(partition, None);
+    }
+    host.fetched(0, 0, values(&[b"a"]));
+    host.step(Input::Tick);
+    let first = commit(&host.step(Input::Drain));
+    host.step(outcome(&first, CommitOutcome::Committed));
+    host.now += 1_000_000;
+    assert!(host.step(Input::Tick).is_empty(), "nothing has happened");
+    assert!(host.step(Input::Recommit).is_empty(), "it is another interval's matter");
+    host.now += 100;
+    let again = commit(&host.step(Input::Tick));
+    let positions = |interval: &Interval| interval.parts.iter().map(|p| p.positions.clone()).collect::<Vec<_>>();
+    assert_eq!(positions(&again), [vec![(0, 1)], vec![(0, 0)]]);
+    assert!(again.parts.iter().all(|part| part.outputs.is_empty() && part.records == 0));
+}
+
+#[test]
 fn epochs_never_fall_when_a_task_moves() {
     let mut newer = Host::new(1, 7, Settings::default());
     newer.open(0, None);
@@ -261,4 +281,14 @@ fn a_drain_ends_when_an_interval_is_given_up_for_its_tasks() {
     assert!(host.step(Input::Drain).is_empty());
     let effects = host.step(outcome(&interval, CommitOutcome::Fenced("by x".into())));
     assert_eq!(commit(&effects[1..]).parts[0].task.partition, 1);
+}
+
+/// Found by a fleet (seed 2444): the same interval was asked for again and again, with a part whose task was not open any more.
+#[test]
+fn what_has_stopped_is_not_committed_again_and_opens_where_its_last_commit_left_it() {
+    let (mut host, interval) = committing();
+    let effects = host.open(0, Some(interval.parts[0].meta.clone()));
+    assert!(matches!(&effects[..], [Effect::Stopped { verdict: Verdict::Retry(_), .. }]), "{effects:?}");
+    assert!(host.step(outcome(&interval, CommitOutcome::Aborted)).is_empty());
+    assert!(!host.worker.committing() && host.open(0, None).is_empty());
 }
