@@ -82,7 +82,11 @@ impl Pipeline {
             ("swap", [function]) => {
                 let number = number_of(function)?;
                 let epoch = self.epochs.entry(number).and_modify(|e| *e += 1).or_insert(2);
-                let active = Active { prepared: Prepared(*epoch as u32 * STRIDE + number as u32), epoch: *epoch, number: *epoch * 10 };
+                let active = Active {
+                    prepared: Prepared(*epoch as u32 * STRIDE + number as u32),
+                    epoch: *epoch,
+                    number: *epoch * 10,
+                };
                 self.step(Input::Activate { function: number, active })?;
                 self.run(true)?;
             }
@@ -180,7 +184,11 @@ impl Pipeline {
     fn start(&mut self) -> Result<(), String> {
         let settings = Settings { commit_interval_ms: 100, ..Settings::default() };
         let epoch = |f: usize| self.epochs.get(&f).copied().unwrap_or(1);
-        let active = |f: usize| Active { prepared: Prepared(epoch(f) as u32 * STRIDE + f as u32), epoch: epoch(f), number: epoch(f) * 10 };
+        let active = |f: usize| Active {
+            prepared: Prepared(epoch(f) as u32 * STRIDE + f as u32),
+            epoch: epoch(f),
+            number: epoch(f) * 10,
+        };
         self.intervals += 1_000;
         let active = (0..NAMES.len()).map(active).collect();
         self.worker = Some(Worker::new(self.topology.clone(), settings, active, self.intervals));
