@@ -29,7 +29,8 @@ const OWNERS: [(&str, &str); 10] = [
 ];
 
 /// The data path: nothing asynchronous is linked into these.
-const SYNCHRONOUS: [&str; 4] = ["millstream-core", "millstream-local", "millstream-rocksdb", "millstream-wasm"];
+const SYNCHRONOUS: [&str; 5] =
+    ["millstream-core", "millstream-kafka", "millstream-local", "millstream-rocksdb", "millstream-wasm"];
 
 /// An edge between packages, as its manifest declares it (normal, build or dev).
 type Edge = (String, String);

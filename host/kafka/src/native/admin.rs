@@ -22,6 +22,8 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(crate) const NO_OFFSET: i64 = -1001;
 
 type Answer<T> = Result<T, Failure>;
+/// An answer that has one for each topic.
+type ByTopic<T> = Answer<Vec<(String, Answer<T>)>>;
 
 /// A partition of a described topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +127,7 @@ impl Admin {
     }
 
     /// Partitions by topic.
-    pub fn describe_topics(&self, names: &[&str], timeout: Duration) -> Answer<Vec<(String, Answer<Vec<Partition>>)>> {
+    pub fn describe_topics(&self, names: &[&str], timeout: Duration) -> ByTopic<Vec<Partition>> {
         let names = c_names(names)?;
         let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
         let asking = self.asking(Op::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout);
@@ -145,11 +147,7 @@ impl Admin {
     }
 
     /// Settings by topic.
-    pub fn describe_configs(
-        &self,
-        names: &[&str],
-        timeout: Duration,
-    ) -> Answer<Vec<(String, Answer<BTreeMap<String, String>>)>> {
+    pub fn describe_configs(&self, names: &[&str], timeout: Duration) -> ByTopic<BTreeMap<String, String>> {
         let names = c_names(names)?;
         let asking = self.asking(Op::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout);
         // SAFETY: as for `describe_topics`; the resources are ours and copied by the request.
@@ -169,7 +167,7 @@ impl Admin {
     }
 
     /// What became of each topic.
-    pub fn create_topics(&self, topics: &[NewTopic<'_>], timeout: Duration) -> Answer<Vec<(String, Answer<()>)>> {
+    pub fn create_topics(&self, topics: &[NewTopic<'_>], timeout: Duration) -> ByTopic<()> {
         let asking = self.asking(Op::RD_KAFKA_ADMIN_OP_CREATETOPICS, timeout);
         let made = NewTopics::new(topics)?;
         // SAFETY: as for `describe_topics`.
@@ -185,7 +183,7 @@ impl Admin {
     }
 
     /// What became of each topic.
-    pub fn delete_topics(&self, names: &[&str], timeout: Duration) -> Answer<Vec<(String, Answer<()>)>> {
+    pub fn delete_topics(&self, names: &[&str], timeout: Duration) -> ByTopic<()> {
         let names = c_names(names)?;
         let asking = self.asking(Op::RD_KAFKA_ADMIN_OP_DELETETOPICS, timeout);
         // SAFETY: as for `describe_configs`.
