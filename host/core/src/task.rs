@@ -207,6 +207,11 @@ impl Task {
         self.touched |= self.inputs.fetched(input, base_offset, batch, end);
     }
 
+    /// Has the task committed with the next interval, also when nothing happens to it.
+    pub fn touch(&mut self) {
+        self.touched = true;
+    }
+
     /// The next offset to fetch of an input, or `None` while enough waits here.
     pub fn wants(&self, input: usize) -> Option<i64> {
         self.inputs.wants(input)

@@ -100,6 +100,9 @@ pub enum Input {
     },
     /// Commit what is done, now.
     Drain,
+    /// Commit where every task stands, with the next interval: where nothing happens for long, positions that are not committed
+    /// again are forgotten.
+    Recommit,
     /// Close every window and commit: the end of a test.
     Flush,
 }
@@ -264,6 +267,10 @@ impl Worker {
             Input::Resolved { interval, there } => {
                 let next = self.commit.resolved(interval, there);
                 self.follow(now, next, grounds, &mut effects);
+            }
+            Input::Recommit => {
+                self.tasks.values_mut().for_each(Task::touch);
+                self.maybe_close(now, grounds, &mut effects);
             }
             Input::Drain => {
                 self.draining = true;

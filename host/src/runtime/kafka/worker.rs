@@ -43,6 +43,10 @@ pub const WAITING_BYTES_MAX: usize = BUFFER_BYTES_MAX;
 /// Longest time that giving tasks back waits for the commit that is under way.
 const GIVE_WAIT: Duration = Duration::from_secs(20);
 
+/// How often positions are committed though nothing happens. Brokers forget those of a group after `offsets.retention.minutes`: 7
+/// days, 1 before Kafka 2.0, and before 2.1 also while the group lives.
+const RECOMMIT_EVERY: Duration = Duration::from_secs(12 * 3_600);
+
 /// What a worker can be told.
 #[derive(Debug)]
 pub enum Command {
@@ -120,6 +124,8 @@ pub struct Loop {
     over: BTreeMap<TaskId, Stretch>,
     /// The client has ended.
     closed: bool,
+    /// When positions were last committed whatever happens.
+    recommitted: Instant,
 }
 
 impl Loop {
@@ -128,7 +134,7 @@ impl Loop {
         let worker = Worker::new(parts.topology.clone(), parts.settings, parts.active.clone(), 1);
         let spaces = Directory::spaces(&parts.topology);
         let (open, early, over) = Default::default();
-        Self { parts, spaces, worker, open, early, over, closed: false }
+        Self { parts, spaces, worker, open, early, over, closed: false, recommitted: Instant::now() }
     }
 
     /// Runs until told to stop.
@@ -137,6 +143,10 @@ impl Loop {
             self.answers();
             let before = self.worker.bytes();
             self.read(self.wait(before));
+            if self.recommitted.elapsed() > RECOMMIT_EVERY {
+                self.recommitted = Instant::now();
+                self.step(Input::Recommit);
+            }
             self.step(Input::Tick);
         }
         let all: Vec<_> = self.open.iter().map(|(task, open)| (*task, open.stretch)).collect();
