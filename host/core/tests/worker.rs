@@ -282,3 +282,13 @@ fn a_drain_ends_when_an_interval_is_given_up_for_its_tasks() {
     let effects = host.step(outcome(&interval, CommitOutcome::Fenced("by x".into())));
     assert_eq!(commit(&effects[1..]).parts[0].task.partition, 1);
 }
+
+/// Found by a fleet (seed 2444): the same interval was asked for again and again, with a part whose task was not open any more.
+#[test]
+fn what_has_stopped_is_not_committed_again_and_opens_where_its_last_commit_left_it() {
+    let (mut host, interval) = committing();
+    let effects = host.open(0, Some(interval.parts[0].meta.clone()));
+    assert!(matches!(&effects[..], [Effect::Stopped { verdict: Verdict::Retry(_), .. }]), "{effects:?}");
+    assert!(host.step(outcome(&interval, CommitOutcome::Aborted)).is_empty());
+    assert!(!host.worker.committing() && host.open(0, None).is_empty());
+}
