@@ -162,30 +162,50 @@ impl Properties {
         config
     }
 
-    /// A worker's producer, whose queue may take `queue_bytes`.
+    /// A worker's transactional producer, whose queue may take `queue_bytes`.
     pub(crate) fn producer(&self, transactional_id: &str, queue_bytes: usize) -> ClientConfig {
+        let mut config = self.producing(queue_bytes);
+        let mut default = |name: &str, value: u32| {
+            if self.get(name).is_none() {
+                config.set(name, value.to_string());
+            }
+        };
+        default("retry.backoff.ms", RETRY_BACKOFF_MS);
+        default("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS);
+        config.set("transactional.id", transactional_id);
+        // A request may not outlive its transaction; librdkafka refuses to start with such a setting, which is right for consumers.
+        let socket_ms: Option<u32> = self.get("socket.timeout.ms").and_then(|ms| ms.parse().ok());
+        if socket_ms.is_some_and(|ms| ms > self.transaction_timeout_ms()) {
+            config.remove("socket.timeout.ms");
+        }
+        config
+    }
+
+    /// A worker's producer without transactions. Its records wait for the brokers as long as it lives: one that was given up in front
+    /// of others that were not would be a gap, see [`crate::producer::plain`].
+    pub(crate) fn plain_producer(&self, queue_bytes: usize) -> ClientConfig {
+        let mut config = self.producing(queue_bytes);
+        config.set("enable.gapless.guarantee", "true").set("message.timeout.ms", "0");
+        config
+    }
+
+    /// What both kinds of producer have in common.
+    fn producing(&self, queue_bytes: usize) -> ClientConfig {
         let mut config = self.common();
         let mut default = |names: &[&str], value: &str| {
             if names.iter().all(|name| self.get(name).is_none()) {
                 config.set(names[0], value);
             }
         };
-        default(&["retry.backoff.ms"], &RETRY_BACKOFF_MS.to_string());
-        default(&["transaction.timeout.ms"], &TRANSACTION_TIMEOUT_MS.to_string());
         default(&["linger.ms", "queue.buffering.max.ms"], &LINGER_MS.to_string());
         default(&["compression.type", "compression.codec"], COMPRESSION);
         default(&["batch.num.messages"], &BATCH_RECORDS_MAX.to_string());
         default(&["batch.size"], &BATCH_BYTES_MAX.to_string());
-        config.set("transactional.id", transactional_id).set("enable.idempotence", "true").set("acks", "all");
+        config.set("enable.idempotence", "true").set("acks", "all");
         // librdkafka counts the bytes of values only; half is for those, half for what it keeps beside them.
         let half = queue_bytes.max(QUEUE_BYTES_MIN) / 2;
         config.set("queue.buffering.max.kbytes", (half / 1024).to_string());
         config.set("queue.buffering.max.messages", (half / QUEUED_RECORD_BYTES).to_string());
-        // A request may not outlive its transaction; librdkafka refuses to start with such a setting, which is right for consumers.
-        let socket_ms: Option<u32> = self.get("socket.timeout.ms").and_then(|ms| ms.parse().ok());
-        if socket_ms.is_some_and(|ms| ms > self.transaction_timeout_ms()) {
-            config.remove("socket.timeout.ms");
-        }
         config
     }
 
@@ -225,7 +245,7 @@ fn check(name: &str, value: &str) -> Result<(), PropertyError> {
             };
             Err(error("librdkafka has no such property".into(), instead))
         }
-        Err(RdError::ClientConfig(_, _, ..)) if is_secret(name) => {
+        Err(RdError::ClientConfig(..)) if is_secret(name) => {
             Err(error("librdkafka does not take its value".into(), "its value is not shown, as it is a secret".into()))
         }
         Err(RdError::ClientConfig(_, reason, ..)) => {

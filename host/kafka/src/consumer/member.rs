@@ -19,6 +19,7 @@ use rdkafka::consumer::{Consumer as _, RebalanceProtocol};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
+use super::committing::Committing;
 use super::context::{Context, Report, typed, unassign};
 use super::native::{self, Client, Messages};
 use super::ownership::{self, Token};
@@ -28,6 +29,7 @@ use crate::config::{GroupProtocol, Properties};
 use crate::error::KafkaError;
 use crate::fetch::TopicPartition;
 use crate::group_metadata::GroupMetadata;
+use crate::producer::{OffsetToCommit, list};
 
 /// How long partitions wait for the readers to be out of their batch calls; a reader leaves at once when it is woken.
 const PARK_WAIT: Duration = Duration::from_secs(5);
@@ -144,6 +146,16 @@ impl Ownership {
     /// that nothing done under that token may be committed, unless [`Ownership::renew`] gives another.
     pub fn metadata_if(&self, token: Token) -> Option<GroupMetadata> {
         self.0.metadata_if(token)
+    }
+
+    /// Commits offsets outside of a transaction, while `token` is the one of now and this host is a member of its group; `None`: as for
+    /// [`Ownership::metadata_if`]. The answer is waited for apart.
+    ///
+    /// # Errors
+    /// [`KafkaError::Refused`] for metadata that is too long.
+    pub fn commit(&self, token: Token, offsets: &[OffsetToCommit]) -> Result<Option<Committing>, KafkaError> {
+        let list = list(offsets)?;
+        Ok(self.0.act_if(token, |client| Committing::ask(client, &list)))
     }
 
     /// The token of now, if all of these partitions have been owned without a break since `held`.

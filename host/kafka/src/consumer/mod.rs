@@ -16,6 +16,7 @@
 //!
 //! No task, no state, no start offset is decided here.
 
+mod committing;
 pub(crate) mod context;
 pub mod member;
 pub(crate) mod native;
@@ -25,6 +26,7 @@ pub mod reader;
 mod shared;
 pub(crate) mod slots;
 
+pub use committing::Committing;
 pub use member::{Committed, Event, Leave, Member, Move, Ownership, Placement, Settings};
 pub use ownership::Token;
 pub use reader::{Closed, Read, Reader, Waker};

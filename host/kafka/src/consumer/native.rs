@@ -118,6 +118,57 @@ impl Drop for Queue {
     }
 }
 
+/// The place of one answer to a commit of offsets.
+pub(crate) struct Reply {
+    queue: NonNull<sys::rd_kafka_queue_t>,
+    /// Dropped after the queue, which must not outlive it.
+    _client: Arc<Client>,
+}
+
+// SAFETY: as for `Queue`; one thread at a time has it.
+unsafe impl Send for Reply {}
+
+impl Reply {
+    /// Hands a commit of offsets to the client, behind what it was told before. It is made in the name of who the client is when it
+    /// gets to it.
+    pub fn to_commit(client: &Arc<Client>, offsets: &TopicPartitionList) -> Self {
+        let handle = client.client().native_ptr();
+        // SAFETY: handle, list and queue are alive; the client copies the list, and counts its own reference to the queue. Without a
+        // callback the answer is kept in the queue.
+        unsafe {
+            let queue = NonNull::new(sys::rd_kafka_queue_new(handle)).expect("rd_kafka_queue_new allocates or aborts");
+            // Its only error is that there is no group, and this client was made with one.
+            sys::rd_kafka_commit_queue(handle, offsets.ptr(), queue.as_ptr(), None, ptr::null_mut());
+            Self { queue, _client: client.clone() }
+        }
+    }
+
+    /// The answer: nothing, or what went wrong; `None` when there is none after `timeout`.
+    pub fn wait(&self, timeout: Duration) -> Option<Result<(), RDKafkaErrorCode>> {
+        let none = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: the queue is alive; the event is ours, its list lives as long, and an element of it is looked at within its count.
+        unsafe {
+            let event = NonNull::new(sys::rd_kafka_queue_poll(self.queue.as_ptr(), timeout_ms))?;
+            let mut code = sys::rd_kafka_event_error(event.as_ptr());
+            let list = sys::rd_kafka_event_topic_partition_list(event.as_ptr());
+            if code == none && !list.is_null() {
+                let elements = std::slice::from_raw_parts((*list).elems, usize::try_from((*list).cnt).unwrap_or(0));
+                code = elements.iter().map(|element| element.err).find(|err| *err != none).unwrap_or(none);
+            }
+            sys::rd_kafka_event_destroy(event.as_ptr());
+            Some(if code == none { Ok(()) } else { Err(code.into()) })
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        // SAFETY: it is ours and nobody uses it any more; an answer that comes later finds no queue.
+        unsafe { sys::rd_kafka_queue_destroy(self.queue.as_ptr()) }
+    }
+}
+
 /// A topic name as C wants it.
 fn name(topic: &str) -> CString {
     CString::new(topic).expect("no topic can have a name with a zero byte")

@@ -55,7 +55,18 @@ impl<M: Membership> Ownership<M> {
 
     /// Metadata to commit with, while `token` is the one of now and this is a member of the group.
     pub fn metadata_if(&self, token: Token) -> Option<GroupMetadata> {
+        self.metadata_in(&self.book(), token)
+    }
+
+    /// Does something in the name of the member while [`Ownership::metadata_if`] would give its metadata: the client is not told to
+    /// assign or unassign before that has returned, so it should be short.
+    pub fn act_if<R>(&self, token: Token, act: impl FnOnce(&M) -> R) -> Option<R> {
         let book = self.book();
+        self.metadata_in(&book, token)?;
+        Some(act(&self.member))
+    }
+
+    fn metadata_in(&self, book: &Book, token: Token) -> Option<GroupMetadata> {
         if book.token != token.0 || book.since.is_empty() {
             return None;
         }
@@ -168,6 +179,29 @@ mod tests {
         own.member().lost.store(false, Ordering::SeqCst);
         let second = own.lose(&[partition(0)]);
         assert_eq!((generation(&own, first), generation(&own, second)), (None, None));
+    }
+
+    #[test]
+    fn what_is_done_under_a_token_is_done_before_it_ends() {
+        let own = Ownership::new(Group::default());
+        own.member().join();
+        let token = own.gain([partition(0)], None);
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let (began, has_begun) = std::sync::mpsc::channel();
+            scope.spawn(|| {
+                let acted = own.act_if(token, move |_| {
+                    began.send(()).unwrap();
+                    thread::sleep(std::time::Duration::from_millis(50));
+                    done.store(true, Ordering::SeqCst);
+                });
+                assert_eq!(acted, Some(()));
+            });
+            has_begun.recv().unwrap();
+            own.lose_all();
+            assert!(done.load(Ordering::SeqCst), "the token ended meanwhile");
+        });
+        assert_eq!(own.act_if(token, |_| ()), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! waits for.
 
 mod lifecycle;
+pub mod plain;
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -258,20 +259,9 @@ impl Producer {
                 group.group()
             )));
         }
-        if let Some(long) = offsets.iter().find(|o| o.metadata.len() > OFFSET_METADATA_BYTES_MAX) {
-            let (partition, bytes) = (&long.partition, long.metadata.len());
-            return Err(KafkaError::Refused(format!(
-                "the metadata of {partition} has {bytes} bytes; brokers take {OFFSET_METADATA_BYTES_MAX}"
-            )));
-        }
+        let list = list(offsets)?;
         let wrong = || KafkaError::Refused("names of groups, members and topics have no zero byte".into());
         let native = NativeGroup::new(group).ok_or_else(wrong)?;
-        let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for one in offsets {
-            let mut element = list.add_partition(&one.partition.topic, one.partition.partition);
-            element.set_offset(Offset::Offset(one.offset)).map_err(|e| KafkaError::Refused(e.to_string()))?;
-            element.set_metadata(&one.metadata);
-        }
         self.native.send_offsets(&list, &native, timeout).map_err(|failure| self.failed("send offsets", &failure))
     }
 
@@ -418,6 +408,26 @@ impl Producer {
     }
 }
 
+/// Offsets as the client takes them.
+///
+/// # Errors
+/// [`KafkaError::Refused`] for metadata that is too long.
+pub(crate) fn list(offsets: &[OffsetToCommit]) -> Result<TopicPartitionList, KafkaError> {
+    if let Some(long) = offsets.iter().find(|o| o.metadata.len() > OFFSET_METADATA_BYTES_MAX) {
+        let (partition, bytes) = (&long.partition, long.metadata.len());
+        return Err(KafkaError::Refused(format!(
+            "the metadata of {partition} has {bytes} bytes; brokers take {OFFSET_METADATA_BYTES_MAX}"
+        )));
+    }
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for one in offsets {
+        let mut element = list.add_partition(&one.partition.topic, one.partition.partition);
+        element.set_offset(Offset::Offset(one.offset)).map_err(|e| KafkaError::Refused(e.to_string()))?;
+        element.set_metadata(&one.metadata);
+    }
+    Ok(list)
+}
+
 /// What the end of a transaction came to instead of success.
 enum Outcome {
     /// Asked again it goes on.
@@ -446,6 +456,10 @@ fn is_refused(code: Code) -> bool {
         Code::MessageTimedOut
             | Code::PurgeQueue
             | Code::PurgeInflight
+            // Because of another record.
+            | Code::GaplessGuarantee
+            | Code::Fatal
+            | Code::OutOfOrderSequenceNumber
             | Code::BrokerTransportFailure
             | Code::Inconsistent
     ) && !crate::error::is_passing(code)
