@@ -90,7 +90,7 @@ fn a_principal_that_may_not_make_topics_gets_the_commands() {
     }
     let host = pipe.start("a", &[]);
     runs(&host, 4, 60);
-    place.fill(2, millstream_tests::access::lines(5_000, 100)).unwrap();
+    place.fill(2, millstream_tests::access::lines(30_000, 100)).unwrap();
     eventually("results are out", 60, || match place.results(2) {
         Ok(results) if !results.is_empty() => Ok(()),
         other => Err(format!("{other:?}")),
