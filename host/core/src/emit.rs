@@ -1,5 +1,6 @@
-//! 5. Emit: results collected by topic and partition until the interval commits; what was dropped and why. What a dead
-//! letter looks like is in `letter`, what a topic takes in `limits`.
+//! 5. Emit: results collected by topic and partition until the interval commits; what was dropped and why.
+//!
+//! What a dead letter looks like is in `letter`, what a topic takes in `limits`.
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};

@@ -104,7 +104,7 @@ impl Fleet {
             Stage::Abort(outcome) => {
                 // That it was fenced meanwhile says no more than that it is aborted.
                 if self.broker.end(&id, epoch, false).is_err() {
-                    host.process.as_mut().map(|p| p.producer.take());
+                    host.has_producer(None);
                 }
                 return self.tell(host, job, outcome);
             }
@@ -113,12 +113,12 @@ impl Fleet {
         };
         match refused {
             Ok(()) | Err(Refused::Busy) => {
-                host.process.as_mut().map(|p| p.job = Some(job));
+                host.keep(job);
                 Ok(Life::Alive)
             }
             Err(Refused::Stale) => {
                 job.stage = Stage::Abort(CommitOutcome::Aborted);
-                host.process.as_mut().map(|p| p.job = Some(job));
+                host.keep(job);
                 Ok(Life::Alive)
             }
             Err(Refused::Fenced) => self.fenced(host, job),
@@ -222,7 +222,7 @@ impl Fleet {
             }
             _ => {
                 job.stage = Stage::Apply { resolved: false };
-                host.process.as_mut().map(|p| p.job = Some(job));
+                host.keep(job);
                 Ok(Life::Alive)
             }
         }
@@ -245,7 +245,7 @@ impl Fleet {
 
     fn find(&mut self, host: &mut Host, job: &mut Job) -> Result<(), Refused> {
         let epoch = self.broker.init(&host.id())?;
-        host.process.as_mut().map(|p| p.producer = Some(epoch));
+        host.has_producer(Some(epoch));
         job.stage = Stage::Look;
         Ok(())
     }

@@ -48,6 +48,21 @@ impl Host {
     }
 }
 
+impl Host {
+    /// Its process goes on with a commit later.
+    pub fn keep(&mut self, job: Job) {
+        if let Some(process) = &mut self.process {
+            process.job = Some(job);
+        }
+    }
+
+    pub fn has_producer(&mut self, epoch: Option<u64>) {
+        if let Some(process) = &mut self.process {
+            process.producer = epoch;
+        }
+    }
+}
+
 impl Process {
     pub fn new(watched: Watched) -> Self {
         let (owned, opened, opening) = Default::default();
@@ -62,12 +77,12 @@ impl Process {
         }
     }
 
-    pub fn to_commit(&mut self, interval: Arc<Interval>, clock: i64) {
+    pub fn begin_commit(&mut self, interval: Arc<Interval>, clock: i64) {
         assert!(self.job.is_none(), "one commit at a time");
         self.job = Some(Job::new(interval, &self.opened, clock));
     }
 
-    pub fn to_resolve(&mut self) {
+    pub fn begin_resolving(&mut self) {
         self.job.as_mut().expect("it was being committed").stage = Stage::Find;
     }
 

@@ -113,8 +113,8 @@ impl Fleet {
             match effect {
                 Effect::Stopped { task, verdict: Verdict::Retry(_) | Verdict::Fenced(_) } => process.stopped(task),
                 Effect::Stopped { task, verdict } => return Err(format!("{task:?} stopped: {verdict}")),
-                Effect::Commit(interval) => process.to_commit(interval, self.clock),
-                Effect::Resolve(_) => process.to_resolve(),
+                Effect::Commit(interval) => process.begin_commit(interval, self.clock),
+                Effect::Resolve(_) => process.begin_resolving(),
                 Effect::Committed(_) => {}
             }
         }
