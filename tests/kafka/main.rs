@@ -10,6 +10,7 @@ mod manifests;
 mod pipes;
 
 mod absence;
+mod at_least_once;
 mod brokers;
 mod directories;
 mod exactly_once;

@@ -20,9 +20,8 @@ use super::structure::{Fitting, Path, entries};
 use super::text::Node;
 use super::units::{self, DURATION_MS_MAX};
 use super::{
-    COMMIT_INTERVAL_DEFAULT_MS, COMMIT_INTERVAL_MS_MAX, COMMIT_INTERVAL_MS_MIN, Function, Guarantee, InternalTopics, Limits,
-    Manifest,
-    Start, Surroundings,
+    COMMIT_INTERVAL_DEFAULT_MS, COMMIT_INTERVAL_MS_MAX, COMMIT_INTERVAL_MS_MIN, Function, Guarantee, InternalTopics,
+    Limits, Manifest, Start, Surroundings,
 };
 
 /// Fields that only `count`, `reduce` and `aggregate` have.
@@ -281,11 +280,6 @@ impl Lower<'_> {
             let message = "`at-least-once` has no effect: local mode is exactly-once always";
             self.problems.push(Problem::warning(self.tree.place(&["guarantee"]), message));
             return Guarantee::ExactlyOnce;
-        }
-        if guarantee == Guarantee::AtLeastOnce {
-            let message = "`at-least-once` comes with a later version; on Kafka too results are exactly once";
-            let problem = Problem::error(self.tree.place(&["guarantee"]), message);
-            self.problems.push(problem.help("remove `guarantee:`"));
         }
         guarantee
     }

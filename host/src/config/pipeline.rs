@@ -8,7 +8,7 @@ use millstream_core::topology::spec::Spec;
 use millstream_kafka::config::Properties;
 use millstream_wasm::Limits;
 
-use super::{Function, Manifest, PropertyRemark, Remark, Severity, Start};
+use super::{Function, Guarantee, Manifest, PropertyRemark, Remark, Severity, Start};
 use crate::runtime::plan;
 
 /// What the runtime starts; a source's `ago` counts from now.
@@ -37,6 +37,10 @@ pub fn pipeline_at(manifest: Manifest, now_ms: i64) -> plan::Pipeline {
         partitions: manifest.partitions,
         starts: manifest.starts.into_iter().map(|(topic, from)| (topic, start(from))).collect(),
         durability: manifest.durability,
+        guarantee: match manifest.guarantee {
+            Guarantee::ExactlyOnce => plan::Guarantee::ExactlyOnce,
+            Guarantee::AtLeastOnce => plan::Guarantee::AtLeastOnce,
+        },
         commit_interval_ms: manifest.commit_interval_ms,
         retention_ms: manifest.retention_ms,
         retention_bytes: manifest.retention_bytes,

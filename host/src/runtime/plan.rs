@@ -27,6 +27,8 @@ pub struct Pipeline {
     pub starts: Vec<(String, Start)>,
     /// What a commit survives.
     pub durability: Durability,
+    /// What becomes of results after a failure, on Kafka; local mode is exactly-once always.
+    pub guarantee: Guarantee,
     /// Milliseconds between commits.
     pub commit_interval_ms: i64,
     /// How long records of the user's topics are kept, milliseconds.
@@ -37,6 +39,16 @@ pub struct Pipeline {
     pub kafka: Option<BTreeMap<String, String>>,
     /// How internal topics are made at the brokers.
     pub internal_topics: InternalTopics,
+}
+
+/// What becomes of results after a failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Guarantee {
+    /// They are there once.
+    #[default]
+    ExactlyOnce,
+    /// They are there, perhaps twice.
+    AtLeastOnce,
 }
 
 /// How internal topics are made at the brokers.

@@ -143,8 +143,7 @@ unsafe extern "C" fn log(_: *const sys::rd_kafka_t, level: c_int, facility: *con
 /// A line that the client wants to tell, to the log. `level` is syslog's.
 fn log_line(level: i32, facility: &str, line: &str) {
     let line = line.trim_end();
-    // Properties are given to all kinds of client, and each finds those of the others useless.
-    if facility == "CONFWARN" && line.contains("will be ignored by this") {
+    if facility == "CONFWARN" && is_known(line) {
         return;
     }
     match level {
@@ -153,6 +152,12 @@ fn log_line(level: i32, facility: &str, line: &str) {
         5..=6 => tracing::info!(target: "librdkafka", facility, "{line}"),
         _ => tracing::debug!(target: "librdkafka", facility, "{line}"),
     }
+}
+
+/// What need not be told about properties: they are given to all kinds of client, and each finds those of the others useless; and one
+/// that only the host sets ([`crate::producer::plain`]) is called experimental.
+fn is_known(line: &str) -> bool {
+    line.contains("will be ignored by this") || line.contains("enable.gapless.guarantee is experimental")
 }
 
 /// Milliseconds as librdkafka takes them: never "for ever", which is -1.

@@ -19,6 +19,12 @@ use crate::error::KafkaError;
 use crate::fetch::TopicPartition;
 use crate::native::{self, Failure, NotTaken};
 
+/// A flush looks this often whether there is still something to wait for.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How long the report of a record is waited for that has broken the client.
+const REPORT_WAIT: Duration = Duration::from_secs(1);
+
 /// See the module. After any error it is of no more use.
 pub struct PlainProducer {
     native: native::Producer,
@@ -92,7 +98,15 @@ impl PlainProducer {
     /// [`KafkaError::Retry`] when time is up, or a record was given up: some of them are there, some are not, some may still come.
     /// [`KafkaError::Refused`] when a broker refuses a record, which it would do again.
     pub fn flush(&mut self, timeout: Duration) -> Result<Committed, KafkaError> {
-        let all_known = self.native.flush(timeout);
+        let deadline = Instant::now() + timeout;
+        let all_known = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // What waits behind a record that was refused is never sent.
+            match self.native.flush(left.min(LOOK)) {
+                false if left > LOOK && self.native.fatal().is_none() => {}
+                all_known => break all_known,
+            }
+        };
         if let Some(error) = self.broken() {
             return Err(error);
         }
@@ -106,6 +120,13 @@ impl PlainProducer {
     /// Why not all records of the round can be there.
     fn broken(&mut self) -> Option<KafkaError> {
         let fatal = self.native.fatal();
+        if fatal.is_some() {
+            // Which record it is about is reported a little later.
+            let deadline = Instant::now() + REPORT_WAIT;
+            while self.native.reports().failed.is_empty() && Instant::now() < deadline {
+                self.native.poll(FULL_POLL);
+            }
+        }
         let reports = self.native.reports();
         // What was refused first, not what failed because of it.
         let first = reports.failed.iter().find(|f| is_refused(f.code)).or(reports.failed.first());

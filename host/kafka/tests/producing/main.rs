@@ -3,6 +3,7 @@
 
 mod administration;
 mod outcomes;
+mod plain;
 mod refusals;
 mod speed;
 mod support;

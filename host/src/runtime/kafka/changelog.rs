@@ -5,6 +5,7 @@ use millstream_core::record::{Batch, BatchBuilder, Timestamp};
 use millstream_core::state::changelog;
 use millstream_core::state::keyspace::StorageError;
 use millstream_core::state::store::{Change, Ground};
+use millstream_core::topology::graph::Topology;
 
 /// The key of a task's clocks, in the changelog and the keyspace of its first store: those of a reader of repartition topics do not
 /// fit beside the group's offsets.
@@ -16,6 +17,12 @@ const PIECE_BYTES: usize = 1 << 20;
 /// Name of a store's changelog topic.
 pub fn topic(pipeline: &str, store: &str) -> String {
     format!("{pipeline}-{store}-changelog")
+}
+
+/// All changelog topics of a pipeline.
+pub fn topics(topology: &Topology) -> Vec<String> {
+    let stores = topology.subs.iter().flat_map(|sub| &sub.stores);
+    stores.map(|store| topic(&topology.pipeline, &store.name)).collect()
 }
 
 /// Gives an interval's changes of a store as records, in pieces. `ground` is that store's, before they are applied; wall time `at` is

@@ -22,6 +22,7 @@ use rustix::fs::{FlockOperation, flock};
 use tracing::{info, warn};
 
 use super::changelog::CLOCKS;
+use super::repair::Repairs;
 
 /// Bytes of a host's id before it is written as hexadecimal digits.
 const HOST_ID_BYTES: usize = 6;
@@ -62,6 +63,8 @@ pub struct TaskState {
     stores: Vec<Space>,
     own: Space,
     names: Vec<String>,
+    /// What the next commit writes first.
+    repairs: Mutex<Arc<Repairs>>,
 }
 
 /// What a task's database says of the changelogs it is made from.
@@ -309,7 +312,17 @@ impl TaskState {
         let stores = names.iter().map(|name| db.open_space(&format!("store.{name}"), SpaceKind::State));
         let stores = stores.collect::<Result<Vec<_>, _>>()?;
         let own = db.open_space("task", SpaceKind::State)?;
-        Ok(Self { path, prefix: task_prefix(id), stores, own, names, db })
+        Ok(Self { path, prefix: task_prefix(id), stores, own, names, db, repairs: Mutex::default() })
+    }
+
+    /// What of its changelogs the next commit is to undo.
+    pub fn repairs(&self) -> Arc<Repairs> {
+        lock(&self.repairs).clone()
+    }
+
+    /// Says what of its changelogs is to be undone from now on.
+    pub fn set_repairs(&self, repairs: Repairs) {
+        *lock(&self.repairs) = Arc::new(repairs);
     }
 
     /// What stands in front of its keys.

@@ -85,7 +85,9 @@ impl Heir {
 impl Parts {
     fn end(&self, partitions: &[TopicPartition], ended: &mut BTreeSet<String>) -> Result<(), KafkaError> {
         let there = self.admin.committed_now(&self.pipeline, partitions)?;
-        let owners = there.values().filter_map(|committed| Some(Beside::decode(&committed.metadata)?.owner));
+        // Who commits without transactions leaves none open.
+        let transactional = |beside: Beside| beside.ends.is_none().then_some(beside.owner);
+        let owners = there.values().filter_map(|committed| Beside::decode(&committed.metadata).and_then(transactional));
         let others: BTreeSet<String> = owners
             .filter(|owner| !ended.contains(owner))
             .filter(|owner| host_of(&self.pipeline, owner).is_some_and(|host| host != self.host))
@@ -163,7 +165,11 @@ mod tests {
         assert_eq!(is_gone("a", "own", &[own(), member(None, "millstream-a")]), Some(false));
         assert_eq!(is_gone("a", "own", &[own(), member(None, "millstream-b")]), Some(true));
         assert_eq!(is_gone("a", "own", &[own(), member(None, "named by the user")]), None);
-        assert_eq!(is_gone("a", "own", &[member(Some("b"), "any")]), None, "a list without this host is not one of now");
+        assert_eq!(
+            is_gone("a", "own", &[member(Some("b"), "any")]),
+            None,
+            "a list without this host is not one of now"
+        );
         assert_eq!(is_gone("a", "own", &[]), None);
     }
 }

@@ -20,9 +20,11 @@ use super::heir::Heir;
 use super::layout::{Layout, Stretch};
 use super::metadata::Beside;
 use super::purge::Purge;
+use super::repair::Ends;
 use super::restore::{Restore, Restorer, is_passing};
 use super::starts::Starts;
 use super::worker::{Command, task_name};
+use crate::runtime::plan::Guarantee;
 use crate::runtime::status::{Status, TaskState};
 
 /// How long one look for events takes, when there are none.
@@ -78,6 +80,8 @@ pub struct Parts {
     pub protocol: GroupProtocol,
     /// The plan.
     pub topology: Arc<Topology>,
+    /// What becomes of results after a failure.
+    pub guarantee: Guarantee,
     /// Which partition is whose.
     pub layout: Arc<Layout>,
     /// The workers, and what makes them look at their commands.
@@ -286,13 +290,18 @@ impl Coordinator {
         let partitions: Vec<TopicPartition> = self.parts.layout.partitions(task).collect();
         self.parts.status.task(task, |t| t.state = TaskState::Starting);
         let Some((committed, starts)) = self.standing(&partitions)? else { return Ok(false) };
-        let meta = committed.iter().find_map(|c| Beside::decode(&c.metadata)?.meta);
+        let last = committed.iter().find_map(|c| Beside::decode(&c.metadata).filter(|beside| beside.meta.is_some()));
+        let (meta, mut ends) = last.map_or((None, None), |last| (last.meta, last.ends));
+        if self.parts.guarantee == Guarantee::AtLeastOnce && committed.iter().all(|c| c.offset.is_none()) {
+            // Whatever its changelogs hold, no commit stands for it.
+            ends = Some(Ends::new());
+        }
         if let Some(had) = self.tasks.get_mut(&task) {
             had.is_open = true;
         }
         let start = self.start_of_inputs(task, &partitions, &starts);
         let damage = self.damaged.remove(&task);
-        self.parts.restorer.ask(Restore { task, token, stretch: had.stretch, meta, start, damage });
+        self.parts.restorer.ask(Restore { task, token, stretch: had.stretch, meta, ends, start, damage });
         Ok(true)
     }
 

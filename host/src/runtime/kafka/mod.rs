@@ -6,7 +6,8 @@
 //!     └── restorer (restore.rs): changelogs    └── engine                          └── directory.rs
 //! ```
 //!
-//! `layout` says which partition is whose, `topics` what must be at the brokers, `metadata` what stands beside the offsets, `heir`
+//! `layout` says which partition is whose, `topics` what must be at the brokers, `metadata` what stands beside the offsets, `way` what differs
+//! with the guarantee (`transactions`, or `plain` with `repair`), `heir`
 //! ends what dead hosts left open, `growth` looks at partition counts.
 
 pub mod changelog;
@@ -17,10 +18,14 @@ pub mod heir;
 pub mod layout;
 pub mod member;
 pub mod metadata;
+pub mod plain;
 pub mod purge;
+pub mod repair;
 pub mod restore;
 pub mod starts;
 pub mod topics;
+pub mod transactions;
+pub mod way;
 pub mod worker;
 
 use std::collections::BTreeMap;
@@ -44,7 +49,7 @@ use millstream_kafka::producer::Producer;
 use millstream_wasm::{Registry, WORKER_STACK_BYTES, WorkerFunctions};
 use tracing::{error, info};
 
-use super::plan::Pipeline;
+use super::plan::{Guarantee, Pipeline};
 use super::status::Status;
 use committer::{Committer, Job};
 use directory::{Directory, lock};
@@ -52,9 +57,12 @@ use growth::Growth;
 use heir::Heir;
 use layout::Layout;
 use member::{Coordinator, Request};
+use plain::Plain;
 use purge::Purge;
 use restore::Restorer;
 use starts::Starts;
+use transactions::Transactions;
+use way::Way;
 use worker::{Command, Loop};
 
 /// How long one request to the brokers may take.
@@ -179,6 +187,7 @@ impl KafkaHost {
             member,
             protocol: properties.group_protocol(),
             topology: self.topology.clone(),
+            guarantee: self.pipeline.guarantee,
             layout,
             workers: told.clone(),
             restorer,
@@ -227,11 +236,10 @@ impl KafkaHost {
         let lookup = move |of: &[TopicPartition]| {
             Ok(admin.committed(&group, of)?.into_values().map(|committed| committed.metadata).collect())
         };
+        let id = transactional_id(&self.topology.pipeline, self.directory.host_id(), number);
         let committer = Committer::new(committer::Parts {
-            properties: properties.clone(),
-            transactional_id: transactional_id(&self.topology.pipeline, self.directory.host_id(), number),
-            session: session()?,
-            queue_bytes: QUEUE_BYTES_MAX,
+            owner: format!("{id}/{}", session()?),
+            way: self.way(properties, id),
             topology: self.topology.clone(),
             layout: layout.clone(),
             directory: self.directory.clone(),
@@ -240,8 +248,6 @@ impl KafkaHost {
             jobs: to_do,
             answers,
             waker: reader.waker(),
-            member: self.requests.clone(),
-            ending: self.ending.clone(),
         });
         let parts = worker::Parts {
             topology: self.topology.clone(),
@@ -264,6 +270,21 @@ impl KafkaHost {
         let thread = thread.spawn(move || Loop::new(parts).run())?;
         lock(&self.threads).push(thread);
         Ok(())
+    }
+
+    /// How intervals get to the brokers.
+    fn way(&self, properties: &Properties, id: String) -> Box<dyn Way> {
+        let (properties, queue_bytes, ending) = (properties.clone(), QUEUE_BYTES_MAX, self.ending.clone());
+        match self.pipeline.guarantee {
+            Guarantee::ExactlyOnce => {
+                let member = self.requests.clone();
+                Box::new(Transactions::new(transactions::Parts { properties, id, queue_bytes, member, ending }))
+            }
+            Guarantee::AtLeastOnce => {
+                let changelogs = changelog::topics(&self.topology);
+                Box::new(Plain::new(plain::Parts { properties, queue_bytes, changelogs, ending }))
+            }
+        }
     }
 
     /// Why the host had to end, if it had.
@@ -319,6 +340,8 @@ fn end_dangling(
     directory: &Directory,
     workers: usize,
 ) -> anyhow::Result<()> {
+    // Without transactions there are those of before at the most.
+    let workers = if pipeline.guarantee == Guarantee::ExactlyOnce { workers } else { 0 };
     let ever = directory.producers_ever(workers)?;
     for number in workers..ever {
         let id = transactional_id(&pipeline.spec.pipeline, directory.host_id(), number);

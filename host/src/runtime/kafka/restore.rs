@@ -18,12 +18,13 @@ use millstream_kafka::consumer::Token;
 use millstream_kafka::error::KafkaError;
 use millstream_kafka::fetch::TopicPartition;
 use millstream_kafka::replay::{Replay, ReplayError, Stretch as Tail};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::changelog;
 use super::directory::{Checkpoint, Directory, TaskState, lock};
 use super::layout::Stretch;
 use super::metadata;
+use super::repair::{Ends, Repairs, in_order};
 use super::worker::task_name;
 use crate::runtime::status::{Status, TaskState as Standing};
 use crate::runtime::worker::wall_ms;
@@ -61,6 +62,8 @@ pub struct Restore {
     pub stretch: Stretch,
     /// What stands beside its committed offsets; `None`: it never ran.
     pub meta: Option<Vec<u8>>,
+    /// How much of its changelogs belongs to its last commit; `None`: all that is there.
+    pub ends: Option<Ends>,
     /// Where its inputs begin, one offset for each.
     pub start: Vec<i64>,
     /// What is wrong with the state that is here: it is set aside first.
@@ -156,6 +159,12 @@ impl Drop for Restorer {
     }
 }
 
+/// Changelogs of a task, one for each store, and the offset of each from which on records do not count.
+struct Changelogs {
+    partitions: Vec<TopicPartition>,
+    ends: Vec<i64>,
+}
+
 struct Work {
     parts: Parts,
     wanted: Arc<Mutex<BTreeMap<TaskId, u32>>>,
@@ -205,6 +214,7 @@ impl Work {
         if partitions.is_empty() {
             return Ok(state);
         }
+        let ends = in_order(restore.ends.as_ref(), stores);
         let checkpoints = (0..stores.len()).map(|n| state.checkpoint(n)).collect::<Result<Vec<_>, _>>()?;
         let oldest = checkpoints.iter().flatten().map(|c| c.written_at).min();
         if oldest.is_some_and(|at| wall_ms() - at > TOMBSTONES_MS - TOMBSTONES_MARGIN_MS) {
@@ -214,33 +224,42 @@ impl Work {
                 "it is older than its changelog keeps what was deleted",
             )?;
         }
-        match self.replay(&state, id, job, &partitions) {
+        if checkpoints.iter().zip(&ends).any(|(c, end)| c.is_some_and(|c| c.offset > *end)) {
+            state = self.parts.directory.start_over(topology, id, "it has what was not committed")?;
+        }
+        let tail = Changelogs { partitions, ends };
+        match self.replay(&state, id, job, &tail) {
             Err(why) if why.downcast_ref().is_some_and(|e| matches!(e, ReplayError::OffsetGone { .. })) => {
                 let state = self.parts.directory.start_over(topology, id, &format!("{why:#}"))?;
-                self.replay(&state, id, job, &partitions)?;
+                self.replay(&state, id, job, &tail)?;
                 Ok(state)
             }
             other => other.map(|()| state),
         }
     }
 
-    fn replay(&self, state: &TaskState, id: TaskId, job: u32, partitions: &[TopicPartition]) -> anyhow::Result<()> {
+    fn replay(&self, state: &TaskState, id: TaskId, job: u32, of: &Changelogs) -> anyhow::Result<()> {
         let from = |number: usize| anyhow::Ok(state.checkpoint(number)?.map(|c| c.offset));
         let tail = |(number, partition): (usize, &TopicPartition)| {
             anyhow::Ok(Tail { partition: partition.clone(), from: from(number)? })
         };
-        let tails = partitions.iter().enumerate().map(tail).collect::<anyhow::Result<Vec<_>>>()?;
+        let tails = of.partitions.iter().enumerate().map(tail).collect::<anyhow::Result<Vec<_>>>()?;
         let group = &self.parts.topology.pipeline;
         let mut replay = Replay::start(&self.parts.properties, group, &tails, QUEUE_BYTES)?;
+        let mut repairs = Repairs::default();
         let (began, mut told, mut flushed) = (Instant::now(), Instant::now(), 0);
         while !replay.is_done() {
             anyhow::ensure!(self.is_wanted(id, job), "not wanted any more");
             for fetched in replay.read(MESSAGES_MAX, READ_WAIT)? {
+                let end = of.ends[fetched.tag];
+                let counts = fetched.offsets.iter().take_while(|offset| *offset < end).count();
                 let Ground { space, prefix, .. } = state.ground(fetched.tag);
-                let mut writes = millstream_core::state::changelog::restore(&fetched.batch, space, prefix)?;
-                let checkpoint = Checkpoint { offset: fetched.next, written_at: wall_ms() };
+                let mut writes =
+                    millstream_core::state::changelog::restore(&fetched.batch.slice(0, counts), space, prefix)?;
+                let checkpoint = Checkpoint { offset: fetched.next.min(end), written_at: wall_ms() };
                 writes.push(state.checkpoint_write(fetched.tag, checkpoint));
                 state.apply(writes)?;
+                repairs.note(fetched.tag, &fetched.batch.slice(counts, fetched.batch.len()))?;
             }
             let bytes: u64 = replay.progress().iter().map(|p| p.bytes).sum();
             if bytes - flushed > FLUSH_BYTES {
@@ -252,6 +271,13 @@ impl Work {
                 self.tell(id, &replay);
             }
         }
+        for (p, end) in replay.progress().iter().zip(&of.ends).filter(|(p, end)| **end != i64::MAX && p.end < **end) {
+            warn!(partition = %p.partition, ends = p.end, committed = end, "a changelog ends before what was committed: brokers have lost records");
+        }
+        if !repairs.is_empty() {
+            info!(task = task_name(id), keys = repairs.len(), "its changelogs hold what was not committed; the next commit undoes it");
+        }
+        state.set_repairs(repairs);
         let records: u64 = replay.progress().iter().map(|p| p.records).sum();
         let bytes: u64 = replay.progress().iter().map(|p| p.bytes).sum();
         self.parts.status.restored(records, bytes);

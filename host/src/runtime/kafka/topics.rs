@@ -12,7 +12,8 @@ use millstream_kafka::error::KafkaError;
 
 use super::changelog;
 use super::layout::PARTITIONS_MAX;
-use crate::runtime::plan::{InternalTopics, Pipeline, user_topics};
+use super::repair::COMPACTION_LAG_MS;
+use crate::runtime::plan::{Guarantee, InternalTopics, Pipeline, user_topics};
 
 /// Bytes of a batch around a single record, and of the record beside its parts, as Kafka's format has them at the most.
 const RECORD_OVERHEAD_BYTES: usize = 61 + 36;
@@ -52,7 +53,7 @@ pub fn prepare(pipeline: &Pipeline, admin: &Admin) -> anyhow::Result<Arc<Topolog
     if let Some(large) = topology.topics.iter().find(|topic| topic.partitions > PARTITIONS_MAX) {
         bail!("topic `{}` has {} partitions; at most {PARTITIONS_MAX} are taken", large.name, large.partitions);
     }
-    let internal = internal(&topology, &pipeline.internal_topics);
+    let internal = internal(&topology, &pipeline.internal_topics, pipeline.guarantee);
     let made = make(admin, &internal)?;
     for topic in &mut topology.topics {
         if let Some(info) = infos.get(topic.name.as_str()).copied().or_else(|| made.get(&topic.name)) {
@@ -63,12 +64,18 @@ pub fn prepare(pipeline: &Pipeline, admin: &Admin) -> anyhow::Result<Arc<Topolog
 }
 
 /// The internal topics that a topology needs.
-pub fn internal(topology: &Topology, settings: &InternalTopics) -> Vec<TopicSpec> {
+pub fn internal(topology: &Topology, settings: &InternalTopics, guarantee: Guarantee) -> Vec<TopicSpec> {
     let repartition = topology.topics.iter().filter(|topic| topic.internal);
     let repartition = repartition.map(|topic| TopicSpec::repartition(&topic.name, topic.partitions as i32));
     let changelogs = topology.subs.iter().flat_map(|sub| {
         let of = |store: &millstream_core::topology::graph::Store| changelog::topic(&topology.pipeline, &store.name);
         sub.stores.iter().map(move |store| TopicSpec::changelog(&of(store), sub.tasks as i32))
+    });
+    let changelogs = changelogs.map(|mut spec| {
+        if guarantee == Guarantee::AtLeastOnce {
+            spec.settings.insert("min.compaction.lag.ms".into(), COMPACTION_LAG_MS.to_string());
+        }
+        spec
     });
     let mut all: Vec<TopicSpec> = repartition.chain(changelogs).collect();
     for spec in &mut all {

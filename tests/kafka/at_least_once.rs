@@ -1,0 +1,126 @@
+//! `guarantee: at-least-once`: nothing is lost, results are seen at once, and what a failure between writing and committing brings
+//! about, which exactly once does not.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use millstream_test_broker::Cluster;
+use millstream_tests::access::{Counts, differences, expected, lines};
+use millstream_tests::host::surprises;
+use millstream_tests::kafka::Place;
+use millstream_tests::wait::eventually;
+
+use super::long;
+use super::pipes::{ADDRESSES, CLASSIC, Pipe, random};
+
+/// How often a host is killed, at the most, until results come twice.
+const TRIES_MAX: usize = 12;
+
+fn pipe(what: &str, more: &str) -> Pipe {
+    let partitions = 4;
+    let place = Place::new(&Cluster::shared().bootstrap(), what, partitions).unwrap();
+    Pipe::with(place, partitions, CLASSIC, &format!("guarantee: at-least-once\n{more}"))
+}
+
+/// Every value that came out for each window, in order; read with what exactly once needs, which changes nothing here.
+fn results(pipe: &Pipe) -> BTreeMap<(i64, String), Vec<u64>> {
+    let mut all: BTreeMap<_, Vec<u64>> = BTreeMap::new();
+    let each = |key, count| {
+        all.entry(key).or_default().push(count);
+        Ok(())
+    };
+    pipe.place.each_result(pipe.partitions, each).unwrap();
+    all
+}
+
+/// Waits until every window of `n` lines came out; gives how many results came more than once or count a line more than once. No window
+/// may ever come out with less than what a plain fold counts.
+fn compare(pipe: &Pipe, n: usize, seconds: u64) -> usize {
+    let expected = expected(lines(n, ADDRESSES));
+    let all = eventually("all windows are out", seconds, || {
+        let all = results(pipe);
+        let missing = expected.keys().filter(|key| !all.contains_key(*key)).count();
+        if missing == 0 { Ok(all) } else { Err(format!("{missing} of {} windows are missing", expected.len())) }
+    });
+    let low: Vec<_> = expected.iter().filter(|(key, count)| all[*key].iter().any(|got| got < *count)).collect();
+    let told: Vec<_> = low.iter().take(5).map(|(key, count)| format!("{key:?}: {:?} of {count}", all[*key])).collect();
+    assert!(low.is_empty(), "{} windows have less than was counted: {told:?}", low.len());
+    assert!(all.keys().all(|key| expected.contains_key(key)), "a window came out that never was");
+    let more = |(key, values): (&(i64, String), &Vec<u64>)| {
+        values.len() - 1 + usize::from(values.iter().any(|count| *count > expected[key]))
+    };
+    all.iter().map(more).sum()
+}
+
+#[test]
+fn without_failures_counts_are_those_of_a_plain_fold() {
+    let n = 200_000;
+    let pipe = pipe("least", "");
+    pipe.fill(n);
+    let host = pipe.start("a", &[]);
+    compare(&pipe, n, 300);
+    let once: Counts = results(&pipe).into_iter().map(|(key, values)| (key, values.iter().sum())).collect();
+    let differences = differences(&expected(lines(n, ADDRESSES)), &once);
+    assert!(differences.is_empty(), "{differences}");
+    let end = pipe.place.end(&pipe.place.output(), pipe.partitions).unwrap();
+    assert_eq!(end as usize, once.len(), "a transaction would have a marker behind its records");
+    assert!(host.stop().success());
+    assert_eq!(surprises(&pipe.log("a"), &[]), Vec::<String>::new());
+}
+
+/// Hosts die at random instants.
+#[test]
+fn nothing_is_lost_while_hosts_are_killed() {
+    let (n, kills) = if long() { (10_000_000, 50) } else { (400_000, 4) };
+    let pipe = pipe("least-kills", "");
+    let names = ["a", "b"];
+    let mut hosts = names.map(|name| pipe.start(name, &[]));
+    let filler = pipe.trickle(n, n / (2 * kills));
+    let mut seed = 20_210_502;
+    println!("seed {seed}");
+    for _ in 0..kills {
+        std::thread::sleep(Duration::from_millis(500 + random(&mut seed) % 2_500));
+        let which = (random(&mut seed) % 2) as usize;
+        hosts[which].kill_now();
+        hosts[which] = pipe.start(names[which], &[]);
+    }
+    filler.join().unwrap();
+    let duplicates = compare(&pipe, n, 600);
+    println!("{duplicates} results came twice, or with lines counted twice");
+    hosts.into_iter().for_each(|host| assert!(host.stop().success()));
+}
+
+/// A host is killed right after records of an interval are there: their offsets are not yet. With exactly once nobody would have seen
+/// them ([`super::exactly_once`] takes any result that comes twice, or counts a line twice, for an error).
+#[test]
+fn results_come_twice_after_a_failure_before_their_offsets_are_committed() {
+    let n = 400_000;
+    let pipe = pipe("least-twice", "commit-interval: 1s\n");
+    let filler = pipe.trickle(n, n / 20);
+    let mut host = pipe.start("a", &[]);
+    let repartition = format!("{}-counts-repartition", pipe.place.name);
+    let undone = || pipe.told("a", "its changelogs hold what was not committed").len();
+    let mut tries = 0;
+    while undone() < 3 && tries < TRIES_MAX {
+        std::thread::sleep(Duration::from_millis(1_500));
+        let before = pipe.place.end(&repartition, pipe.partitions).unwrap();
+        eventually("records are written", 60, || {
+            // Without a pause: the next thing that is written are the offsets.
+            let until = Instant::now() + Duration::from_secs(1);
+            while Instant::now() < until {
+                if pipe.place.end(&repartition, pipe.partitions).unwrap() > before {
+                    return Ok(());
+                }
+            }
+            Err("none yet".to_string())
+        });
+        host.kill_now();
+        host = pipe.start("a", &[]);
+        tries += 1;
+    }
+    filler.join().unwrap();
+    let duplicates = compare(&pipe, n, 600);
+    assert!(undone() > 0, "of {tries} kills none fell between writing and committing");
+    assert!(duplicates > 0, "nothing came twice after {} such kills", undone());
+    assert!(host.stop().success());
+}
