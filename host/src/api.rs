@@ -16,11 +16,12 @@ use millstream_local::{ReadError, TopicInfo};
 use millstream_wasm::{Refusal, Stats};
 use millstream_web::api::{Append, Deploy, Header, Record, Sink, Totals};
 use millstream_web::types::{
-    Appended, Deployed, Function, History, Partition, Past, Pipeline, Position, Rejected, Switch, Task, TaskState,
-    Topic, Version, Work,
+    Appended, Deployed, Function, History, Partition, Past, Pipeline, Position, Progress, Rejected, Standing, Switch,
+    Task, TaskState, Topic, Version, Work,
 };
 use millstream_web::{Api, Kind, Problem};
 
+use crate::runtime::pause::{self, Pause};
 use crate::runtime::plan::user_topics;
 use crate::runtime::status::{self, TaskStatus};
 use crate::runtime::worker::wall_ms;
@@ -158,12 +159,15 @@ impl HostApi {
 
 /// A task as the API tells it.
 fn task(id: TaskId, positions: Vec<Position>, status: &TaskStatus) -> Task {
+    let mut restored = None;
     let (state, reason) = match &status.state {
         status::TaskState::Starting => (TaskState::Starting, None),
         status::TaskState::Restoring { done, of } => {
-            (TaskState::Starting, Some(format!("restores its state: {done} of {of} offsets")))
+            restored = Some(Progress { done: *done, of: *of });
+            (TaskState::Restoring, None)
         }
         status::TaskState::Running => (TaskState::Running, None),
+        status::TaskState::Paused => (TaskState::Paused, None),
         status::TaskState::Retrying(why) => (TaskState::Retrying, Some(why.clone())),
         status::TaskState::Stopped(why) => (TaskState::Stopped, Some(why.clone())),
     };
@@ -173,6 +177,7 @@ fn task(id: TaskId, positions: Vec<Position>, status: &TaskStatus) -> Task {
         worker: status.worker as u32,
         state,
         reason,
+        restored,
         positions,
         records: status.records,
         results: status.results,
@@ -182,14 +187,31 @@ fn task(id: TaskId, positions: Vec<Position>, status: &TaskStatus) -> Task {
     }
 }
 
+/// How a host stands.
+fn standing(pause: &Pause) -> Standing {
+    match pause.standing() {
+        pause::Standing::Running => Standing::Running,
+        pause::Standing::Pausing => Standing::Pausing,
+        pause::Standing::Paused => Standing::Paused,
+    }
+}
+
 /// What is counted for a pipeline since `started`.
 fn totals(status: &status::Status, started: Instant) -> Totals {
     let (commits, commit_micros) = status.commits();
     let dropped = status.dropped().into_iter();
+    let (restored_records, restored_bytes) = status.replayed();
     Totals {
         uptime_seconds: started.elapsed().as_secs_f64(),
         commits,
         commit_seconds: commit_micros as f64 / 1e6,
+        outcomes: status.outcomes(),
+        rebalances: status.rebalances(),
+        restored_records,
+        restored_bytes,
+        waiting_bytes: status.waiting_bytes(),
+        memory_bytes: Vec::new(),
+        ends_age_seconds: None,
         lost_records: status.lost_records(),
         dropped: dropped.map(|((step, reason), count)| (step, reason.to_string(), count)).collect(),
     }
@@ -235,6 +257,7 @@ impl Api for HostApi {
         let (pipeline, topology) = (&self.host.pipeline, &self.host.topology);
         Pipeline {
             name: pipeline.spec.pipeline.clone(),
+            state: standing(&self.host.pause),
             host_version: env!("CARGO_PKG_VERSION").to_string(),
             mode: "local".to_string(),
             started_at: self.started_at,
@@ -243,6 +266,16 @@ impl Api for HostApi {
             functions: topology.functions.clone(),
             topics: user_topics(&pipeline.spec),
         }
+    }
+
+    fn pause(&self) -> Result<Pipeline, Problem> {
+        self.host.pause.ask(true).map_err(|e| failed(&e))?;
+        Ok(self.pipeline())
+    }
+
+    fn resume(&self) -> Result<Pipeline, Problem> {
+        self.host.pause.ask(false).map_err(|e| failed(&e))?;
+        Ok(self.pipeline())
     }
 
     fn not_ready(&self) -> Vec<String> {
@@ -292,7 +325,12 @@ impl Api for HostApi {
             reason: voided.reason.clone(),
         });
         let function = function.to_string();
-        Ok(History { function, versions: control.activations.iter().map(past).collect(), rejected: rejected.collect() })
+        Ok(History {
+            function,
+            missing: None,
+            versions: control.activations.iter().map(past).collect(),
+            rejected: rejected.collect(),
+        })
     }
 
     fn deploy(&self, deploy: Deploy<'_>) -> Result<Deployed, Problem> {

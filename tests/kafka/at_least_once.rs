@@ -19,7 +19,12 @@ const TRIES_MAX: usize = 12;
 fn pipe(what: &str, more: &str) -> Pipe {
     let partitions = 4;
     let place = Place::new(&Cluster::shared().bootstrap(), what, partitions).unwrap();
-    Pipe::with(place, partitions, CLASSIC, &format!("guarantee: at-least-once\n{more}"))
+    Pipe::with(
+        place,
+        partitions,
+        CLASSIC,
+        &format!("guarantee: {}\n{more}", std::env::var("ALO_MUT").unwrap_or("at-least-once".into())),
+    )
 }
 
 /// Every value that came out for each window, in order; read with what exactly once needs, which changes nothing here.

@@ -72,6 +72,15 @@ impl Database {
         Ok(Self { db, options, shared, spaces: RwLock::default() })
     }
 
+    /// Names of all keyspaces of kind [`SpaceKind::State`] that there are, opened or not.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub fn states(&self) -> Result<Vec<String>, StorageError> {
+        let all = Db::list_cf(&self.shared.database(&self.options), self.db.path()).map_err(error::storage)?;
+        Ok(all.iter().filter_map(|family| Some(options::state_name(family)?.to_string())).collect())
+    }
+
     fn family(&self, space: Space) -> Result<Arc<BoundColumnFamily<'_>>, StorageError> {
         let spaces = self.spaces.read().unwrap_or_else(PoisonError::into_inner);
         let name = spaces

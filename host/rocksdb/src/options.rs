@@ -43,6 +43,11 @@ pub fn family_name(name: &str, kind: SpaceKind) -> String {
     }
 }
 
+/// Name of the keyspace of state that a family is of.
+pub fn state_name(family: &str) -> Option<&str> {
+    family.strip_prefix(STATE_PREFIX)
+}
+
 pub fn kind_of(family: &str) -> SpaceKind {
     if family.starts_with(LOG_PREFIX) { SpaceKind::Log } else { SpaceKind::State }
 }

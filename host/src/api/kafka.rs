@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use millstream_core::function::Prepared;
 use millstream_core::task::TaskId;
+use millstream_core::topology::graph::Topic as PlannedTopic;
 use millstream_kafka::fetch::TopicPartition;
 use millstream_web::api::{Append, Deploy, Sink, Totals};
 use millstream_web::types::{
@@ -13,7 +14,7 @@ use millstream_web::types::{
 };
 use millstream_web::{Api, Kind, Problem};
 
-use super::{task, unknown, work};
+use super::{failed, standing, task, unknown, work};
 use crate::runtime::functions;
 use crate::runtime::kafka::KafkaHost;
 use crate::runtime::plan::{self, user_topics};
@@ -53,21 +54,38 @@ impl KafkaApi {
         Self { host, started: Instant::now(), started_at, versions }
     }
 
-    /// Committed positions, with the ends of what can be read.
-    fn positions(&self, id: TaskId, status: &TaskStatus) -> Result<Vec<Position>, Problem> {
+    /// Committed positions of a task.
+    fn places(&self, id: TaskId, status: &TaskStatus) -> Vec<(TopicPartition, i64)> {
         let topology = &self.host.topology;
         let there = status.positions.iter().filter(|(topic, _)| id.partition < topology.topics[*topic].partitions);
         let place = |topic: usize| TopicPartition::new(topology.topics[topic].name.as_str(), id.partition as i32);
-        let places: Vec<(TopicPartition, i64)> = there.map(|(topic, at)| (place(*topic), *at)).collect();
-        let asked: Vec<TopicPartition> = places.iter().map(|(p, _)| p.clone()).collect();
-        let ends =
-            self.host.admin.watermarks(&asked).map_err(|e| Problem::new(Kind::StorageUnavailable, e.to_string()))?;
-        let position = |(p, offset): (TopicPartition, i64)| Position {
-            topic: p.topic.to_string(),
-            offset,
-            end: ends.get(&p).map_or(offset, |ends| ends.stable),
+        there.map(|(topic, at)| (place(*topic), *at)).collect()
+    }
+
+    /// All partitions that this host's tasks read.
+    fn read(&self) -> Vec<TopicPartition> {
+        let told = self.host.status.tasks();
+        told.iter().flat_map(|(id, status)| self.places(*id, status)).map(|(place, _)| place).collect()
+    }
+
+    /// Topics with where their logs begin and end.
+    fn told<'a>(&self, topics: impl Iterator<Item = &'a PlannedTopic> + Clone) -> Vec<Topic> {
+        let of = |topic: &PlannedTopic| -> Vec<TopicPartition> {
+            (0..topic.partitions).map(|p| TopicPartition::new(topic.name.as_str(), p as i32)).collect()
         };
-        Ok(places.into_iter().map(position).collect())
+        let ends = self.host.ends.of(&topics.clone().flat_map(of).collect::<Vec<_>>());
+        let partition = |p: &TopicPartition| {
+            let (start, end) = ends.get(p).map_or((0, 0), |ends| (ends.low, ends.stable));
+            Partition { partition: p.partition as u32, start, end, bytes: 0 }
+        };
+        let one = |topic: &PlannedTopic| Topic {
+            name: topic.name.clone(),
+            internal: topic.internal,
+            retention_ms: None,
+            retention_bytes: None,
+            partitions: of(topic).iter().map(partition).collect(),
+        };
+        topics.map(one).collect()
     }
 
     fn function(&self, name: &str) -> Result<usize, Problem> {
@@ -81,6 +99,7 @@ impl Api for KafkaApi {
         let (pipeline, topology) = (&self.host.pipeline, &self.host.topology);
         Pipeline {
             name: pipeline.spec.pipeline.clone(),
+            state: standing(&self.host.pause),
             host_version: env!("CARGO_PKG_VERSION").to_string(),
             mode: "kafka".to_string(),
             started_at: self.started_at,
@@ -91,14 +110,34 @@ impl Api for KafkaApi {
         }
     }
 
+    fn pause(&self) -> Result<Pipeline, Problem> {
+        self.host.pause.ask(true).map_err(|e| failed(&e))?;
+        Ok(self.pipeline())
+    }
+
+    fn resume(&self) -> Result<Pipeline, Problem> {
+        self.host.pause.ask(false).map_err(|e| failed(&e))?;
+        Ok(self.pipeline())
+    }
+
     fn not_ready(&self) -> Vec<String> {
-        self.host.not_ready().into_iter().collect()
+        self.host.not_ready()
     }
 
     /// Those that this host has.
     fn tasks(&self) -> Result<Vec<Task>, Problem> {
         let told = self.host.status.tasks();
-        told.iter().map(|(id, status)| Ok(task(*id, self.positions(*id, status)?, status))).collect()
+        let ends = self.host.ends.of(&self.read());
+        let position = |(place, offset): (TopicPartition, i64)| Position {
+            topic: place.topic.to_string(),
+            offset,
+            // Read committed: what comes behind an open transaction cannot be read yet.
+            end: ends.get(&place).map_or(offset, |ends| ends.stable),
+        };
+        let one = |(id, status): (&TaskId, &TaskStatus)| {
+            task(*id, self.places(*id, status).into_iter().map(position).collect(), status)
+        };
+        Ok(told.iter().map(one).collect())
     }
 
     fn functions(&self) -> Result<Vec<Function>, Problem> {
@@ -116,7 +155,9 @@ impl Api for KafkaApi {
         let number = self.function(function)?;
         let past = |version: &Version| millstream_web::types::Past { version: version.clone(), switches: Vec::new() };
         let versions = self.versions[number].iter().map(past).collect();
-        Ok(History { function: function.to_string(), versions, rejected: Vec::new() })
+        let missing = "on Kafka this is the version that the host was started with: which version handled which record is not \
+                       recorded there yet";
+        Ok(History { function: function.to_string(), missing: Some(missing.into()), versions, rejected: Vec::new() })
     }
 
     fn deploy(&self, deploy: Deploy<'_>) -> Result<Deployed, Problem> {
@@ -135,7 +176,7 @@ impl Api for KafkaApi {
     }
 
     fn topics(&self) -> Result<Vec<Topic>, Problem> {
-        self.host.topology.topics.iter().map(|topic| self.topic(&topic.name)).collect()
+        Ok(self.told(self.host.topology.topics.iter()))
     }
 
     fn topic(&self, topic: &str) -> Result<Topic, Problem> {
@@ -143,20 +184,7 @@ impl Api for KafkaApi {
         let known = || topics.iter().map(|t| t.name.clone()).collect::<Vec<_>>();
         let found = topics.iter().find(|t| t.name == topic);
         let found = found.ok_or_else(|| unknown(Kind::UnknownTopic, "topic", topic, &known()))?;
-        let all: Vec<TopicPartition> = (0..found.partitions).map(|p| TopicPartition::new(topic, p as i32)).collect();
-        let ends =
-            self.host.admin.watermarks(&all).map_err(|e| Problem::new(Kind::StorageUnavailable, e.to_string()))?;
-        let partition = |p: &TopicPartition| {
-            let (start, end) = ends.get(p).map_or((0, 0), |ends| (ends.low, ends.stable));
-            Partition { partition: p.partition as u32, start, end, bytes: 0 }
-        };
-        Ok(Topic {
-            internal: found.internal,
-            retention_ms: None,
-            retention_bytes: None,
-            partitions: all.iter().map(partition).collect(),
-            name: found.name.clone(),
-        })
+        self.told([found].into_iter()).pop().ok_or_else(|| unknown(Kind::UnknownTopic, "topic", topic, &known()))
     }
 
     fn append(&self, _: Append<'_>) -> Result<Appended, Problem> {
@@ -176,6 +204,13 @@ impl Api for KafkaApi {
     }
 
     fn totals(&self) -> Totals {
-        super::totals(&self.host.status, self.started)
+        let read = self.read();
+        // Before their age is looked at.
+        self.host.ends.of(&read);
+        Totals {
+            memory_bytes: vec![("state-caches", self.host.directory.memory_bytes() as u64)],
+            ends_age_seconds: Some(self.host.ends.age(&read).as_secs_f64()),
+            ..super::totals(&self.host.status, self.started)
+        }
     }
 }

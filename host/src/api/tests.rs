@@ -10,7 +10,7 @@ use millstream_web::api::{Mark, NewRecord};
 use super::*;
 use crate::runtime::functions;
 use crate::runtime::memory::memory;
-use crate::runtime::plan::Pipeline as Planned;
+use crate::runtime::plan::{Guarantee, Pipeline as Planned};
 
 /// A pipeline that copies one topic to another.
 fn copying() -> Planned {
@@ -34,6 +34,7 @@ fn copying() -> Planned {
         retention_ms: None,
         retention_bytes: None,
         kafka: None,
+        guarantee: Guarantee::ExactlyOnce,
         internal_topics: Default::default(),
     }
 }

@@ -42,7 +42,7 @@ pub struct Connection {
     #[arg(long, value_name = "FILE", help_heading = "Host")]
     token_file: Option<PathBuf>,
     /// State directory of the host, where its address and token are found
-    #[arg(long, value_name = "DIR", help_heading = "Host")]
+    #[arg(long, visible_alias = "state-dir", value_name = "DIR", help_heading = "Host")]
     local: Option<PathBuf>,
 }
 

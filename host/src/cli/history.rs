@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use millstream_web::record::Time;
 use millstream_web::types::{Handled, History, Past, Task};
 use serde_json::json;
@@ -74,6 +75,9 @@ fn history(args: &Args) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     };
+    if let Some(missing) = &history.missing {
+        bail!("{missing}");
+    }
     let tasks: Vec<Task> = client.get("/v1/tasks", &[("pipeline", pipeline)])?;
     let answers: Vec<(Handled, bool)> = history
         .at(&place.topic, place.partition, place.offset)
@@ -122,9 +126,10 @@ fn answered(place: &Place, answers: &[(Handled, bool)]) -> String {
 
 fn shown(history: &History) -> String {
     let mut out = format!("{}\n", history.function);
+    history.missing.iter().for_each(|missing| out.push_str(&format!("  {missing}\n")));
     let last = history.versions.last().map(|past| past.version.number);
     for past in history.versions.iter().rev() {
-        out.push_str(&version(past, last));
+        out.push_str(&version(past, last, history.missing.is_none()));
     }
     if !history.rejected.is_empty() {
         out.push_str("not taken\n");
@@ -137,7 +142,8 @@ fn shown(history: &History) -> String {
     out
 }
 
-fn version(past: &Past, last: Option<u64>) -> String {
+/// A version; `known`: where it took over is.
+fn version(past: &Past, last: Option<u64>, known: bool) -> String {
     let version = &past.version;
     let in_force = if Some(version.number) == last { "  in force" } else { "" };
     let (time, digest) = (Time(version.proposed_at), short(&version.digest));
@@ -151,7 +157,7 @@ fn version(past: &Past, last: Option<u64>) -> String {
             out.push_str(&format!("    from {topic}:{}:{offset} (task {task})\n", switch.partition));
         }
     }
-    if past.switches.is_empty() {
+    if past.switches.is_empty() && known {
         out.push_str("    no record has been handled by it\n");
     }
     out

@@ -13,7 +13,9 @@ mod history;
 mod inspect;
 mod load;
 mod log;
+mod pause;
 mod produce;
+mod reset;
 mod rollback;
 mod run;
 mod schema;
@@ -68,6 +70,12 @@ enum Command {
     History(history::Args),
     /// Shows tasks, lag, versions and rates of a running host
     Status(status::Args),
+    /// A running host takes no more records; what is done is committed
+    Pause(pause::Args),
+    /// A paused host takes records again
+    Resume(pause::ResumeArgs),
+    /// Starts a pipeline over: deletes its positions, internal topics and states
+    Reset(reset::Args),
     /// Writes records to a topic of a running host
     Produce(produce::Args),
     /// Reads records from a topic of a running host
@@ -99,6 +107,9 @@ pub fn main() -> ExitCode {
         Command::Rollback(args) => rollback::run(&args),
         Command::History(args) => history::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Pause(args) => pause::run(&args),
+        Command::Resume(args) => pause::resume(&args),
+        Command::Reset(args) => reset::run(&args),
         Command::Produce(args) => produce::run(&args),
         Command::Consume(args) => consume::run(&args),
         Command::Demo(args) => demo::run(&args),

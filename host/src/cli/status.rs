@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use millstream_web::record::Time;
-use millstream_web::types::{Function, Pipeline, Task, TaskState};
+use millstream_web::types::{Function, Pipeline, Progress, Standing, Task, TaskState};
 use millstream_web::{Kind, Problem};
 use serde_json::json;
 
@@ -128,10 +128,22 @@ fn rates(before: &Look, now: &Look, task: &Task) -> (f64, f64) {
 
 fn drawn(url: &str, before: &Look, now: &Look) -> String {
     let pipeline = &now.pipeline;
-    let ready = if now.reasons.is_empty() { "ready" } else { "NOT READY" };
+    let ready = match (now.reasons.is_empty(), pipeline.state) {
+        (true, Standing::Running) => "ready".to_string(),
+        (true, standing) => standing.to_string().to_uppercase(),
+        (false, Standing::Running) => "NOT READY".to_string(),
+        (false, standing) => format!("NOT READY, {standing}"),
+    };
     let (name, version) = (&pipeline.name, &pipeline.host_version);
     let mut out = format!("{name}  {ready}  at {url}, version {version}, since {}\n", Time(pipeline.started_at));
     now.reasons.iter().for_each(|reason| out.push_str(&format!("  {reason}\n")));
+    if pipeline.state != Standing::Running {
+        out.push_str("  takes no records: `millstream resume` ends that\n");
+    }
+    if now.tasks.len() < pipeline.tasks as usize {
+        let (here, all) = (now.tasks.len(), pipeline.tasks);
+        out.push_str(&format!("  {here} of {all} tasks are here; the others are with other hosts, or with none\n"));
+    }
     let mut rows =
         vec![["task", "state", "records/s", "results/s", "lag", "dead", "stream time", "at"].map(String::from)];
     for task in &now.tasks {
@@ -140,7 +152,7 @@ fn drawn(url: &str, before: &Look, now: &Look) -> String {
             task.positions.iter().map(|p| format!("{}:{}:{}", p.topic, task.partition, p.offset)).collect();
         rows.push([
             task.id(),
-            state(task.state).into(),
+            state(task),
             format!("{records:.0}"),
             format!("{results:.0}"),
             task.lag().to_string(),
@@ -161,12 +173,13 @@ fn drawn(url: &str, before: &Look, now: &Look) -> String {
     out
 }
 
-fn state(state: TaskState) -> &'static str {
-    match state {
-        TaskState::Starting => "starting",
-        TaskState::Running => "running",
-        TaskState::Retrying => "retrying",
-        TaskState::Stopped => "STOPPED",
+fn state(task: &Task) -> String {
+    match (task.state, task.restored) {
+        (TaskState::Restoring, Some(Progress { done, of })) if of > 0 => {
+            format!("restoring {}%", done.saturating_mul(100) / of)
+        }
+        (TaskState::Stopped, _) => "STOPPED".into(),
+        (state, _) => state.name().into(),
     }
 }
 

@@ -8,7 +8,9 @@ pub mod folder;
 pub mod functions;
 pub mod kafka;
 pub mod memory;
+pub mod pause;
 pub mod plan;
+pub mod reset;
 pub mod status;
 pub mod storage;
 pub mod versions;
@@ -32,6 +34,7 @@ use millstream_local::Log;
 use millstream_wasm::{Registry, WORKER_STACK_BYTES, WorkerFunctions};
 use tracing::{info, warn};
 
+use pause::{Mark, Pause};
 use plan::{Pipeline, Start};
 use status::Status;
 use storage::Storage;
@@ -53,6 +56,8 @@ pub struct Host {
     pub status: Arc<Status>,
     /// Its prepared functions.
     pub registry: Arc<Registry>,
+    /// Whether it takes records.
+    pub pause: Arc<Pause>,
     workers: Mutex<Vec<Sender<Command>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     dead: Arc<AtomicBool>,
@@ -82,6 +87,7 @@ impl Host {
         registry: Arc<Registry>,
         workers: usize,
     ) -> anyhow::Result<Arc<Self>> {
+        reset::refuse_half_done(db.as_ref())?;
         let log = Arc::new(Log::open(db.clone()).context("open the topics")?);
         let topology = plan::prepare(&pipeline, &log)?;
         let versions = Arc::new(Versions::open(db.clone())?);
@@ -89,6 +95,7 @@ impl Host {
         for (function, active) in pipeline.functions.iter().zip(&active) {
             tell_time(&versions, &registry, &function.name, active.prepared);
         }
+        let pause = Pause::open(Mark::key(db.clone())?)?;
         let storage = Arc::new(Storage::open(db, log, versions, &topology, pipeline.durability)?);
         let host = Arc::new(Self {
             pipeline,
@@ -96,6 +103,7 @@ impl Host {
             storage,
             status: Arc::default(),
             registry,
+            pause,
             workers: Mutex::default(),
             threads: Mutex::default(),
             dead: Arc::default(),
@@ -126,6 +134,7 @@ impl Host {
                 settings: Settings { commit_interval_ms: self.pipeline.commit_interval_ms, ..Settings::default() },
                 first_interval,
                 starts,
+                pause: self.pause.part(),
             };
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{number}"))
@@ -228,7 +237,7 @@ impl Host {
         };
         let activation = self.storage.versions.activate(proposal)?;
         tell_time(&self.storage.versions, &self.registry, function, prepared);
-        let active = Active { prepared, epoch: activation.epoch };
+        let active = Active { prepared, epoch: activation.epoch, number: activation.number };
         self.tell(&Command::Activate { function: number, active });
         self.tell(&Command::Restart);
         self.keep_prepared(number, prepared);
@@ -349,14 +358,14 @@ fn start_versions(pipeline: &Pipeline, versions: &Versions, registry: &Registry)
             };
             let proposal = versions.propose(&function.name, &component, version)?;
             let activation = versions.activate(proposal)?;
-            active.push(Active { prepared, epoch: activation.epoch });
+            active.push(Active { prepared, epoch: activation.epoch, number: activation.number });
             continue;
         }
         let activation = versions.in_force(&function.name).context("a version in force")?;
         let component = versions.module(&activation.version.digest)?;
         warn_of_difference(function, &activation);
         let prepared = prepare(pipeline, registry, function, &component, &activation.version.settings)?;
-        active.push(Active { prepared, epoch: activation.epoch });
+        active.push(Active { prepared, epoch: activation.epoch, number: activation.number });
     }
     Ok(active)
 }

@@ -23,6 +23,8 @@ pub enum TaskState {
     },
     /// At work.
     Running,
+    /// Closed until the host is resumed.
+    Paused,
     /// Opened again after a passing failure; the text says which.
     Retrying(String),
     /// Stopped until somebody acts; the text says why.
@@ -50,6 +52,40 @@ pub struct TaskStatus {
     pub state_bytes: usize,
 }
 
+/// How a try to commit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is there.
+    Committed,
+    /// It is not, and is tried again.
+    Aborted,
+    /// It is not, and its tasks are others'.
+    Fenced,
+    /// It is looked up.
+    Unknown,
+    /// It never will be there.
+    Fatal,
+}
+
+impl Outcome {
+    const NAMES: [&str; 5] = ["committed", "aborted", "fenced", "unknown", "fatal"];
+}
+
+/// What a group did with a host's partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rebalance {
+    /// Gave some.
+    Assigned,
+    /// Took some.
+    Revoked,
+    /// Had taken some, unseen by the host.
+    Lost,
+}
+
+impl Rebalance {
+    const NAMES: [&str; 3] = ["assigned", "revoked", "lost"];
+}
+
 /// The table.
 #[derive(Default)]
 pub struct Status {
@@ -57,9 +93,17 @@ pub struct Status {
     dropped: Mutex<BTreeMap<(String, &'static str), u64>>,
     intervals: AtomicU64,
     commit_micros: AtomicU64,
+    outcomes: [AtomicU64; Outcome::NAMES.len()],
+    rebalances: [AtomicU64; Rebalance::NAMES.len()],
+    /// Bytes that wait for each worker.
+    waiting: Mutex<BTreeMap<usize, u64>>,
     lost: AtomicU64,
     restored_records: AtomicU64,
     restored_bytes: AtomicU64,
+}
+
+fn counted(names: &[&'static str], counts: &[AtomicU64]) -> Vec<(&'static str, u64)> {
+    names.iter().zip(counts).map(|(name, count)| (*name, count.load(Ordering::Relaxed))).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -85,6 +129,41 @@ impl Status {
     /// Intervals committed, and microseconds that their commits took together.
     pub fn commits(&self) -> (u64, u64) {
         (self.intervals.load(Ordering::Relaxed), self.commit_micros.load(Ordering::Relaxed))
+    }
+
+    /// A commit took so long.
+    pub fn took(&self, micros: u64) {
+        self.commit_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// A try to commit has ended; that one was committed says [`Status::committed`].
+    pub fn ended(&self, outcome: Outcome) {
+        self.outcomes[outcome as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How tries to commit ended, by name of the outcome.
+    pub fn outcomes(&self) -> Vec<(&'static str, u64)> {
+        counted(&Outcome::NAMES, &self.outcomes)
+    }
+
+    /// The group did something with this host's partitions.
+    pub fn rebalanced(&self, kind: Rebalance) {
+        self.rebalances[kind as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What the group did with this host's partitions, by name.
+    pub fn rebalances(&self) -> Vec<(&'static str, u64)> {
+        counted(&Rebalance::NAMES, &self.rebalances)
+    }
+
+    /// So many bytes of fetched records wait for a worker.
+    pub fn waiting(&self, worker: usize, bytes: usize) {
+        lock(&self.waiting).insert(worker, bytes as u64);
+    }
+
+    /// Bytes of fetched records that wait for the workers.
+    pub fn waiting_bytes(&self) -> u64 {
+        lock(&self.waiting).values().sum()
     }
 
     /// Records that retention deleted before they were read.
@@ -114,9 +193,9 @@ impl Status {
     }
 
     /// An interval is final.
-    pub fn committed(&self, interval: &Interval, took_micros: u64) {
+    pub fn committed(&self, interval: &Interval) {
         self.intervals.fetch_add(1, Ordering::Relaxed);
-        self.commit_micros.fetch_add(took_micros, Ordering::Relaxed);
+        self.ended(Outcome::Committed);
         let mut tasks = lock(&self.tasks);
         let mut dropped = lock(&self.dropped);
         for part in &interval.parts {
@@ -140,7 +219,7 @@ impl Status {
     pub fn not_ready_of(&self, expected: u32) -> Option<String> {
         let tasks = lock(&self.tasks);
         let bad = tasks.iter().find_map(|(id, task)| match &task.state {
-            TaskState::Running => None,
+            TaskState::Running | TaskState::Paused => None,
             TaskState::Starting => Some(format!("task {}_{} is starting", id.sub, id.partition)),
             TaskState::Restoring { done, of } => {
                 Some(format!("task {}_{} restores its state: {done} of {of} offsets", id.sub, id.partition))

@@ -14,6 +14,12 @@ use millstream_local::{Append, AppendError, Log};
 
 use super::versions::Versions;
 
+/// Keyspace of what is noted of the host itself.
+pub const HOST_SPACE: &str = "host";
+
+/// Keyspace of the tasks' metadata.
+pub const TASKS_SPACE: &str = "tasks";
+
 /// The key under which a database has its pipeline's name.
 const PIPELINE: &[u8] = b"pipeline";
 
@@ -44,7 +50,7 @@ impl Storage {
         durability: Durability,
     ) -> anyhow::Result<Self> {
         own(db.as_ref(), &topology.pipeline)?;
-        let tasks = db.open_space("tasks", SpaceKind::State)?;
+        let tasks = db.open_space(TASKS_SPACE, SpaceKind::State)?;
         let mut stores = Vec::new();
         for sub in &topology.subs {
             let spaces = sub.stores.iter().map(|s| db.open_space(&format!("store.{}", s.name), SpaceKind::State));
@@ -134,8 +140,11 @@ impl Storage {
 }
 
 /// Marks a database as a pipeline's. Another one would go on from its positions, with its states where steps have the same names.
-fn own(db: &dyn Keyspaces, pipeline: &str) -> anyhow::Result<()> {
-    let space = db.open_space("host", SpaceKind::State)?;
+///
+/// # Errors
+/// When it is another's; those of the storage.
+pub fn own(db: &dyn Keyspaces, pipeline: &str) -> anyhow::Result<()> {
+    let space = db.open_space(HOST_SPACE, SpaceKind::State)?;
     match db.get(space, PIPELINE)? {
         None => {
             let mark = Write::Put(space, PIPELINE.to_vec(), pipeline.as_bytes().to_vec());

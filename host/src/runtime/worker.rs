@@ -18,7 +18,8 @@ use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker};
 use millstream_local::ReadError;
 use tracing::{error, info, warn};
 
-use super::status::{Status, TaskState};
+use super::pause::{Duty, Part};
+use super::status::{Outcome, Status, TaskState};
 use super::storage::{CommitError, Storage};
 
 /// Bytes that one fetch of one partition brings at the most.
@@ -76,6 +77,9 @@ pub struct Loop {
     poisoned: bool,
     purged: BTreeMap<(usize, u32), i64>,
     starts: Starts,
+    pause: Part,
+    /// Tasks that are closed until the host is resumed.
+    resting: Vec<TaskId>,
 }
 
 /// What a worker is made from.
@@ -102,6 +106,8 @@ pub struct Parts {
     pub first_interval: u64,
     /// Where a task that never ran begins, one offset for each input.
     pub starts: Starts,
+    /// Whether to work.
+    pub pause: Part,
 }
 
 /// Wall time, milliseconds since the epoch.
@@ -132,6 +138,8 @@ impl Loop {
             poisoned: false,
             purged: BTreeMap::new(),
             starts: parts.starts,
+            pause: parts.pause,
+            resting: Vec::new(),
         }
     }
 
@@ -146,6 +154,11 @@ impl Loop {
             if self.obey() == Obeyed::Stop {
                 self.step(Input::Drain);
                 return;
+            }
+            if self.rests() {
+                self.commit_again();
+                self.storage.log.wait(generation, IDLE_SLEEP);
+                continue;
             }
             self.open_due();
             self.commit_again();
@@ -174,6 +187,41 @@ impl Loop {
         }
     }
 
+    /// Does what pausing asks for; whether nothing else is to be done.
+    fn rests(&mut self) -> bool {
+        match self.pause.duty() {
+            Duty::Work => return false,
+            Duty::Resume => {
+                let now = Instant::now();
+                for task in std::mem::take(&mut self.resting) {
+                    self.status.task(task, |t| t.state = TaskState::Starting);
+                    self.reopen.insert(task, now);
+                }
+                return false;
+            }
+            Duty::Drain => self.step(Input::Drain),
+            Duty::Wait | Duty::Rest => {}
+        }
+        if !self.worker.committing() && !self.worker.is_draining() {
+            self.close_all();
+        }
+        true
+    }
+
+    /// Closes what is open and keeps closed what was to be opened.
+    fn close_all(&mut self) {
+        let open: Vec<TaskId> = self.worker.tasks().map(|task| task.id()).collect();
+        open.iter().for_each(|task| self.step(Input::Close { task: *task }));
+        let waiting = std::mem::take(&mut self.reopen).into_keys();
+        for task in open.into_iter().chain(waiting) {
+            self.status.task(task, |t| t.state = TaskState::Paused);
+            self.resting.push(task);
+        }
+        if !self.pause.rests() {
+            self.pause.drained();
+        }
+    }
+
     fn step(&mut self, input: Input) {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
@@ -194,6 +242,7 @@ impl Loop {
             // The local database never leaves an outcome open: a write is there or it failed.
             Effect::Resolve(interval) => Some(Input::Resolved { interval: interval.id, there: false }),
             Effect::Committed(interval) => {
+                self.status.committed(&interval);
                 self.tell_of_tasks(&interval);
                 self.purge(&interval);
                 None
@@ -210,10 +259,11 @@ impl Loop {
         match self.storage.commit(&self.topology, &interval) {
             Ok(()) => {
                 let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-                self.status.committed(&interval, micros);
+                self.status.took(micros);
                 Some(Input::Outcome { interval: interval.id, outcome: CommitOutcome::Committed })
             }
             Err(CommitError::Retry(why)) => {
+                self.status.ended(Outcome::Aborted);
                 warn!(worker = self.number, interval = interval.id, error = why, "commit refused, trying again");
                 for part in &interval.parts {
                     self.status.task(part.task, |t| t.state = TaskState::Retrying(format!("commit refused: {why}")));
@@ -222,6 +272,7 @@ impl Loop {
                 None
             }
             Err(CommitError::Fatal(why)) => {
+                self.status.ended(Outcome::Fatal);
                 error!(worker = self.number, interval = interval.id, error = why, "commit failed; the worker ends");
                 for task in self.tasks.clone() {
                     self.stopped(task, Verdict::Corrupted(why.clone()));

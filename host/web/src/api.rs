@@ -13,6 +13,18 @@ pub trait Api: Send + Sync + 'static {
     /// What runs here.
     fn pipeline(&self) -> Pipeline;
 
+    /// Takes no more records, and waits, within bounds, until what is done is committed. Tasks and the place in a group stay.
+    ///
+    /// # Errors
+    /// When it cannot be noted for the next start.
+    fn pause(&self) -> Result<Pipeline, Problem>;
+
+    /// Takes records again.
+    ///
+    /// # Errors
+    /// As [`Api::pause`].
+    fn resume(&self) -> Result<Pipeline, Problem>;
+
     /// Why the pipeline is not doing its work, a reason each; empty when it is.
     fn not_ready(&self) -> Vec<String>;
 
@@ -167,6 +179,20 @@ pub struct Totals {
     pub commits: u64,
     /// Seconds their commits took together.
     pub commit_seconds: f64,
+    /// How tries to commit ended, by outcome.
+    pub outcomes: Vec<(&'static str, u64)>,
+    /// What the group did with this host's partitions, by kind.
+    pub rebalances: Vec<(&'static str, u64)>,
+    /// Records replayed from changelogs.
+    pub restored_records: u64,
+    /// Bytes of their keys and values.
+    pub restored_bytes: u64,
+    /// Bytes of fetched records that wait to be worked on.
+    pub waiting_bytes: u64,
+    /// Bytes of memory, by what has them.
+    pub memory_bytes: Vec<(&'static str, u64)>,
+    /// How old the ends are by which lag is counted, seconds; `None`: they are of now.
+    pub ends_age_seconds: Option<f64>,
     /// Records that retention deleted before they were read.
     pub lost_records: u64,
     /// Records that left without a result, by step and reason.

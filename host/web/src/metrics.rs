@@ -5,14 +5,23 @@
 //! | `millstream_info` | `pipeline`, `version` | always 1 |
 //! | `millstream_uptime_seconds` | | since the host started |
 //! | `millstream_ready` | | 1 when the pipeline does its work |
+//! | `millstream_paused` | | 1 while the host was told to take no records |
 //! | `millstream_commits_total`, `millstream_commit_seconds_total` | | intervals committed, and the time their commits took |
+//! | `millstream_commit_outcomes_total` | `outcome` | how tries to commit ended: `committed`, `aborted` (tried again), `fenced`, `unknown` (then looked up), `fatal` |
+//! | `millstream_rebalances_total` | `kind` | on Kafka: times that the group gave partitions (`assigned`), took them (`revoked`), or had taken them unseen (`lost`) |
+//! | `millstream_restored_records_total`, `…_bytes_total` | | on Kafka: replayed from changelogs |
+//! | `millstream_waiting_bytes` | | fetched records that wait to be worked on |
+//! | `millstream_memory_bytes` | `what` | memory: `state-caches`, caches and write buffers of all states |
+//! | `millstream_ends_age_seconds` | | on Kafka: how old the ends are by which lag is counted; grows while brokers do not answer |
 //! | `millstream_lost_records_total` | | records that retention deleted before they were read |
 //! | `millstream_dropped_records_total` | `step`, `reason` | records that left without a result |
+//! | `millstream_tasks` | `state` | tasks of this host in the state |
 //! | `millstream_task_state` | `task`, `state` | 1 for the state that the task is in |
 //! | `millstream_task_records_total`, `…_results_total`, `…_dead_letters_total` | `task` | taken, written, dead-lettered |
 //! | `millstream_task_stream_time_seconds` | `task` | its stream time |
 //! | `millstream_task_state_bytes` | `task` | state in memory |
-//! | `millstream_task_lag_records` | `task`, `topic` | in the input and not committed yet |
+//! | `millstream_task_restore_done_offsets`, `…_restore_of_offsets` | `task` | while its state is restored: how far |
+//! | `millstream_task_lag_records` | `task`, `topic`, `partition` | in the input and not committed yet |
 //! | `millstream_function_version` | `function` | number of the version in force |
 //! | `millstream_function_calls_total`, `…_records_total`, `…_seconds_total` | `function` | work of the version in force |
 //! | `millstream_function_faults_total` | `function`, `kind` | its calls that failed |
@@ -33,7 +42,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use crate::types::{Function, Task, TaskState, Topic};
+use crate::api::Totals;
+use crate::types::{Function, Standing, Task, TaskState, Topic};
 use crate::{Api, Problem};
 
 pub(crate) use prometheus_client::encoding::prometheus_text::CONTENT_TYPE as MEDIA_TYPE;
@@ -89,34 +99,59 @@ fn totals(scrape: &mut Scrape, api: &dyn Api) {
     scrape.gauge("uptime_seconds", "Seconds since the host started")(vec![], totals.uptime_seconds);
     let ready = api.not_ready().is_empty();
     scrape.gauge("ready", "1 when the pipeline does its work")(vec![], f64::from(u8::from(ready)));
+    let paused = pipeline.state != Standing::Running;
+    scrape.gauge("paused", "1 while the host was told to take no records")(vec![], f64::from(u8::from(paused)));
     scrape.counter("commits", "Intervals committed")(vec![], totals.commits as f64);
     scrape.counter("commit_seconds", "Seconds that commits took")(vec![], totals.commit_seconds);
     let lost = scrape.counter("lost_records", "Records that retention deleted before they were read");
     lost(vec![], totals.lost_records as f64);
+    work(scrape, &totals);
     let dropped = scrape.counter("dropped_records", "Records that left without a result, by step and reason");
     for (step, reason, count) in totals.dropped {
         dropped(vec![("step", step), ("reason", reason)], count as f64);
     }
 }
 
+/// What is counted beside the commits themselves.
+fn work(scrape: &mut Scrape, totals: &Totals) {
+    let outcomes = scrape.counter("commit_outcomes", "How tries to commit ended");
+    totals.outcomes.iter().for_each(|(outcome, n)| outcomes(vec![("outcome", (*outcome).into())], *n as f64));
+    let rebalances = scrape.counter("rebalances", "What the group did with this host's partitions");
+    totals.rebalances.iter().for_each(|(kind, n)| rebalances(vec![("kind", (*kind).into())], *n as f64));
+    scrape.counter("restored_records", "Records replayed from changelogs")(vec![], totals.restored_records as f64);
+    scrape.counter("restored_bytes", "Bytes replayed from changelogs")(vec![], totals.restored_bytes as f64);
+    scrape.gauge("waiting_bytes", "Bytes of fetched records that wait")(vec![], totals.waiting_bytes as f64);
+    let memory = scrape.gauge("memory_bytes", "Bytes of memory");
+    totals.memory_bytes.iter().for_each(|(what, bytes)| memory(vec![("what", (*what).into())], *bytes as f64));
+    if let Some(age) = totals.ends_age_seconds {
+        scrape.gauge("ends_age_seconds", "Age of the ends by which lag is counted")(vec![], age);
+    }
+}
+
 fn tasks(scrape: &mut Scrape, tasks: &[Task]) {
+    let all = scrape.gauge("tasks", "Tasks of this host in the state");
+    for state in TaskState::ALL {
+        let count = tasks.iter().filter(|task| task.state == state).count();
+        all(vec![("state", state.name().into())], count as f64);
+    }
     let state = scrape.gauge("task_state", "1 for the state that the task is in");
     let records = scrape.counter("task_records", "Records taken and committed");
     let results = scrape.counter("task_results", "Records written and committed");
     let dead = scrape.counter("task_dead_letters", "Dead letters written");
     let time = scrape.gauge("task_stream_time_seconds", "Stream time, seconds since 1970");
     let bytes = scrape.gauge("task_state_bytes", "Bytes of state in memory");
+    let restored = scrape.gauge("task_restore_done_offsets", "Offsets of its changelogs that were read");
+    let to_restore = scrape.gauge("task_restore_of_offsets", "Offsets of its changelogs that are to be read");
     let lag = scrape.gauge("task_lag_records", "Records in the input that are not committed yet");
     for task in tasks {
         let label = || ("task", task.id());
-        for (name, other) in [
-            ("starting", TaskState::Starting),
-            ("running", TaskState::Running),
-            ("retrying", TaskState::Retrying),
-            ("stopped", TaskState::Stopped),
-        ] {
+        for other in TaskState::ALL {
             let here = f64::from(u8::from(task.state == other));
-            state(vec![label(), ("state", name.into())], here);
+            state(vec![label(), ("state", other.name().into())], here);
+        }
+        if let Some(progress) = task.restored {
+            restored(vec![label()], progress.done as f64);
+            to_restore(vec![label()], progress.of as f64);
         }
         records(vec![label()], task.records as f64);
         results(vec![label()], task.results as f64);
@@ -127,7 +162,8 @@ fn tasks(scrape: &mut Scrape, tasks: &[Task]) {
         bytes(vec![label()], task.state_bytes as f64);
         for position in &task.positions {
             let behind = (position.end - position.offset).max(0);
-            lag(vec![label(), ("topic", position.topic.clone())], behind as f64);
+            let place = [("topic", position.topic.clone()), ("partition", task.partition.to_string())];
+            lag([label()].into_iter().chain(place).collect(), behind as f64);
         }
     }
 }

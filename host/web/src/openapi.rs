@@ -58,6 +58,25 @@ fn watching() -> [Operation; 6] {
     ]
 }
 
+fn pausing() -> [Operation; 2] {
+    let post = |path, summary| Operation {
+        method: "post",
+        path,
+        summary,
+        params: &[PIPELINE],
+        body: Body::None,
+        answer: Answer::Json(of::<Pipeline>),
+    };
+    [
+        post(
+            "/v1/pipeline/pause",
+            "This host takes no more records, once what is done is committed; it keeps its tasks, also over a restart. \
+             `state` is `pausing` where a commit takes longer than the call waits.",
+        ),
+        post("/v1/pipeline/resume", "This host takes records again."),
+    ]
+}
+
 fn pipeline() -> [Operation; 6] {
     let get =
         |path, summary, params, answer| Operation { method: "get", path, summary, params, body: Body::None, answer };
@@ -150,7 +169,7 @@ pub fn openapi() -> Value {
         "content": { MEDIA_TYPE: { "schema": of::<Problem>(&mut generator) } }
     });
     let mut paths = Map::new();
-    for operation in watching().into_iter().chain(pipeline()).chain(topics()) {
+    for operation in watching().into_iter().chain(pausing()).chain(pipeline()).chain(topics()) {
         let described = describe(&operation, &mut generator);
         let at = paths.entry(operation.path).or_insert_with(|| json!({}));
         at[operation.method] = described;

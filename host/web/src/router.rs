@@ -56,6 +56,8 @@ pub(crate) fn paths() -> Vec<(&'static str, MethodRouter<App>)> {
         ("/v1/problems", get(routes::problems)),
         ("/v1/problems/{name}", get(routes::problem)),
         ("/v1/pipeline", get(routes::pipeline)),
+        ("/v1/pipeline/pause", post(routes::pause)),
+        ("/v1/pipeline/resume", post(routes::resume)),
         ("/v1/tasks", get(routes::tasks)),
         ("/v1/functions", get(routes::functions)),
         ("/v1/functions/{name}", put(routes::deploy)),

@@ -21,9 +21,9 @@ pub(crate) async fn health() -> Response {
 }
 
 pub(crate) async fn ready(caller: Caller) -> Result<Response, Problem> {
-    let reasons = caller.ask(|api| Ok(api.not_ready())).await?;
+    let (reasons, state) = caller.ask(|api| Ok((api.not_ready(), api.pipeline().state))).await?;
     if reasons.is_empty() {
-        return Ok(json(&Ready { ready: true }));
+        return Ok(json(&Ready { ready: true, state }));
     }
     Err(Problem::new(Kind::NotReady, "the pipeline is not doing its work").because(reasons))
 }
@@ -73,6 +73,22 @@ fn meant(api: &dyn Api, pipeline: Option<&str>) -> Result<(), Problem> {
         }
         _ => Ok(()),
     }
+}
+
+pub(crate) async fn pause(caller: Caller, Params(params): Params<Meant>) -> Result<Response, Problem> {
+    let paused = caller.ask(move |api| {
+        meant(api, params.pipeline.as_deref())?;
+        api.pause()
+    });
+    Ok(json(&paused.await?))
+}
+
+pub(crate) async fn resume(caller: Caller, Params(params): Params<Meant>) -> Result<Response, Problem> {
+    let resumed = caller.ask(move |api| {
+        meant(api, params.pipeline.as_deref())?;
+        api.resume()
+    });
+    Ok(json(&resumed.await?))
 }
 
 pub(crate) async fn tasks(caller: Caller, Params(params): Params<Meant>) -> Result<Response, Problem> {

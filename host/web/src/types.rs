@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 pub struct Pipeline {
     /// Its name in the manifest.
     pub name: String,
+    /// Whether this host takes records.
+    pub state: Standing,
     /// Version of the host.
     pub host_version: String,
-    /// `local` while topics are in the host's own log.
+    /// `local` while topics are in the host's own log, else `kafka`.
     pub mode: String,
     /// When the host started.
     pub started_at: i64,
@@ -25,18 +27,78 @@ pub struct Pipeline {
     pub topics: Vec<String>,
 }
 
+/// Whether a host takes records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// It does.
+    #[default]
+    Running,
+    /// It takes no more, and commits what is done.
+    Pausing,
+    /// It takes none until it is resumed; what was done is committed.
+    Paused,
+}
+
+impl std::fmt::Display for Standing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Standing::Running => "running",
+            Standing::Pausing => "pausing",
+            Standing::Paused => "paused",
+        })
+    }
+}
+
 /// How a task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskState {
     /// Not opened yet.
     Starting,
+    /// Its state is brought up to date.
+    Restoring,
     /// At work.
     Running,
+    /// Closed until the host is resumed.
+    Paused,
     /// Opened again after a failure that passes.
     Retrying,
     /// Stopped until somebody acts.
     Stopped,
+}
+
+impl TaskState {
+    /// All of them.
+    pub const ALL: [TaskState; 6] = [
+        TaskState::Starting,
+        TaskState::Restoring,
+        TaskState::Running,
+        TaskState::Paused,
+        TaskState::Retrying,
+        TaskState::Stopped,
+    ];
+
+    /// As JSON has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            TaskState::Starting => "starting",
+            TaskState::Restoring => "restoring",
+            TaskState::Running => "running",
+            TaskState::Paused => "paused",
+            TaskState::Retrying => "retrying",
+            TaskState::Stopped => "stopped",
+        }
+    }
+}
+
+/// How far something is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Progress {
+    /// So much is done.
+    pub done: u64,
+    /// Of so much.
+    pub of: u64,
 }
 
 /// A task.
@@ -52,6 +114,9 @@ pub struct Task {
     pub state: TaskState,
     /// Why it is retrying or stopped.
     pub reason: Option<String>,
+    /// While it is restoring: offsets of its changelogs that were read.
+    #[serde(default)]
+    pub restored: Option<Progress>,
     /// What it reads, and how far it is.
     pub positions: Vec<Position>,
     /// Records taken and committed.
@@ -173,6 +238,9 @@ pub struct Rejected {
 pub struct History {
     /// The function.
     pub function: String,
+    /// What is not told here, where something is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
     /// Versions that are or were in force, oldest first.
     pub versions: Vec<Past>,
     /// Versions not taken, oldest first.
@@ -291,6 +359,8 @@ pub struct AppendedTo {
 pub struct Ready {
     /// Always true: where it is not, a problem document says why.
     pub ready: bool,
+    /// A host that was paused is ready: it does what it was told.
+    pub state: Standing,
 }
 
 /// `GET /healthz`.
@@ -323,7 +393,7 @@ mod tests {
             past(2, &[(0, 0, 10), (0, 1, 7), (2, 0, 5)]),
             past(3, &[(0, 0, 10)]),
         ];
-        let history = History { function: "f".into(), versions, rejected: Vec::new() };
+        let history = History { function: "f".into(), missing: None, versions, rejected: Vec::new() };
         let at = |topic: &str, partition, offset| -> Vec<(u32, u64, i64)> {
             let found = history.at(topic, partition, offset).into_iter();
             found.map(|h| (h.sub_topology, h.version, h.since)).collect()

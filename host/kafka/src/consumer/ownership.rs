@@ -186,10 +186,11 @@ mod tests {
         let own = Ownership::new(Group::default());
         own.member().join();
         let token = own.gain([partition(0)], None);
-        let done = AtomicBool::new(false);
+        let done = &AtomicBool::new(false);
         thread::scope(|scope| {
             let (began, has_begun) = std::sync::mpsc::channel();
-            scope.spawn(|| {
+            let own = &own;
+            scope.spawn(move || {
                 let acted = own.act_if(token, move |_| {
                     began.send(()).unwrap();
                     thread::sleep(std::time::Duration::from_millis(50));

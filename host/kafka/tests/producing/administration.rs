@@ -122,7 +122,7 @@ fn a_principal_without_rights_is_told_the_administrators_commands() {
             "org.apache.kafka.tools.TopicCommand"
         };
         let args: Vec<_> = command.split(' ').skip(3).collect();
-        let done = cluster.tool(&class, &args);
+        let done = cluster.tool(class, &args);
         assert!(
             done.status.success(),
             "{}{}",

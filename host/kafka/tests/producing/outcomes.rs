@@ -65,7 +65,7 @@ fn a_transaction_that_took_too_long_comes_back_as_fenced() {
     written(cluster, &mut slow, &to, 1);
     let admin = admin(cluster);
     wait("the broker has ended it", || {
-        let ends = admin.watermarks(&[to.clone()]).unwrap()[&to];
+        let ends = admin.watermarks(std::slice::from_ref(&to)).unwrap()[&to];
         ends.stable == ends.high && ends.high > 1
     });
     let error = slow.commit(LONG).unwrap_err();

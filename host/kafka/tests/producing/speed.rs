@@ -57,7 +57,7 @@ fn producing_is_lean() {
     );
     assert!(own / records < CPU_NS_MAX);
     assert_eq!(
-        admin(cluster).watermarks(&[to.clone()]).unwrap()[&to].high,
+        admin(cluster).watermarks(std::slice::from_ref(&to)).unwrap()[&to].high,
         records as i64 + (BATCHES / TRANSACTION_BATCHES) as i64
     );
 }

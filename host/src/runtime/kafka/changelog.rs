@@ -50,7 +50,7 @@ pub fn batches<E: From<StorageError>>(
     if let Some(clocks) = clocks {
         piece.push(Some(CLOCKS), Some(clocks), at, []);
     }
-    if piece.len() == 0 { Ok(()) } else { take(piece.finish()) }
+    if piece.is_empty() { Ok(()) } else { take(piece.finish()) }
 }
 
 #[cfg(test)]

@@ -120,7 +120,10 @@ mod tests {
         };
         assert_eq!(text(vec![], 3), None);
         let stateless = text(vec![], 4).unwrap();
-        assert!(stateless.contains("had 3 partitions") && stateless.contains("start the pipeline again"), "{stateless}");
+        assert!(
+            stateless.contains("had 3 partitions") && stateless.contains("start the pipeline again"),
+            "{stateless}"
+        );
         assert!(text(vec![step], 4).unwrap().contains("another pipeline name"));
     }
 }

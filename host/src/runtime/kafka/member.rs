@@ -25,7 +25,7 @@ use super::restore::{Restore, Restorer, is_passing};
 use super::starts::Starts;
 use super::worker::{Command, task_name};
 use crate::runtime::plan::Guarantee;
-use crate::runtime::status::{Status, TaskState};
+use crate::runtime::status::{Rebalance, Status, TaskState};
 
 /// How long one look for events takes, when there are none.
 const POLL: Duration = Duration::from_millis(20);
@@ -110,6 +110,9 @@ struct Had {
     is_open: bool,
 }
 
+/// What was committed of partitions, and where each begins by that.
+type Standing = (Vec<Committed>, Vec<i64>);
+
 /// See the module.
 pub struct Coordinator {
     parts: Parts,
@@ -189,6 +192,13 @@ impl Coordinator {
     }
 
     fn event(&mut self, event: Event) -> Result<(), KafkaError> {
+        match &event {
+            Event::Assigned(partitions) if partitions.is_empty() => {}
+            Event::Assigned(_) => self.parts.status.rebalanced(Rebalance::Assigned),
+            Event::Revoked(_) => self.parts.status.rebalanced(Rebalance::Revoked),
+            Event::Lost(_) => self.parts.status.rebalanced(Rebalance::Lost),
+            Event::Error(_) => {}
+        }
         match event {
             Event::Assigned(partitions) => self.offered(partitions),
             Event::Revoked(partitions) => self.released(&partitions, true),
@@ -211,7 +221,9 @@ impl Coordinator {
     fn offered(&mut self, partitions: Vec<TopicPartition>) -> Result<(), KafkaError> {
         let topology = &self.parts.topology;
         let grown = |p: &TopicPartition| growth::changed(topology, &p.topic, p.partition.unsigned_abs() + 1);
-        let known = |p: &TopicPartition| topology.topics.iter().any(|t| t.name == *p.topic && t.partitions > p.partition.unsigned_abs());
+        let known = |p: &TopicPartition| {
+            topology.topics.iter().any(|t| t.name == *p.topic && t.partitions > p.partition.unsigned_abs())
+        };
         if let Some(why) = partitions.iter().filter(|p| !known(p)).max().and_then(grown) {
             return Err(KafkaError::Refused(why));
         }
@@ -300,6 +312,10 @@ impl Coordinator {
             had.is_open = true;
         }
         let start = self.start_of_inputs(task, &partitions, &starts);
+        // Its lag is known before it is opened.
+        let topics = self.parts.topology.subs[task.sub].inputs.iter().map(|input| input.topic);
+        let positions = topics.zip(start.iter().copied()).collect();
+        self.parts.status.task(task, |t| t.positions = positions);
         let damage = self.damaged.remove(&task);
         self.parts.restorer.ask(Restore { task, token, stretch: had.stretch, meta, ends, start, damage });
         Ok(true)
@@ -317,7 +333,7 @@ impl Coordinator {
     }
 
     /// The group's stable offsets, and where reading begins; `None`: the brokers do not tell now, ask again.
-    fn standing(&mut self, of: &[TopicPartition]) -> Result<Option<(Vec<Committed>, Vec<i64>)>, KafkaError> {
+    fn standing(&mut self, of: &[TopicPartition]) -> Result<Option<Standing>, KafkaError> {
         let asked = self.parts.member.committed(of, ASK).and_then(|found| {
             let one = |p: &TopicPartition| found.iter().find(|c| c.partition == *p).cloned();
             let none = |p: &TopicPartition| Committed { partition: p.clone(), offset: None, metadata: String::new() };

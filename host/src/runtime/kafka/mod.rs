@@ -8,11 +8,12 @@
 //!
 //! `layout` says which partition is whose, `topics` what must be at the brokers, `metadata` what stands beside the offsets, `way` what differs
 //! with the guarantee (`transactions`, or `plain` with `repair`), `heir`
-//! ends what dead hosts left open, `growth` looks at partition counts.
+//! ends what dead hosts left open, `growth` looks at partition counts, `ends` at where logs end, `watchdog` at the workers; `reset` starts a pipeline over.
 
 pub mod changelog;
 pub mod committer;
 pub mod directory;
+pub mod ends;
 pub mod growth;
 pub mod heir;
 pub mod layout;
@@ -21,10 +22,12 @@ pub mod metadata;
 pub mod plain;
 pub mod purge;
 pub mod repair;
+pub mod reset;
 pub mod restore;
 pub mod starts;
 pub mod topics;
 pub mod transactions;
+pub mod watchdog;
 pub mod way;
 pub mod worker;
 
@@ -49,10 +52,12 @@ use millstream_kafka::producer::Producer;
 use millstream_wasm::{Registry, WORKER_STACK_BYTES, WorkerFunctions};
 use tracing::{error, info};
 
+use super::pause::{Mark, Pause};
 use super::plan::{Guarantee, Pipeline};
 use super::status::Status;
 use committer::{Committer, Job};
 use directory::{Directory, lock};
+use ends::Ends;
 use growth::Growth;
 use heir::Heir;
 use layout::Layout;
@@ -62,6 +67,7 @@ use purge::Purge;
 use restore::Restorer;
 use starts::Starts;
 use transactions::Transactions;
+use watchdog::Watchdog;
 use way::Way;
 use worker::{Command, Loop};
 
@@ -96,6 +102,11 @@ pub struct KafkaHost {
     pub admin: Arc<Admin>,
     /// What is prepared of each function.
     pub prepared: Vec<Prepared>,
+    /// Whether it takes records.
+    pub pause: Arc<Pause>,
+    /// Where logs end.
+    pub ends: Ends,
+    watchdog: Mutex<Option<Watchdog>>,
     requests: Sender<Request>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     ending: Arc<AtomicBool>,
@@ -135,6 +146,8 @@ impl KafkaHost {
         let prepared = prepare(&pipeline, &registry)?;
         let directory = Arc::new(directory);
         end_dangling(&properties, &pipeline, &directory, workers)?;
+        let pause = Pause::open(Mark::file(directory.path()))?;
+        let ends = Ends::new(&properties)?;
         let (requests, asked) = channel();
         let host = Arc::new(Self {
             pipeline,
@@ -144,6 +157,9 @@ impl KafkaHost {
             directory,
             admin,
             prepared,
+            pause,
+            ends,
+            watchdog: Mutex::default(),
             requests,
             threads: Mutex::default(),
             ending: Arc::default(),
@@ -170,6 +186,7 @@ impl KafkaHost {
             buffer_bytes_max: worker::WAITING_BYTES_MAX,
         };
         let (member, readers) = Member::join(properties, &settings).context("join the group")?;
+        *lock(&self.watchdog) = Some(Watchdog::start(member.watch())?);
         let mut told = Vec::new();
         for reader in readers {
             let (commands, to_obey) = channel();
@@ -260,8 +277,13 @@ impl KafkaHost {
             answers: answered,
             commands,
             member: self.requests.clone(),
-            active: self.prepared.iter().map(|prepared| Active { prepared: *prepared, epoch: EPOCH }).collect(),
+            active: self
+                .prepared
+                .iter()
+                .map(|prepared| Active { prepared: *prepared, epoch: EPOCH, number: 1 })
+                .collect(),
             settings: Settings { commit_interval_ms: self.pipeline.commit_interval_ms, ..Settings::default() },
+            pause: self.pause.part(),
         };
         let thread = std::thread::Builder::new().name(format!("commit-{number}")).spawn(move || committer.run())?;
         lock(&self.threads).push(thread);
@@ -292,13 +314,18 @@ impl KafkaHost {
         lock(&self.failed).clone()
     }
 
-    /// Why the pipeline is not doing its work; `None`: it is.
-    pub fn not_ready(&self) -> Option<String> {
-        self.failed().or_else(|| self.status.not_ready_of(0))
+    /// Why the pipeline is not doing its work, a reason each; none when it is.
+    pub fn not_ready(&self) -> Vec<String> {
+        if let Some(why) = self.failed() {
+            return vec![why];
+        }
+        let stuck = lock(&self.watchdog).as_ref().map(Watchdog::stuck).unwrap_or_default();
+        stuck.into_iter().chain(self.status.not_ready_of(0)).collect()
     }
 
     /// Commits what is done, gives everything up and ends.
     pub fn stop(&self, leave: Leave) {
+        *lock(&self.watchdog) = None;
         // A coordinator that has ended has told the others.
         let _ = self.requests.send(Request::Stop(leave));
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));

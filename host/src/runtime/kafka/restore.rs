@@ -247,7 +247,8 @@ impl Work {
         let group = &self.parts.topology.pipeline;
         let mut replay = Replay::start(&self.parts.properties, group, &tails, QUEUE_BYTES)?;
         let mut repairs = Repairs::default();
-        let (began, mut told, mut flushed) = (Instant::now(), Instant::now(), 0);
+        let (began, mut told, mut flushed, mut counted) = (Instant::now(), Instant::now(), 0, (0, 0));
+        self.tell_state(id, &replay);
         while !replay.is_done() {
             anyhow::ensure!(self.is_wanted(id, job), "not wanted any more");
             for fetched in replay.read(MESSAGES_MAX, READ_WAIT)? {
@@ -261,41 +262,54 @@ impl Work {
                 state.apply(writes)?;
                 repairs.note(fetched.tag, &fetched.batch.slice(counts, fetched.batch.len()))?;
             }
-            let bytes: u64 = replay.progress().iter().map(|p| p.bytes).sum();
+            let (records, bytes) = sums(&replay);
+            self.parts.status.restored(records - counted.0, bytes - counted.1);
+            counted = (records, bytes);
             if bytes - flushed > FLUSH_BYTES {
                 flushed = bytes;
                 state.flush()?;
             }
+            self.tell_state(id, &replay);
             if told.elapsed() > TELL_EVERY {
                 told = Instant::now();
-                self.tell(id, &replay);
+                let (done, of) = offsets(&replay);
+                info!(task = task_name(id), done, of, "restoring");
             }
         }
         for (p, end) in replay.progress().iter().zip(&of.ends).filter(|(p, end)| **end != i64::MAX && p.end < **end) {
             warn!(partition = %p.partition, ends = p.end, committed = end, "a changelog ends before what was committed: brokers have lost records");
         }
         if !repairs.is_empty() {
-            info!(task = task_name(id), keys = repairs.len(), "its changelogs hold what was not committed; the next commit undoes it");
+            info!(
+                task = task_name(id),
+                keys = repairs.len(),
+                "its changelogs hold what was not committed; the next commit undoes it"
+            );
         }
         state.set_repairs(repairs);
-        let records: u64 = replay.progress().iter().map(|p| p.records).sum();
-        let bytes: u64 = replay.progress().iter().map(|p| p.bytes).sum();
-        self.parts.status.restored(records, bytes);
+        let (records, bytes) = counted;
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         info!(task = task_name(id), records, bytes, ms, "state restored");
         Ok(())
     }
 
-    fn tell(&self, id: TaskId, replay: &Replay) {
-        let (mut done, mut all) = (0, 0);
-        for p in replay.progress() {
-            (done, all) = (done + (p.next - p.from), all + (p.end - p.from));
-        }
-        info!(task = task_name(id), done, of = all, "restoring");
-        self.parts
-            .status
-            .task(id, |t| t.state = Standing::Restoring { done: done.unsigned_abs(), of: all.unsigned_abs() });
+    fn tell_state(&self, id: TaskId, replay: &Replay) {
+        let (done, of) = offsets(replay);
+        self.parts.status.task(id, |t| t.state = Standing::Restoring { done, of });
     }
+}
+
+/// Records replayed so far, and bytes of their keys and values.
+fn sums(replay: &Replay) -> (u64, u64) {
+    let progress = replay.progress();
+    (progress.iter().map(|p| p.records).sum(), progress.iter().map(|p| p.bytes).sum())
+}
+
+/// Offsets read so far, and all that there are to read.
+fn offsets(replay: &Replay) -> (u64, u64) {
+    let progress = replay.progress();
+    let sum = |of: fn(&millstream_kafka::replay::Progress) -> i64| progress.iter().map(of).sum::<i64>().unsigned_abs();
+    (sum(|p| p.next - p.from), sum(|p| p.end - p.from))
 }
 
 /// Whether trying again may help.

@@ -13,6 +13,7 @@ use millstream_kafka::error::KafkaError;
 use super::changelog;
 use super::layout::PARTITIONS_MAX;
 use super::repair::COMPACTION_LAG_MS;
+use super::reset::refuse_half_done;
 use crate::runtime::plan::{Guarantee, InternalTopics, Pipeline, user_topics};
 
 /// Bytes of a batch around a single record, and of the record beside its parts, as Kafka's format has them at the most.
@@ -29,6 +30,7 @@ const CLOCK_MARGIN_MS: i64 = 60_000;
 /// # Errors
 /// In words for the user: topics that are missing or do not fit, what the brokers refuse.
 pub fn prepare(pipeline: &Pipeline, admin: &Admin) -> anyhow::Result<Arc<Topology>> {
+    refuse_half_done(&pipeline.spec.pipeline, admin)?;
     let names = user_topics(&pipeline.spec);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let found = admin.describe(&names).context("look up the pipeline's topics")?;
@@ -108,7 +110,7 @@ fn make(admin: &Admin, specs: &[TopicSpec]) -> anyhow::Result<BTreeMap<String, T
         if !differences.is_empty() {
             bail!(
                 "internal topic `{}` does not fit: {}. Partitions follow the pipeline's sources, and keys would be spread anew: \
-                 start over under another pipeline name, or bring the topic back to what is needed",
+                 start over with `millstream reset` or under another pipeline name, or bring the topic back to what is needed",
                 spec.name,
                 differences.join("; ")
             );

@@ -1,7 +1,7 @@
 //! The loop of a worker on Kafka: read → step → perform effects → wait. Commits go to its committer, a thread of its own, so
 //! that the next interval is worked on while the last one commits. Which tasks it has, the member says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::{Duration, Instant};
@@ -25,7 +25,8 @@ use super::committer::{Answer, Job};
 use super::directory::Directory;
 use super::layout::{Layout, Stretch, Tag};
 use super::member::Request;
-use crate::runtime::status::{Status, TaskState};
+use crate::runtime::pause::{Duty, Part};
+use crate::runtime::status::{Outcome, Status, TaskState};
 use crate::runtime::worker::wall_ms;
 
 /// Messages taken out of the client by one call at the most: more would keep others out of the parking rule for long.
@@ -102,6 +103,8 @@ pub struct Parts {
     pub active: Vec<Active>,
     /// Settings of the core.
     pub settings: Settings,
+    /// Whether to work.
+    pub pause: Part,
 }
 
 /// An open task.
@@ -122,6 +125,10 @@ pub struct Loop {
     early: BTreeMap<Tag, Vec<Fetched>>,
     /// Stretches that are over: what is read for them is not kept.
     over: BTreeMap<TaskId, Stretch>,
+    /// Tasks that are closed until the host is resumed.
+    resting: BTreeSet<TaskId>,
+    /// Bytes that waited when that was last told.
+    told_waiting: usize,
     /// The client has ended.
     closed: bool,
     /// When positions were last committed whatever happens.
@@ -133,21 +140,35 @@ impl Loop {
     pub fn new(parts: Parts) -> Self {
         let worker = Worker::new(parts.topology.clone(), parts.settings, parts.active.clone(), 1);
         let spaces = Directory::spaces(&parts.topology);
-        let (open, early, over) = Default::default();
-        Self { parts, spaces, worker, open, early, over, closed: false, recommitted: Instant::now() }
+        let (open, early, over, resting) = Default::default();
+        Self {
+            parts,
+            spaces,
+            worker,
+            open,
+            early,
+            over,
+            resting,
+            told_waiting: 0,
+            closed: false,
+            recommitted: Instant::now(),
+        }
     }
 
     /// Runs until told to stop.
     pub fn run(mut self) {
         while self.obey() {
             self.answers();
-            let before = self.worker.bytes();
+            let (rests, before) = (self.rests(), self.worker.bytes());
             self.read(self.wait(before));
             if self.recommitted.elapsed() > RECOMMIT_EVERY {
                 self.recommitted = Instant::now();
                 self.step(Input::Recommit);
             }
-            self.step(Input::Tick);
+            if !rests {
+                self.step(Input::Tick);
+            }
+            self.tell_bytes();
         }
         let all: Vec<_> = self.open.iter().map(|(task, open)| (*task, open.stretch)).collect();
         self.give(&all, true);
@@ -180,7 +201,44 @@ impl Loop {
         }
     }
 
+    /// Does what pausing asks for; whether nothing else is to be done.
+    fn rests(&mut self) -> bool {
+        match self.parts.pause.duty() {
+            Duty::Work => return false,
+            Duty::Resume => {
+                for task in std::mem::take(&mut self.resting) {
+                    self.parts.status.task(task, |t| t.state = TaskState::Starting);
+                    let _ended = self.parts.member.send(Request::Reopen(task));
+                }
+                return false;
+            }
+            Duty::Drain => self.step(Input::Drain),
+            Duty::Wait => {}
+            Duty::Rest => return true,
+        }
+        if !self.worker.committing() && !self.worker.is_draining() {
+            for (task, open) in self.open.clone() {
+                self.step(Input::Close { task });
+                self.rest(task, open.stretch);
+            }
+            self.parts.pause.drained();
+        }
+        true
+    }
+
+    /// Keeps a task closed: nothing of it is fetched until it is opened again, from its last commit.
+    fn rest(&mut self, task: TaskId, stretch: Stretch) {
+        self.end(task, stretch);
+        self.tags(task, stretch).into_iter().for_each(|tag| self.tell_waiting(tag));
+        self.resting.insert(task);
+        let number = self.parts.reader.worker();
+        self.parts.status.task(task, |t| (t.worker, t.state) = (number, TaskState::Paused));
+    }
+
     fn open(&mut self, task: TaskId, meta: Option<Vec<u8>>, start: Vec<i64>, open: Open) {
+        if self.parts.pause.rests() {
+            return self.rest(task, open.stretch);
+        }
         info!(task = task_name(task), first = meta.is_none(), "opening");
         self.open.insert(task, open);
         let number = self.parts.reader.worker();
@@ -213,6 +271,7 @@ impl Loop {
         for (task, stretch) in tasks {
             self.step(Input::Close { task: *task });
             self.end(*task, *stretch);
+            self.resting.remove(task);
             self.parts.status.closed(*task);
             self.parts.directory.park(*task);
         }
@@ -242,8 +301,14 @@ impl Loop {
     fn answered(&mut self, answer: Answer) {
         match answer {
             Answer::Outcome { interval, outcome, micros } => {
-                if outcome == CommitOutcome::Committed {
-                    self.parts.status.committed(&interval, micros);
+                self.parts.status.took(micros);
+                match &outcome {
+                    // Counted when the engine has it.
+                    CommitOutcome::Committed => {}
+                    CommitOutcome::Aborted => self.parts.status.ended(Outcome::Aborted),
+                    CommitOutcome::Fenced(_) => self.parts.status.ended(Outcome::Fenced),
+                    CommitOutcome::Unknown => self.parts.status.ended(Outcome::Unknown),
+                    CommitOutcome::Fatal(_) => self.parts.status.ended(Outcome::Fatal),
                 }
                 self.step(Input::Outcome { interval: interval.id, outcome });
             }
@@ -324,7 +389,7 @@ impl Loop {
                 let end = end.map_or("unknown".to_string(), |end| end.to_string());
                 let why = format!(
                     "topic {}, partition {}: the task stands at offset {asked}, and the topic ends at {end}: records that \
-                     were processed are gone; was the topic made anew? Start over with another pipeline name",
+                     were processed are gone; was the topic made anew? Start over with `millstream reset`, or under another pipeline name",
                     partition.topic, partition.partition
                 );
                 self.step(Input::Close { task });
@@ -357,6 +422,7 @@ impl Loop {
                 let _ended = self.parts.jobs.send(Job::Resolve { interval });
             }
             Effect::Committed(interval) => {
+                self.parts.status.committed(&interval);
                 self.tell_of_tasks(&interval);
                 let _ended = self.parts.member.send(Request::Committed(interval));
             }
@@ -386,6 +452,20 @@ impl Loop {
                 error!(task = name, error = %verdict, "task has stopped");
                 self.parts.status.task(task, |t| t.state = TaskState::Stopped(verdict.to_string()));
             }
+        }
+    }
+
+    fn tell_bytes(&mut self) {
+        let tags = self
+            .open
+            .iter()
+            .flat_map(|(task, open)| self.tags(*task, open.stretch).into_iter().map(|tag| (*task, tag)));
+        let waiting: usize =
+            tags.map(|(task, tag)| self.worker.waiting_bytes(task, self.parts.layout.input(tag))).sum();
+        let bytes = waiting + self.early.values().flatten().map(|fetched| fetched.batch.bytes()).sum::<usize>();
+        if bytes != self.told_waiting {
+            self.told_waiting = bytes;
+            self.parts.status.waiting(self.parts.reader.worker(), bytes);
         }
     }
 

@@ -15,7 +15,7 @@ fn methods_are_those_that_are_described() {
     let host = running();
     let described = host.get("/v1/openapi.json").json();
     let paths = described["paths"].as_object().unwrap();
-    assert!(paths.len() >= 14);
+    assert!(paths.len() >= 16);
     for (path, operations) in paths {
         for method in METHODS {
             let status = host.send(method, &filled(path), "", b"x").status;
@@ -79,7 +79,7 @@ fn answers_are_as_described() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 10);
+    assert_eq!(checked, 12);
     let problem = &described["components"]["responses"]["Problem"]["content"]["application/problem+json"]["schema"];
     for path in ["/nothing", "/v1/topics/in/records?partition=0&offset=99"] {
         validate(&host, &described, problem, &serde_json::from_slice(&host.get(path).body).unwrap());

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use millstream_web::api::{Append, Deploy, NewRecord, Record, Sink, Totals};
 use millstream_web::types::{
-    Appended, AppendedTo, Deployed, Function, History, Partition, Past, Pipeline, Position, Rejected, Switch, Task,
-    TaskState, Topic, Version, Work,
+    Appended, AppendedTo, Deployed, Function, History, Partition, Past, Pipeline, Position, Progress, Rejected,
+    Standing, Switch, Task, TaskState, Topic, Version, Work,
 };
 use millstream_web::{Api, Kind, Problem};
 
@@ -51,6 +51,8 @@ pub struct Fake {
     pub append_fails: Mutex<Vec<(bool, Problem)>>,
     /// Offsets below it are gone.
     pub start: Mutex<i64>,
+    /// Whether it was paused.
+    pub standing: Mutex<Standing>,
 }
 
 impl Default for Fake {
@@ -65,6 +67,7 @@ impl Default for Fake {
             reasons: Mutex::default(),
             append_fails: Mutex::default(),
             start: Mutex::default(),
+            standing: Mutex::default(),
         };
         fake.activate(version("first.wasm", "{}"), [("in", 0)]);
         fake
@@ -156,6 +159,7 @@ impl Api for Fake {
     fn pipeline(&self) -> Pipeline {
         Pipeline {
             name: "pipe".into(),
+            state: *self.standing.lock().unwrap(),
             host_version: "0.1.0".into(),
             mode: "local".into(),
             started_at: 1,
@@ -164,6 +168,16 @@ impl Api for Fake {
             functions: vec!["f".into()],
             topics: vec!["in".into(), "out".into()],
         }
+    }
+
+    fn pause(&self) -> Result<Pipeline, Problem> {
+        *self.standing.lock().unwrap() = Standing::Paused;
+        Ok(self.pipeline())
+    }
+
+    fn resume(&self) -> Result<Pipeline, Problem> {
+        *self.standing.lock().unwrap() = Standing::Running;
+        Ok(self.pipeline())
     }
 
     fn not_ready(&self) -> Vec<String> {
@@ -179,8 +193,9 @@ impl Api for Fake {
                 sub_topology: 0,
                 partition,
                 worker: partition,
-                state: TaskState::Running,
+                state: if partition == 0 { TaskState::Running } else { TaskState::Restoring },
                 reason: None,
+                restored: (partition == 1).then_some(Progress { done: 30, of: 120 }),
                 positions: vec![Position { topic: "in".into(), offset: end / 2, end }],
                 records: end as u64 / 2,
                 results: 0,
@@ -204,7 +219,12 @@ impl Api for Fake {
             return Err(unknown(function, Kind::UnknownFunction));
         }
         let state = self.state.lock().unwrap();
-        Ok(History { function: "f".into(), versions: state.history.clone(), rejected: state.rejected.clone() })
+        Ok(History {
+            function: "f".into(),
+            missing: None,
+            versions: state.history.clone(),
+            rejected: state.rejected.clone(),
+        })
     }
 
     fn deploy(&self, deploy: Deploy<'_>) -> Result<Deployed, Problem> {
@@ -319,6 +339,19 @@ impl Api for Fake {
 
     fn totals(&self) -> Totals {
         let dropped = vec![("counts".to_string(), "late".to_string(), 4)];
-        Totals { uptime_seconds: 12.5, commits: 7, commit_seconds: 0.25, lost_records: 9, dropped }
+        Totals {
+            uptime_seconds: 12.5,
+            commits: 7,
+            commit_seconds: 0.25,
+            outcomes: vec![("committed", 7), ("aborted", 2)],
+            rebalances: vec![("assigned", 3)],
+            restored_records: 40,
+            restored_bytes: 4_000,
+            waiting_bytes: 512,
+            memory_bytes: vec![("state-caches", 1_024)],
+            ends_age_seconds: Some(1.5),
+            lost_records: 9,
+            dropped,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The pipeline, its functions, and who watches it.
 
-use millstream_web::types::{Deployed, Function, History, Pipeline, Task};
+use millstream_web::types::{Deployed, Function, History, Pipeline, Standing, Task};
 use millstream_web::{COMPONENT_BYTES_MAX, Kind, SETTINGS_BYTES_MAX};
 use serde_json::json;
 
@@ -24,7 +24,28 @@ fn what_runs_here_is_told() {
     let functions: Vec<Function> = read(&host, "/v1/functions");
     assert_eq!(functions[0].version.as_ref().unwrap().number, 1);
     assert_eq!(host.get("/healthz").json(), json!({"status": "alive"}));
-    assert_eq!(host.get("/readyz").json(), json!({"ready": true}));
+    assert_eq!(host.get("/readyz").json(), json!({"ready": true, "state": "running"}));
+}
+
+#[test]
+fn a_host_is_paused_and_resumed_and_is_ready_meanwhile() {
+    let host = running();
+    let told = |path: &str, method: &str| -> Pipeline {
+        let answer = if method == "GET" { host.get(path) } else { host.send(method, path, "", b"") };
+        serde_json::from_value(answer.json()).unwrap()
+    };
+    assert_eq!(told("/v1/pipeline", "GET").state, Standing::Running);
+    assert_eq!(told("/v1/pipeline/pause?pipeline=pipe", "POST").state, Standing::Paused);
+    assert_eq!(told("/v1/pipeline", "GET").state, Standing::Paused);
+    assert_eq!(host.get("/readyz").json(), json!({"ready": true, "state": "paused"}));
+    let metrics = host.get("/metrics");
+    assert!(metrics.text().contains("\nmillstream_paused 1.0\n") && metrics.text().contains("millstream_ready 1.0"));
+    let other = host.send("POST", "/v1/pipeline/resume?pipeline=other", "", b"").problem();
+    assert_eq!(other.kind(), Some(Kind::OtherPipeline));
+    assert_eq!(told("/v1/pipeline", "GET").state, Standing::Paused, "it was not this one that was meant");
+    assert_eq!(told("/v1/pipeline/resume", "POST").state, Standing::Running);
+    let refused = host.call("POST", "/v1/pipeline/pause", &[], b"").problem();
+    assert_eq!(refused.kind(), Some(Kind::TokenMissing));
 }
 
 #[test]
@@ -114,10 +135,21 @@ fn metrics_are_those_that_are_documented() {
         "millstream_commit_seconds_total 0.25",
         "millstream_lost_records_total 9.0",
         "millstream_dropped_records_total{step=\"counts\",reason=\"late\"} 4.0",
-        "millstream_task_state{task=\"0_1\",state=\"running\"} 1.0",
+        "millstream_commit_outcomes_total{outcome=\"aborted\"} 2.0",
+        "millstream_rebalances_total{kind=\"assigned\"} 3.0",
+        "millstream_restored_records_total 40.0",
+        "millstream_restored_bytes_total 4000.0",
+        "millstream_waiting_bytes 512.0",
+        "millstream_memory_bytes{what=\"state-caches\"} 1024.0",
+        "millstream_ends_age_seconds 1.5",
+        "millstream_tasks{state=\"running\"} 1.0",
+        "millstream_tasks{state=\"paused\"} 0.0",
+        "millstream_task_state{task=\"0_1\",state=\"restoring\"} 1.0",
         "millstream_task_state{task=\"0_1\",state=\"stopped\"} 0.0",
+        "millstream_task_restore_done_offsets{task=\"0_1\"} 30.0",
+        "millstream_task_restore_of_offsets{task=\"0_1\"} 120.0",
         "millstream_task_records_total{task=\"0_0\"} 1.0",
-        "millstream_task_lag_records{task=\"0_0\",topic=\"in\"} 2.0",
+        "millstream_task_lag_records{task=\"0_0\",topic=\"in\",partition=\"0\"} 2.0",
         "millstream_task_dead_letters_total{task=\"0_0\"} 1.0",
         "millstream_task_stream_time_seconds{task=\"0_0\"} 1619879400.0",
         "millstream_function_version{function=\"f\"} 1.0",

@@ -62,13 +62,11 @@ fn counted(place: &Place, input: &Input, pipeline: Pipeline, output: &str) -> an
     Ok(missing + more)
 }
 
+/// What takes results: key and value.
+type Take<'t> = dyn FnMut(&[u8], &[u8]) -> anyhow::Result<()> + 't;
+
 /// Reads a topic, read committed; tells how many records there are.
-fn read(
-    place: &Place,
-    input: &Input,
-    topic: &str,
-    take: &mut dyn FnMut(&[u8], &[u8]) -> anyhow::Result<()>,
-) -> anyhow::Result<u64> {
+fn read(place: &Place, input: &Input, topic: &str, take: &mut Take<'_>) -> anyhow::Result<u64> {
     let all = partitions(topic, input.times.len() as u32);
     let stretches: Vec<Stretch> = all.into_iter().map(|partition| Stretch { partition, from: None }).collect();
     let mut replay = Replay::start(&place.properties, &place.name("reader"), &stretches, QUEUE_BYTES)?;

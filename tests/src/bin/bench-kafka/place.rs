@@ -1,7 +1,8 @@
 //! One broker for all contenders, run as in production, and what is asked of it: topics, positions, its own CPU time.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -39,8 +40,8 @@ pub struct Place {
     pub admin: Admin,
     /// Of the bench's own clients.
     pub properties: Properties,
-    folder: tempfile::TempDir,
-    classes: tempfile::TempDir,
+    folder: PathBuf,
+    classes: PathBuf,
 }
 
 impl Place {
@@ -62,10 +63,11 @@ impl Place {
             ("compression.type".to_string(), options.compression.clone()),
         ];
         let properties = Properties::new(BTreeMap::from(given)).map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
-        let folder = |what: &str| tempfile::Builder::new().prefix(&format!("millstream-bench-{what}-")).tempdir();
-        let classes = folder("classes")?;
-        peers::compile(cluster.libs(), classes.path())?;
-        Ok(Self { admin: Admin::new(&properties, WAIT)?, properties, cluster, folder: folder("run")?, classes })
+        // In the brokers' folder, which goes also when the bench is killed.
+        let [folder, classes] = ["bench-run", "bench-classes"].map(|name| cluster.folder().join(name));
+        fs::create_dir(&folder)?;
+        peers::compile(cluster.libs(), &classes)?;
+        Ok(Self { admin: Admin::new(&properties, WAIT)?, properties, cluster, folder, classes })
     }
 
     /// For `bootstrap.servers`.
@@ -75,7 +77,7 @@ impl Place {
 
     /// Where contenders keep what they keep.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     /// A name that nobody had.
@@ -115,7 +117,7 @@ impl Place {
     /// # Errors
     /// When Java cannot be started.
     pub fn java(&self, class: &str, heap: &str, log: &str, args: &[String]) -> anyhow::Result<Program> {
-        peers::start(self.cluster.libs(), self.classes.path(), class, heap, &self.folder().join(log), args)
+        peers::start(self.cluster.libs(), &self.classes, class, heap, &self.folder().join(log), args)
     }
 }
 

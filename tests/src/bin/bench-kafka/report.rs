@@ -119,18 +119,19 @@ impl Report {
         }
         out += &self.ratios();
         if !self.latency.is_empty() {
-            out += "\n| latency, commit interval | who | records/s | p50 ms | p99 ms | largest ms |\n";
-            out += "| --- | --- | --: | --: | --: | --: |\n";
+            out += "\n| latency, commit interval | who | records/s | p50 ms | p99 ms | largest ms | latest line written late by ms |\n";
+            out += "| --- | --- | --: | --: | --: | --: | --: |\n";
         }
         for l in &self.latency {
             out += &format!(
-                "| {} ms | {} | {} | {:.1} | {:.1} | {:.1} |\n",
+                "| {} ms | {} | {} | {:.1} | {:.1} | {:.1} | {:.1} |\n",
                 l.interval_ms,
                 l.who.title(),
                 l.records_per_second,
                 l.p50_ms,
                 l.p99_ms,
-                l.max_ms
+                l.max_ms,
+                l.behind_ms
             );
         }
         if !self.scaled.is_empty() {
