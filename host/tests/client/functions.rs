@@ -23,7 +23,8 @@ fn a_deploy_is_told_and_a_refusal_with_its_reasons() {
     let refused = host.run(&["deploy", "pipe/f", &bad], b"");
     assert_eq!((refused.code, refused.out.as_str()), (1, ""));
     let said = "function `f` was refused\n  it imports `a`\n  it exports nothing\nnothing has changed: the version before runs on\n";
-    assert_eq!(refused.err, format!("millstream: {said}"));
+    let kept = "it was given the settings in force, {\"kept\":true}; others go into a file: --config FILE, {} for none";
+    assert_eq!(refused.err, format!("{kept}\nmillstream: {said}"));
     let refused = host.run(&["deploy", "pipe/f", &bad, "--json"], b"");
     let problem: Value = serde_json::from_str(&refused.out).unwrap();
     assert_eq!((refused.code, &problem["type"]), (1, &"/v1/problems/component-refused".into()));
@@ -97,7 +98,7 @@ fn status_shows_how_it_stands_and_whether_it_works() {
     let head = lines.next().unwrap();
     assert!(head.starts_with("pipe  ready  at http://127.0.0.1:"), "{shown}");
     let rows: Vec<Vec<&str>> = lines.map(|l| l.split_whitespace().collect()).collect();
-    assert_eq!(rows[3], ["0_1", "running", "0", "0", "15", "1", "2021-05-01T14:30:00Z", "in:1:15"], "{shown}");
+    assert_eq!(rows[3], ["0_1", "restoring", "25%", "0", "0", "15", "1", "2021-05-01T14:30:00Z", "in:1:15"], "{shown}");
     assert!(rows.iter().any(|row| row.starts_with(&["f", "1"]) && row.contains(&"first.wasm")), "{shown}");
     *host.fake.reasons.lock().unwrap() = vec!["task 0_1 has stopped: a trap".into()];
     let outcome = host.run(&["status", "pipe"], b"");
