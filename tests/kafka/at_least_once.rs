@@ -14,7 +14,7 @@ use super::long;
 use super::pipes::{ADDRESSES, CLASSIC, Pipe, random};
 
 /// How often a host is killed, at the most, until results come twice.
-const TRIES_MAX: usize = 12;
+const TRIES_MAX: usize = 6;
 
 fn pipe(what: &str, more: &str) -> Pipe {
     let partitions = 4;
@@ -101,7 +101,8 @@ fn nothing_is_lost_while_hosts_are_killed() {
 fn results_come_twice_after_a_failure_before_their_offsets_are_committed() {
     let n = 400_000;
     let pipe = pipe("least-twice", "commit-interval: 1s\n");
-    let filler = pipe.trickle(n, n / 20);
+    // Longer than all tries take.
+    let filler = pipe.trickle(n, n / 40);
     let mut host = pipe.start("a", &[]);
     let repartition = format!("{}-counts-repartition", pipe.place.name);
     let undone = || pipe.told("a", "its changelogs hold what was not committed").len();

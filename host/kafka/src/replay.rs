@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError as ClientError;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::config::Properties;
@@ -271,6 +271,8 @@ fn ends(properties: &Properties, stretches: &[Stretch]) -> Result<Vec<Progress>,
 fn no_ends(partition: &TopicPartition, error: &ClientError) -> KafkaError {
     let doing = format!("ask for the ends of {partition}");
     match error.rdkafka_error_code() {
+        // So it is as well while a partition has no leader.
+        Some(Code::UnknownPartition | Code::UnknownTopicOrPartition) => KafkaError::Retry(format!("{doing}: {error}")),
         Some(code) => KafkaError::of(&doing, &Failure::of(code, error.to_string())),
         None => KafkaError::Retry(format!("{doing}: {error}")),
     }
