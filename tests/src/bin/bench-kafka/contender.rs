@@ -147,6 +147,7 @@ impl Job<'_> {
             workers: options.workers.into(),
             interval_ms: self.interval_ms,
             compression: options.compression.clone(),
+            more: options.kafka.clone(),
         };
         let mut command = Command::new(std::env::current_exe().context("this program has a path")?);
         Ok(Running::Program(Program::start(command.args(args.words()), &folder.with_extension("log"))?))
@@ -156,6 +157,7 @@ impl Job<'_> {
         let functions = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../udfs/prebuilt"));
         let given = [("bootstrap.servers", place.bootstrap()), ("compression.type", options.compression.clone())];
         let more = self.properties.iter().map(|(name, value)| (*name, value.to_string()));
+        let more = more.chain(options.kafka.iter().map(|(name, value)| (name.as_str(), value.clone())));
         let kafka: Vec<String> =
             given.into_iter().chain(more).map(|(name, value)| format!("{name}: \"{value}\"")).collect();
         let text = format!(

@@ -1,6 +1,7 @@
 //! The floor: a bare consume→produce loop on the host's own client, a process of its own. Records go by their key to the partition that
 //! they belong to, with their timestamp, in the host's transactions; nothing is computed, and nothing is prepared for failures.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,6 +36,8 @@ pub struct Args {
     pub workers: usize,
     pub interval_ms: u32,
     pub compression: String,
+    /// More properties of the client.
+    pub more: Vec<(String, String)>,
 }
 
 impl Args {
@@ -42,23 +45,30 @@ impl Args {
     pub fn words(&self) -> Vec<String> {
         let Self { bootstrap, group, input, output, compression, .. } = self.clone();
         let numbers = [self.partitions.to_string(), self.workers.to_string(), self.interval_ms.to_string()];
-        [[WORD.into(), bootstrap, group, input, output].to_vec(), numbers.to_vec(), vec![compression]].concat()
+        let more = self.more.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        [[WORD.into(), bootstrap, group, input, output].to_vec(), numbers.to_vec(), vec![compression], more].concat()
     }
 
     fn read() -> anyhow::Result<Self> {
-        let words: Vec<String> = std::env::args().skip(2).collect();
-        let Ok([bootstrap, group, input, output, partitions, workers, interval, compression]) =
-            <[String; 8]>::try_from(words)
-        else {
-            bail!("`{WORD}` is for the bench itself");
-        };
-        let (partitions, workers, interval_ms) = (partitions.parse()?, workers.parse()?, interval.parse()?);
-        Ok(Self { bootstrap, group, input, output, partitions, workers, interval_ms, compression })
+        let mut words = std::env::args().skip(2);
+        let mut word = || words.next().with_context(|| format!("`{WORD}` is for the bench itself"));
+        Ok(Self {
+            bootstrap: word()?,
+            group: word()?,
+            input: word()?,
+            output: word()?,
+            partitions: word()?.parse()?,
+            workers: word()?.parse()?,
+            interval_ms: word()?.parse()?,
+            compression: word()?,
+            more: words.filter_map(|word| Some(word.split_once('=')?).map(|(n, v)| (n.into(), v.into()))).collect(),
+        })
     }
 
     fn properties(&self) -> anyhow::Result<Properties> {
         let given = [("bootstrap.servers", &self.bootstrap), ("compression.type", &self.compression)];
-        let given = given.map(|(name, value)| (name.to_string(), value.clone())).into();
+        let mut given: BTreeMap<_, _> = given.map(|(name, value)| (name.to_string(), value.clone())).into();
+        given.extend(self.more.iter().cloned());
         Properties::new(given).map_err(|errors| anyhow::anyhow!("{errors:?}"))
     }
 }

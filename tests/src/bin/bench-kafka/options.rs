@@ -79,6 +79,9 @@ pub struct Options {
     /// Largest heap of Kafka Streams, as Java writes it
     #[arg(long, value_name = "SIZE", default_value = "2g")]
     pub heap: String,
+    /// A property more for the host's client and the bare loop's, as librdkafka names it
+    #[arg(long = "kafka", value_name = "NAME=VALUE", value_parser = property)]
+    pub kafka: Vec<(String, String)>,
     /// Only these contenders
     #[arg(long, value_name = "WHO", value_delimiter = ',')]
     only: Vec<Who>,
@@ -139,4 +142,9 @@ impl Options {
     pub fn runs(&self) -> usize {
         self.runs.map_or(self.form(RUNS), usize::from)
     }
+}
+
+fn property(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write a property as in linger.ms=5")?;
+    Ok((name.to_string(), value.to_string()))
 }
