@@ -11,20 +11,15 @@ use millstream_tests::kafka::Place;
 use millstream_tests::wait::eventually;
 
 use super::long;
-use super::pipes::{ADDRESSES, CLASSIC, Pipe, random};
+use super::pipes::{ADDRESSES, CLASSIC, CONSUMER, Pipe, random};
 
 /// How often a host is killed, at the most, until results come twice.
-const TRIES_MAX: usize = 6;
+const TRIES_MAX: usize = 12;
 
-fn pipe(what: &str, more: &str) -> Pipe {
+fn pipe(what: &str, protocol: &str, more: &str) -> Pipe {
     let partitions = 4;
     let place = Place::new(&Cluster::shared().bootstrap(), what, partitions).unwrap();
-    Pipe::with(
-        place,
-        partitions,
-        CLASSIC,
-        &format!("guarantee: {}\n{more}", std::env::var("ALO_MUT").unwrap_or("at-least-once".into())),
-    )
+    Pipe::with(place, partitions, protocol, &format!("guarantee: at-least-once\n{more}"))
 }
 
 /// Every value that came out for each window, in order; read with what exactly once needs, which changes nothing here.
@@ -60,7 +55,7 @@ fn compare(pipe: &Pipe, n: usize, seconds: u64) -> usize {
 #[test]
 fn without_failures_counts_are_those_of_a_plain_fold() {
     let n = 200_000;
-    let pipe = pipe("least", "");
+    let pipe = pipe("least", CLASSIC, "");
     pipe.fill(n);
     let host = pipe.start("a", &[]);
     compare(&pipe, n, 300);
@@ -74,10 +69,9 @@ fn without_failures_counts_are_those_of_a_plain_fold() {
 }
 
 /// Hosts die at random instants.
-#[test]
-fn nothing_is_lost_while_hosts_are_killed() {
+fn kills(protocol: &str) {
     let (n, kills) = if long() { (10_000_000, 50) } else { (400_000, 4) };
-    let pipe = pipe("least-kills", "");
+    let pipe = pipe("least-kills", protocol, "");
     let names = ["a", "b"];
     let mut hosts = names.map(|name| pipe.start(name, &[]));
     let filler = pipe.trickle(n, n / (2 * kills));
@@ -95,14 +89,21 @@ fn nothing_is_lost_while_hosts_are_killed() {
     hosts.into_iter().for_each(|host| assert!(host.stop().success()));
 }
 
+#[test]
+fn nothing_is_lost_while_hosts_are_killed() {
+    kills(CLASSIC);
+    if long() {
+        kills(CONSUMER);
+    }
+}
+
 /// A host is killed right after records of an interval are there: their offsets are not yet. With exactly once nobody would have seen
 /// them ([`super::exactly_once`] takes any result that comes twice, or counts a line twice, for an error).
 #[test]
 fn results_come_twice_after_a_failure_before_their_offsets_are_committed() {
     let n = 400_000;
-    let pipe = pipe("least-twice", "commit-interval: 1s\n");
-    // Longer than all tries take.
-    let filler = pipe.trickle(n, n / 40);
+    let pipe = pipe("least-twice", CLASSIC, "commit-interval: 1s\n");
+    let filler = pipe.trickle(n, n / 20);
     let mut host = pipe.start("a", &[]);
     let repartition = format!("{}-counts-repartition", pipe.place.name);
     let undone = || pipe.told("a", "its changelogs hold what was not committed").len();

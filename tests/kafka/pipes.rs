@@ -96,6 +96,7 @@ impl Pipe {
     /// Waits until the results of `n` lines are out, and compares them with those of a plain fold.
     pub fn compare(&self, n: usize, seconds: u64) {
         let expected = expected(lines(n, ADDRESSES));
+        assert!(!expected.is_empty(), "no window of {n} lines is closed");
         let got = eventually("all results are out", seconds, || {
             let got = self.place.results(self.partitions).map_err(|why| format!("{why:#}"))?;
             if got.len() >= expected.len() {

@@ -1,7 +1,11 @@
 //! What the host says while it runs: lines on standard error, for people or as JSON.
 
+use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
+
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
+use indicatif::ProgressBar;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
@@ -18,13 +22,37 @@ pub enum Format {
     Json,
 }
 
+/// The bar that is drawn below the log lines, while there is one.
+static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Draws a bar below the log lines, or no bar any more.
+pub fn draw_below(bar: Option<ProgressBar>) {
+    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+}
+
+/// Standard error, with the bar out of the way while a line is written.
+struct Lines;
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &*BAR.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(bar) => bar.suspend(|| io::stderr().write(bytes)),
+            None => io::stderr().write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
 /// Starts logging; `default` holds where the environment says nothing.
 ///
 /// # Errors
 /// When the environment says what is no filter.
 pub fn start(format: Format, default: &str) -> anyhow::Result<()> {
     let filter = filter(std::env::var(FILTER_VARIABLE).ok().as_deref().unwrap_or(default))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Lines).with_target(false);
     // A second start (tests in one process) keeps the first.
     let _ = match format {
         Format::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),

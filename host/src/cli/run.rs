@@ -1,6 +1,7 @@
 //! Runs a pipeline until it is stopped: opens its folder, starts its workers and the HTTP API, waits for a signal.
 
 mod kafka;
+mod restore_bar;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -15,9 +15,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::manifest::{self as form, DurationText, OneOrMany};
-use super::problem::Problem;
+use super::problem::{Problem, Severity};
 use super::structure::{Fitting, Path, entries};
 use super::text::Node;
+use super::times;
 use super::units::{self, DURATION_MS_MAX};
 use super::{
     COMMIT_INTERVAL_DEFAULT_MS, COMMIT_INTERVAL_MS_MAX, COMMIT_INTERVAL_MS_MIN, Function, Guarantee, InternalTopics,
@@ -300,12 +301,23 @@ impl Lower<'_> {
         }
         // What stands where a variable should be says nothing about the property.
         if out.len() == kafka.0.len() {
-            for remark in (around.properties)(&out) {
-                let place = match kafka.0.contains_key(&remark.name) {
-                    true => self.tree.key_place(&["kafka", &remark.name]),
-                    false => self.tree.key_place(&["kafka"]),
+            let interval = manifest.commit_interval.as_ref().and_then(|text| units::duration_ms(&text.0));
+            let mut remarks = (around.properties)(&out);
+            if remarks.is_empty() {
+                // Of numbers that are none there is nothing more to say.
+                remarks = times::remarks(&out, interval.unwrap_or(COMMIT_INTERVAL_DEFAULT_MS));
+            }
+            for remark in remarks {
+                let place = match (remark.name.as_str(), interval) {
+                    (times::COMMIT_INTERVAL, Some(_)) => self.tree.key_place(&[times::COMMIT_INTERVAL]),
+                    (name, _) if kafka.0.contains_key(name) => self.tree.key_place(&["kafka", name]),
+                    _ => self.tree.key_place(&["kafka"]),
                 };
-                self.problems.push(Problem::error(place, remark.message).help(remark.help));
+                let problem = match remark.severity {
+                    Severity::Error => Problem::error(place, remark.message),
+                    _ => Problem::warning(place, remark.message),
+                };
+                self.problems.push(problem.help(remark.help));
             }
         }
         Some(out)

@@ -5,6 +5,7 @@
 //! ([`millstream_core::topology::check`], which is pure). Not here: components, which a caller may have looked at too.
 
 pub mod text;
+mod times;
 
 pub mod structure;
 
@@ -141,6 +142,8 @@ pub struct Remark {
 /// What is wrong with a property of the Kafka client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PropertyRemark {
+    /// How bad it is.
+    pub severity: Severity,
     /// Its name; one that is not there is missing.
     pub name: String,
     /// What is wrong, one line.

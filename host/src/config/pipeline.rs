@@ -68,6 +68,7 @@ pub fn limits(function: &Function) -> Limits {
 /// What there is to say against properties of the Kafka client.
 pub fn properties(given: &BTreeMap<String, String>) -> Vec<PropertyRemark> {
     let remark = |error: millstream_kafka::config::PropertyError| PropertyRemark {
+        severity: Severity::Error,
         message: format!("`{}`: {}", error.name, error.reason),
         name: error.name,
         help: error.instead,

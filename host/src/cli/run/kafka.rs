@@ -10,6 +10,7 @@ use millstream_wasm::Registry;
 use millstream_web::{Access, Config, Exposure, Listening};
 use tracing::info;
 
+use super::restore_bar::RestoreBar;
 use super::{Args, Signals, workers};
 use crate::api::kafka::KafkaApi;
 use crate::runtime::folder::PARENT;
@@ -47,7 +48,9 @@ pub fn run(args: &Args, mut pipeline: Pipeline) -> anyhow::Result<ExitCode> {
     let url = server.url();
     access.announce(&url)?;
     info!(pipeline = name, url, folder = %path.display(), "running");
+    let bar = RestoreBar::start(host.clone(), args.log_format)?;
     signals.wait_or(|| host.failed().is_some());
+    drop(bar);
     info!("stopping");
     server.stop();
     let failed = host.failed();

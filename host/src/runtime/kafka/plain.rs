@@ -132,10 +132,6 @@ impl Way for Plain {
 
     fn commit(&mut self, leave: &Leave<'_>, offsets: &Offsets<'_>) -> Result<Highest, Failed> {
         let wait = self.left();
-        if std::env::var_os("ALO_EARLY").is_some() {
-            self.offsets(leave, &offsets(Some(&Vec::new()))?)?;
-            std::thread::sleep(Duration::from_millis(30));
-        }
         let highest = self.producer()?.flush(wait)?.highest;
         self.offsets(leave, &offsets(Some(&highest))?)?;
         Ok(highest)
