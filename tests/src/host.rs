@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,6 +17,9 @@ const START_SECONDS: u64 = 60;
 
 /// Seconds within which a host ends once it is asked to.
 const STOP_SECONDS: u64 = 30;
+
+/// How long a command may take.
+const RUN_MAX: Duration = Duration::from_secs(300);
 
 /// The program, built by cargo beside whatever runs this.
 ///
@@ -30,12 +35,27 @@ pub fn program() -> PathBuf {
     })
 }
 
-/// Runs a command of the program to its end.
+/// Runs a command of the program to its end. One that has not ended after [`RUN_MAX`] is killed, which its status tells.
 ///
 /// # Panics
 /// When it cannot be started.
 pub fn run(args: &[&str]) -> Output {
-    Command::new(program()).args(args).stdin(Stdio::null()).output().expect("start the program")
+    let mut command = Command::new(program());
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("start the program");
+    let pid = Pid::from_child(&child);
+    thread::scope(|scope| {
+        let (ended, wait) = mpsc::channel::<()>();
+        scope.spawn(move || {
+            if wait.recv_timeout(RUN_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
+                // One that ends at this very moment is all the same.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        });
+        let output = child.wait_with_output().expect("wait for the program");
+        drop(ended);
+        output
+    })
 }
 
 /// Where the sample functions are, as `./x test` builds them.
