@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use crate::{
     Jvm, Options, java,
     ports::{self, Port},
+    secure::{self, Tls},
 };
 
 /// What a broker logs when clients may come, and a controller when brokers may.
@@ -32,6 +33,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Any will do: it only keeps strangers' data folders out.
 const CLUSTER_ID: &str = "bWlsbHN0cmVhbS10ZXN0cw";
 
+/// What it may listen by, each on a port of its own.
+const LISTENERS: [&str; 5] = ["PLAINTEXT", "CONTROLLER", "SASL_PLAINTEXT", "SASL_SSL", "SSL"];
+
 /// How a broker ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -45,8 +49,10 @@ pub enum Stop {
 #[derive(Debug)]
 pub(crate) struct Broker {
     folder: PathBuf,
-    ports: [Port; 3],
+    ports: [Port; LISTENERS.len()],
     jvm: Jvm,
+    /// Whether its users come over TLS too.
+    tls: bool,
     child: Option<Child>,
     /// Bytes of the log that were there before the last start.
     log_from: u64,
@@ -64,15 +70,15 @@ enum Role {
 impl Broker {
     /// Brokers that know of each other, with their settings written down, and last the controller where it is one for itself; none
     /// is started.
-    pub fn make(options: &Options, folder: &Path) -> Vec<Broker> {
+    pub fn make(options: &Options, tls: Option<&Tls>, folder: &Path) -> Vec<Broker> {
         let apart = options.controller_apart;
         let count = options.brokers + usize::from(apart);
-        let ports: Vec<_> = (0..count).map(|_| [(); 3].map(|()| ports::reserve())).collect();
+        let ports: Vec<_> = (0..count).map(|_| LISTENERS.map(|_| ports::reserve())).collect();
         let first_voter = if apart { options.brokers } else { 0 };
-        let voter = |(i, [_, port, _]): (usize, &[Port; 3])| format!("{}@127.0.0.1:{}", i + 1, port.number);
+        let voter = |(i, ports): (usize, &[Port; _])| format!("{}@127.0.0.1:{}", i + 1, ports[1].number);
         let voters: Vec<_> = ports.iter().enumerate().skip(first_voter).map(voter).collect();
         let voters = voters.join(",");
-        let make = |(i, ports): (usize, [Port; 3])| {
+        let make = |(i, ports): (usize, [Port; _])| {
             let id = i + 1;
             let folder = folder.join(id.to_string());
             fs::create_dir(&folder).expect("make the folder of a broker");
@@ -81,12 +87,14 @@ impl Broker {
                 (true, true) => Role::Controller,
                 (true, false) => Role::Broker,
             };
-            let numbers = [&ports[0], &ports[1], &ports[2]].map(|port| port.number);
+            let numbers = ports.each_ref().map(|port| port.number);
             let mut text = settings(options, &voters) + &own_settings(id, role, numbers, options, &folder);
+            text.extend(tls.map(Tls::settings));
             // The last line of a name counts.
             options.settings.iter().for_each(|(name, value)| writeln!(text, "{name}={value}").expect("text"));
             fs::write(folder.join("server.properties"), text).expect("write the settings of a broker");
-            Broker { folder, ports, jvm: options.jvm, child: None, log_from: 0, killed_at: None }
+            let (jvm, tls) = (options.jvm, options.tls);
+            Broker { folder, ports, jvm, tls, child: None, log_from: 0, killed_at: None }
         };
         ports.into_iter().enumerate().map(make).collect()
     }
@@ -97,6 +105,14 @@ impl Broker {
 
     pub fn port_users(&self) -> u16 {
         self.ports[2].number
+    }
+
+    pub fn port_sasl_ssl(&self) -> u16 {
+        self.ports[3].number
+    }
+
+    pub fn port_ssl(&self) -> u16 {
+        self.ports[4].number
     }
 
     pub fn pid(&self) -> Option<u32> {
@@ -111,7 +127,11 @@ impl Broker {
     pub fn format(&mut self, libs: &Path) {
         let mut tool = java(libs, Jvm::Quick);
         tool.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]);
-        let done = tool.arg(self.folder.join("server.properties")).output();
+        tool.arg(self.folder.join("server.properties"));
+        if self.tls {
+            tool.args(["--add-scram", &secure::user()]);
+        }
+        let done = tool.output();
         match done {
             Ok(done) if done.status.success() => {}
             Ok(done) => panic!("Kafka's data folder: {}", String::from_utf8_lossy(&done.stderr)),
@@ -208,7 +228,7 @@ fn settings(options: &Options, voters: &str) -> String {
     format!(
         "controller.quorum.voters={voters}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL
 auto.create.topics.enable=false
 num.partitions=1
 default.replication.factor={replicas}
@@ -234,17 +254,18 @@ transaction.abort.timed.out.transaction.cleanup.interval.ms=500
 }
 
 /// The settings of one process: who it is, where it listens, and, where there are users, who may do what.
-fn own_settings(id: usize, role: Role, ports: [u16; 3], options: &Options, folder: &Path) -> String {
-    let names = ["PLAINTEXT", "CONTROLLER", "SASL_PLAINTEXT"];
+fn own_settings(id: usize, role: Role, ports: [u16; LISTENERS.len()], options: &Options, folder: &Path) -> String {
     let at = |which: &[usize]| {
-        let all: Vec<_> = which.iter().map(|i| format!("{}://127.0.0.1:{}", names[*i], ports[*i])).collect();
+        let all: Vec<_> = which.iter().map(|i| format!("{}://127.0.0.1:{}", LISTENERS[*i], ports[*i])).collect();
         all.join(",")
     };
-    let clients: &[usize] = if options.users.is_empty() { &[0] } else { &[0, 2] };
+    let users: &[usize] = if options.users.is_empty() { &[] } else { &[2] };
+    let tls: &[usize] = if options.tls { &[3, 4] } else { &[] };
+    let clients = [&[0], users, tls].concat();
     let (roles, listeners) = match role {
-        Role::Broker => ("broker", clients.to_vec()),
+        Role::Broker => ("broker", clients.clone()),
         Role::Controller => ("controller", vec![1]),
-        Role::Both => ("broker,controller", [clients, &[1]].concat()),
+        Role::Both => ("broker,controller", [&clients[..], &[1]].concat()),
     };
     let mut text = format!(
         "process.roles={roles}\nnode.id={id}\nlog.dirs={}/data\nlisteners={}\n",
@@ -252,7 +273,7 @@ fn own_settings(id: usize, role: Role, ports: [u16; 3], options: &Options, folde
         at(&listeners)
     );
     if role != Role::Controller {
-        text.push_str(&format!("advertised.listeners={}\ninter.broker.listener.name=PLAINTEXT\n", at(clients)));
+        text.push_str(&format!("advertised.listeners={}\ninter.broker.listener.name=PLAINTEXT\n", at(&clients)));
     }
     if !options.users.is_empty() {
         text.push_str("authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n");

@@ -7,6 +7,7 @@
 mod broker;
 mod jars;
 mod ports;
+mod secure;
 
 use std::{
     path::{Path, PathBuf},
@@ -18,6 +19,7 @@ use std::{
 use broker::{Broker, Guard};
 
 pub use broker::Stop;
+pub use secure::{MECHANISM, PASSWORD, STORE_PASSWORD, Tls, USER};
 
 /// How the Java machine of a broker is run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,11 +48,21 @@ pub struct Options {
     /// Names, which are passwords as well, of users for a listener of its own (`SASL_PLAINTEXT`, `PLAIN`), where each may only
     /// what access lists say. Who comes by the ordinary listener may everything.
     pub users: Vec<String>,
+    /// Two more listeners, over TLS, by certificates made for this cluster: one for [`USER`] with [`PASSWORD`] (`SASL_SSL`, [`MECHANISM`]),
+    /// one for who has the client's key (`SSL`). See [`Cluster::tls`].
+    pub tls: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { brokers: 1, settings: Vec::new(), controller_apart: true, jvm: Jvm::Quick, users: Vec::new() }
+        Self {
+            brokers: 1,
+            settings: Vec::new(),
+            controller_apart: true,
+            jvm: Jvm::Quick,
+            users: Vec::new(),
+            tls: false,
+        }
     }
 }
 
@@ -60,6 +72,7 @@ pub struct Cluster {
     brokers: Vec<Broker>,
     _controller: Option<Broker>,
     libs: PathBuf,
+    tls: Option<Tls>,
     // Last, so that it goes last: it removes the folder.
     guard: Guard,
 }
@@ -88,26 +101,48 @@ impl Cluster {
     pub fn with(options: &Options) -> Self {
         let libs = jars::folder();
         let guard = Guard::start();
-        let mut all = Broker::make(options, guard.folder());
+        let tls = options.tls.then(|| Tls::make(guard.folder()));
+        let mut all = Broker::make(options, tls.as_ref(), guard.folder());
         each(&mut all, |broker| broker.format(&libs));
         each(&mut all, |broker| {
             broker.start(&libs);
             broker.wait_ready();
         });
         let controller = if options.controller_apart { all.pop() } else { None };
-        Self { brokers: all, _controller: controller, libs, guard }
+        Self { brokers: all, _controller: controller, libs, tls, guard }
     }
 
     /// For the property `bootstrap.servers`.
     pub fn bootstrap(&self) -> String {
-        let all: Vec<_> = self.brokers.iter().map(|broker| format!("127.0.0.1:{}", broker.port())).collect();
-        all.join(",")
+        self.all(Broker::port)
     }
 
     /// For the property `bootstrap.servers` of a client that comes as one of [`Options::users`].
     pub fn bootstrap_users(&self) -> String {
-        let all: Vec<_> = self.brokers.iter().map(|broker| format!("127.0.0.1:{}", broker.port_users())).collect();
+        self.all(Broker::port_users)
+    }
+
+    /// For the property `bootstrap.servers` of a client that comes over TLS with a password, see [`Options::tls`].
+    pub fn bootstrap_sasl_ssl(&self) -> String {
+        self.all(Broker::port_sasl_ssl)
+    }
+
+    /// For the property `bootstrap.servers` of a client that comes over TLS with a key.
+    pub fn bootstrap_ssl(&self) -> String {
+        self.all(Broker::port_ssl)
+    }
+
+    fn all(&self, port: impl Fn(&Broker) -> u16) -> String {
+        let all: Vec<_> = self.brokers.iter().map(|broker| format!("127.0.0.1:{}", port(broker))).collect();
         all.join(",")
+    }
+
+    /// Files for clients that come over TLS.
+    ///
+    /// # Panics
+    /// Without [`Options::tls`].
+    pub fn tls(&self) -> &Tls {
+        self.tls.as_ref().expect("the cluster has listeners over TLS")
     }
 
     /// The process of a broker, from 0; none while it is stopped.
@@ -154,8 +189,13 @@ impl Cluster {
 
     /// Runs one of Kafka's own programs by its class (`org.apache.kafka.tools.TopicCommand`), to its end.
     pub fn tool(&self, class: &str, args: &[&str]) -> Output {
+        self.tool_at(&self.bootstrap(), class, args)
+    }
+
+    /// As [`Cluster::tool`], by another listener.
+    pub fn tool_at(&self, bootstrap: &str, class: &str, args: &[&str]) -> Output {
         let mut command = java(&self.libs, Jvm::Quick);
-        command.arg(class).args(["--bootstrap-server", &self.bootstrap()]).args(args);
+        command.arg(class).args(["--bootstrap-server", bootstrap]).args(args);
         command.stdin(Stdio::null()).output().expect("run a program of Kafka")
     }
 
