@@ -303,7 +303,11 @@ impl Worker {
         let prefix = task_prefix(id);
         let ports = ports(grounds, id, &prefix);
         match Task::open(now, &self.topology, id, meta, start, self.active.clone(), &ports) {
-            Ok(task) => {
+            Ok(mut task) => {
+                if meta.is_none() {
+                    // Where it begins is decided once: a source may begin at its end, which is elsewhere after a restart.
+                    task.touch();
+                }
                 self.tasks.insert(id, task);
             }
             Err(verdict) => effects.push(Effect::Stopped { task: id, verdict }),

@@ -175,6 +175,19 @@ fn an_idle_task_is_committed_again_where_it_stands() {
 }
 
 #[test]
+fn a_task_that_never_ran_is_committed_where_it_begins() {
+    let mut host = Host::new(1, 1, Settings::default());
+    let task = TaskId { sub: 0, partition: 0 };
+    assert!(host.step(Input::Open { task, meta: None, start: vec![7] }).is_empty());
+    let first = commit(&host.step(Input::Drain));
+    assert_eq!(first.parts[0].positions, [(0, 7)]);
+    host.step(outcome(&first, CommitOutcome::Committed));
+    host.step(Input::Close { task });
+    host.open(0, Some(first.parts[0].meta.clone()));
+    assert!(host.step(Input::Drain).is_empty(), "it is known where it stands");
+}
+
+#[test]
 fn epochs_never_fall_when_a_task_moves() {
     let mut newer = Host::new(1, 7, Settings::default());
     newer.open(0, None);
