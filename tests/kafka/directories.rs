@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use millstream_kafka::admin::TopicSpec;
 use millstream_test_broker::Cluster;
 use millstream_tests::host::run;
 use millstream_tests::wait::eventually;
@@ -79,6 +80,43 @@ fn refused(pipe: &Pipe, folder: &Path) -> String {
     let output = run(&["run", &manifest, "--state-dir", &folder, "--listen", "127.0.0.1:0"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Internal topics that are gone are not made anew under a pipeline that has committed what was in them; a state that is made from a
+/// changelog that is gone is not built on.
+#[test]
+fn what_was_in_internal_topics_is_not_lost_without_a_word() {
+    let (n, partitions) = (20_000, 2);
+    let pipe = Pipe::new(&Cluster::shared().bootstrap(), "gone", partitions, CLASSIC);
+    pipe.fill(n);
+    let host = pipe.start("a", &["--leave-on-stop"]);
+    pipe.compare(n, 60);
+    assert!(host.stop().success());
+    let admin = pipe.place.admin().unwrap();
+    let internal = [pipe.place.changelog("counts"), format!("{}-counts-repartition", pipe.place.name)];
+    for topic in &internal {
+        let info = admin.describe(&[topic]).unwrap()[topic].clone().unwrap();
+        admin.delete(&[topic]).unwrap();
+        eventually("the topic is gone", 20, || match admin.describe(&[topic]) {
+            Ok(found) if found[topic].is_none() => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        for folder in ["a", "b"] {
+            let said = refused(&pipe, &pipe.folder(folder));
+            assert!(said.contains(&format!("`{topic}` is gone")) && said.contains("millstream reset"), "{said}");
+        }
+        let spec = match topic.ends_with("-changelog") {
+            true => TopicSpec::changelog(topic, info.partitions),
+            false => TopicSpec::repartition(topic, info.partitions),
+        };
+        admin.create(&[spec]).unwrap();
+    }
+    let host = pipe.start("a", &["--leave-on-stop"]);
+    eventually("it is told", 30, || match pipe.told("a", "built anew").len() {
+        2 => Ok(()),
+        other => Err(format!("{other} tasks are built anew")),
+    });
+    assert!(host.stop().success());
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use millstream_kafka::fetch::TopicPartition;
 use millstream_test_broker::Cluster;
+use millstream_tests::kafka::Place;
 use millstream_tests::wait::eventually;
 
 use super::pipes::{CLASSIC, CONSUMER, Pipe, running, runs};
@@ -52,6 +53,29 @@ fn a_restart_disturbs_nobody(what: &str, kafka: &str) {
     for host in [a, b] {
         assert!(host.stop().success());
     }
+}
+
+/// A source that begins at its end begins there once: what is written while its host is away is read, though nothing was before.
+#[test]
+fn a_source_that_begins_at_its_end_begins_there_once() {
+    let (n, partitions) = (40_000, 2);
+    let place = Place::new(&Cluster::shared().bootstrap(), "latest", partitions).unwrap();
+    let pipe = Pipe::starting(place, partitions, "latest");
+    // Of no window that counts later.
+    pipe.place
+        .fill(partitions, ["[2021-05-01 00:00:00] IP: 10.0.0.1, User: Before, Action: Login".to_string()].into_iter())
+        .unwrap();
+    let host = pipe.start("a", &[]);
+    runs(&host, 4, 60);
+    eventually("where it begins is committed", 20, || {
+        let committed = committed(&pipe);
+        if committed == ends(&pipe) { Ok(()) } else { Err(format!("{committed:?}")) }
+    });
+    assert!(host.stop().success());
+    pipe.fill(n);
+    let host = pipe.start("a", &[]);
+    pipe.compare(n, 60);
+    assert!(host.stop().success());
 }
 
 #[test]

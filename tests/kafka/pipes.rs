@@ -52,7 +52,13 @@ impl Pipe {
 
     /// As [`Pipe::of`], with more lines in the manifest.
     pub fn with(place: Place, partitions: u32, kafka: &str, more: &str) -> Self {
-        let here = manifests::Place::new(&format!("{}{more}", manifest(&place, kafka)));
+        let here = manifests::Place::new(&format!("{}{more}", manifest(&place, kafka, "earliest")));
+        Self { place, partitions, here }
+    }
+
+    /// As [`Pipe::of`], with a source that begins elsewhere.
+    pub fn starting(place: Place, partitions: u32, start: &str) -> Self {
+        let here = manifests::Place::new(&manifest(&place, CLASSIC, start));
         Self { place, partitions, here }
     }
 
@@ -173,7 +179,7 @@ pub fn random(state: &mut u64) -> u64 {
 }
 
 /// A manifest like the demo's, on brokers.
-fn manifest(place: &Place, kafka: &str) -> String {
+fn manifest(place: &Place, kafka: &str, start: &str) -> String {
     format!(
         "pipeline: {name}
 kafka: {{ bootstrap.servers: \"{bootstrap}\", {kafka} }}
@@ -181,7 +187,7 @@ functions:
   only-ip: {{ component: {{only-ip.wasm}} }}
   extract-ip: {{ component: {{extract-ip.wasm}} }}
 sources:
-  log-lines: {{ topic: {input} }}
+  log-lines: {{ topic: {input}, start: {start} }}
 steps:
   ip-lines: {{ from: log-lines, filter: only-ip }}
   by-ip: {{ from: ip-lines, map: extract-ip }}

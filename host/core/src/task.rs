@@ -431,7 +431,7 @@ impl Task {
 }
 
 /// A node's name in the metadata: writers and aggregates of one step have one name each.
-fn meta_name(node: &Node) -> String {
+pub fn meta_name(node: &Node) -> String {
     match node.operator {
         NodeOperator::Repartition { .. } => alloc::format!("{}>", node.name),
         NodeOperator::Source => alloc::format!("{}<", node.name),

@@ -96,10 +96,10 @@ impl Admin {
         }
         let described = self.asked(|left| self.native.describe_topics(topics, left));
         let mut there = BTreeMap::new();
-        for (name, partitions) in described.map_err(|f| KafkaError::of("describe topics", &f))? {
-            match partitions {
-                Ok(partitions) => {
-                    there.insert(name, partitions);
+        for (name, topic) in described.map_err(|f| KafkaError::of("describe topics", &f))? {
+            match topic {
+                Ok(topic) => {
+                    there.insert(name, topic);
                 }
                 Err(failure) if failure.code == Code::UnknownTopicOrPartition => {
                     all.insert(name, None);
@@ -121,8 +121,8 @@ impl Admin {
                 }
                 Err(f) => return Err(self.topic_error("describe the settings of", &name, "DescribeConfigs", &f)),
             };
-            if let Some(partitions) = there.get(&name) {
-                all.insert(name.clone(), Some(TopicInfo::new(&name, partitions, &settings)));
+            if let Some(topic) = there.get(&name) {
+                all.insert(name.clone(), Some(TopicInfo::new(&name, topic, &settings)));
             }
         }
         Ok(all)
@@ -159,7 +159,7 @@ impl Admin {
             let described = self.native.describe_topics(&names, self.timeout);
             let described = described.map_err(|f| KafkaError::of("describe topics", &f))?;
             let leads = |p: &native::Partition| p.has_leader;
-            if described.iter().all(|(_, topic)| topic.as_ref().is_ok_and(|all| all.iter().all(leads))) {
+            if described.iter().all(|(_, topic)| topic.as_ref().is_ok_and(|topic| topic.partitions.iter().all(leads))) {
                 return Ok(());
             }
             if Instant::now() > deadline {

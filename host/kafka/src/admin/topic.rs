@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::native::admin::Partition;
+use crate::native::admin::Described;
 
 /// Names of the settings that matter here, as brokers call them.
 const CLEANUP_POLICY: &str = "cleanup.policy";
@@ -19,6 +19,8 @@ const MIN_IN_SYNC: &str = "min.insync.replicas";
 pub struct TopicInfo {
     /// Its name.
     pub name: String,
+    /// Tells it from topics of that name before and at other brokers.
+    pub id: String,
     /// Number of partitions, which are numbered from 0.
     pub partitions: i32,
     /// The fewest replicas that one of its partitions has.
@@ -74,9 +76,11 @@ impl TopicSettings {
 }
 
 impl TopicInfo {
-    pub(super) fn new(name: &str, partitions: &[Partition], settings: &BTreeMap<String, String>) -> Self {
+    pub(super) fn new(name: &str, topic: &Described, settings: &BTreeMap<String, String>) -> Self {
+        let partitions = &topic.partitions;
         Self {
             name: name.into(),
+            id: topic.id.clone(),
             partitions: partitions.len() as i32,
             replication_factor: partitions.iter().map(|p| p.replicas).min().unwrap_or(0),
             ready: partitions.iter().all(|p| p.has_leader),
@@ -186,11 +190,12 @@ pub const CHANGELOG_TOMBSTONES_MS: i64 = 7 * 24 * 3_600_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::native::admin::Partition;
 
     fn info(spec: &TopicSpec) -> TopicInfo {
         let one = |number| Partition { number, replicas: 1, in_sync: 1, has_leader: true };
-        let partitions: Vec<_> = (0..spec.partitions).map(one).collect();
-        TopicInfo::new(&spec.name, &partitions, &spec.settings)
+        let topic = Described { id: String::new(), partitions: (0..spec.partitions).map(one).collect() };
+        TopicInfo::new(&spec.name, &topic, &spec.settings)
     }
 
     #[test]

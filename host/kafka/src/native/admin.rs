@@ -34,6 +34,14 @@ pub(crate) struct Partition {
     pub has_leader: bool,
 }
 
+/// A topic as it is described.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Described {
+    /// Empty where brokers give none.
+    pub id: String,
+    pub partitions: Vec<Partition>,
+}
+
 /// A topic to be made.
 pub(crate) struct NewTopic<'a> {
     pub name: &'a str,
@@ -127,7 +135,7 @@ impl Admin {
     }
 
     /// Partitions by topic.
-    pub fn describe_topics(&self, names: &[&str], timeout: Duration) -> ByTopic<Vec<Partition>> {
+    pub fn describe_topics(&self, names: &[&str], timeout: Duration) -> ByTopic<Described> {
         let names = c_names(names)?;
         let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
         let asking = self.asking(Op::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout);
@@ -141,7 +149,7 @@ impl Admin {
             let mut count = 0;
             let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
             Ok(items(topics, count)
-                .map(|topic| (text(sys::rd_kafka_TopicDescription_name(topic)), partitions(topic)))
+                .map(|topic| (text(sys::rd_kafka_TopicDescription_name(topic)), described(topic)))
                 .collect())
         }
     }
@@ -415,10 +423,12 @@ unsafe fn borrowed_error(error: *const sys::rd_kafka_error_t) -> Answer<()> {
 
 /// # Safety
 /// `topic` is alive.
-unsafe fn partitions(topic: *const sys::rd_kafka_TopicDescription_t) -> Answer<Vec<Partition>> {
-    // SAFETY: by the caller.
+unsafe fn described(topic: *const sys::rd_kafka_TopicDescription_t) -> Answer<Described> {
+    // SAFETY: by the caller; an id lives as long as its topic, and a text as long as its id.
     unsafe {
         borrowed_error(sys::rd_kafka_TopicDescription_error(topic))?;
+        let id = sys::rd_kafka_TopicDescription_topic_id(topic);
+        let id = if id.is_null() { String::new() } else { text(sys::rd_kafka_Uuid_base64str(id)) };
         let mut count = 0;
         let all = sys::rd_kafka_TopicDescription_partitions(topic, &mut count);
         let one = |partition| {
@@ -430,7 +440,7 @@ unsafe fn partitions(topic: *const sys::rd_kafka_TopicDescription_t) -> Answer<V
             let number = sys::rd_kafka_TopicPartitionInfo_partition(partition);
             Partition { number, replicas, in_sync, has_leader }
         };
-        Ok(items(all, count).map(one).collect())
+        Ok(Described { id, partitions: items(all, count).map(one).collect() })
     }
 }
 

@@ -364,6 +364,24 @@ impl TaskState {
         Write::Put(self.own, self.checkpoint_key(store), bytes)
     }
 
+    fn changelog_key(&self, store: usize) -> Vec<u8> {
+        [b"changelog-id ", self.names[store].as_bytes()].concat()
+    }
+
+    /// Id of the changelog topic that a store is made from; `None`: of none yet.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub fn changelog(&self, store: usize) -> Result<Option<String>, StorageError> {
+        let id = self.db.get(self.own, &self.changelog_key(store))?;
+        Ok(id.map(|id| String::from_utf8_lossy(&id).into_owned()))
+    }
+
+    /// The write that says which changelog topic a store is made from.
+    pub fn changelog_write(&self, store: usize, id: &str) -> Write {
+        Write::Put(self.own, self.changelog_key(store), id.into())
+    }
+
     /// The ground of a store: as the engine sees it.
     pub fn ground(&self, store: usize) -> Ground<'_> {
         Ground { db: &self.db, space: self.stores[store], prefix: &self.prefix }

@@ -142,7 +142,7 @@ impl KafkaHost {
             anyhow!("under `kafka:` of the manifest: {}", all.join("\n  "))
         })?;
         let admin = Arc::new(Admin::new(&properties, ADMIN_WAIT)?);
-        let topology = patiently(|| topics::prepare(&pipeline, &admin))?;
+        let topics::Prepared { topology, changelogs } = patiently(|| topics::prepare(&pipeline, &admin))?;
         let prepared = prepare(&pipeline, &registry)?;
         let directory = Arc::new(directory);
         end_dangling(&properties, &pipeline, &directory, workers)?;
@@ -165,7 +165,14 @@ impl KafkaHost {
             ending: Arc::default(),
             failed: Arc::default(),
         });
-        host.join(&properties, workers, is_static, asked)?;
+        let restorer = Restorer::start(restore::Parts {
+            topology: host.topology.clone(),
+            changelogs,
+            directory: host.directory.clone(),
+            properties: properties.clone(),
+            status: host.status.clone(),
+        })?;
+        host.join(&properties, workers, is_static, restorer, asked)?;
         Ok(host)
     }
 
@@ -174,6 +181,7 @@ impl KafkaHost {
         properties: &Properties,
         workers: usize,
         is_static: bool,
+        restorer: Restorer,
         asked: std::sync::mpsc::Receiver<Request>,
     ) -> anyhow::Result<()> {
         let layout = Arc::new(Layout::new(self.topology.clone(), workers));
@@ -194,12 +202,6 @@ impl KafkaHost {
             told.push((commands, waker.clone()));
             self.start_worker(properties, &layout, &member, reader, to_obey)?;
         }
-        let restorer = Restorer::start(restore::Parts {
-            topology: self.topology.clone(),
-            directory: self.directory.clone(),
-            properties: properties.clone(),
-            status: self.status.clone(),
-        })?;
         let parts = member::Parts {
             member,
             protocol: properties.group_protocol(),

@@ -87,6 +87,8 @@ pub struct Restorer {
 pub struct Parts {
     /// The plan.
     pub topology: Arc<Topology>,
+    /// Ids of the changelog topics, by name.
+    pub changelogs: BTreeMap<String, String>,
     /// The tasks' databases.
     pub directory: Arc<Directory>,
     /// Of the client.
@@ -162,6 +164,7 @@ impl Drop for Restorer {
 /// Changelogs of a task, one for each store, and the offset of each from which on records do not count.
 struct Changelogs {
     partitions: Vec<TopicPartition>,
+    ids: Vec<String>,
     ends: Vec<i64>,
 }
 
@@ -214,6 +217,13 @@ impl Work {
         if partitions.is_empty() {
             return Ok(state);
         }
+        let ids: Vec<&str> =
+            partitions.iter().map(|p| self.parts.changelogs.get(&*p.topic).map_or("", |id| id)).collect();
+        let made_from = (0..stores.len()).map(|n| state.changelog(n)).collect::<Result<Vec<_>, _>>()?;
+        if made_from.iter().zip(&ids).any(|(from, id)| from.as_ref().is_some_and(|from| from != id)) {
+            let why = "it is made from a changelog of that name that is gone, or of other brokers";
+            state = self.parts.directory.start_over(topology, id, why)?;
+        }
         let ends = in_order(restore.ends.as_ref(), stores);
         let checkpoints = (0..stores.len()).map(|n| state.checkpoint(n)).collect::<Result<Vec<_>, _>>()?;
         let oldest = checkpoints.iter().flatten().map(|c| c.written_at).min();
@@ -227,7 +237,7 @@ impl Work {
         if checkpoints.iter().zip(&ends).any(|(c, end)| c.is_some_and(|c| c.offset > *end)) {
             state = self.parts.directory.start_over(topology, id, "it has what was not committed")?;
         }
-        let tail = Changelogs { partitions, ends };
+        let tail = Changelogs { ids: ids.into_iter().map(str::to_string).collect(), partitions, ends };
         match self.replay(&state, id, job, &tail) {
             Err(why) if why.downcast_ref().is_some_and(|e| matches!(e, ReplayError::OffsetGone { .. })) => {
                 let state = self.parts.directory.start_over(topology, id, &format!("{why:#}"))?;
@@ -244,6 +254,7 @@ impl Work {
             anyhow::Ok(Tail { partition: partition.clone(), from: from(number)? })
         };
         let tails = of.partitions.iter().enumerate().map(tail).collect::<anyhow::Result<Vec<_>>>()?;
+        state.apply(of.ids.iter().enumerate().map(|(number, id)| state.changelog_write(number, id)).collect())?;
         let group = &self.parts.topology.pipeline;
         let mut replay = Replay::start(&self.parts.properties, group, &tails, QUEUE_BYTES)?;
         let mut repairs = Repairs::default();

@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use millstream_core::limits::Limits;
-use millstream_core::topology::graph::{Topology, plan};
+use millstream_core::meta::Meta;
+use millstream_core::task::meta_name;
+use millstream_core::topology::graph::{Input, Node, NodeOperator, Store, Topology, plan};
 use millstream_kafka::admin::{Admin, TopicInfo, TopicSpec};
 use millstream_kafka::error::KafkaError;
+use millstream_kafka::fetch::TopicPartition;
 
 use super::changelog;
 use super::layout::PARTITIONS_MAX;
+use super::metadata::Beside;
 use super::repair::COMPACTION_LAG_MS;
 use super::reset::refuse_half_done;
 use crate::runtime::plan::{Guarantee, InternalTopics, Pipeline, user_topics};
@@ -25,11 +29,19 @@ const HEADER_OVERHEAD_BYTES: usize = 10;
 /// Milliseconds of a broker's bounds on timestamps that are left for clocks that differ and for commits that take long.
 const CLOCK_MARGIN_MS: i64 = 60_000;
 
+/// What a pipeline's topics give.
+pub struct Prepared {
+    /// Its graph.
+    pub topology: Arc<Topology>,
+    /// Ids of the changelog topics, by name: one that was made anew has another.
+    pub changelogs: BTreeMap<String, String>,
+}
+
 /// Looks up and makes the topics of a pipeline, and plans its graph by their partition counts.
 ///
 /// # Errors
 /// In words for the user: topics that are missing or do not fit, what the brokers refuse.
-pub fn prepare(pipeline: &Pipeline, admin: &Admin) -> anyhow::Result<Arc<Topology>> {
+pub fn prepare(pipeline: &Pipeline, admin: &Admin) -> anyhow::Result<Prepared> {
     refuse_half_done(&pipeline.spec.pipeline, admin)?;
     let names = user_topics(&pipeline.spec);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -56,13 +68,15 @@ pub fn prepare(pipeline: &Pipeline, admin: &Admin) -> anyhow::Result<Arc<Topolog
         bail!("topic `{}` has {} partitions; at most {PARTITIONS_MAX} are taken", large.name, large.partitions);
     }
     let internal = internal(&topology, &pipeline.internal_topics, pipeline.guarantee);
-    let made = make(admin, &internal)?;
+    let made = make(admin, &topology, &internal)?;
     for topic in &mut topology.topics {
         if let Some(info) = infos.get(topic.name.as_str()).copied().or_else(|| made.get(&topic.name)) {
             topic.limits = limits(info);
         }
     }
-    Ok(Arc::new(topology))
+    let names = changelog::topics(&topology).into_iter();
+    let changelogs = names.filter_map(|name| Some((made.get(&name)?.id.clone(), name))).map(|(id, name)| (name, id));
+    Ok(Prepared { changelogs: changelogs.collect(), topology: Arc::new(topology) })
 }
 
 /// The internal topics that a topology needs.
@@ -70,7 +84,7 @@ pub fn internal(topology: &Topology, settings: &InternalTopics, guarantee: Guara
     let repartition = topology.topics.iter().filter(|topic| topic.internal);
     let repartition = repartition.map(|topic| TopicSpec::repartition(&topic.name, topic.partitions as i32));
     let changelogs = topology.subs.iter().flat_map(|sub| {
-        let of = |store: &millstream_core::topology::graph::Store| changelog::topic(&topology.pipeline, &store.name);
+        let of = |store: &Store| changelog::topic(&topology.pipeline, &store.name);
         sub.stores.iter().map(move |store| TopicSpec::changelog(&of(store), sub.tasks as i32))
     });
     let changelogs = changelogs.map(|mut spec| {
@@ -91,7 +105,7 @@ pub fn internal(topology: &Topology, settings: &InternalTopics, guarantee: Guara
     all
 }
 
-fn make(admin: &Admin, specs: &[TopicSpec]) -> anyhow::Result<BTreeMap<String, TopicInfo>> {
+fn make(admin: &Admin, topology: &Topology, specs: &[TopicSpec]) -> anyhow::Result<BTreeMap<String, TopicInfo>> {
     let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
     let there = match admin.describe(&names) {
         // Brokers say this also of a topic that is not there. Asked to make all, they take it, or what is missing is told as a whole.
@@ -100,6 +114,9 @@ fn make(admin: &Admin, specs: &[TopicSpec]) -> anyhow::Result<BTreeMap<String, T
     };
     let missing = |spec: &&TopicSpec| there.get(&spec.name).is_none_or(Option::is_none);
     let new: Vec<TopicSpec> = specs.iter().filter(missing).cloned().collect();
+    for spec in &new {
+        refuse_lost(admin, topology, &spec.name)?;
+    }
     admin.create(&new).context("make the pipeline's internal topics")?;
     let all = admin.describe(&names).context("look up the pipeline's internal topics")?;
     let mut made = BTreeMap::new();
@@ -118,6 +135,36 @@ fn make(admin: &Admin, specs: &[TopicSpec]) -> anyhow::Result<BTreeMap<String, T
         made.insert(spec.name.clone(), info);
     }
     Ok(made)
+}
+
+/// Refuses to make an internal topic anew that was there when the group last committed: what it held is part of that.
+fn refuse_lost(admin: &Admin, topology: &Topology, name: &str) -> anyhow::Result<()> {
+    let fills = |node: &&Node| match &node.operator {
+        NodeOperator::Repartition { topic, .. } => topology.topics[*topic].name == name,
+        NodeOperator::Aggregate(_) => changelog::topic(&topology.pipeline, &node.name) == name,
+        _ => false,
+    };
+    let found = topology.subs.iter().find_map(|sub| Some((sub, sub.nodes.iter().find(fills)?)));
+    let Some((sub, node)) = found else { return Ok(()) };
+    let partitions = |input: &Input| {
+        let topic = &topology.topics[input.topic];
+        (0..topic.partitions).map(|p| TopicPartition::new(topic.name.as_str(), p as i32)).collect::<Vec<_>>()
+    };
+    let inputs: Vec<TopicPartition> = sub.inputs.iter().flat_map(partitions).collect();
+    // Brokers forget what was committed of a topic that is deleted: who wrote to it still knows.
+    let committed = admin.committed_now(&topology.pipeline, &inputs);
+    let committed = committed.with_context(|| format!("look whether `{name}` was ever there"))?;
+    let knows = |text: &str| {
+        let meta = Beside::decode(text).and_then(|beside| Meta::decode(&beside.meta?));
+        meta.is_some_and(|meta| meta.nodes.iter().any(|(known, ..)| *known == meta_name(node)))
+    };
+    if committed.values().any(|committed| knows(&committed.metadata)) {
+        bail!(
+            "the internal topic `{name}` is gone, and with it what the pipeline had in it when it last committed: results would be \
+             wrong without a word. Bring it back, or start over with `millstream reset` or under another pipeline name"
+        );
+    }
+    Ok(())
 }
 
 /// What a topic's log takes of a record.
