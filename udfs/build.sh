@@ -28,12 +28,13 @@ fi
 # Panics name the place in the source: the same on every machine.
 export RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$(dirname "$here")=. --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
 
-# One package a call: a feature that one function switches on must not reach another.
+# One package a call: a feature that one function switches on must not reach another. Only as a cdylib: with a lib beside
+# it, which some samples are for others, cargo would leave out the link-time optimisation.
 for manifest in *-rust/Cargo.toml; do
   name="${manifest%-rust/Cargo.toml}"
   [ "$name" = misbehaving ] && continue
   if [ "$out" = "$here/prebuilt" ] && [[ " ${prebuilt[*]} " != *" $name "* ]]; then continue; fi
-  cargo build --quiet --locked --release --target wasm32-unknown-unknown -p "$name"
+  cargo rustc --quiet --locked --release --target wasm32-unknown-unknown -p "$name" --crate-type cdylib
   cp "$CARGO_TARGET_DIR/wasm32-unknown-unknown/release/${name//-/_}.wasm" "$out/$name.wasm"
 done
 

@@ -74,8 +74,7 @@ impl BytesColumn {
     pub fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let before = self.data.len();
         write(&mut self.data);
-        assert!(self.data.len() >= before, "a written item may only append: {} < {before} bytes", self.data.len());
-        self.close();
+        self.close_after(before);
     }
 
     /// Adds an item that `write` appends, or null where it answers `false`; what it then wrote is forgotten.
@@ -83,8 +82,7 @@ impl BytesColumn {
     pub fn push_or_null(&mut self, write: impl FnOnce(&mut Vec<u8>) -> bool) {
         let before = self.data.len();
         if write(&mut self.data) {
-            assert!(self.data.len() >= before, "a written item may only append: {} < {before} bytes", self.data.len());
-            self.close();
+            self.close_after(before);
         } else {
             self.data.truncate(before);
             self.push_null();
@@ -106,17 +104,32 @@ impl BytesColumn {
         }
     }
 
+    /// Ends the item that a function wrote behind the first `before` bytes.
+    #[inline]
+    fn close_after(&mut self, before: usize) {
+        if self.data.len() < before {
+            not_appended(before, self.data.len());
+        }
+        self.close();
+    }
+
     /// Ends the item whose bytes were just appended.
     #[inline]
     fn close(&mut self) {
-        let index = self.len();
         self.offsets.push(self.data.len() as u32);
         if !self.validity.is_empty() {
-            if index.is_multiple_of(8) {
-                self.validity.push(0);
-            }
-            self.validity[index >> 3] |= 1 << (index & 7);
+            self.mark_last();
         }
+    }
+
+    /// The last item is there: in a column with nulls that must be said.
+    #[inline(never)]
+    fn mark_last(&mut self) {
+        let index = self.len() - 1;
+        if index.is_multiple_of(8) {
+            self.validity.push(0);
+        }
+        self.validity[index >> 3] |= 1 << (index & 7);
     }
 
     #[cold]
@@ -131,6 +144,12 @@ impl BytesColumn {
         }
         self.offsets.push(self.data.len() as u32);
     }
+}
+
+/// Not an `assert!` where items are written: what makes up its message would keep small functions from being inlined.
+#[cold]
+fn not_appended(before: usize, after: usize) -> ! {
+    panic!("a written item may only append: {after} < {before} bytes")
 }
 
 impl<'a> FromIterator<Option<&'a [u8]>> for BytesColumn {
@@ -446,6 +465,16 @@ mod tests {
             });
         }
         assert_eq!(column, [Some(&b"ab"[..]), None, Some(b"ab")].into_iter().collect());
+    }
+
+    #[test]
+    fn a_function_that_takes_away_what_others_wrote_is_stopped() {
+        let shortened = std::panic::catch_unwind(|| {
+            let mut column: BytesColumn = [Some(&b"ab"[..])].into_iter().collect();
+            column.push_with(|bytes| bytes.truncate(1));
+        });
+        let words = shortened.unwrap_err().downcast::<String>().unwrap();
+        assert_eq!(*words, "a written item may only append: 1 < 2 bytes");
     }
 
     #[test]

@@ -6,6 +6,9 @@ use crate::{Batch, BytesColumn, HeaderColumns, OutputColumns, Record, Reject, Re
 /// that grows takes three times its size for a moment, and a guest has 64 MiB by default.
 pub const RESULT_BYTES_MAX: usize = 8 << 20;
 
+/// Bytes by which each item may grow within the room that a column has at once. A column that needs more is copied.
+const GROWTH_BYTES: usize = 8;
+
 /// Makes results of records. Any `fn(&Record, &mut Output)`, with or without `-> Result<(), Reject>`, is one.
 pub trait Mapper {
     /// Writes the results of `record` into `out`. On an error nothing of what it wrote for this record stays.
@@ -43,6 +46,35 @@ where
     }
 }
 
+/// A set of columns of results: one look tells whether there is any that the function did not write itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Fields(u8);
+
+impl Fields {
+    const NONE: Self = Self(0);
+    const KEY: Self = Self(1);
+    const VALUE: Self = Self(2);
+    const TIMESTAMP: Self = Self(4);
+    const RECORD: Self = Self::KEY.with(Self::VALUE).with(Self::TIMESTAMP);
+    /// What few functions fill: sources, ports, headers.
+    const RARE: Self = Self(8);
+
+    #[inline]
+    const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    #[inline]
+    const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    #[inline]
+    const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
 /// Where results go. Nothing is allocated for a record, only for columns, and for these only when a result differs from
 /// its record.
 pub struct Output<'a> {
@@ -51,8 +83,8 @@ pub struct Output<'a> {
     port: u32,
     /// How many results there are so far.
     results: usize,
-    /// One of the columns that few functions fill is there: sources, ports, headers.
-    rare: bool,
+    /// The columns that are there, or, of the rare ones, soon will be.
+    open: Fields,
     /// The record of each result; `None` while result i came from record i.
     sources: Option<Vec<u32>>,
     ports: Option<Vec<u32>>,
@@ -84,7 +116,7 @@ impl<'a> Output<'a> {
             record: 0,
             port: 0,
             results: 0,
-            rare: false,
+            open: Fields::NONE,
             sources: None,
             ports: None,
             keys: None,
@@ -97,28 +129,21 @@ impl<'a> Output<'a> {
     /// A result that is the record itself.
     #[inline]
     pub fn emit_same(&mut self) {
-        self.keep_key();
-        self.keep_value();
-        self.keep_timestamp();
-        self.end_result();
+        self.end_result(Fields::NONE);
     }
 
     /// A result with a new value; key and time stay.
     #[inline]
     pub fn emit_value(&mut self, value: Option<&[u8]>) {
-        self.keep_key();
         self.put_value(value);
-        self.keep_timestamp();
-        self.end_result();
+        self.end_result(Fields::VALUE);
     }
 
     /// A result with a new key; value and time stay.
     #[inline]
     pub fn emit_key(&mut self, key: Option<&[u8]>) {
         self.put_key(key);
-        self.keep_value();
-        self.keep_timestamp();
-        self.end_result();
+        self.end_result(Fields::KEY);
     }
 
     /// A result. A part that is the record's own, not a copy of it, costs nothing while that column is unchanged.
@@ -127,16 +152,14 @@ impl<'a> Output<'a> {
         self.put_key(key);
         self.put_value(value);
         self.put_timestamp(timestamp);
-        self.end_result();
+        self.end_result(Fields::RECORD);
     }
 
     /// A result whose new value `write` appends to the bytes it is given; key and time stay. Nothing is allocated for it.
     #[inline]
     pub fn emit_value_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.keep_key();
         self.open_values().push_with(write);
-        self.keep_timestamp();
-        self.end_result();
+        self.end_result(Fields::VALUE);
     }
 
     /// A result whose value `write` appends to the bytes it is given.
@@ -145,13 +168,16 @@ impl<'a> Output<'a> {
         self.put_key(key);
         self.open_values().push_with(write);
         self.put_timestamp(timestamp);
-        self.end_result();
+        self.end_result(Fields::RECORD);
     }
 
     /// The named output, by its place in the step's list, of this record's results from here on; 0 without this.
     #[inline]
     pub fn port(&mut self, port: u32) {
         self.port = port;
+        if port != 0 {
+            self.open = self.open.with(Fields::RARE);
+        }
     }
 
     /// Adds a header to the result emitted last, behind those it has from its record.
@@ -175,28 +201,18 @@ impl<'a> Output<'a> {
 /// before is filled in from the records.
 impl Output<'_> {
     #[inline]
-    fn keep_key(&mut self) {
-        if let Some(keys) = &mut self.keys {
-            keys.push(self.records.keys.get(self.record));
-        }
-    }
-
-    #[inline]
     fn put_key(&mut self, key: Option<&[u8]>) {
-        if let Some(keys) = &mut self.keys {
-            keys.push(key);
-        } else if !same(key, self.records.keys.get(self.record)) {
-            let mut opened = self.filled(&self.records.keys);
-            opened.push(key);
-            self.keys = Some(opened);
+        if self.keys.is_some() || !same(key, self.records.keys.get(self.record)) {
+            self.open_keys().push(key);
         }
     }
 
     #[inline]
-    fn keep_value(&mut self) {
-        if let Some(values) = &mut self.values {
-            values.push(self.records.values.get(self.record));
-        }
+    fn open_keys(&mut self) -> &mut BytesColumn {
+        self.keys.get_or_insert_with(|| {
+            self.open = self.open.with(Fields::KEY);
+            filled(&self.records.keys, self.results, self.sources.as_deref())
+        })
     }
 
     #[inline]
@@ -208,17 +224,10 @@ impl Output<'_> {
 
     #[inline]
     fn open_values(&mut self) -> &mut BytesColumn {
-        if self.values.is_none() {
-            self.values = Some(self.filled(&self.records.values));
-        }
-        self.values.get_or_insert_default()
-    }
-
-    #[inline]
-    fn keep_timestamp(&mut self) {
-        if let Some(timestamps) = &mut self.timestamps {
-            timestamps.push(self.records.timestamps[self.record]);
-        }
+        self.values.get_or_insert_with(|| {
+            self.open = self.open.with(Fields::VALUE);
+            filled(&self.records.values, self.results, self.sources.as_deref())
+        })
     }
 
     #[inline]
@@ -226,26 +235,49 @@ impl Output<'_> {
         if let Some(timestamps) = &mut self.timestamps {
             timestamps.push(timestamp);
         } else if timestamp != self.records.timestamps[self.record] {
-            let mut opened = Vec::with_capacity(self.records.len());
-            opened.extend(self.so_far().map(|source| self.records.timestamps[source]));
-            opened.push(timestamp);
-            self.timestamps = Some(opened);
+            self.open_timestamps(timestamp);
         }
     }
 
-    /// Counts the result; on the way of most functions nothing else is looked at.
-    #[inline(always)]
-    fn end_result(&mut self) {
-        if self.rare || self.port != 0 || self.results != self.record {
-            self.end_rare();
+    #[cold]
+    fn open_timestamps(&mut self, first: i64) {
+        let mut opened = Vec::with_capacity(self.records.len());
+        opened.extend(self.so_far().map(|source| self.records.timestamps[source]));
+        opened.push(first);
+        (self.timestamps, self.open) = (Some(opened), self.open.with(Fields::TIMESTAMP));
+    }
+
+    /// Counts the result, of which the `written` fields are in their columns; on the way of most functions nothing else is
+    /// looked at.
+    #[inline]
+    fn end_result(&mut self, written: Fields) {
+        if self.open.without(written) != Fields::NONE || self.results != self.record {
+            self.end_others(written);
         }
         self.results += 1;
     }
 
-    /// The rarer columns, and last the source, since the others fill in by those before.
+    /// Fills in what is not `written`, where its column is there: from the record.
     #[inline(never)]
+    fn end_others(&mut self, written: Fields) {
+        let (records, record) = (self.records, self.record);
+        if let (Some(keys), false) = (&mut self.keys, written.has(Fields::KEY)) {
+            keys.push(records.keys.get(record));
+        }
+        if let (Some(values), false) = (&mut self.values, written.has(Fields::VALUE)) {
+            values.push(records.values.get(record));
+        }
+        if let (Some(timestamps), false) = (&mut self.timestamps, written.has(Fields::TIMESTAMP)) {
+            timestamps.push(records.timestamps[record]);
+        }
+        if self.open.has(Fields::RARE) || self.results != record {
+            self.end_rare();
+        }
+    }
+
+    /// The rarer columns, and last the source, since the others fill in by those before.
     fn end_rare(&mut self) {
-        self.rare = true;
+        self.open = self.open.with(Fields::RARE);
         if let Some(ports) = &mut self.ports {
             ports.push(self.port);
         } else if self.port != 0 {
@@ -270,20 +302,13 @@ impl Output<'_> {
         (0..self.results).map(|result| self.sources.as_ref().map_or(result, |sources| sources[result] as usize))
     }
 
-    #[cold]
-    fn filled(&self, own: &BytesColumn) -> BytesColumn {
-        let mut made = BytesColumn::with_capacity(own.len(), own.data.len());
-        self.so_far().for_each(|source| made.push(own.get(source)));
-        made
-    }
-
     fn headers_of_last(&mut self) -> &mut HeaderColumns {
         let last = self.so_far().last();
         assert!(last == Some(self.record), "a header belongs to a result: emit the result first");
         if self.headers.is_none() {
             let mut opened = Headers { columns: HeaderColumns::default(), given: self.records.context.headers() };
             self.so_far().for_each(|source| opened.push_given(source));
-            (self.headers, self.rare) = (Some(opened), true);
+            (self.headers, self.open) = (Some(opened), self.open.with(Fields::RARE));
         }
         let headers = self.headers.as_mut().expect("it was opened just now");
         &mut headers.columns
@@ -308,9 +333,18 @@ impl Output<'_> {
     fn bytes(&self) -> usize {
         let column = |column: &Option<BytesColumn>| column.as_ref().map_or(0, |column| column.data.len());
         let headers = || self.headers.as_ref().map_or(0, |headers| headers.columns.bytes());
-        let rare = if self.rare { headers() } else { 0 };
+        let rare = if self.open.has(Fields::RARE) { headers() } else { 0 };
         column(&self.keys) + column(&self.values) + self.results * size_of::<u64>() + rare
     }
+}
+
+/// A column that opens: the `results` so far, which came from the records `sources`, have their records' own items.
+#[cold]
+fn filled(own: &BytesColumn, results: usize, sources: Option<&[u32]>) -> BytesColumn {
+    let mut made = BytesColumn::with_capacity(own.len(), own.data.len() + own.len() * GROWTH_BYTES);
+    let source = |result| sources.map_or(result, |sources| sources[result] as usize);
+    (0..results).for_each(|result| made.push(own.get(source(result))));
+    made
 }
 
 /// The same bytes at the same place: a pass-through is seen without reading them.
@@ -358,6 +392,8 @@ fn apply_up_to<M: Mapper + ?Sized>(mapper: &M, records: &Batch, bytes_max: usize
 
 #[cfg(test)]
 mod tests {
+    use std::cell::{Cell, RefCell};
+
     use super::*;
     use crate::{Context, Header};
 
@@ -425,6 +461,85 @@ mod tests {
         let output = apply(&written, &batch(&["a", "b"]));
         assert_eq!(output.values, Some([Some(&b"a"[..]), Some(b"new")].into_iter().collect()));
         assert_eq!((output.keys, output.timestamps), (None, None));
+    }
+
+    /// A result as the host reads it: source, port, key, value, time.
+    type Seen = (u32, u32, Option<Vec<u8>>, Option<Vec<u8>>, i64);
+
+    fn seen(output: &OutputColumns, records: &Batch) -> Vec<Seen> {
+        let results = output.sources.as_ref().map_or(output.taken as usize, Vec::len);
+        let one = |result: usize| {
+            let source = output.sources.as_ref().map_or(result as u32, |sources| sources[result]);
+            let port = output.ports.as_ref().map_or(0, |ports| ports[result]);
+            let from = |column: &Option<BytesColumn>, own: &BytesColumn| match column {
+                Some(column) => column.get(result).map(<[u8]>::to_vec),
+                None => own.get(source as usize).map(<[u8]>::to_vec),
+            };
+            let (key, value) = (from(&output.keys, &records.keys), from(&output.values, &records.values));
+            let times = output.timestamps.as_ref().map(|times| times[result]);
+            (source, port, key, value, times.unwrap_or(records.timestamps[source as usize]))
+        };
+        (0..results).map(one).collect()
+    }
+
+    /// One of six ways to emit, and what must be seen of it.
+    fn emit(way: u32, port: u32, index: u32, record: &Record, out: &mut Output) -> Seen {
+        let own = |part: Option<&[u8]>| part.map(<[u8]>::to_vec);
+        let (key, value, time) = (own(record.key), own(record.value), record.timestamp);
+        let new = [b'n', index as u8];
+        out.port(port);
+        match way {
+            0 => out.emit_same(),
+            1 => out.emit_value(None),
+            2 => out.emit_key(Some(&new)),
+            3 => out.emit(record.key, Some(&new), time + 1),
+            4 => out.emit_value_with(|bytes| bytes.extend_from_slice(&new)),
+            _ => out.emit_with(None, time, |bytes| bytes.push(b'w')),
+        }
+        match way {
+            0 => (index, port, key, value, time),
+            1 => (index, port, key, None, time),
+            2 => (index, port, own(Some(&new)), value, time),
+            3 => (index, port, key, own(Some(&new)), time + 1),
+            4 => (index, port, key, own(Some(&new)), time),
+            _ => (index, port, None, own(Some(b"w")), time),
+        }
+    }
+
+    #[test]
+    fn any_mix_of_results_is_read_back() {
+        let records: Batch = (0..9)
+            .map(|time| Record {
+                key: (time % 4 != 1).then_some(b"key"),
+                value: (time % 3 != 2).then_some(b"value"),
+                timestamp: time,
+                ..Record::default()
+            })
+            .collect();
+        for seed in 0..5_000u64 {
+            let state = Cell::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let random = |below: u64| {
+                state.set(state.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
+                (state.get() >> 33) % below
+            };
+            // Few ways in one batch, so that columns stay closed in some.
+            let (ways, ports, copies) = ([random(6), random(6)], 1 + random(2), 1 + random(3));
+            let expected = RefCell::new(Vec::new());
+            let mapper = |record: &Record, out: &mut Output| {
+                let before = expected.borrow().len();
+                for _ in 0..if copies == 1 { 1 } else { random(copies + 1) } {
+                    let (way, port) = (ways[random(2) as usize] as u32, random(ports) as u32);
+                    expected.borrow_mut().push(emit(way, port, record.timestamp as u32, record, out));
+                }
+                let refused = seed % 5 == 0 && random(4) == 0;
+                if refused {
+                    expected.borrow_mut().truncate(before);
+                }
+                if refused { Err(Reject::new("not this one")) } else { Ok(()) }
+            };
+            let output = apply(&mapper, &records);
+            assert_eq!(seen(&output, &records), *expected.borrow(), "seed {seed}: {output:?}");
+        }
     }
 
     #[test]
