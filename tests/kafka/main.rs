@@ -17,6 +17,7 @@ mod exactly_once;
 mod habits;
 mod lifecycle;
 mod scale;
+mod security;
 mod topics;
 
 /// Whether the long form was asked for.

@@ -40,8 +40,21 @@ pub fn program() -> PathBuf {
 /// # Panics
 /// When it cannot be started.
 pub fn run(args: &[&str]) -> Output {
+    run_with(args, &[])
+}
+
+/// As [`run`], with variables of the environment.
+///
+/// # Panics
+/// See [`run`].
+pub fn run_with(args: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(program());
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(args)
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let child = command.spawn().expect("start the program");
     let pid = Pid::from_child(&child);
     thread::scope(|scope| {
@@ -83,7 +96,7 @@ impl Host {
     /// # Panics
     /// When it ends instead of answering: with its log.
     pub fn start(manifest: &Path, folder: &Path, more: &[&str]) -> Self {
-        Self::launch(manifest, "--local", folder, more)
+        Self::launch(manifest, "--local", folder, more, &[])
     }
 
     /// Starts a host of a pipeline on Kafka with a state directory, and waits until it answers.
@@ -91,10 +104,18 @@ impl Host {
     /// # Panics
     /// See [`Host::start`].
     pub fn on_kafka(manifest: &Path, folder: &Path, more: &[&str]) -> Self {
-        Self::launch(manifest, "--state-dir", folder, more)
+        Self::on_kafka_with(manifest, folder, more, &[])
     }
 
-    fn launch(manifest: &Path, option: &str, folder: &Path, more: &[&str]) -> Self {
+    /// As [`Host::on_kafka`], with variables of the environment.
+    ///
+    /// # Panics
+    /// See [`Host::start`].
+    pub fn on_kafka_with(manifest: &Path, folder: &Path, more: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::launch(manifest, "--state-dir", folder, more, variables)
+    }
+
+    fn launch(manifest: &Path, option: &str, folder: &Path, more: &[&str], variables: &[(&str, &str)]) -> Self {
         fs::create_dir_all(folder).expect("make the folder");
         let (log, told) = (folder.with_extension("log"), folder.join("url"));
         let _ = fs::remove_file(&told);
@@ -106,6 +127,7 @@ impl Host {
             .arg(folder)
             .args(["--listen", "127.0.0.1:0", "--log-format", "json"])
             .args(more)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(lines.try_clone().expect("share the log"))
             .stderr(lines)

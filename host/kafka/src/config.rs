@@ -38,6 +38,8 @@ pub const QUEUE_BYTES_MIN: usize = 1 << 20;
 pub const FETCH_QUEUE_BACKOFF_MS: u32 = 5;
 const FETCH_QUEUE_BACKOFF_MS_MAX: i64 = 10;
 
+const MECHANISMS: &str = "set PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512";
+
 /// Properties as given, all of them known, in range and harmless.
 #[derive(Clone)]
 pub struct Properties {
@@ -127,7 +129,14 @@ impl Properties {
         let mechanism = self.get("sasl.mechanism").or(self.get("sasl.mechanisms"));
         if sasl && mechanism.is_none_or(|m| m.eq_ignore_ascii_case("GSSAPI")) {
             let reason = "Kerberos (GSSAPI), which is librdkafka's default, is not compiled in";
-            error("sasl.mechanism", reason, "set PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER");
+            error("sasl.mechanism", reason, MECHANISMS);
+        }
+        // Without it the client waits for a token that nobody gives it, and says nothing.
+        let unsecured =
+            self.get("enable.sasl.oauthbearer.unsecure.jwt").is_some_and(|u| u.eq_ignore_ascii_case("true"));
+        if sasl && mechanism.is_some_and(|m| m.eq_ignore_ascii_case("OAUTHBEARER")) && !unsecured {
+            let reason = "what OAUTHBEARER gets its tokens by (OIDC) is not compiled in";
+            error("sasl.mechanism", reason, MECHANISMS);
         }
         errors
     }
@@ -446,5 +455,9 @@ mod tests {
         assert_eq!(errors[0].name, "session.timeout.ms");
         let errors = properties(&[("security.protocol", "SASL_PLAINTEXT")]).unwrap_err();
         assert!(errors[0].to_string().contains("SCRAM-SHA-256"), "{errors:?}");
+        let oauth = [("security.protocol", "SASL_SSL"), ("sasl.mechanism", "OAUTHBEARER")];
+        let errors = properties(&oauth).unwrap_err();
+        assert!(errors[0].to_string().contains("tokens"), "{errors:?}");
+        assert!(properties(&[&oauth[..], &[("enable.sasl.oauthbearer.unsecure.jwt", "true")]].concat()).is_ok());
     }
 }

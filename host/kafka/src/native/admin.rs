@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr::{self, NonNull};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
@@ -18,6 +19,10 @@ use crate::fetch::TopicPartition;
 
 /// The client answers by then, also that it had no answer.
 const GRACE: Duration = Duration::from_secs(1);
+/// A client that no broker has let in yet is told so after this; another broker may do it meanwhile.
+const REFUSED_AFTER: Duration = Duration::from_secs(3);
+/// How often a question that waits for its answer looks whether something is wrong.
+const LOOK: Duration = Duration::from_millis(100);
 /// Of the offset of a partition that has none.
 pub(crate) const NO_OFFSET: i64 = -1001;
 
@@ -72,7 +77,20 @@ pub(crate) struct Listed {
 
 /// A client for administration.
 #[derive(Debug)]
-pub(crate) struct Admin(Handle);
+pub(crate) struct Admin {
+    client: Handle,
+    config: ClientConfig,
+    standing: Mutex<Standing>,
+}
+
+/// How the client stands with the brokers.
+#[derive(Debug, Default)]
+struct Standing {
+    /// Whether one has ever answered.
+    let_in: bool,
+    /// What went wrong last, until one answers: the client tells the same trouble only twice a minute.
+    trouble: Option<Failure>,
+}
 
 /// The one answer to a request.
 struct Event(NonNull<sys::rd_kafka_event_t>);
@@ -85,12 +103,14 @@ impl Drop for Event {
 }
 
 /// What a request is asked with: destroyed after it.
-struct Asking {
+struct Asking<'a> {
+    client: &'a Handle,
+    standing: &'a Mutex<Standing>,
     options: NonNull<sys::rd_kafka_AdminOptions_t>,
     queue: NonNull<sys::rd_kafka_queue_t>,
 }
 
-impl Drop for Asking {
+impl Drop for Asking<'_> {
     fn drop(&mut self) {
         // SAFETY: both ours; an answer that is still to come finds the queue gone and is dropped by librdkafka.
         unsafe {
@@ -100,37 +120,83 @@ impl Drop for Asking {
     }
 }
 
+/// Said where brokers and client do not let each other in.
+const NOT_LET_IN: &str = "; look at `security.protocol`, `sasl.…` and `ssl.…` under `kafka:` of the manifest";
+
+impl Standing {
+    /// Why client and broker did not come to terms on who they are, if no other broker let it in.
+    fn refused(&self) -> Option<Failure> {
+        use Code::{Authentication, SSL, SaslAuthenticationFailed, UnsupportedSASLMechanism};
+        let trouble = self.trouble.as_ref().filter(|_| !self.let_in)?;
+        let is_it = matches!(trouble.code, Authentication | SSL | SaslAuthenticationFailed | UnsupportedSASLMechanism);
+        // With TLS 1.3 a broker refuses a client's certificate when the handshake is over, which the client counts as a lost connection.
+        let is_it = is_it || trouble.text.contains("SSL alert number");
+        is_it.then(|| Failure::of(Code::Authentication, format!("{}{NOT_LET_IN}", trouble.text)))
+    }
+}
+
+impl Asking<'_> {
+    /// Looks how the client stands with the brokers by now.
+    fn with_standing<T>(&self, look: impl FnOnce(&mut Standing) -> T) -> T {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(trouble) = self.client.trouble() {
+            standing.trouble = Some(trouble);
+        }
+        look(&mut standing)
+    }
+}
+
 impl Admin {
     pub fn new(config: &ClientConfig) -> Result<Self, KafkaError> {
-        Handle::new(config).map(Self)
+        Ok(Self { client: Handle::new(config)?, config: config.clone(), standing: Mutex::default() })
     }
 
-    fn asking(&self, op: Op, timeout: Duration) -> Asking {
+    fn asking(&self, op: Op, timeout: Duration) -> Asking<'_> {
+        self.asking_by(&self.client, op, timeout)
+    }
+
+    fn asking_by<'a>(&'a self, client: &'a Handle, op: Op, timeout: Duration) -> Asking<'a> {
+        let standing = &self.standing;
         let ms = millis(timeout).max(1);
         // SAFETY: the client lives; both are ours. The timeouts are in range, and an operation without one leaves it be.
         unsafe {
-            let options = NonNull::new(sys::rd_kafka_AdminOptions_new(self.0.ptr(), op)).expect("a known operation");
-            let queue = NonNull::new(sys::rd_kafka_queue_new(self.0.ptr())).expect("a queue is allocated");
+            let options = NonNull::new(sys::rd_kafka_AdminOptions_new(client.ptr(), op)).expect("a known operation");
+            let queue = NonNull::new(sys::rd_kafka_queue_new(client.ptr())).expect("a queue is allocated");
             let mut why = [0 as c_char; 256];
             sys::rd_kafka_AdminOptions_set_request_timeout(options.as_ptr(), ms, why.as_mut_ptr(), why.len());
             sys::rd_kafka_AdminOptions_set_operation_timeout(options.as_ptr(), ms, why.as_mut_ptr(), why.len());
-            Asking { options, queue }
+            Asking { client, standing, options, queue }
         }
     }
 
     /// Waits for the answer.
     fn answer(asking: &Asking, timeout: Duration) -> Answer<Event> {
+        let begin = Instant::now();
         // SAFETY: the queue lives; the event is ours.
         unsafe {
-            let event = sys::rd_kafka_queue_poll(asking.queue.as_ptr(), millis(timeout + GRACE));
-            let none =
-                || Failure { retriable: true, ..Failure::of(Code::OperationTimedOut, "no broker answered".into()) };
-            let event = Event(NonNull::new(event).ok_or_else(none)?);
-            let code = sys::rd_kafka_event_error(event.0.as_ptr());
-            if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            let event = loop {
+                let left = (timeout + GRACE).saturating_sub(begin.elapsed());
+                let event = NonNull::new(sys::rd_kafka_queue_poll(asking.queue.as_ptr(), millis(left.min(LOOK))));
+                if event.is_some() || left.is_zero() {
+                    break event.map(Event);
+                }
+                let refused = asking.with_standing(|standing| standing.refused());
+                if let Some(refused) = refused.filter(|_| begin.elapsed() > REFUSED_AFTER) {
+                    return Err(refused);
+                }
+            };
+            let said =
+                || asking.with_standing(|s| s.trouble.as_ref().map(|t| format!("; {}", t.text)).unwrap_or_default());
+            let text_none = || format!("no broker answered{}", said());
+            let none = || Failure { retriable: true, ..Failure::of(Code::OperationTimedOut, text_none()) };
+            let event = event.ok_or_else(none)?;
+            let code: Code = sys::rd_kafka_event_error(event.0.as_ptr()).into();
+            if code == Code::NoError {
+                asking.with_standing(|standing| *standing = Standing { let_in: true, trouble: None });
                 return Ok(event);
             }
-            Err(Failure::of(code.into(), text(sys::rd_kafka_event_error_string(event.0.as_ptr()))))
+            let text = text(sys::rd_kafka_event_error_string(event.0.as_ptr()));
+            Err(Failure::of(code, if code == Code::OperationTimedOut { text + &said() } else { text }))
         }
     }
 
@@ -142,7 +208,7 @@ impl Admin {
         // SAFETY: all arguments live through the calls; lists in the answer live as long as the event.
         unsafe {
             let topics = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
-            sys::rd_kafka_DescribeTopics(self.0.ptr(), topics, asking.options.as_ptr(), asking.queue.as_ptr());
+            sys::rd_kafka_DescribeTopics(self.client.ptr(), topics, asking.options.as_ptr(), asking.queue.as_ptr());
             sys::rd_kafka_TopicCollection_destroy(topics);
             let event = Self::answer(&asking, timeout)?;
             let result = sys::rd_kafka_event_DescribeTopics_result(event.0.as_ptr());
@@ -163,7 +229,7 @@ impl Admin {
             let kind = sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC;
             let mut all: Vec<_> = names.iter().map(|n| sys::rd_kafka_ConfigResource_new(kind, n.as_ptr())).collect();
             let (options, queue) = (asking.options.as_ptr(), asking.queue.as_ptr());
-            sys::rd_kafka_DescribeConfigs(self.0.ptr(), all.as_mut_ptr(), all.len(), options, queue);
+            sys::rd_kafka_DescribeConfigs(self.client.ptr(), all.as_mut_ptr(), all.len(), options, queue);
             sys::rd_kafka_ConfigResource_destroy_array(all.as_mut_ptr(), all.len());
             let event = Self::answer(&asking, timeout)?;
             let result = sys::rd_kafka_event_DescribeConfigs_result(event.0.as_ptr());
@@ -181,7 +247,7 @@ impl Admin {
         // SAFETY: as for `describe_topics`.
         unsafe {
             let (all, options, queue) = (&made.0, asking.options.as_ptr(), asking.queue.as_ptr());
-            sys::rd_kafka_CreateTopics(self.0.ptr(), all.as_ptr().cast_mut(), all.len(), options, queue);
+            sys::rd_kafka_CreateTopics(self.client.ptr(), all.as_ptr().cast_mut(), all.len(), options, queue);
             let event = Self::answer(&asking, timeout)?;
             let result = sys::rd_kafka_event_CreateTopics_result(event.0.as_ptr());
             let mut count = 0;
@@ -198,7 +264,7 @@ impl Admin {
         unsafe {
             let mut all: Vec<_> = names.iter().map(|name| sys::rd_kafka_DeleteTopic_new(name.as_ptr())).collect();
             let (options, queue) = (asking.options.as_ptr(), asking.queue.as_ptr());
-            sys::rd_kafka_DeleteTopics(self.0.ptr(), all.as_mut_ptr(), all.len(), options, queue);
+            sys::rd_kafka_DeleteTopics(self.client.ptr(), all.as_mut_ptr(), all.len(), options, queue);
             sys::rd_kafka_DeleteTopic_destroy_array(all.as_mut_ptr(), all.len());
             let event = Self::answer(&asking, timeout)?;
             let result = sys::rd_kafka_event_DeleteTopics_result(event.0.as_ptr());
@@ -215,7 +281,7 @@ impl Admin {
         // SAFETY: as for `describe_configs`.
         unsafe {
             let mut one = sys::rd_kafka_DeleteRecords_new(list.ptr());
-            sys::rd_kafka_DeleteRecords(self.0.ptr(), &mut one, 1, asking.options.as_ptr(), asking.queue.as_ptr());
+            sys::rd_kafka_DeleteRecords(self.client.ptr(), &mut one, 1, asking.options.as_ptr(), asking.queue.as_ptr());
             sys::rd_kafka_DeleteRecords_destroy(one);
             let event = Self::answer(&asking, timeout)?;
             let result = sys::rd_kafka_event_DeleteRecords_result(event.0.as_ptr());
@@ -245,7 +311,7 @@ impl Admin {
         // SAFETY: as for `describe_topics`.
         unsafe {
             Failure::take(sys::rd_kafka_AdminOptions_set_isolation_level(asking.options.as_ptr(), level))?;
-            sys::rd_kafka_ListOffsets(self.0.ptr(), list.ptr(), asking.options.as_ptr(), asking.queue.as_ptr());
+            sys::rd_kafka_ListOffsets(self.client.ptr(), list.ptr(), asking.options.as_ptr(), asking.queue.as_ptr());
             let event = Self::answer(&asking, timeout)?;
             let result = sys::rd_kafka_event_ListOffsets_result(event.0.as_ptr());
             let mut count = 0;
@@ -267,7 +333,9 @@ impl Admin {
     ) -> Answer<Vec<Listed>> {
         let name = c_name(group)?;
         let list = list(of.iter().map(|partition| (partition, NO_OFFSET)))?;
-        let asking = self.asking(Op::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeout);
+        let client =
+            Handle::of_group(&self.config, group).map_err(|why| Failure::of(Code::InvalidArgument, why.to_string()))?;
+        let asking = self.asking_by(&client, Op::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeout);
         // SAFETY: as for `describe_configs`.
         unsafe {
             Failure::take(sys::rd_kafka_AdminOptions_set_require_stable_offsets(
@@ -276,7 +344,7 @@ impl Admin {
             ))?;
             let mut one = sys::rd_kafka_ListConsumerGroupOffsets_new(name.as_ptr(), list.ptr());
             let (options, queue) = (asking.options.as_ptr(), asking.queue.as_ptr());
-            sys::rd_kafka_ListConsumerGroupOffsets(self.0.ptr(), &mut one, 1, options, queue);
+            sys::rd_kafka_ListConsumerGroupOffsets(client.ptr(), &mut one, 1, options, queue);
             sys::rd_kafka_ListConsumerGroupOffsets_destroy(one);
             let event = Self::answer(&asking, timeout)?;
             let result = sys::rd_kafka_event_ListConsumerGroupOffsets_result(event.0.as_ptr());
@@ -299,7 +367,7 @@ impl Admin {
         unsafe {
             let mut one = name.as_ptr();
             let (options, queue) = (asking.options.as_ptr(), asking.queue.as_ptr());
-            sys::rd_kafka_DescribeConsumerGroups(self.0.ptr(), &mut one, 1, options, queue);
+            sys::rd_kafka_DescribeConsumerGroups(self.client.ptr(), &mut one, 1, options, queue);
             let event = Self::answer(&asking, timeout)?;
             let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event.0.as_ptr());
             let mut count = 0;
@@ -325,7 +393,7 @@ impl Admin {
         // SAFETY: as for `describe_configs`.
         unsafe {
             let mut one = sys::rd_kafka_DeleteGroup_new(name.as_ptr());
-            sys::rd_kafka_DeleteGroups(self.0.ptr(), &mut one, 1, asking.options.as_ptr(), asking.queue.as_ptr());
+            sys::rd_kafka_DeleteGroups(self.client.ptr(), &mut one, 1, asking.options.as_ptr(), asking.queue.as_ptr());
             sys::rd_kafka_DeleteGroup_destroy(one);
             let event = Self::answer(&asking, timeout)?;
             let result = sys::rd_kafka_event_DeleteGroups_result(event.0.as_ptr());

@@ -29,12 +29,23 @@ impl Handle {
     /// A client for administration.
     pub fn new(config: &ClientConfig) -> Result<Self, KafkaError> {
         // SAFETY: no callback, so no opaque value to be kept alive.
-        unsafe { Self::with(config, None) }
+        unsafe { Self::with(RDKafkaType::RD_KAFKA_PRODUCER, config, None) }
+    }
+
+    /// As [`Handle::new`], for questions about this group's offsets, without being a member. Where a broker says that it is not the
+    /// group's coordinator, librdkafka (2.12.1, `rd_kafka_handle_OffsetFetch`) turns to the group of the client that asks, and crashes
+    /// where that has none; and it goes on asking the same broker. So one client asks once.
+    pub fn of_group(config: &ClientConfig, group: &str) -> Result<Self, KafkaError> {
+        let mut config = config.clone();
+        config.set("group.id", group);
+        // SAFETY: as above.
+        unsafe { Self::with(RDKafkaType::RD_KAFKA_CONSUMER, &config, None) }
     }
 
     /// # Safety
     /// The opaque value must be what `delivered` expects, for as long as the client lives.
     pub(super) unsafe fn with(
+        kind: RDKafkaType,
         config: &ClientConfig,
         delivered: Option<(Delivered, *mut c_void)>,
     ) -> Result<Self, KafkaError> {
@@ -46,8 +57,11 @@ impl Handle {
             if let Some((delivered, opaque)) = delivered {
                 sys::rd_kafka_conf_set_dr_msg_cb(conf.ptr(), Some(delivered));
                 sys::rd_kafka_conf_set_opaque(conf.ptr(), opaque);
+            } else {
+                // For `trouble`.
+                sys::rd_kafka_conf_set_events(conf.ptr(), sys::RD_KAFKA_EVENT_ERROR);
             }
-            let made = sys::rd_kafka_new(RDKafkaType::RD_KAFKA_PRODUCER, conf.ptr(), why.as_mut_ptr(), why.len());
+            let made = sys::rd_kafka_new(kind, conf.ptr(), why.as_mut_ptr(), why.len());
             match NonNull::new(made) {
                 Some(handle) => {
                     let _taken_over = ManuallyDrop::new(conf);
@@ -60,6 +74,26 @@ impl Handle {
 
     pub fn ptr(&self) -> *mut sys::rd_kafka_t {
         self.0.as_ptr()
+    }
+
+    /// What went wrong between the client and brokers since this was asked last, the latest of it. Of a client for administration; a
+    /// producer logs it.
+    pub fn trouble(&self) -> Option<Failure> {
+        let mut latest = None;
+        // SAFETY: the client lives; the reference to its queue and the events are ours until destroyed.
+        unsafe {
+            let queue = sys::rd_kafka_queue_get_main(self.ptr());
+            while let Some(event) = NonNull::new(sys::rd_kafka_queue_poll(queue, 0)) {
+                let code: RDKafkaErrorCode = sys::rd_kafka_event_error(event.as_ptr()).into();
+                // That says only that something else was said of each.
+                if code != RDKafkaErrorCode::AllBrokersDown {
+                    latest = Some(Failure::of(code, text(sys::rd_kafka_event_error_string(event.as_ptr()))));
+                }
+                sys::rd_kafka_event_destroy(event.as_ptr());
+            }
+            sys::rd_kafka_queue_destroy(queue);
+        }
+        latest
     }
 
     /// Why the client can do nothing more, if so.
@@ -77,8 +111,8 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // SAFETY: ours, and nobody uses it any more.
-        unsafe { sys::rd_kafka_destroy(self.ptr()) }
+        // SAFETY: ours, and nobody uses it any more. It is a member of no group.
+        unsafe { sys::rd_kafka_destroy_flags(self.ptr(), sys::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE) }
     }
 }
 

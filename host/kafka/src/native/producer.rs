@@ -11,6 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaType;
 use sys::rd_kafka_vtype_t as Kind;
 
 use super::group::NativeGroup;
@@ -121,7 +122,8 @@ impl Producer {
     pub fn new(config: &ClientConfig) -> Result<Self, KafkaError> {
         let reports = Box::new(UnsafeCell::new(Reports::default()));
         // SAFETY: the reports stay where they are and outlive the client.
-        let handle = unsafe { Handle::with(config, Some((delivered, reports.get().cast())))? };
+        let handle =
+            unsafe { Handle::with(RDKafkaType::RD_KAFKA_PRODUCER, config, Some((delivered, reports.get().cast())))? };
         Ok(Self { topics: Vec::new(), handle, reports })
     }
 

@@ -82,6 +82,17 @@ fn a_group_is_described_and_deleted_once_it_is_empty() {
     assert!(admin.committed("grouped-group", &[of]).unwrap().is_empty());
 }
 
+/// On a cluster where no group ever was, the first broker that is asked is no coordinator yet, and says so: librdkafka crashed at that.
+#[test]
+fn offsets_of_groups_are_asked_for_before_there_is_any_group() {
+    let cluster = Cluster::with(&Options { controller_apart: false, ..Options::default() });
+    let of = topic(&cluster, "fresh", 1);
+    for group in 0..8 {
+        let found = admin(&cluster).committed_now(&format!("fresh-{group}"), std::slice::from_ref(&of)).unwrap();
+        assert!(found.is_empty(), "{found:?}");
+    }
+}
+
 #[test]
 fn a_principal_without_rights_is_told_the_administrators_commands() {
     let cluster = Cluster::with(&Options { users: vec!["worker".into()], ..Options::default() });
