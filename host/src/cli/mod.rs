@@ -28,6 +28,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::runtime::functions::COMPILE_COMMAND;
+use crate::runtime::heap;
 
 /// Exit codes, as every command's `--help` ends with them.
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed, or something was found wrong; 2 the command line is wrong; \
@@ -96,6 +97,7 @@ pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|command| command == COMPILE_COMMAND) {
         return millstream_wasm::compile_child();
     }
+    heap::keep();
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),

@@ -6,6 +6,7 @@
 pub mod driver;
 pub mod folder;
 pub mod functions;
+pub mod heap;
 pub mod kafka;
 pub mod memory;
 pub mod pause;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use millstream::cli::generate::{Lines, Shape};
 use millstream::runtime::functions::COMPILE_COMMAND;
+use millstream::runtime::heap;
 use millstream::runtime::memory::memory;
 use millstream_core::commit::CommitOutcome;
 use millstream_core::function::Prepared;
@@ -247,6 +248,7 @@ fn name(step: Step) -> String {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
+    heap::keep();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (options, only): (Vec<String>, Vec<String>) = args.iter().cloned().partition(|a| a.starts_with('-'));
     if let Some(unknown) = options.iter().find(|a| !["--short", "--json", "--enforce"].contains(&a.as_str())) {
