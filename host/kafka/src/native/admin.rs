@@ -80,6 +80,8 @@ pub(crate) struct Listed {
 pub(crate) struct Admin {
     client: Handle,
     config: ClientConfig,
+    /// Who asked for a group's offsets last, and was answered: the group and a client of its own.
+    asker: Mutex<Option<(String, Handle)>>,
     standing: Mutex<Standing>,
 }
 
@@ -148,7 +150,12 @@ impl Asking<'_> {
 
 impl Admin {
     pub fn new(config: &ClientConfig) -> Result<Self, KafkaError> {
-        Ok(Self { client: Handle::new(config)?, config: config.clone(), standing: Mutex::default() })
+        Ok(Self {
+            client: Handle::new(config)?,
+            config: config.clone(),
+            asker: Mutex::default(),
+            standing: Mutex::default(),
+        })
     }
 
     fn asking(&self, op: Op, timeout: Duration) -> Asking<'_> {
@@ -331,11 +338,30 @@ impl Admin {
         stable: bool,
         timeout: Duration,
     ) -> Answer<Vec<Listed>> {
+        let mut asker = self.asker.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|(of, _)| of == group);
+        if asker.is_none() {
+            let made = Handle::of_group(&self.config, group);
+            asker = Some((group.into(), made.map_err(|why| Failure::of(Code::InvalidArgument, why.to_string()))?));
+        }
+        let listed =
+            asker.as_ref().map_or(Ok(Vec::new()), |(_, client)| self.committed_by(client, group, of, stable, timeout));
+        if listed.is_ok() {
+            *self.asker.lock().unwrap_or_else(PoisonError::into_inner) = asker;
+        }
+        listed
+    }
+
+    fn committed_by(
+        &self,
+        client: &Handle,
+        group: &str,
+        of: &[TopicPartition],
+        stable: bool,
+        timeout: Duration,
+    ) -> Answer<Vec<Listed>> {
         let name = c_name(group)?;
         let list = list(of.iter().map(|partition| (partition, NO_OFFSET)))?;
-        let client =
-            Handle::of_group(&self.config, group).map_err(|why| Failure::of(Code::InvalidArgument, why.to_string()))?;
-        let asking = self.asking_by(&client, Op::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeout);
+        let asking = self.asking_by(client, Op::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeout);
         // SAFETY: as for `describe_configs`.
         unsafe {
             Failure::take(sys::rd_kafka_AdminOptions_set_require_stable_offsets(

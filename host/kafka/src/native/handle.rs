@@ -34,7 +34,8 @@ impl Handle {
 
     /// As [`Handle::new`], for questions about this group's offsets, without being a member. Where a broker says that it is not the
     /// group's coordinator, librdkafka (2.12.1, `rd_kafka_handle_OffsetFetch`) turns to the group of the client that asks, and crashes
-    /// where that has none; and it goes on asking the same broker. So one client asks once.
+    /// where that has none; and it goes on asking the same broker. So a client that
+    /// got an error is not asked again.
     pub fn of_group(config: &ClientConfig, group: &str) -> Result<Self, KafkaError> {
         let mut config = config.clone();
         config.set("group.id", group);

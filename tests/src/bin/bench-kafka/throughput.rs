@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use millstream_kafka::fetch::TopicPartition;
 use millstream_tests::process;
-use millstream_tests::wait::eventually;
 
 use crate::check;
 use crate::contender::{Job, Pipeline, Running, Who};
@@ -21,8 +20,6 @@ const INTERVAL_MS: u32 = 100;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// A contender that does not move for so long is stuck. Java and the first rebalance take some seconds.
 const STALL: Duration = Duration::from_secs(60);
-/// How long the first coordinator of a broker may take to be ready.
-const COORDINATOR_SECONDS: u64 = 30;
 /// Markers of transactions behind the last record of a partition, which a committed offset may not include.
 const MARKERS_MAX: i64 = 16;
 
@@ -171,10 +168,6 @@ impl<'a> Course<'a> {
         let partitions_of = |topic: &str| partitions(topic, options.partitions);
         let input = partitions_of(&input.topic);
         let end = place.admin.watermarks(&input)?.values().map(|ends| ends.high).sum();
-        // librdkafka 2.12.1 dies of "not the coordinator" as the answer to a question for offsets; this question it survives.
-        eventually("the group's coordinator answers", COORDINATOR_SECONDS, || {
-            place.admin.members(group).map(drop).map_err(|error| error.to_string())
-        });
         let repartition = pipeline.is_rekeyed().then(|| partitions_of(&format!("{group}-counts-repartition")));
         Ok(Self { place, group, input, end, repartition, is_there: Cell::new(false) })
     }
