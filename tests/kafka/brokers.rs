@@ -33,12 +33,18 @@ fn counts_survive(mut cluster: Cluster, brokers: usize, what: &str, kafka: &str,
     }
 }
 
+fn counts_survive_kills_of_the_broker(kafka: &str) {
+    counts_survive(Cluster::one(), 1, "broker", kafka, if long() { 10 } else { 2 });
+}
+
 #[test]
-fn counts_survive_kills_of_the_broker() {
-    let (kills, protocols) = if long() { (10, vec![CLASSIC, CONSUMER]) } else { (2, vec![CLASSIC]) };
-    for kafka in protocols {
-        counts_survive(Cluster::one(), 1, "broker", kafka, kills);
-    }
+fn counts_survive_kills_of_the_broker_classic() {
+    counts_survive_kills_of_the_broker(CLASSIC);
+}
+
+#[test]
+fn counts_survive_kills_of_the_broker_consumer() {
+    counts_survive_kills_of_the_broker(CONSUMER);
 }
 
 /// The long form only: three brokers are a lot for a small machine.

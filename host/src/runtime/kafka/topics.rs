@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use millstream_core::limits::Limits;
@@ -28,6 +29,15 @@ const HEADER_OVERHEAD_BYTES: usize = 10;
 
 /// Milliseconds of a broker's bounds on timestamps that are left for clocks that differ and for commits that take long.
 const CLOCK_MARGIN_MS: i64 = 60_000;
+
+/// How long it may take until all brokers know a topic that was made.
+const KNOWN_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a topic that should be there must be missing, before it counts as gone.
+const GONE_WAIT: Duration = Duration::from_secs(5);
+
+/// Time between two looks at that.
+const KNOWN_LOOK: Duration = Duration::from_millis(100);
 
 /// What a pipeline's topics give.
 pub struct Prepared {
@@ -118,10 +128,10 @@ fn make(admin: &Admin, topology: &Topology, specs: &[TopicSpec]) -> anyhow::Resu
         refuse_lost(admin, topology, &spec.name)?;
     }
     admin.create(&new).context("make the pipeline's internal topics")?;
-    let all = admin.describe(&names).context("look up the pipeline's internal topics")?;
+    let mut all = there_after(admin, &names, KNOWN_WAIT)?;
     let mut made = BTreeMap::new();
     for spec in specs {
-        let info = all.get(&spec.name).cloned().flatten();
+        let info = all.remove(&spec.name);
         let info = info.with_context(|| format!("internal topic `{}` is not there, though it was made", spec.name))?;
         let differences = spec.differences(&info);
         if !differences.is_empty() {
@@ -135,6 +145,19 @@ fn make(admin: &Admin, topology: &Topology, specs: &[TopicSpec]) -> anyhow::Resu
         made.insert(spec.name.clone(), info);
     }
     Ok(made)
+}
+
+/// Those of some topics that are there, waiting for those that are not yet: each broker hears of topics in its own time.
+fn there_after(admin: &Admin, names: &[&str], wait: Duration) -> anyhow::Result<BTreeMap<String, TopicInfo>> {
+    let until = Instant::now() + wait;
+    loop {
+        let found = admin.describe(names).context("look up the pipeline's internal topics")?;
+        let there: BTreeMap<_, _> = found.into_iter().filter_map(|(name, info)| Some((name, info?))).collect();
+        if there.len() == names.len() || Instant::now() > until {
+            return Ok(there);
+        }
+        std::thread::sleep(KNOWN_LOOK);
+    }
 }
 
 /// Refuses to make an internal topic anew that was there when the group last committed: what it held is part of that.
@@ -152,13 +175,17 @@ fn refuse_lost(admin: &Admin, topology: &Topology, name: &str) -> anyhow::Result
     };
     let inputs: Vec<TopicPartition> = sub.inputs.iter().flat_map(partitions).collect();
     // Brokers forget what was committed of a topic that is deleted: who wrote to it still knows.
-    let committed = admin.committed_now(&topology.pipeline, &inputs);
-    let committed = committed.with_context(|| format!("look whether `{name}` was ever there"))?;
+    let committed = match admin.committed_now(&topology.pipeline, &inputs) {
+        // Who may not look at internal topics cannot make them either: administrators are told what to make.
+        Err(KafkaError::Forbidden { .. }) => return Ok(()),
+        other => other.with_context(|| format!("look whether `{name}` was ever there"))?,
+    };
     let knows = |text: &str| {
         let meta = Beside::decode(text).and_then(|beside| Meta::decode(&beside.meta?));
         meta.is_some_and(|meta| meta.nodes.iter().any(|(known, ..)| *known == meta_name(node)))
     };
-    if committed.values().any(|committed| knows(&committed.metadata)) {
+    let was_there = committed.values().any(|committed| knows(&committed.metadata));
+    if was_there && there_after(admin, &[name], GONE_WAIT)?.is_empty() {
         bail!(
             "the internal topic `{name}` is gone, and with it what the pipeline had in it when it last committed: results would be \
              wrong without a word. Bring it back, or start over with `millstream reset` or under another pipeline name"
