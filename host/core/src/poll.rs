@@ -28,6 +28,8 @@ struct Buffer {
     position: i64,
     /// End of the partition when it was last looked at; [`END_UNKNOWN`] before the first answer.
     end: i64,
+    /// When that was, as [`crate::time::Now::passed_ms`].
+    told_at: i64,
 }
 
 /// The end of a partition that nobody has looked at yet: it may hold records, so a task with several inputs waits for it.
@@ -77,8 +79,8 @@ impl Inputs {
     /// Inputs that begin at these places.
     pub fn new(places: &[Place]) -> Self {
         let buffer = |p: &Place| {
-            let end = if p.exists { END_UNKNOWN } else { p.position };
-            Buffer { fetch: p.position, position: p.position, end, ..Buffer::default() }
+            let (end, told_at) = if p.exists { (END_UNKNOWN, i64::MIN) } else { (p.position, i64::MAX) };
+            Buffer { fetch: p.position, position: p.position, end, told_at, ..Buffer::default() }
         };
         Self { buffers: places.iter().map(buffer).collect() }
     }
@@ -129,9 +131,14 @@ impl Inputs {
         self.buffers.iter().map(|b| b.position)
     }
 
-    /// Whether everything known of the partitions was taken.
-    pub fn at_end(&self) -> bool {
-        self.buffers.iter().all(|b| b.waiting.is_empty() && b.fetch >= b.end)
+    /// The end of an input was told at this time.
+    pub fn told(&mut self, input: usize, passed_ms: i64) {
+        self.buffers[input].told_at = passed_ms;
+    }
+
+    /// Whether everything known of the partitions was taken, and what is known was told since then.
+    pub fn at_end(&self, since: i64) -> bool {
+        self.buffers.iter().all(|b| b.waiting.is_empty() && b.fetch >= b.end && b.told_at >= since)
     }
 
     /// Bytes that wait here.
@@ -233,6 +240,22 @@ mod tests {
     }
 
     #[test]
+    fn an_end_counts_for_as_long_as_its_word() {
+        let exists = |exists| Place { position: 3, exists };
+        let mut inputs = Inputs::new(&[exists(true), exists(false)]);
+        assert!(!inputs.at_end(i64::MIN), "nobody has looked");
+        inputs.fetched(0, 3, Batch::default(), 3);
+        inputs.told(0, 100);
+        assert!(inputs.at_end(i64::MIN) && inputs.at_end(100) && !inputs.at_end(101));
+        inputs.fetched(0, 3, Batch::default(), 3);
+        inputs.told(0, 200);
+        assert!(inputs.at_end(200), "a partition that is not there needs no word");
+        inputs.fetched(0, 3, Batch::default(), 4);
+        inputs.told(0, 300);
+        assert!(!inputs.at_end(i64::MIN), "there is more");
+    }
+
+    #[test]
     fn one_input_is_passed_on_whole() {
         let mut inputs = inputs(&[5]);
         inputs.fetched(0, 3, batch(&[1, 2, 3, 4]), 7);
@@ -240,7 +263,7 @@ mod tests {
         assert_eq!((*polled.batch.timestamps).as_slice(), [3, 4], "what came twice is skipped");
         assert_eq!(polled.origin(1), (0, 6));
         assert_eq!(inputs.positions().collect::<Vec<_>>(), [7]);
-        assert!(inputs.take().is_none() && inputs.at_end());
+        assert!(inputs.take().is_none() && inputs.at_end(i64::MIN));
     }
 
     #[test]
@@ -248,7 +271,7 @@ mod tests {
         let mut inputs = inputs(&[5]);
         assert!(inputs.fetched(0, 9, Batch::default(), 9), "and is committed");
         assert_eq!((inputs.wants(0), inputs.positions().next()), (Some(9), Some(9)));
-        assert!(inputs.at_end());
+        assert!(inputs.at_end(i64::MIN));
     }
 
     #[test]
@@ -267,14 +290,14 @@ mod tests {
     fn an_input_that_was_never_looked_at_is_waited_for_unless_it_does_not_exist() {
         let mut both = inputs(&[0, 0]);
         both.fetched(0, 0, batch(&[5]), 1);
-        assert!(both.take().is_none() && !both.at_end(), "input 1 may hold older records");
+        assert!(both.take().is_none() && !both.at_end(i64::MIN), "input 1 may hold older records");
         both.fetched(1, 0, Batch::default(), 0);
         assert_eq!(both.take().unwrap().batch.len(), 1);
         let (there, not) = (Place { position: 0, exists: true }, Place { position: 0, exists: false });
         let mut one = Inputs::new(&[there, not]);
         one.fetched(0, 0, batch(&[5]), 1);
         assert_eq!(one.take().unwrap().batch.len(), 1);
-        assert!(one.at_end());
+        assert!(one.at_end(i64::MIN));
     }
 
     #[test]

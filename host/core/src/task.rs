@@ -202,7 +202,8 @@ impl Task {
     }
 
     /// Takes in what was fetched; see [`Inputs::fetched`].
-    pub fn fetched(&mut self, input: usize, base_offset: i64, batch: Batch, end: i64) {
+    pub fn fetched(&mut self, now: Now, input: usize, base_offset: i64, batch: Batch, end: i64) {
+        self.inputs.told(input, now.passed_ms);
         // A jump over records that are gone is committed too: nobody shall look for them again.
         self.touched |= self.inputs.fetched(input, base_offset, batch, end);
     }
@@ -315,7 +316,7 @@ impl Task {
     fn marker_due(&self, now: Now, writer: &Writer, idle: crate::topology::spec::Idle) -> Option<bool> {
         // Steps of this task that hold windows may all stand upstream of the topic; one too many only waits longer.
         let open = self.nodes.iter().any(|n| matches!(n, NodeState::Aggregate(a) if a.store.has_windows()));
-        writer.due(now.passed_ms, idle, self.inputs.at_end(), open)
+        writer.due(now.passed_ms, idle, self.inputs.at_end(now.ends_since), open)
     }
 
     /// Ends the interval: updates and markers come out, and everything the task did is handed over.

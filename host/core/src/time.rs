@@ -16,6 +16,8 @@ pub struct Now {
     pub passed_ms: i64,
     /// The wall clock: what others compare timestamps with.
     pub wall: Timestamp,
+    /// As `passed_ms`: what was told of the ends of partitions before says nothing any more.
+    pub ends_since: i64,
 }
 
 /// Before any record: smaller than every timestamp.

@@ -30,6 +30,9 @@ pub struct Settings {
     pub waiting_bytes_max: usize,
     /// Bytes of state that each store may keep in memory between commits.
     pub store_cache_bytes_max: usize,
+    /// How long it counts, in milliseconds, what was told of the end of a partition, where a task is to be idle that has reached it: what
+    /// nobody can ask for now may hold records. `None`: always, for logs that are at hand.
+    pub ends_ms_max: Option<i64>,
 }
 
 impl Default for Settings {
@@ -39,6 +42,7 @@ impl Default for Settings {
             interval_bytes_max: 32 << 20,
             waiting_bytes_max: 64 << 20,
             store_cache_bytes_max: 64 << 20,
+            ends_ms_max: None,
         }
     }
 }
@@ -163,11 +167,11 @@ struct Elapsed {
 }
 
 impl Elapsed {
-    fn at(&mut self, wall: Timestamp) -> Now {
+    fn at(&mut self, wall: Timestamp, ends_ms_max: Option<i64>) -> Now {
         let passed = self.wall.map_or(0, |before| wall.saturating_sub(before)).max(0);
         self.ms = self.ms.saturating_add(passed);
         self.wall = Some(wall);
-        Now { passed_ms: self.ms, wall }
+        Now { passed_ms: self.ms, wall, ends_since: ends_ms_max.map_or(i64::MIN, |ms| self.ms.saturating_sub(ms)) }
     }
 }
 
@@ -240,7 +244,7 @@ impl Worker {
     /// Same worker, same `now` (wall time), same input, same answers from the ports: same effects.
     pub fn step(&mut self, now: Timestamp, input: Input, grounds: &mut Grounds<'_>) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let now = self.elapsed.at(now);
+        let now = self.elapsed.at(now, self.settings.ends_ms_max);
         match input {
             Input::Open { task, meta, start } => self.open(now, task, meta.as_deref(), &start, grounds, &mut effects),
             Input::Close { task } => {
@@ -249,7 +253,7 @@ impl Worker {
             }
             Input::Fetched { task, input, base_offset, batch, end } => {
                 if let Some(task) = self.tasks.get_mut(&task) {
-                    task.fetched(input, base_offset, batch, end);
+                    task.fetched(now, input, base_offset, batch, end);
                 }
             }
             Input::Tick => {

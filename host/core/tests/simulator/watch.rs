@@ -78,6 +78,7 @@ impl Book {
             interval_bytes_max: *rng.pick(&[500, 1 << 20]),
             waiting_bytes_max: *rng.pick(&[200, 1 << 20]),
             store_cache_bytes_max: *rng.pick(&[0, 300, 1 << 20]),
+            ends_ms_max: None,
         };
         let active = epochs.iter().enumerate().map(|(f, epoch)| active(f, *epoch)).collect();
         let worker = Worker::new(self.topology.clone(), settings, active, self.started * 1_000_000);

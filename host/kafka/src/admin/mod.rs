@@ -294,6 +294,14 @@ impl Admin {
         Ok(all)
     }
 
+    /// Where read-committed readers of partitions stand at their ends: less than [`Admin::watermarks`] asks.
+    ///
+    /// # Errors
+    /// As [`Admin::describe`].
+    pub fn stable_ends(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, i64>, KafkaError> {
+        Ok(self.offsets(of, Spec::Latest, true)?.into_iter().map(|one| (one.partition, one.offset)).collect())
+    }
+
     /// The first offset whose record has a time or a later one; `None` where there is no such record. A transaction's marker counts
     /// as one, with the broker's clock as its time.
     ///

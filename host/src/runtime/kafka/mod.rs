@@ -8,7 +8,7 @@
 //!
 //! `layout` says which partition is whose, `topics` what must be at the brokers, `metadata` what stands beside the offsets, `way` what differs
 //! with the guarantee (`transactions`, or `plain` with `repair`), `heir`
-//! ends what dead hosts left open, `growth` looks at partition counts, `ends` at where logs end, `watchdog` at the workers; `reset` starts a pipeline over.
+//! ends what dead hosts left open, `growth` looks at partition counts, `ends` at where logs end, `quiet` at the ends of silent partitions, `watchdog` at the workers; `reset` starts a pipeline over.
 
 pub mod changelog;
 pub mod committer;
@@ -21,6 +21,7 @@ pub mod member;
 pub mod metadata;
 pub mod plain;
 pub mod purge;
+mod quiet;
 pub mod repair;
 pub mod reset;
 pub mod restore;
@@ -64,6 +65,7 @@ use layout::Layout;
 use member::{Coordinator, Request};
 use plain::Plain;
 use purge::Purge;
+use quiet::Quiet;
 use restore::Restorer;
 use starts::Starts;
 use transactions::Transactions;
@@ -284,8 +286,13 @@ impl KafkaHost {
                 .iter()
                 .map(|prepared| Active { prepared: *prepared, epoch: EPOCH, number: 1 })
                 .collect(),
-            settings: Settings { commit_interval_ms: self.pipeline.commit_interval_ms, ..Settings::default() },
+            settings: Settings {
+                commit_interval_ms: self.pipeline.commit_interval_ms,
+                ends_ms_max: Some(quiet::ENDS_MS_MAX),
+                ..Settings::default()
+            },
             pause: self.pause.part(),
+            quiet: Quiet::start(self.admin.clone())?,
         };
         let thread = std::thread::Builder::new().name(format!("commit-{number}")).spawn(move || committer.run())?;
         lock(&self.threads).push(thread);

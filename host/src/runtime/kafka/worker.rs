@@ -25,6 +25,7 @@ use super::committer::{Answer, Job};
 use super::directory::Directory;
 use super::layout::{Layout, Stretch, Tag};
 use super::member::Request;
+use super::quiet::{self, Quiet};
 use crate::runtime::pause::{Duty, Part};
 use crate::runtime::status::{Outcome, Status, TaskState};
 use crate::runtime::worker::wall_ms;
@@ -105,6 +106,8 @@ pub struct Parts {
     pub settings: Settings,
     /// Whether to work.
     pub pause: Part,
+    /// Whether silent partitions are at their ends.
+    pub quiet: Quiet,
 }
 
 /// An open task.
@@ -161,6 +164,7 @@ impl Loop {
             self.answers();
             let (rests, before) = (self.rests(), self.worker.bytes());
             self.read(self.wait(before));
+            self.confirm_ends();
             if self.recommitted.elapsed() > RECOMMIT_EVERY {
                 self.recommitted = Instant::now();
                 self.step(Input::Recommit);
@@ -283,6 +287,7 @@ impl Loop {
         self.over.insert(task, stretch);
         let layout = self.parts.layout.clone();
         self.early.retain(|tag, _| layout.task(*tag) != task || tag.stretch() > stretch);
+        self.parts.quiet.retain(|tag| layout.task(tag) != task || tag.stretch() > stretch);
     }
 
     /// Takes in how commits ended.
@@ -372,6 +377,19 @@ impl Loop {
         }
         if fetched.next > at || fetched.offsets.is_empty() {
             self.step(Input::Fetched { task, input, base_offset: fetched.next, batch: Batch::default(), end });
+        }
+        if quiet::matters(&self.parts.topology.subs[task.sub]) {
+            self.parts.quiet.read(tag, &fetched.partition, fetched.next, fetched.at_end);
+        }
+    }
+
+    /// Tells the engine of silent partitions that are at their ends still.
+    fn confirm_ends(&mut self) {
+        for (tag, end) in self.parts.quiet.confirmed() {
+            let (task, input) = (self.parts.layout.task(tag), self.parts.layout.input(tag));
+            if self.open.get(&task).is_some_and(|open| open.stretch == tag.stretch()) {
+                self.step(Input::Fetched { task, input, base_offset: end, batch: Batch::default(), end });
+            }
         }
     }
 
