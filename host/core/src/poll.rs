@@ -30,6 +30,8 @@ struct Buffer {
     end: i64,
     /// When that was, as [`crate::time::Now::passed_ms`].
     told_at: i64,
+    /// Since when that has been told again and again, without a gap.
+    steady_since: i64,
 }
 
 /// The end of a partition that nobody has looked at yet: it may hold records, so a task with several inputs waits for it.
@@ -80,7 +82,14 @@ impl Inputs {
     pub fn new(places: &[Place]) -> Self {
         let buffer = |p: &Place| {
             let (end, told_at) = if p.exists { (END_UNKNOWN, i64::MIN) } else { (p.position, i64::MAX) };
-            Buffer { fetch: p.position, position: p.position, end, told_at, ..Buffer::default() }
+            Buffer {
+                fetch: p.position,
+                position: p.position,
+                end,
+                told_at,
+                steady_since: i64::MIN,
+                ..Buffer::default()
+            }
         };
         Self { buffers: places.iter().map(buffer).collect() }
     }
@@ -131,14 +140,20 @@ impl Inputs {
         self.buffers.iter().map(|b| b.position)
     }
 
-    /// The end of an input was told at this time.
-    pub fn told(&mut self, input: usize, passed_ms: i64) {
-        self.buffers[input].told_at = passed_ms;
+    /// The end of an input is told now. What was told before `ends_since` says nothing any more, so that there is a gap.
+    pub fn told(&mut self, input: usize, passed_ms: i64, ends_since: i64) {
+        let buffer = &mut self.buffers[input];
+        if buffer.told_at < ends_since {
+            buffer.steady_since = passed_ms;
+        }
+        buffer.told_at = passed_ms;
     }
 
-    /// Whether everything known of the partitions was taken, and what is known was told since then.
-    pub fn at_end(&self, since: i64) -> bool {
-        self.buffers.iter().all(|b| b.waiting.is_empty() && b.fetch >= b.end && b.told_at >= since)
+    /// Since when it is known that there may be silence, once everything known of the partitions was taken, and what is known was
+    /// told since `ends_since`.
+    pub fn at_end(&self, ends_since: i64) -> Option<i64> {
+        let at_end = |b: &Buffer| b.waiting.is_empty() && b.fetch >= b.end && b.told_at >= ends_since;
+        self.buffers.iter().all(at_end).then(|| self.buffers.iter().map(|b| b.steady_since).max().unwrap_or(i64::MIN))
     }
 
     /// Bytes that wait here.
@@ -243,16 +258,21 @@ mod tests {
     fn an_end_counts_for_as_long_as_its_word() {
         let exists = |exists| Place { position: 3, exists };
         let mut inputs = Inputs::new(&[exists(true), exists(false)]);
-        assert!(!inputs.at_end(i64::MIN), "nobody has looked");
-        inputs.fetched(0, 3, Batch::default(), 3);
-        inputs.told(0, 100);
-        assert!(inputs.at_end(i64::MIN) && inputs.at_end(100) && !inputs.at_end(101));
-        inputs.fetched(0, 3, Batch::default(), 3);
-        inputs.told(0, 200);
-        assert!(inputs.at_end(200), "a partition that is not there needs no word");
-        inputs.fetched(0, 3, Batch::default(), 4);
-        inputs.told(0, 300);
-        assert!(!inputs.at_end(i64::MIN), "there is more");
+        let always = i64::MIN;
+        assert_eq!(inputs.at_end(always), None, "nobody has looked");
+        let told = |inputs: &mut Inputs, end, at| {
+            inputs.fetched(0, 3, Batch::default(), end);
+            inputs.told(0, at, at - 50);
+        };
+        told(&mut inputs, 3, 100);
+        assert_eq!((inputs.at_end(100), inputs.at_end(101)), (Some(100), None));
+        told(&mut inputs, 3, 150);
+        told(&mut inputs, 3, 200);
+        assert_eq!(inputs.at_end(200), Some(100), "a partition that is not there needs no word");
+        told(&mut inputs, 3, 251);
+        assert_eq!(inputs.at_end(201), Some(251), "nobody knows what was in between");
+        told(&mut inputs, 4, 252);
+        assert_eq!(inputs.at_end(always), None, "there is more");
     }
 
     #[test]
@@ -263,7 +283,7 @@ mod tests {
         assert_eq!((*polled.batch.timestamps).as_slice(), [3, 4], "what came twice is skipped");
         assert_eq!(polled.origin(1), (0, 6));
         assert_eq!(inputs.positions().collect::<Vec<_>>(), [7]);
-        assert!(inputs.take().is_none() && inputs.at_end(i64::MIN));
+        assert!(inputs.take().is_none() && inputs.at_end(i64::MIN).is_some());
     }
 
     #[test]
@@ -271,7 +291,7 @@ mod tests {
         let mut inputs = inputs(&[5]);
         assert!(inputs.fetched(0, 9, Batch::default(), 9), "and is committed");
         assert_eq!((inputs.wants(0), inputs.positions().next()), (Some(9), Some(9)));
-        assert!(inputs.at_end(i64::MIN));
+        assert!(inputs.at_end(i64::MIN).is_some());
     }
 
     #[test]
@@ -290,14 +310,14 @@ mod tests {
     fn an_input_that_was_never_looked_at_is_waited_for_unless_it_does_not_exist() {
         let mut both = inputs(&[0, 0]);
         both.fetched(0, 0, batch(&[5]), 1);
-        assert!(both.take().is_none() && !both.at_end(i64::MIN), "input 1 may hold older records");
+        assert!(both.take().is_none() && both.at_end(i64::MIN).is_none(), "input 1 may hold older records");
         both.fetched(1, 0, Batch::default(), 0);
         assert_eq!(both.take().unwrap().batch.len(), 1);
         let (there, not) = (Place { position: 0, exists: true }, Place { position: 0, exists: false });
         let mut one = Inputs::new(&[there, not]);
         one.fetched(0, 0, batch(&[5]), 1);
         assert_eq!(one.take().unwrap().batch.len(), 1);
-        assert!(one.at_end(i64::MIN));
+        assert!(one.at_end(i64::MIN).is_some());
     }
 
     #[test]

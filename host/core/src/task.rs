@@ -203,7 +203,7 @@ impl Task {
 
     /// Takes in what was fetched; see [`Inputs::fetched`].
     pub fn fetched(&mut self, now: Now, input: usize, base_offset: i64, batch: Batch, end: i64) {
-        self.inputs.told(input, now.passed_ms);
+        self.inputs.told(input, now.passed_ms, now.ends_since);
         // A jump over records that are gone is committed too: nobody shall look for them again.
         self.touched |= self.inputs.fetched(input, base_offset, batch, end);
     }

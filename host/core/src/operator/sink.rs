@@ -195,14 +195,14 @@ impl Writer {
         self.received_at = now;
     }
 
-    /// Whether a marker is due. `quiet`: the task is at the end of its inputs; `open`: something upstream of the topic
-    /// may still come out by event time.
-    pub fn due(&self, now: i64, idle: Idle, quiet: bool, open: bool) -> Option<bool> {
+    /// Whether a marker is due. `quiet`: the task is at the end of its inputs, and silence counts since then; `open`: something
+    /// upstream of the topic may still come out by event time.
+    pub fn due(&self, now: i64, idle: Idle, quiet: Option<i64>, open: bool) -> Option<bool> {
         let becomes_idle = match idle {
             Idle::Never => false,
             Idle::After(ms) => {
-                let silent = |since: i64| now.saturating_sub(since) >= ms;
-                !self.idle && quiet && silent(self.wrote_at) && (!open || silent(self.received_at))
+                let silent = |since: i64| quiet.is_some_and(|quiet| now.saturating_sub(since.max(quiet)) >= ms);
+                !self.idle && silent(self.wrote_at) && (!open || silent(self.received_at))
             }
         };
         if becomes_idle {
