@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use millstream_test_broker::{Cluster, Stop};
+use millstream_tests::kafka::Place;
 
 use super::long;
 use super::pipes::{CLASSIC, CONSUMER, Pipe, random};
@@ -15,7 +16,9 @@ const KILL_SECONDS: usize = 14;
 
 fn counts_survive(mut cluster: Cluster, brokers: usize, what: &str, kafka: &str, kills: usize) {
     let n = PER_SECOND * KILL_SECONDS * kills;
-    let pipe = Pipe::new(&cluster.bootstrap(), what, 4, kafka);
+    let partitions = 4;
+    let place = Place::new(&cluster.bootstrap(), what, partitions).unwrap();
+    let pipe = Pipe::patient(place, partitions, kafka);
     let hosts = ["a", "b"].map(|name| pipe.start(name, &[]));
     let filler = pipe.trickle(n, PER_SECOND);
     let mut seed = 4;

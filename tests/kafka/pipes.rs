@@ -52,13 +52,20 @@ impl Pipe {
 
     /// As [`Pipe::of`], with more lines in the manifest.
     pub fn with(place: Place, partitions: u32, kafka: &str, more: &str) -> Self {
-        let here = manifests::Place::new(&format!("{}{more}", manifest(&place, kafka, "earliest")));
+        let here = manifests::Place::new(&format!("{}{more}", manifest(&place, kafka, "earliest", "2s")));
         Self { place, partitions, here }
     }
 
     /// As [`Pipe::of`], with a source that begins elsewhere.
     pub fn starting(place: Place, partitions: u32, start: &str) -> Self {
-        let here = manifests::Place::new(&manifest(&place, CLASSIC, start));
+        let here = manifests::Place::new(&manifest(&place, CLASSIC, start, "2s"));
+        Self { place, partitions, here }
+    }
+
+    /// As [`Pipe::of`], with tasks that are not idle before brokers and whoever writes the lines are back: what comes after silence
+    /// of which everybody knew may be late.
+    pub fn patient(place: Place, partitions: u32, kafka: &str) -> Self {
+        let here = manifests::Place::new(&manifest(&place, kafka, "earliest", "20s"));
         Self { place, partitions, here }
     }
 
@@ -179,7 +186,7 @@ pub fn random(state: &mut u64) -> u64 {
 }
 
 /// A manifest like the demo's, on brokers.
-fn manifest(place: &Place, kafka: &str, start: &str) -> String {
+fn manifest(place: &Place, kafka: &str, start: &str, idle: &str) -> String {
     format!(
         "pipeline: {name}
 kafka: {{ bootstrap.servers: \"{bootstrap}\", {kafka} }}
@@ -191,7 +198,7 @@ sources:
 steps:
   ip-lines: {{ from: log-lines, filter: only-ip }}
   by-ip: {{ from: ip-lines, map: extract-ip }}
-  counts: {{ from: by-ip, group: key, window: {{ tumbling: 10s, grace: 2s }}, count: {{ format: text }}, emit: on-close, idle: 2s }}
+  counts: {{ from: by-ip, group: key, window: {{ tumbling: 10s, grace: 2s }}, count: {{ format: text }}, emit: on-close, idle: {idle} }}
 sinks:
   out: {{ from: counts, topic: {output}, key-format: kafka }}
 ",
