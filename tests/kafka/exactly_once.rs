@@ -6,7 +6,7 @@ use millstream_test_broker::Cluster;
 use millstream_tests::host::surprises;
 
 use super::long;
-use super::pipes::{CLASSIC, CONSUMER, Pipe, random};
+use super::pipes::{CLASSIC, Pipe, random};
 
 #[test]
 fn counts_are_those_of_a_plain_fold() {
@@ -22,9 +22,10 @@ fn counts_are_those_of_a_plain_fold() {
 }
 
 /// One of two hosts dies without a warning, again and again, and is started again on its directory.
-fn counts_survive_kills_of_hosts(kafka: &str) {
+#[test]
+fn counts_survive_kills_of_hosts() {
     let (n, kills, partitions) = if long() { (20_000_000, 50, 12) } else { (400_000, 4, 4) };
-    let pipe = Pipe::new(&Cluster::shared().bootstrap(), "kills", partitions, kafka);
+    let pipe = Pipe::new(&Cluster::shared().bootstrap(), "kills", partitions, CLASSIC);
     let names = ["a", "b"];
     let mut hosts = names.map(|name| pipe.start(name, &[]));
     let filler = pipe.trickle(n, n / (2 * kills));
@@ -41,14 +42,4 @@ fn counts_survive_kills_of_hosts(kafka: &str) {
     for host in hosts {
         assert!(host.stop().success());
     }
-}
-
-#[test]
-fn counts_survive_kills_of_hosts_classic() {
-    counts_survive_kills_of_hosts(CLASSIC);
-}
-
-#[test]
-fn counts_survive_kills_of_hosts_consumer() {
-    counts_survive_kills_of_hosts(CONSUMER);
 }
