@@ -11,7 +11,7 @@ use millstream_tests::kafka::Place;
 use millstream_tests::wait::eventually;
 
 use super::long;
-use super::pipes::{ADDRESSES, CLASSIC, CONSUMER, Pipe, random};
+use super::pipes::{ADDRESSES, CLASSIC, CONSUMER, Pipe};
 
 /// How often a host is killed, at the most, until results come twice.
 const TRIES_MAX: usize = 12;
@@ -72,18 +72,7 @@ fn without_failures_counts_are_those_of_a_plain_fold() {
 fn kills(protocol: &str) {
     let (n, kills) = if long() { (10_000_000, 50) } else { (400_000, 4) };
     let pipe = pipe("least-kills", protocol, "");
-    let names = ["a", "b"];
-    let mut hosts = names.map(|name| pipe.start(name, &[]));
-    let filler = pipe.trickle(n, n / (2 * kills));
-    let mut seed = 20_210_502;
-    println!("seed {seed}");
-    for _ in 0..kills {
-        std::thread::sleep(Duration::from_millis(500 + random(&mut seed) % 2_500));
-        let which = (random(&mut seed) % 2) as usize;
-        hosts[which].kill_now();
-        hosts[which] = pipe.start(names[which], &[]);
-    }
-    filler.join().unwrap();
+    let hosts = pipe.killing(n, kills, 20_210_502);
     let duplicates = compare(&pipe, n, 600);
     println!("{duplicates} results came twice, or with lines counted twice");
     hosts.into_iter().for_each(|host| assert!(host.stop().success()));

@@ -1,12 +1,10 @@
 //! The access-log example over many lines on a real broker: exactly the counts of a plain fold, whatever is killed meanwhile.
 
-use std::time::Duration;
-
 use millstream_test_broker::Cluster;
 use millstream_tests::host::surprises;
 
 use super::long;
-use super::pipes::{CLASSIC, Pipe, random};
+use super::pipes::{CLASSIC, Pipe};
 
 #[test]
 fn counts_are_those_of_a_plain_fold() {
@@ -26,18 +24,7 @@ fn counts_are_those_of_a_plain_fold() {
 fn counts_survive_kills_of_hosts() {
     let (n, kills, partitions) = if long() { (20_000_000, 50, 12) } else { (400_000, 4, 4) };
     let pipe = Pipe::new(&Cluster::shared().bootstrap(), "kills", partitions, CLASSIC);
-    let names = ["a", "b"];
-    let mut hosts = names.map(|name| pipe.start(name, &[]));
-    let filler = pipe.trickle(n, n / (2 * kills));
-    let mut seed = 20_210_501;
-    println!("seed {seed}");
-    for _ in 0..kills {
-        std::thread::sleep(Duration::from_millis(500 + random(&mut seed) % 2_500));
-        let which = (random(&mut seed) % 2) as usize;
-        hosts[which].kill_now();
-        hosts[which] = pipe.start(names[which], &[]);
-    }
-    filler.join().unwrap();
+    let hosts = pipe.killing(n, kills, 20_210_501);
     pipe.compare(n, 600);
     for host in hosts {
         assert!(host.stop().success());

@@ -122,6 +122,23 @@ impl Pipe {
         assert!(differences.is_empty(), "{differences}");
     }
 
+    /// Two hosts work on `n` lines, which come meanwhile; one of them dies without a warning, again and again, and is started again on
+    /// its directory.
+    pub fn killing(&self, n: usize, kills: usize, mut seed: u64) -> [Host; 2] {
+        let names = ["a", "b"];
+        let mut hosts = names.map(|name| self.start(name, &[]));
+        let filler = self.trickle(n, n / (2 * kills));
+        println!("seed {seed}");
+        for _ in 0..kills {
+            std::thread::sleep(Duration::from_millis(500 + random(&mut seed) % 2_500));
+            let which = (random(&mut seed) % 2) as usize;
+            hosts[which].kill_now();
+            hosts[which] = self.start(names[which], &[]);
+        }
+        filler.join().unwrap();
+        hosts
+    }
+
     /// Lines of a host's log with this message, oldest first.
     pub fn told(&self, host: &str, message: &str) -> Vec<Value> {
         let text = fs::read_to_string(self.log(host)).unwrap_or_default();
