@@ -12,6 +12,7 @@ use millstream_core::meta::Meta;
 use millstream_core::state::keyspace::StorageError;
 use millstream_core::swap::Activation;
 use millstream_core::task::TaskId;
+use millstream_core::topology::graph::Topology;
 use millstream_local::{ReadError, TopicInfo};
 use millstream_wasm::{Refusal, Stats};
 use millstream_web::api::{Append, Deploy, Header, Record, Sink, Totals};
@@ -22,7 +23,7 @@ use millstream_web::types::{
 use millstream_web::{Api, Kind, Problem};
 
 use crate::runtime::pause::{self, Pause};
-use crate::runtime::plan::user_topics;
+use crate::runtime::plan::{self, user_topics};
 use crate::runtime::status::{self, TaskStatus};
 use crate::runtime::worker::wall_ms;
 use crate::runtime::{self, Host};
@@ -196,6 +197,21 @@ fn standing(pause: &Pause) -> Standing {
     }
 }
 
+/// A pipeline as the API tells it.
+fn running(pipeline: &plan::Pipeline, topology: &Topology, pause: &Pause, mode: &str, started_at: i64) -> Pipeline {
+    Pipeline {
+        name: pipeline.spec.pipeline.clone(),
+        state: standing(pause),
+        host_version: env!("CARGO_PKG_VERSION").to_string(),
+        mode: mode.to_string(),
+        started_at,
+        commit_interval_ms: pipeline.commit_interval_ms,
+        tasks: topology.subs.iter().map(|sub| sub.tasks).sum(),
+        functions: topology.functions.clone(),
+        topics: user_topics(&pipeline.spec),
+    }
+}
+
 /// What is counted for a pipeline since `started`.
 fn totals(status: &status::Status, started: Instant) -> Totals {
     let (commits, commit_micros) = status.commits();
@@ -254,18 +270,8 @@ fn work(stats: &Stats) -> Work {
 
 impl Api for HostApi {
     fn pipeline(&self) -> Pipeline {
-        let (pipeline, topology) = (&self.host.pipeline, &self.host.topology);
-        Pipeline {
-            name: pipeline.spec.pipeline.clone(),
-            state: standing(&self.host.pause),
-            host_version: env!("CARGO_PKG_VERSION").to_string(),
-            mode: "local".to_string(),
-            started_at: self.started_at,
-            commit_interval_ms: pipeline.commit_interval_ms,
-            tasks: topology.subs.iter().map(|sub| sub.tasks).sum(),
-            functions: topology.functions.clone(),
-            topics: user_topics(&pipeline.spec),
-        }
+        let host = &self.host;
+        running(&host.pipeline, &host.topology, &host.pause, "local", self.started_at)
     }
 
     fn pause(&self) -> Result<Pipeline, Problem> {

@@ -14,10 +14,10 @@ use millstream_web::types::{
 };
 use millstream_web::{Api, Kind, Problem};
 
-use super::{failed, standing, task, unknown, work};
+use super::{failed, running, task, unknown, work};
 use crate::runtime::functions;
 use crate::runtime::kafka::KafkaHost;
-use crate::runtime::plan::{self, user_topics};
+use crate::runtime::plan;
 use crate::runtime::status::TaskStatus;
 use crate::runtime::worker::wall_ms;
 
@@ -96,18 +96,8 @@ impl KafkaApi {
 
 impl Api for KafkaApi {
     fn pipeline(&self) -> Pipeline {
-        let (pipeline, topology) = (&self.host.pipeline, &self.host.topology);
-        Pipeline {
-            name: pipeline.spec.pipeline.clone(),
-            state: standing(&self.host.pause),
-            host_version: env!("CARGO_PKG_VERSION").to_string(),
-            mode: "kafka".to_string(),
-            started_at: self.started_at,
-            commit_interval_ms: pipeline.commit_interval_ms,
-            tasks: topology.subs.iter().map(|sub| sub.tasks).sum(),
-            functions: topology.functions.clone(),
-            topics: user_topics(&pipeline.spec),
-        }
+        let host = &self.host;
+        running(&host.pipeline, &host.topology, &host.pause, "kafka", self.started_at)
     }
 
     fn pause(&self) -> Result<Pipeline, Problem> {
