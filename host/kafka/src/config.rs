@@ -20,6 +20,11 @@ pub const RETRY_BACKOFF_MS: u32 = 5;
 pub const TRANSACTION_TIMEOUT_MS: u32 = 10_000;
 /// Twice the time for which poisoned records are looked for, and some.
 const TRANSACTION_TIMEOUT_MS_MIN: i64 = 5_000;
+/// A transactional producer closes connections that it has not used for this long. librdkafka waits for a group's coordinator without
+/// an end while no connection goes up or down: with one that was sent away, since the brokers no longer listed it, for ever
+/// (confluentinc/librdkafka#5511 and #5456, open). Each closing makes it look again. Longer than a transaction takes, less up to two
+/// seconds that librdkafka takes off: what is under way is not cut.
+pub const PRODUCER_IDLE_MS: u32 = TRANSACTION_TIMEOUT_MS + 2_000;
 /// Records wait this long for others of their partition, which is longer than it takes to hand in those of an interval; a flush, which
 /// ends every interval, waits for none. librdkafka has one request of a partition under way and, while more wait whose time has come,
 /// asks its socket without a pause (2.12.1, `rd_kafka_toppar_producer_serve`): with 5 ms that was a quarter of a host's CPU time.
@@ -183,6 +188,8 @@ impl Properties {
         };
         default("retry.backoff.ms", RETRY_BACKOFF_MS);
         default("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS);
+        let idle_ms = self.get("connections.max.idle.ms").and_then(|ms| ms.parse().ok()).filter(|ms| *ms > 0);
+        config.set("connections.max.idle.ms", idle_ms.unwrap_or(PRODUCER_IDLE_MS).min(PRODUCER_IDLE_MS).to_string());
         config.set("transactional.id", transactional_id);
         // A request may not outlive its transaction; librdkafka refuses to start with such a setting, which is right for consumers.
         let socket_ms: Option<u32> = self.get("socket.timeout.ms").and_then(|ms| ms.parse().ok());

@@ -2,6 +2,7 @@
 //! one have their own.
 
 mod administration;
+mod coordinator;
 mod outcomes;
 mod plain;
 mod refusals;
