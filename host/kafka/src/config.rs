@@ -415,6 +415,20 @@ mod tests {
     }
 
     #[test]
+    fn idle_connections_of_producers_are_closed_in_any_case() {
+        let of = |given: &[(&str, &str)]| {
+            let all = properties(given).unwrap();
+            let idle = |config: ClientConfig| config.get("connections.max.idle.ms").map(str::to_string);
+            (idle(all.producer("p", 0)), idle(all.consumer("p", None)))
+        };
+        let (own, text) = (Some(PRODUCER_IDLE_MS.to_string()), |ms: &str| Some(ms.to_string()));
+        assert_eq!(of(&[]), (own.clone(), None));
+        for (given, producer) in [("0", own.clone()), ("600000", own), ("5000", text("5000"))] {
+            assert_eq!(of(&[("connections.max.idle.ms", given)]), (producer, text(given)));
+        }
+    }
+
+    #[test]
     fn a_long_socket_timeout_is_for_consumers_only() {
         let long = properties(&[("socket.timeout.ms", "60000")]).unwrap();
         assert_eq!(long.consumer("p", None).get("socket.timeout.ms"), Some("60000"));

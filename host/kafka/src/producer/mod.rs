@@ -240,7 +240,8 @@ impl Producer {
     /// Adds offsets to the transaction, in the name of a member of the group.
     ///
     /// Blocks past `timeout` when the group's coordinator does not answer (librdkafka waits for the result without an end,
-    /// rdkafka_txnmgr.c, `rd_kafka_send_offsets_to_transaction`).
+    /// rdkafka_txnmgr.c, `rd_kafka_send_offsets_to_transaction`); how it gets past one that is gone stands at
+    /// [`crate::config::PRODUCER_IDLE_MS`].
     ///
     /// # Errors
     /// [`KafkaError::Abort`] also when the group has moved on (an older generation, an unknown member): an ordinary thing when
