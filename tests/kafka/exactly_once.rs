@@ -4,7 +4,7 @@ use millstream_test_broker::Cluster;
 use millstream_tests::host::surprises;
 
 use super::long;
-use super::pipes::{CLASSIC, Pipe};
+use super::pipes::{CLASSIC, CONSUMER, Pipe};
 
 #[test]
 fn counts_are_those_of_a_plain_fold() {
@@ -20,13 +20,22 @@ fn counts_are_those_of_a_plain_fold() {
 }
 
 /// One of two hosts dies without a warning, again and again, and is started again on its directory.
-#[test]
-fn counts_survive_kills_of_hosts() {
+fn counts_survive_kills_of_hosts(kafka: &str) {
     let (n, kills, partitions) = if long() { (20_000_000, 50, 12) } else { (400_000, 4, 4) };
-    let pipe = Pipe::new(&Cluster::shared().bootstrap(), "kills", partitions, CLASSIC);
+    let pipe = Pipe::new(&Cluster::shared().bootstrap(), "kills", partitions, kafka);
     let hosts = pipe.killing(n, kills, 20_210_501);
     pipe.compare(n, 600);
     for host in hosts {
         assert!(host.stop().success());
     }
+}
+
+#[test]
+fn counts_survive_kills_of_hosts_classic() {
+    counts_survive_kills_of_hosts(CLASSIC);
+}
+
+#[test]
+fn counts_survive_kills_of_hosts_consumer() {
+    counts_survive_kills_of_hosts(CONSUMER);
 }

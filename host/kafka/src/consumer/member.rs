@@ -9,15 +9,20 @@
 //! ```
 //!
 //! In between the group waits for this member, so the host answers soon, and goes on polling while it prepares an answer.
+//!
+//! With the newer protocol brokers refuse a static member whose place they count as taken: by a process that was killed and whose
+//! session is not over. librdkafka gives up for good then (2.12.1, `rd_kafka_cgrp_handle_ConsumerGroupHeartbeat`), and a member that left in order is let go
+//! at once, so waiting is for who cannot know. Here another client takes the place of the first and asks again, until it is let in;
+//! readers notice nothing, since nothing was assigned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::Offset;
 use rdkafka::consumer::{Consumer as _, RebalanceProtocol};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::{ClientConfig, Offset};
 
 use super::committing::Committing;
 use super::context::{Context, Report, typed, unassign};
@@ -39,6 +44,12 @@ const SEEK_WAIT: Duration = Duration::from_secs(5);
 
 /// How long a close waits for the group to let this member go.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+/// How long after it was kept out by the group a static member asks again, and another time.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often it is told that it is still kept out.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
 
 /// One poll of the client while it closes.
 const CLOSE_POLL: Duration = Duration::from_millis(50);
@@ -115,26 +126,38 @@ pub struct Committed {
 /// See the module. Closes itself when dropped.
 pub struct Member {
     shared: Arc<Shared>,
-    ownership: Arc<ownership::Ownership<Arc<Client>>>,
+    ownership: Arc<ownership::Ownership<Arc<Shared>>>,
     pending: Option<Report>,
+    config: ClientConfig,
     topics: Vec<String>,
     protocol: GroupProtocol,
+    /// The group keeps this member out.
+    kept_out: Option<KeptOut>,
     closed: bool,
 }
 
-impl ownership::Membership for Arc<Client> {
+/// Since when the group has kept a member out, and what is done about it.
+#[derive(Clone, Copy, Debug)]
+struct KeptOut {
+    since: Instant,
+    /// Another client is made then.
+    again: Option<Instant>,
+    told: Instant,
+}
+
+impl ownership::Membership for Arc<Shared> {
     fn read(&self) -> Option<GroupMetadata> {
-        native::group_metadata(self)
+        native::group_metadata(&self.client())
     }
 
     fn is_lost(&self) -> bool {
-        self.assignment_lost()
+        self.client().assignment_lost()
     }
 }
 
 /// Leave to commit: for any thread, as long as it likes.
 #[derive(Clone)]
-pub struct Ownership(Arc<ownership::Ownership<Arc<Client>>>);
+pub struct Ownership(Arc<ownership::Ownership<Arc<Shared>>>);
 
 impl Ownership {
     /// The token of now.
@@ -155,7 +178,7 @@ impl Ownership {
     /// [`KafkaError::Refused`] for metadata that is too long.
     pub fn commit(&self, token: Token, offsets: &[OffsetToCommit]) -> Result<Option<Committing>, KafkaError> {
         let list = list(offsets)?;
-        Ok(self.0.act_if(token, |client| Committing::ask(client, &list)))
+        Ok(self.0.act_if(token, |shared| Committing::ask(&shared.client(), &list)))
     }
 
     /// The token of now, if all of these partitions have been owned without a break since `held`.
@@ -176,20 +199,18 @@ impl Member {
         config.set("queued.max.messages.kbytes", (queue_bytes / 1024).to_string());
         // See the module `consumer`.
         config.set("enable.partition.eof", "false");
-        let refused = |error: ClientError| KafkaError::Refused(format!("start the group member: {error}"));
-        let client: Client = config.create_with_context(Context::default()).map_err(refused)?;
-        let client = Arc::new(client);
-        let shared = Arc::new(Shared::new(client.clone(), settings.workers, settings.buffer_bytes_max));
-        let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
-        client.subscribe(&topics).map_err(refused)?;
+        let client = start(&config, &settings.topics)?;
+        let shared = Arc::new(Shared::new(client, settings.workers, settings.buffer_bytes_max));
         let looked = Instant::now();
         let reader = |worker| Reader { shared: shared.clone(), worker, messages: Messages::default(), looked };
         let readers = (0..settings.workers).map(reader).collect();
         let member = Self {
-            ownership: Arc::new(ownership::Ownership::new(client)),
+            ownership: Arc::new(ownership::Ownership::new(shared.clone())),
             pending: None,
+            config,
             topics: settings.topics.clone(),
             protocol: properties.group_protocol(),
+            kept_out: None,
             closed: false,
             shared,
         };
@@ -199,11 +220,12 @@ impl Member {
     /// Waits at most `timeout` for the next event. To be called again and again, also while an answer is prepared: the group
     /// gives up members that do not.
     pub fn poll(&mut self, timeout: Duration) -> Option<Event> {
+        self.ask_again();
         if let Some(event) = self.next_event() {
             return Some(event);
         }
         // Its errors are in the context too, with the client's words.
-        if let Some(Ok(message)) = self.shared.client.poll(timeout) {
+        if let Some(Ok(message)) = self.shared.client().poll(timeout) {
             use rdkafka::Message as _;
             let place = TopicPartition::new(message.topic(), message.partition());
             return Some(Event::Error(KafkaError::Fatal(format!("a record of {place} came past its worker's queue"))));
@@ -212,28 +234,69 @@ impl Member {
     }
 
     fn next_event(&mut self) -> Option<Event> {
-        let report = self.shared.client.context().take()?;
+        let client = self.shared.client();
+        let report = client.context().take()?;
         let event = match &report {
-            Report::Error(_) if let Some((code, reason)) = self.shared.client.client().fatal_error() => {
+            Report::Error(_) if let Some((code, reason)) = client.client().fatal_error() => {
                 // The client gives everything back by itself, untold.
-                self.ownership.lose_all();
+                let owned = self.ownership.lose_all();
+                if code == RDKafkaErrorCode::UnreleasedInstanceId && !owned && self.pending.is_none() {
+                    return self.keep_out(typed(code, &reason));
+                }
                 Event::Error(fatal(code, &reason))
             }
             Report::Error(error) => Event::Error(error.clone()),
             Report::Assign(partitions) => Event::Assigned(partitions.clone()),
-            Report::Revoke(partitions) if self.shared.client.assignment_lost() => Event::Lost(partitions.clone()),
+            Report::Revoke(partitions) if client.assignment_lost() => Event::Lost(partitions.clone()),
             Report::Revoke(partitions) => Event::Revoked(partitions.clone()),
         };
         if !matches!(report, Report::Error(_)) {
             // One that was not answered is void: the client did not wait for the answer.
             self.pending = Some(report);
+            self.kept_out = None;
         }
         Some(event)
     }
 
+    /// Notes that the group keeps this member out. Told at first, and now and then.
+    fn keep_out(&mut self, why: KafkaError) -> Option<Event> {
+        let now = Instant::now();
+        let is_first = self.kept_out.is_none();
+        let kept = self.kept_out.get_or_insert(KeptOut { since: now, again: None, told: now });
+        kept.again.get_or_insert(now + ASK_AGAIN);
+        if !is_first && kept.told.elapsed() < TELL_AGAIN {
+            return None;
+        }
+        kept.told = now;
+        let waited = kept.since.elapsed().as_secs();
+        Some(Event::Error(if is_first {
+            why
+        } else {
+            KafkaError::Retry(format!("{why}; this host has waited for {waited} s"))
+        }))
+    }
+
+    /// Asks the group again to let this member in, by another client, when it is time.
+    fn ask_again(&mut self) {
+        let is_due = |kept: &KeptOut| kept.again.is_some_and(|at| at <= Instant::now());
+        let Some(kept) = self.kept_out.as_mut().filter(|kept| is_due(kept)) else { return };
+        kept.again = Some(Instant::now() + ASK_AGAIN);
+        // Where a reader stays inside, or there is no client to be had, it is tried again.
+        let shared = self.shared.clone();
+        let Ok(parked) = shared.park(PARK_WAIT) else { return };
+        match start(&self.config, &self.topics) {
+            Ok(client) => {
+                let old = shared.replace(client, &parked);
+                old.client.context().close();
+                kept.again = None;
+            }
+            Err(why) => tracing::warn!("ask the group again: {why}"),
+        }
+    }
+
     /// Whether what is assigned, or is about to be, was lost in the meantime: what [`Event::Revoked`] allowed is forbidden then.
     pub fn is_lost(&self) -> bool {
-        self.shared.client.assignment_lost()
+        self.shared.client().assignment_lost()
     }
 
     /// Answers [`Event::Assigned`], with a place for each partition. `None`: it is void, the group has moved on; what follows
@@ -253,7 +316,7 @@ impl Member {
         // Who the member is now, and then whether it was lost before: what happens later makes it somebody else.
         let identity = self.ownership.identity();
         let is_member = identity.as_ref().is_some_and(|m| m.is_member() && m.generation() > 0);
-        if shared.client.assignment_lost() || !is_member {
+        if shared.client().assignment_lost() || !is_member {
             // The client waits for an answer all the same, and tells then that it has lost them.
             self.carry_out(&[])?;
             return Ok(None);
@@ -270,8 +333,9 @@ impl Member {
 
     /// Places partitions and tells the client, with all readers outside.
     fn carry_out(&self, placements: &[Placement]) -> Result<(), KafkaError> {
-        let (client, failed) =
-            (&self.shared.client, |error: ClientError| KafkaError::Fatal(format!("assign: {error}")));
+        let (source, failed) =
+            (self.shared.source(), |error: ClientError| KafkaError::Fatal(format!("assign: {error}")));
+        let client = &source.client;
         let mut list = TopicPartitionList::with_capacity(placements.len());
         for p in placements {
             let (topic, number) = (&*p.partition.topic, p.partition.partition);
@@ -280,7 +344,7 @@ impl Member {
         // A pause outlives the assignment that it was made in.
         client.resume(&list).map_err(failed)?;
         for p in placements {
-            self.shared.workers[p.worker].queue.forward(&p.partition);
+            source.queues[p.worker].forward(&p.partition);
         }
         match client.rebalance_protocol() {
             RebalanceProtocol::Cooperative => client.incremental_assign(&list),
@@ -341,7 +405,7 @@ impl Member {
         partitions.iter().for_each(|p| {
             list.add_partition(&p.topic, p.partition);
         });
-        unassign(&shared.client, &list).map_err(|error| KafkaError::Fatal(format!("unassign: {error}")))?;
+        unassign(&shared.client(), &list).map_err(|error| KafkaError::Fatal(format!("unassign: {error}")))?;
         drop(parked);
         Ok(token)
     }
@@ -360,7 +424,7 @@ impl Member {
             let added = list.add_partition_offset(&m.partition.topic, m.partition.partition, offset);
             added.map_err(|error| KafkaError::Refused(format!("{}: {error}", m.partition)))?;
         }
-        let sought = shared.client.seek_partitions(list, SEEK_WAIT).map_err(asked)?;
+        let sought = shared.client().seek_partitions(list, SEEK_WAIT).map_err(asked)?;
         if let Some(error) = sought.elements().iter().find_map(|e| e.error().err()) {
             return Err(asked(error));
         }
@@ -383,7 +447,7 @@ impl Member {
         partitions.iter().for_each(|p| {
             list.add_partition(&p.topic, p.partition);
         });
-        let list = self.shared.client.committed_offsets(list, timeout).map_err(asked)?;
+        let list = self.shared.client().committed_offsets(list, timeout).map_err(asked)?;
         let committed = |e: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
             e.error().map_err(asked)?;
             let offset = match e.offset() {
@@ -401,7 +465,7 @@ impl Member {
     /// # Errors
     /// [`KafkaError::Retry`] after `timeout`.
     pub fn ends(&self, partition: &TopicPartition, timeout: Duration) -> Result<(i64, i64), KafkaError> {
-        self.shared.client.fetch_watermarks(&partition.topic, partition.partition, timeout).map_err(asked)
+        self.shared.client().fetch_watermarks(&partition.topic, partition.partition, timeout).map_err(asked)
     }
 
     /// Leave to commit.
@@ -437,12 +501,12 @@ impl Member {
         self.ownership.lose_all();
         self.shared.parking.close();
         let parked = self.shared.park(PARK_WAIT);
-        let client = &self.shared.client;
+        let client = self.shared.client();
         client.context().close();
         // What was told and not answered, or not even told: the client waits for it.
         let unanswered = self.pending.take().into_iter().chain(std::iter::from_fn(|| client.context().take()));
         if unanswered.into_iter().any(|report| !matches!(report, Report::Error(_))) {
-            give_back(client);
+            give_back(&client);
         }
         // With the newer protocol a client that closes tells the group which of both it is.
         if leave == Leave::AtOnce && self.protocol == GroupProtocol::Classic {
@@ -483,6 +547,15 @@ impl Drop for Member {
     }
 }
 
+/// A client that is about to join.
+fn start(config: &ClientConfig, topics: &[String]) -> Result<Client, KafkaError> {
+    let refused = |error: ClientError| KafkaError::Refused(format!("start the group member: {error}"));
+    let client: Client = config.create_with_context(Context::default()).map_err(refused)?;
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    client.subscribe(&topics).map_err(refused)?;
+    Ok(client)
+}
+
 /// Gives back everything.
 fn give_back(client: &Client) {
     let all = client.assignment().unwrap_or_default();
@@ -494,7 +567,7 @@ fn give_back(client: &Client) {
 /// An error that ends the client.
 fn fatal(code: RDKafkaErrorCode, reason: &str) -> KafkaError {
     match typed(code, reason) {
-        KafkaError::Retry(text) if code != RDKafkaErrorCode::UnreleasedInstanceId => KafkaError::Fatal(text),
+        KafkaError::Retry(text) => KafkaError::Fatal(text),
         other => other,
     }
 }

@@ -105,11 +105,11 @@ impl<M: Membership> Ownership<M> {
         Token(book.token)
     }
 
-    /// Nothing is owned from here on.
-    pub fn lose_all(&self) {
+    /// Nothing is owned from here on. Gives whether anything was.
+    pub fn lose_all(&self) -> bool {
         let mut book = self.book();
         book.token += 1;
-        book.since.clear();
+        !std::mem::take(&mut book.since).is_empty()
     }
 
     /// Who the member is now; `None` where it is none.

@@ -10,7 +10,7 @@ use rdkafka::Offset;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::native::Messages;
+use super::native::{Messages, Queue};
 use super::parking::Kept;
 use super::shared::{Shared, Worker};
 use crate::fetch::{Fetched, Problem, TopicPartition};
@@ -73,7 +73,10 @@ impl Reader {
             Err(Kept::Parked) => return Ok(Read::default()),
             Err(Kept::Closed) => return Err(Closed),
         };
-        self.consume(worker, messages_max, until);
+        // While it is inside the client stays the same.
+        let source = shared.source();
+        let queue = &source.queues[self.worker];
+        self.consume(worker, queue, messages_max, until);
         let mut slots = worker.slots.lock().unwrap_or_else(PoisonError::into_inner);
         self.messages.drain(|message| slots.take(message));
         if self.looked.elapsed() >= LOOK {
@@ -84,8 +87,8 @@ impl Reader {
         let seen: Vec<_> = match touched.is_empty() {
             true => Vec::new(),
             false => {
-                let highs = touched.iter().map(|p| worker.queue.high_watermark(p));
-                worker.queue.positions(&touched).into_iter().zip(highs).collect()
+                let highs = touched.iter().map(|p| queue.high_watermark(p));
+                queue.positions(&touched).into_iter().zip(highs).collect()
             }
         };
         let fetched = slots.finish(&seen);
@@ -97,8 +100,8 @@ impl Reader {
     }
 
     /// Takes messages without waiting; where there are none waits for the first and takes what came with it.
-    fn consume(&mut self, worker: &Worker, max: usize, until: Instant) {
-        let (queue, messages) = (&worker.queue, &mut self.messages);
+    fn consume(&mut self, worker: &Worker, queue: &Queue, max: usize, until: Instant) {
+        let messages = &mut self.messages;
         if queue.consume(messages, max, Duration::ZERO) > 0 {
             return;
         }
@@ -150,7 +153,7 @@ impl Reader {
         let Ok(parked) = self.shared.park(TURN_WAIT) else { return };
         // It may have lost some of them while it waited.
         let mut turns = slots().turns(max);
-        let client = &self.shared.client;
+        let client = self.shared.client();
         let paused = client.pause(&list(&turns.pause));
         let resumed = client.resume(&list(&turns.resume));
         for error in [paused, resumed].into_iter().filter_map(Result::err) {
@@ -163,7 +166,7 @@ impl Reader {
 
     /// Sets the client's position after a failure. Where it cannot be set yet the next read tries again.
     fn seek(&self, partition: &TopicPartition, offset: i64) -> bool {
-        let done = self.shared.client.seek(&partition.topic, partition.partition, Offset::Offset(offset), SEEK_WAIT);
+        let done = self.shared.client().seek(&partition.topic, partition.partition, Offset::Offset(offset), SEEK_WAIT);
         if let Err(error) = &done {
             tracing::debug!("read {partition} from {offset} on: {error}");
         }
@@ -173,7 +176,7 @@ impl Reader {
     /// Asks for the ends of a log in which an offset is gone.
     fn look_up(&self, partition: &TopicPartition, problem: &mut Problem) {
         if let Problem::OffsetGone { start, end, .. } = problem {
-            match self.shared.client.fetch_watermarks(&partition.topic, partition.partition, ENDS_WAIT) {
+            match self.shared.client().fetch_watermarks(&partition.topic, partition.partition, ENDS_WAIT) {
                 Ok((low, high)) => (*start, *end) = (Some(low), Some(high)),
                 Err(error) => tracing::warn!("ask for the ends of {partition}: {error}"),
             }
@@ -199,8 +202,7 @@ pub struct Waker {
 impl Waker {
     /// The read that goes on now returns; where none does, the next one does not wait.
     pub fn wake(&self) {
-        let worker = &self.shared.workers[self.worker];
-        worker.woken.store(true, Ordering::SeqCst);
-        worker.queue.wake();
+        self.shared.workers[self.worker].woken.store(true, Ordering::SeqCst);
+        self.shared.source().queues[self.worker].wake();
     }
 }

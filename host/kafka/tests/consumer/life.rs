@@ -154,6 +154,29 @@ fn with_the_newer_protocol_the_second_of_two_with_one_id_has_to_wait() {
     assert!(first.is_none() && commits, "{first:?}");
 }
 
+/// The second asks by one client after another until the first is gone, and its readers, which waited meanwhile, read on.
+#[test]
+fn with_the_newer_protocol_who_has_to_wait_is_let_in_once_the_other_is_gone() {
+    let topic = "heir-apparent";
+    create(topic, 2, &[]);
+    fill(topic, 2, 0, 500);
+    let (properties, ledger) = (properties(&[("group.protocol", "consumer")]), Arc::new(Ledger::default()));
+    let start = || Host::start(&properties, &settings(topic, Some("h"), &[topic], 2), &ledger);
+    let first = start();
+    until("the first has both", || first.owns() == 2);
+    let second = start();
+    let told = || second.events.lock().unwrap().iter().filter(|e| matches!(e, Event::Error(_))).count();
+    until("the second is told", || told() > 0);
+    // Some more clients are refused.
+    thread::sleep(Duration::from_secs(4));
+    assert_eq!((second.owns(), second.rebalances(), told()), (0, 0, 1));
+    first.stop(Leave::AfterSession);
+    until("the second has both", || second.owns() == 2);
+    fill(topic, 2, 500, 500);
+    ledger.complete(topic, 2, 1_000);
+    second.stop(Leave::AtOnce);
+}
+
 #[test]
 fn wrong_answers_are_refused_and_the_right_one_is_still_taken() {
     create("answers", 2, &[]);
