@@ -26,10 +26,12 @@ use rdkafka::{ClientConfig, Offset};
 
 use super::committing::Committing;
 use super::context::{Context, Report, typed, unassign};
+use super::kept_out::KeptOut;
 use super::native::{self, Client, Messages};
 use super::ownership::{self, Token};
 use super::reader::Reader;
 use super::shared::{Shared, Watch};
+use super::terms::{Committed, Event, Leave, Move, Placement, Settings};
 use crate::config::{GroupProtocol, Properties};
 use crate::error::KafkaError;
 use crate::fetch::TopicPartition;
@@ -45,83 +47,11 @@ const SEEK_WAIT: Duration = Duration::from_secs(5);
 /// How long a close waits for the group to let this member go.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
-/// How long after it was kept out by the group a static member asks again, and another time.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
-
-/// How often it is told that it is still kept out.
-const TELL_AGAIN: Duration = Duration::from_secs(10);
-
 /// One poll of the client while it closes.
 const CLOSE_POLL: Duration = Duration::from_millis(50);
 
 /// Smallest share of the fetch budget that a worker's queue can have; librdkafka takes no less than 1 KiB.
 const QUEUE_BYTES_MIN: usize = 1 << 20;
-
-/// How a host takes part in its group.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The group: name of the pipeline.
-    pub group: String,
-    /// Id of the host, by which the group knows it again after a restart; `None`: it leaves the group at once when it stops.
-    pub instance: Option<String>,
-    /// Topics that the pipeline reads.
-    pub topics: Vec<String>,
-    /// Number of workers, at least 1.
-    pub workers: usize,
-    /// Bytes of fetched records that may wait inside of the client, for all workers together.
-    pub fetch_bytes_max: usize,
-    /// Bytes of one partition that may wait for its worker, see [`Reader::waiting`].
-    pub buffer_bytes_max: usize,
-}
-
-/// What the group did, or what went wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// These partitions are this member's now, once it says so with [`Member::assign`].
-    Assigned(Vec<TopicPartition>),
-    /// These partitions go to somebody else: commit what is done, then [`Member::release`] them.
-    Revoked(Vec<TopicPartition>),
-    /// These partitions went to somebody else, perhaps long ago: nothing of them may be committed. Drop what is done, then
-    /// [`Member::release`] them.
-    Lost(Vec<TopicPartition>),
-    /// Something went wrong; the client goes on by itself after a [`KafkaError::Retry`].
-    Error(KafkaError),
-}
-
-/// Where an assigned partition goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placement {
-    /// The partition.
-    pub partition: TopicPartition,
-    /// The worker that reads it.
-    pub worker: usize,
-    /// What that worker calls it; different for each of its partitions.
-    pub tag: usize,
-    /// Offset of the first record to read.
-    pub start: i64,
-}
-
-/// Where a partition is to be read on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Move {
-    /// The partition.
-    pub partition: TopicPartition,
-    /// Offset of the record that comes next.
-    pub to: i64,
-    /// What its worker calls it from here on, and it begins anew there; `None`: as before, and what was left out counts as read.
-    pub tag: Option<usize>,
-}
-
-/// A committed offset.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Committed {
-    /// The partition.
-    pub partition: TopicPartition,
-    /// Its offset; `None` where nothing was committed.
-    pub offset: Option<i64>,
-    /// What was committed beside it; empty where there is nothing.
-    pub metadata: String,
-}
 
 /// See the module. Closes itself when dropped.
 pub struct Member {
@@ -131,18 +61,8 @@ pub struct Member {
     config: ClientConfig,
     topics: Vec<String>,
     protocol: GroupProtocol,
-    /// The group keeps this member out.
-    kept_out: Option<KeptOut>,
+    kept_out: KeptOut,
     closed: bool,
-}
-
-/// Since when the group has kept a member out, and what is done about it.
-#[derive(Clone, Copy, Debug)]
-struct KeptOut {
-    since: Instant,
-    /// Another client is made then.
-    again: Option<Instant>,
-    told: Instant,
 }
 
 impl ownership::Membership for Arc<Shared> {
@@ -210,7 +130,7 @@ impl Member {
             config,
             topics: settings.topics.clone(),
             protocol: properties.group_protocol(),
-            kept_out: None,
+            kept_out: KeptOut::default(),
             closed: false,
             shared,
         };
@@ -253,42 +173,33 @@ impl Member {
         if !matches!(report, Report::Error(_)) {
             // One that was not answered is void: the client did not wait for the answer.
             self.pending = Some(report);
-            self.kept_out = None;
+            self.kept_out.let_in();
         }
         Some(event)
     }
 
-    /// Notes that the group keeps this member out. Told at first, and now and then.
+    /// The group keeps this member out: told at first, and now and then.
     fn keep_out(&mut self, why: KafkaError) -> Option<Event> {
-        let now = Instant::now();
-        let is_first = self.kept_out.is_none();
-        let kept = self.kept_out.get_or_insert(KeptOut { since: now, again: None, told: now });
-        kept.again.get_or_insert(now + ASK_AGAIN);
-        if !is_first && kept.told.elapsed() < TELL_AGAIN {
-            return None;
-        }
-        kept.told = now;
-        let waited = kept.since.elapsed().as_secs();
-        Some(Event::Error(if is_first {
-            why
-        } else {
-            KafkaError::Retry(format!("{why}; this host has waited for {waited} s"))
+        let waited = self.kept_out.refused(Instant::now())?;
+        Some(Event::Error(match waited.as_secs() {
+            0 => why,
+            seconds => KafkaError::Retry(format!("{why}; this host has waited for {seconds} s")),
         }))
     }
 
-    /// Asks the group again to let this member in, by another client, when it is time.
+    /// Asks the group again to let this member in, by another client, when it is time. Where a reader stays inside, or there is no
+    /// client to be had, it is tried again.
     fn ask_again(&mut self) {
-        let is_due = |kept: &KeptOut| kept.again.is_some_and(|at| at <= Instant::now());
-        let Some(kept) = self.kept_out.as_mut().filter(|kept| is_due(kept)) else { return };
-        kept.again = Some(Instant::now() + ASK_AGAIN);
-        // Where a reader stays inside, or there is no client to be had, it is tried again.
+        if !self.kept_out.is_due(Instant::now()) {
+            return;
+        }
         let shared = self.shared.clone();
         let Ok(parked) = shared.park(PARK_WAIT) else { return };
         match start(&self.config, &self.topics) {
             Ok(client) => {
                 let old = shared.replace(client, &parked);
                 old.client.context().close();
-                kept.again = None;
+                self.kept_out.asked();
             }
             Err(why) => tracing::warn!("ask the group again: {why}"),
         }
@@ -528,15 +439,6 @@ impl Member {
         }
         parked.map(drop).map_err(|error| KafkaError::Retry(error.to_string()))
     }
-}
-
-/// What a member that ends does with its place in the group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leave {
-    /// Keeps it until the session time-out.
-    AfterSession,
-    /// Gives it up.
-    AtOnce,
 }
 
 impl Drop for Member {

@@ -18,6 +18,7 @@
 
 mod committing;
 pub(crate) mod context;
+mod kept_out;
 pub mod member;
 pub(crate) mod native;
 mod ownership;
@@ -25,9 +26,11 @@ pub mod parking;
 pub mod reader;
 mod shared;
 pub(crate) mod slots;
+mod terms;
 
 pub use committing::Committing;
-pub use member::{Committed, Event, Leave, Member, Move, Ownership, Placement, Settings};
+pub use member::{Member, Ownership};
 pub use ownership::Token;
 pub use reader::{Closed, Read, Reader, Waker};
 pub use shared::Watch;
+pub use terms::{Committed, Event, Leave, Move, Placement, Settings};
