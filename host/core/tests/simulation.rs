@@ -93,3 +93,8 @@ fn a_state_written_before_the_commit_is_known_is_caught() {
 fn a_guess_on_an_unknown_outcome_is_caught() {
     is_caught(Planted::GuessOnUnknown);
 }
+
+#[test]
+fn silence_while_nobody_can_look_is_caught() {
+    is_caught(Planted::StaleEnds);
+}

@@ -32,8 +32,8 @@ pub struct Taken {
 #[derive(Clone, Debug, Default)]
 pub struct Cut {
     pub taken: Vec<Taken>,
-    /// Everything known of its inputs had been taken.
-    pub at_end: bool,
+    /// Everything known of its inputs had been taken, and that was known by then and since this instant without a gap.
+    pub quiet_since: Option<i64>,
     /// When it was cut and when the task was opened, milliseconds since its worker started.
     pub at: i64,
     pub wall: i64,
@@ -202,8 +202,8 @@ impl Judge {
                 ensure(!said, || "idle though it must never be".into())?;
                 continue;
             };
-            let silent = |since: i64| cut.at - since >= ms;
-            let may = cut.at_end && silent(judged.wrote[&node]) && (!oracle.holds() || silent(judged.received));
+            let silent = |since: i64| cut.quiet_since.is_some_and(|quiet| cut.at - since.max(quiet) >= ms);
+            let may = silent(judged.wrote[&node]) && (!oracle.holds() || silent(judged.received));
             ensure(!said || may, || {
                 format!(
                     "{topic} said idle: {cut:?}, wrote at {:?} (now: {}), received at {}, holds {}",

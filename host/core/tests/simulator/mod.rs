@@ -44,10 +44,12 @@ pub enum Planted {
     WriteBeforeCommit,
     /// An unknown outcome counts as an abort.
     GuessOnUnknown,
+    /// That a partition was at its end counts for ever, also while nobody can look.
+    StaleEnds,
 }
 
 /// The planted bugs, and where each is planted.
-pub const PLANTED: [(Planted, Shell); 11] = [
+pub const PLANTED: [(Planted, Shell); 12] = [
     (Planted::CommitOrder, Shell::Local),
     (Planted::LostLate, Shell::Local),
     (Planted::RepartitionTime, Shell::Local),
@@ -59,6 +61,7 @@ pub const PLANTED: [(Planted, Shell); 11] = [
     (Planted::FreshPartial, Shell::Fleet),
     (Planted::WriteBeforeCommit, Shell::Fleet),
     (Planted::GuessOnUnknown, Shell::Fleet),
+    (Planted::StaleEnds, Shell::Fleet),
 ];
 
 /// What stands around the engine.

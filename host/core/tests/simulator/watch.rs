@@ -28,6 +28,23 @@ struct Track {
     ends: Vec<Option<i64>>,
     /// Of each input the offset behind what was fetched without a hole.
     fetched: Vec<i64>,
+    /// Of each input since when, and when last, its end was told, never further apart than it counts.
+    steady: Vec<Option<(i64, i64)>>,
+}
+
+impl Track {
+    /// Since when the ends of all inputs have been known without a gap, while everything up to them was taken; `None`: that is not so now.
+    /// `exists`: of each input whether there is such a partition.
+    fn quiet_since(&self, exists: &[bool], ends_ms_max: Option<i64>, now: i64) -> Option<i64> {
+        let mut quiet = i64::MIN;
+        for input in (0..exists.len()).filter(|i| exists[*i]) {
+            self.ends[input].filter(|end| self.positions[input] >= *end)?;
+            if let Some(ms) = ends_ms_max {
+                quiet = quiet.max(self.steady[input].filter(|(_, last)| now - last <= ms)?.0);
+            }
+        }
+        Some(quiet)
+    }
 }
 
 /// A worker that is watched.
@@ -54,6 +71,8 @@ pub struct Ground<'a> {
 /// What was seen.
 pub struct Book {
     topology: Arc<Topology>,
+    /// For how long the end of an input counts that was told; `None`: for ever.
+    ends_ms_max: Option<i64>,
     /// How parts of intervals were made.
     cuts: BTreeMap<(TaskId, u64), Cut>,
     /// Offsets at which a task was told that there is no record.
@@ -66,8 +85,8 @@ pub fn active(f: usize, epoch: u64) -> Active {
 }
 
 impl Book {
-    pub fn new(topology: Arc<Topology>) -> Self {
-        Self { topology, cuts: BTreeMap::new(), gaps: BTreeSet::new(), started: 0 }
+    pub fn new(topology: Arc<Topology>, ends_ms_max: Option<i64>) -> Self {
+        Self { topology, ends_ms_max, cuts: BTreeMap::new(), gaps: BTreeSet::new(), started: 0 }
     }
 
     /// A new worker without tasks.
@@ -78,7 +97,7 @@ impl Book {
             interval_bytes_max: *rng.pick(&[500, 1 << 20]),
             waiting_bytes_max: *rng.pick(&[200, 1 << 20]),
             store_cache_bytes_max: *rng.pick(&[0, 300, 1 << 20]),
-            ends_ms_max: None,
+            ends_ms_max: self.ends_ms_max.filter(|_| planted != Planted::StaleEnds),
         };
         let active = epochs.iter().enumerate().map(|(f, epoch)| active(f, *epoch)).collect();
         let worker = Worker::new(self.topology.clone(), settings, active, self.started * 1_000_000);
@@ -92,8 +111,8 @@ impl Book {
         self.started += 1;
         let opened = watched.elapsed + (now - watched.wall).max(0);
         let cut = Cut { opened, incarnation: self.started, ..Cut::default() };
-        let (ends, fetched) = (vec![None; positions.len()], positions.clone());
-        watched.tracks.insert(task, Track { cut, positions, ends, fetched });
+        let (ends, steady, fetched) = (vec![None; positions.len()], vec![None; positions.len()], positions.clone());
+        watched.tracks.insert(task, Track { cut, positions, ends, fetched, steady });
     }
 
     /// One step of a worker.
@@ -105,6 +124,9 @@ impl Book {
             let track = watched.tracks.get_mut(task).ok_or("fetched for a task that is not there")?;
             let told = &mut track.ends[*input];
             *told = Some(told.map_or(*end, |t| t.max(*end)));
+            let (steady, now) = (&mut track.steady[*input], watched.elapsed);
+            let unbroken = steady.filter(|(_, last)| self.ends_ms_max.is_none_or(|ms| now - last <= ms));
+            *steady = Some((unbroken.map_or(now, |(since, _)| since), now));
             let (fetched, after) = (&mut track.fetched[*input], base_offset + batch.len() as i64);
             if batch.is_empty() && *base_offset > *fetched {
                 self.gaps.extend((*fetched..*base_offset).map(|offset| (*task, *input, offset)));
@@ -177,15 +199,12 @@ impl Book {
     fn cut(&mut self, watched: &mut Watched, interval: &Interval, now: i64) {
         for part in &interval.parts {
             let Some(track) = watched.tracks.get_mut(&part.task) else { continue };
-            let topology = &self.topology;
+            let inputs = &self.topology.subs[part.task.sub].inputs;
+            let partitions = |i: usize| self.topology.topics[inputs[i].topic].partitions;
+            let exists: Vec<bool> = (0..inputs.len()).map(|i| part.task.partition < partitions(i)).collect();
+            let quiet_since = track.quiet_since(&exists, self.ends_ms_max, watched.elapsed);
             self.cuts.entry((part.task, interval.id)).or_insert_with(|| {
-                let ends = track.ends.iter().zip(&track.positions).zip(&topology.subs[part.task.sub].inputs);
-                let at_end = |((end, at), input): ((&Option<i64>, &i64), &millstream_core::topology::graph::Input)| {
-                    let exists = part.task.partition < topology.topics[input.topic].partitions;
-                    !exists || end.is_some_and(|end| *at >= end)
-                };
-                let at_end = ends.into_iter().all(at_end);
-                let cut = Cut { at_end, at: watched.elapsed, wall: now, ..track.cut.clone() };
+                let cut = Cut { quiet_since, at: watched.elapsed, wall: now, ..track.cut.clone() };
                 track.cut.taken.clear();
                 cut
             });

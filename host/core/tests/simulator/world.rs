@@ -67,7 +67,7 @@ impl World {
         let log =
             case.input.iter().map(|(at, r)| (at.clone(), Partition { records: r.clone(), ..Partition::default() }));
         let (log, epochs) = (log.collect(), vec![1; case.roles.len()]);
-        let (metas, book) = (BTreeMap::new(), Book::new(topology.clone()));
+        let (metas, book) = (BTreeMap::new(), Book::new(topology.clone(), None));
         Ok(Self {
             case,
             rng,

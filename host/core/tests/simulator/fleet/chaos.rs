@@ -39,6 +39,7 @@ pub fn run(mut fleet: Fleet) -> Result<(), String> {
         }
     }
     feed(&mut fleet, true);
+    fleet.away = 0;
     let (mut quiet, mut before) = (0, (0, 0));
     for _ in 0..ROUNDS_MAX {
         settle(&mut fleet, &mut hosts)?;
@@ -83,7 +84,7 @@ fn rebalance(fleet: &mut Fleet, hosts: &[Host]) {
     fleet.group.begin(assignment, wanted);
 }
 
-/// What comes from outside: deaths, stalls, rebalances, versions, compaction, time.
+/// What comes from outside: deaths, stalls, rebalances, brokers that are away, versions, compaction, time.
 fn disturb(fleet: &mut Fleet, hosts: &mut [Host]) {
     let (faults, case) = (fleet.case.faults, fleet.case.clone());
     let host = fleet.rng.below(hosts.len() as u64) as usize;
@@ -92,6 +93,10 @@ fn disturb(fleet: &mut Fleet, hosts: &mut [Host]) {
     }
     if faults && fleet.rng.one_in(100) {
         hosts[host].stalled = 10 + fleet.rng.below(60);
+    }
+    fleet.away = fleet.away.saturating_sub(1);
+    if faults && fleet.rng.one_in(150) {
+        fleet.away = 10 + fleet.rng.below(120);
     }
     if hosts[host].process.is_none() && fleet.rng.one_in(10) {
         fleet.start(&mut hosts[host]);

@@ -33,6 +33,9 @@ use directory::Directory;
 use group::Group;
 use host::{Host, Process};
 
+/// For how long it counts, in milliseconds, that a partition was at its end: from less than anything idles after to more than most.
+const ENDS_MS_MAX: [i64; 3] = [60, 120, 400];
+
 /// Runs one seed.
 ///
 /// # Errors
@@ -61,6 +64,8 @@ pub struct Fleet {
     next_token: u64,
     /// Brokers take their time with markers.
     slow: bool,
+    /// Steps for which nobody can read anything.
+    away: u64,
     /// Wall time, which may jump, and time that passes.
     now: i64,
     clock: i64,
@@ -73,8 +78,8 @@ impl Fleet {
         let slow = rng.one_in(2);
         let judge = Judge::new(&case, &topology)?;
         let broker = Broker::new(case.input.iter().map(|(at, records)| (at.clone(), Log::of_input(records))).collect());
-        let (spaces, epochs, book) =
-            (Directory::spaces(&topology), vec![1; case.roles.len()], Book::new(topology.clone()));
+        let (spaces, epochs) = (Directory::spaces(&topology), vec![1; case.roles.len()]);
+        let book = Book::new(topology.clone(), Some(*rng.pick(&ENDS_MS_MAX)));
         Ok(Self {
             case,
             rng,
@@ -89,6 +94,7 @@ impl Fleet {
             last_epoch: 1,
             next_token: 0,
             slow,
+            away: 0,
             now: STARTS_AT,
             clock: 0,
         })
@@ -123,7 +129,7 @@ impl Fleet {
 
     /// Fetches for a host, committed records alone: too little, twice, out of order; holes are told.
     fn fetch(&mut self, host: &mut Host, chaos: bool) -> Result<(), String> {
-        let Some(process) = &host.process else { return Ok(()) };
+        let Some(process) = host.process.as_ref().filter(|_| self.away == 0) else { return Ok(()) };
         for (task, input, wanted) in process.watched.worker.wants() {
             let topic = &self.topology.topics[self.topology.subs[task.sub].inputs[input].topic];
             if task.partition >= topic.partitions || chaos && self.rng.one_in(3) {
