@@ -22,7 +22,8 @@ pub const TRANSACTION_TIMEOUT_MS: u32 = 10_000;
 const TRANSACTION_TIMEOUT_MS_MIN: i64 = 5_000;
 /// A transactional producer closes connections that it has not used for this long. librdkafka waits for a group's coordinator without
 /// an end while no connection goes up or down: with one that was sent away, since the brokers no longer listed it, for ever
-/// (confluentinc/librdkafka#5511 and #5456, open). Each closing makes it look again. Longer than a transaction takes, less up to two
+/// (confluentinc/librdkafka#5511 and #5456, open). Each closing makes it look again, so that a client that was given up for it
+/// ([`crate::producer::Producer::send_offsets`]) comes to its end. Longer than a transaction takes, less up to two
 /// seconds that librdkafka takes off: what is under way is not cut.
 pub const PRODUCER_IDLE_MS: u32 = TRANSACTION_TIMEOUT_MS + 2_000;
 /// Records wait this long for others of their partition, which is longer than it takes to hand in those of an interval; a flush, which

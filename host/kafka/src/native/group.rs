@@ -11,6 +11,9 @@ use crate::group_metadata::GroupMetadata;
 /// librdkafka's own, destroyed with the value.
 pub(crate) struct NativeGroup(NonNull<sys::rd_kafka_consumer_group_metadata_t>);
 
+// SAFETY: plain data of its own.
+unsafe impl Send for NativeGroup {}
+
 impl NativeGroup {
     /// Of a consumer's client as it is now; `None` for a client that is not in a group.
     ///

@@ -181,12 +181,18 @@ fn log_line(level: i32, facility: &str, line: &str) {
     if facility == "CONFWARN" && is_known(line) {
         return;
     }
-    match level {
+    match as_told(level, facility) {
         ..=3 => tracing::error!(target: "librdkafka", facility, "{line}"),
         4 => tracing::warn!(target: "librdkafka", facility, "{line}"),
         5..=6 => tracing::info!(target: "librdkafka", facility, "{line}"),
         _ => tracing::debug!(target: "librdkafka", facility, "{line}"),
     }
+}
+
+/// Everything that goes wrong anywhere in the client comes once more under this facility, twice a second while brokers are away: the
+/// connection has told it by then, or the call that failed does.
+fn as_told(level: i32, facility: &str) -> i32 {
+    if facility == "ERROR" { 7 } else { level }
 }
 
 /// What need not be told about properties: they are given to all kinds of client, and each finds those of the others useless; and one

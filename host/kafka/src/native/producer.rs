@@ -4,6 +4,7 @@ use std::cell::UnsafeCell;
 use std::ffi::{CString, c_int, c_void};
 use std::mem;
 use std::ptr::{self, NonNull};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use millstream_core::record::{Batch, HeaderColumns, Timestamp};
@@ -23,6 +24,9 @@ use crate::fetch::TopicPartition;
 pub(crate) const FAILED_RECORDS_MAX: usize = 1_000;
 /// A batch hands in so many records before it looks for reports of earlier ones, whose room is free only then.
 const POLL_EVERY_RECORDS: usize = 1_024;
+
+/// How much longer than it was given a call may take that librdkafka bounds by itself, mostly.
+const ANSWER_MARGIN: Duration = Duration::from_secs(1);
 
 /// A record that was not written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,16 +110,27 @@ pub(crate) struct NotTaken {
     pub failure: Failure,
 }
 
-/// The client of a producer.
-pub(crate) struct Producer {
-    topics: Vec<(Box<str>, Topic)>,
+/// The client, and what its callback writes to.
+struct Client {
     handle: Handle,
-    /// After the client, whose callback writes to it.
+    /// After the client.
     reports: Box<UnsafeCell<Reports>>,
 }
 
-// SAFETY: the client may be used by any thread; topics are counted references with a lock of their own; reports are touched by
-// who has the producer.
+// SAFETY: the client may be used by any thread; reports are touched by who has the producer, and by a thread that was left to itself
+// when it destroys the client, which nobody else has then.
+unsafe impl Send for Client {}
+// SAFETY: as above.
+unsafe impl Sync for Client {}
+
+/// The client of a producer.
+pub(crate) struct Producer {
+    topics: Vec<(Box<str>, Topic)>,
+    /// Also of a call that was left to itself, see [`Producer::send_offsets`].
+    client: Arc<Client>,
+}
+
+// SAFETY: topics are counted references with a lock of their own.
 unsafe impl Send for Producer {}
 
 impl Producer {
@@ -124,15 +139,16 @@ impl Producer {
         // SAFETY: the reports stay where they are and outlive the client.
         let handle =
             unsafe { Handle::with(RDKafkaType::RD_KAFKA_PRODUCER, config, Some((delivered, reports.get().cast())))? };
-        Ok(Self { topics: Vec::new(), handle, reports })
+        Ok(Self { topics: Vec::new(), client: Arc::new(Client { handle, reports }) })
     }
 
     pub fn fatal(&self) -> Option<Failure> {
-        self.handle.fatal()
+        self.client.handle.fatal()
     }
 
     pub fn reports(&mut self) -> &mut Reports {
-        self.reports.get_mut()
+        // SAFETY: nobody writes while this borrows the producer.
+        unsafe { &mut *self.client.reports.get() }
     }
 
     /// Forgets the last transaction's records.
@@ -147,7 +163,7 @@ impl Producer {
             known.map(|(name, _)| name.as_ref()).expect("reports are of topics that were produced to")
         };
         // SAFETY: nobody writes while this borrows the producer.
-        let reports = unsafe { &*self.reports.get() };
+        let reports = unsafe { &*self.client.reports.get() };
         let known = reports.places.iter().filter(|place| place.offset >= 0);
         let mut all: Vec<_> = known.map(|p| (TopicPartition::new(name(p.topic), p.partition), p.offset)).collect();
         all.sort();
@@ -157,7 +173,7 @@ impl Producer {
     /// Takes delivery reports that are there, waiting for one at most `timeout`.
     pub fn poll(&mut self, timeout: Duration) {
         // SAFETY: the client lives; callbacks may write to the reports, see [`delivered`].
-        unsafe { sys::rd_kafka_poll(self.handle.ptr(), millis(timeout)) };
+        unsafe { sys::rd_kafka_poll(self.client.handle.ptr(), millis(timeout)) };
     }
 
     /// Records of this topic are given up when they cannot be written for so long, instead of the client's own time. Before the first
@@ -166,7 +182,7 @@ impl Producer {
         let (name, value) = (c"message.timeout.ms", CString::new(millis(time).to_string()).unwrap_or_default());
         // SAFETY: a new configuration with a property whose name and value are C strings; the topic takes it over.
         let conf = unsafe {
-            let conf = sys::rd_kafka_default_topic_conf_dup(self.handle.ptr());
+            let conf = sys::rd_kafka_default_topic_conf_dup(self.client.handle.ptr());
             sys::rd_kafka_topic_conf_set(conf, name.as_ptr(), value.as_ptr(), ptr::null_mut(), 0);
             conf
         };
@@ -188,7 +204,7 @@ impl Producer {
         let wrong = |why| Failure::of(RDKafkaErrorCode::InvalidTopic, why);
         let c_name = CString::new(name).map_err(|_| wrong("a topic's name has no zero byte".into()))?;
         // SAFETY: the client lives, the name is a C string, the configuration is ours to give, and none means the client's.
-        let topic = unsafe { sys::rd_kafka_topic_new(self.handle.ptr(), c_name.as_ptr(), conf) };
+        let topic = unsafe { sys::rd_kafka_topic_new(self.client.handle.ptr(), c_name.as_ptr(), conf) };
         let topic = NonNull::new(topic).ok_or_else(|| wrong(format!("`{name}` is not a topic's name")))?;
         self.topics.push((name.into(), Topic(topic)));
         Ok(topic)
@@ -220,7 +236,7 @@ impl Producer {
             record.tag((call as usize) << 32 | row);
             let headers = batch.headers.as_deref().and_then(|all| Headers::new(all, row));
             // SAFETY: the record's pointers are into `batch` and `topic`, which live through the call, and the payload is copied.
-            let result = unsafe { Failure::take(record.produce(&self.handle, headers.as_ref())) };
+            let result = unsafe { Failure::take(record.produce(&self.client.handle, headers.as_ref())) };
             if let Err(failure) = result {
                 return Err(NotTaken { row, failure });
             }
@@ -232,42 +248,56 @@ impl Producer {
 
     pub fn init(&mut self, timeout: Duration) -> Result<(), Failure> {
         // SAFETY: the client lives; the error is ours.
-        unsafe { Failure::take(sys::rd_kafka_init_transactions(self.handle.ptr(), millis(timeout))) }
+        unsafe { Failure::take(sys::rd_kafka_init_transactions(self.client.handle.ptr(), millis(timeout))) }
     }
 
     pub fn begin(&mut self) -> Result<(), Failure> {
         // SAFETY: as for `init`.
-        unsafe { Failure::take(sys::rd_kafka_begin_transaction(self.handle.ptr())) }
+        unsafe { Failure::take(sys::rd_kafka_begin_transaction(self.client.handle.ptr())) }
     }
 
+    /// `None`: there was no answer, which librdkafka can wait for without an end (see [`crate::config::PRODUCER_IDLE_MS`]). The call is
+    /// left to a thread of its own, which destroys the client when it comes back; nothing may be done with this producer any more.
     pub fn send_offsets(
         &mut self,
-        offsets: &TopicPartitionList,
-        group: &NativeGroup,
+        offsets: TopicPartitionList,
+        group: NativeGroup,
         timeout: Duration,
-    ) -> Result<(), Failure> {
-        // SAFETY: client, list and group live; librdkafka copies the latter two.
-        unsafe {
-            let (list, group) = (offsets.ptr(), group.ptr());
-            Failure::take(sys::rd_kafka_send_offsets_to_transaction(self.handle.ptr(), list, group, millis(timeout)))
+    ) -> Option<Result<(), Failure>> {
+        let (client, (answer, answered)) = (self.client.clone(), mpsc::sync_channel(1));
+        let send = move || {
+            // SAFETY: client, list and group live; librdkafka copies the latter two.
+            let sent = unsafe {
+                let (list, group) = (offsets.ptr(), group.ptr());
+                let client = client.handle.ptr();
+                Failure::take(sys::rd_kafka_send_offsets_to_transaction(client, list, group, millis(timeout)))
+            };
+            drop(client);
+            // Nobody may wait any more.
+            let _ = answer.send(sent);
+        };
+        let thread = std::thread::Builder::new().name("send-offsets".into()).spawn(send);
+        if let Err(why) = thread {
+            return Some(Err(Failure::of(RDKafkaErrorCode::Fail, format!("start a thread: {why}"))));
         }
+        answered.recv_timeout(timeout + ANSWER_MARGIN).ok()
     }
 
     /// Waits until the fate of all records is known; false when time is up first.
     pub fn flush(&mut self, timeout: Duration) -> bool {
         // SAFETY: the client lives; callbacks may write to the reports, see [`delivered`].
-        let code = unsafe { sys::rd_kafka_flush(self.handle.ptr(), millis(timeout)) };
+        let code = unsafe { sys::rd_kafka_flush(self.client.handle.ptr(), millis(timeout)) };
         code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
     }
 
     pub fn commit(&mut self, timeout: Duration) -> Result<(), Failure> {
         // SAFETY: as for `init` and `flush`.
-        unsafe { Failure::take(sys::rd_kafka_commit_transaction(self.handle.ptr(), millis(timeout))) }
+        unsafe { Failure::take(sys::rd_kafka_commit_transaction(self.client.handle.ptr(), millis(timeout))) }
     }
 
     pub fn abort(&mut self, timeout: Duration) -> Result<(), Failure> {
         // SAFETY: as for `init` and `flush`.
-        unsafe { Failure::take(sys::rd_kafka_abort_transaction(self.handle.ptr(), millis(timeout))) }
+        unsafe { Failure::take(sys::rd_kafka_abort_transaction(self.client.handle.ptr(), millis(timeout))) }
     }
 }
 

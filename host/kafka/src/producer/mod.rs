@@ -1,8 +1,7 @@
 //! A worker's transactional producer: columns go out, offsets go with them, both become visible at once or not at all. What is in a
 //! transaction and what follows from its outcome is decided by the caller; nothing here is retried behind its back.
 //!
-//! Calls may block up to the time they are given, and [`Producer::send_offsets`] beyond it: they belong on a thread that nothing else
-//! waits for.
+//! Calls may block up to the time they are given: they belong on a thread that nothing else waits for.
 
 mod lifecycle;
 pub mod plain;
@@ -239,13 +238,10 @@ impl Producer {
 
     /// Adds offsets to the transaction, in the name of a member of the group.
     ///
-    /// Blocks past `timeout` when the group's coordinator does not answer (librdkafka waits for the result without an end,
-    /// rdkafka_txnmgr.c, `rd_kafka_send_offsets_to_transaction`); how it gets past one that is gone stands at
-    /// [`crate::config::PRODUCER_IDLE_MS`].
-    ///
     /// # Errors
     /// [`KafkaError::Abort`] also when the group has moved on (an older generation, an unknown member): an ordinary thing when
-    /// another host joins. [`KafkaError::Refused`] when `group` stands for no member, for which brokers would check nothing, and for
+    /// another host joins; and when there is no answer in time: then this producer is dead, and a new one with its id ends the
+    /// transaction. [`KafkaError::Refused`] when `group` stands for no member, for which brokers would check nothing, and for
     /// metadata that is too long. [`KafkaError::Retry`], [`KafkaError::Fenced`], [`KafkaError::Fatal`].
     pub fn send_offsets(
         &mut self,
@@ -263,7 +259,12 @@ impl Producer {
         let list = list(offsets)?;
         let wrong = || KafkaError::Refused("names of groups, members and topics have no zero byte".into());
         let native = NativeGroup::new(group).ok_or_else(wrong)?;
-        self.native.send_offsets(&list, &native, timeout).map_err(|failure| self.failed("send offsets", &failure))
+        let Some(sent) = self.native.send_offsets(list, native, timeout) else {
+            self.go(Event::GivenUp);
+            let group = group.group();
+            return Err(KafkaError::Abort(format!("send offsets: the coordinator of group `{group}` did not answer")));
+        };
+        sent.map_err(|failure| self.failed("send offsets", &failure))
     }
 
     /// Commits the transaction. In [`State::Unknown`] it asks again, which resumes.
