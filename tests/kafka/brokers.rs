@@ -14,12 +14,20 @@ const PER_SECOND: usize = 4_000;
 /// Seconds that a death and a rebirth take, with what lies between two.
 const KILL_SECONDS: usize = 14;
 
-fn counts_survive(mut cluster: Cluster, brokers: usize, what: &str, kafka: &str, kills: usize) {
+/// Whether hosts die too, each time after a broker has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hosts {
+    Live,
+    Die,
+}
+
+fn counts_survive(mut cluster: Cluster, brokers: usize, what: &str, kafka: &str, kills: usize, fate: Hosts) {
     let n = PER_SECOND * KILL_SECONDS * kills;
     let partitions = 4;
     let place = Place::new(&cluster.bootstrap(), what, partitions).unwrap();
     let pipe = Pipe::patient(place, partitions, kafka);
-    let hosts = ["a", "b"].map(|name| pipe.start(name, &[]));
+    let names = ["a", "b"];
+    let mut hosts = names.map(|name| pipe.start(name, &[]));
     let filler = pipe.trickle(n, PER_SECOND);
     let mut seed = 4;
     println!("seed {seed}");
@@ -27,7 +35,14 @@ fn counts_survive(mut cluster: Cluster, brokers: usize, what: &str, kafka: &str,
         std::thread::sleep(Duration::from_millis(2_000 + random(&mut seed) % 2_000));
         cluster.stop(kill % brokers, Stop::Kill);
         std::thread::sleep(Duration::from_millis(random(&mut seed) % 1_000));
+        let which = (random(&mut seed) % 2) as usize;
+        if fate == Hosts::Die {
+            hosts[which].kill_now();
+        }
         cluster.start(kill % brokers);
+        if fate == Hosts::Die {
+            hosts[which] = pipe.start(names[which], &[]);
+        }
     }
     filler.join().unwrap();
     pipe.compare(n, 180);
@@ -37,7 +52,7 @@ fn counts_survive(mut cluster: Cluster, brokers: usize, what: &str, kafka: &str,
 }
 
 fn counts_survive_kills_of_the_broker(kafka: &str) {
-    counts_survive(Cluster::one(), 1, "broker", kafka, if long() { 10 } else { 2 });
+    counts_survive(Cluster::one(), 1, "broker", kafka, if long() { 10 } else { 2 }, Hosts::Live);
 }
 
 #[test]
@@ -54,7 +69,15 @@ fn counts_survive_kills_of_the_broker_consumer() {
 fn counts_survive_kills_of_one_of_three_brokers() {
     let (kills, protocols) = if long() { (9, vec![CLASSIC, CONSUMER]) } else { (1, vec![CLASSIC]) };
     for kafka in protocols {
-        counts_survive(Cluster::three(), 3, "brokers", kafka, kills);
+        counts_survive(Cluster::three(), 3, "brokers", kafka, kills, Hosts::Live);
+    }
+}
+
+#[test]
+fn counts_survive_kills_of_brokers_and_hosts() {
+    let (kills, protocols) = if long() { (9, vec![CLASSIC, CONSUMER]) } else { (1, vec![CONSUMER]) };
+    for kafka in protocols {
+        counts_survive(Cluster::three(), 3, "all", kafka, kills, Hosts::Die);
     }
 }
 

@@ -11,9 +11,9 @@
 //! In between the group waits for this member, so the host answers soon, and goes on polling while it prepares an answer.
 //!
 //! With the newer protocol brokers refuse a static member whose place they count as taken: by a process that was killed and whose
-//! session is not over. librdkafka gives up for good then (2.12.1, `rd_kafka_cgrp_handle_ConsumerGroupHeartbeat`), and a member that left in order is let go
-//! at once, so waiting is for who cannot know. Here another client takes the place of the first and asks again, until it is let in;
-//! readers notice nothing, since nothing was assigned.
+//! session is not over. librdkafka gives up for good then (2.12.1, `rd_kafka_cgrp_handle_ConsumerGroupHeartbeat`). A member that has
+//! left in order may be replaced at once, so there is nothing to wait for beforehand. Here another client takes the place of the first
+//! and asks again, until it is let in; readers notice nothing, since nothing was assigned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
