@@ -174,12 +174,13 @@ fn a_copied_directory_is_told_of_consumer() {
 /// Members without a name are both let in, and take each other's transactional ids over until one of them sees what it is.
 #[test]
 fn hosts_with_one_copied_directory_do_not_fight_for_ever() {
-    let (n, partitions) = (40_000, 2);
+    // They fight as long as there is something to commit, each time for a second or two.
+    let (n, per_second, partitions) = (60_000, 2_000, 2);
     let pipe = Pipe::new(&Cluster::shared().bootstrap(), "fight", partitions, CLASSIC);
     let leave = &["--leave-on-stop", "--workers", "1"];
     let first = pipe.start("a", leave);
     runs(&first, 4, 60);
-    let filler = pipe.trickle(n, 4_000);
+    let filler = pipe.trickle(n, per_second);
     copy(&pipe.folder("a"), &pipe.folder("b"));
     let second = pipe.start("b", leave);
     let both = ["a", "b"];
