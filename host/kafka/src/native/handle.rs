@@ -205,3 +205,13 @@ fn is_known(line: &str) -> bool {
 pub(super) fn millis(timeout: std::time::Duration) -> c_int {
     c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_elsewhere_is_no_error_twice() {
+        assert_eq!((as_told(3, "ERROR"), as_told(3, "FAIL"), as_told(4, "GETPID")), (7, 3, 4));
+    }
+}
