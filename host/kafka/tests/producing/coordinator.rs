@@ -21,8 +21,9 @@ const ROUNDS: u64 = 3;
 /// Where transactions are.
 const TRANSACTIONS: &str = "__transaction_state";
 
-/// How long the client has at first, and how soon after that it is given up.
-const BRIEF: Duration = Duration::from_secs(2);
+/// How long the client has at first, and how soon after that it is given up. Together less than the brokers need, two seconds and more,
+/// to have another coordinator.
+const BRIEF: Duration = Duration::from_millis(100);
 const SOON: Duration = Duration::from_millis(1_500);
 
 /// After which the client looks again by itself.
