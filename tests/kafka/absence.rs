@@ -8,7 +8,7 @@ use millstream_tests::host::Host;
 use millstream_tests::wait::eventually;
 use rustix::process::Signal;
 
-use super::pipes::{CLASSIC, CONSUMER, Pipe, SESSION, running, runs, signal};
+use super::pipes::{CLASSIC, CONSUMER, Pipe, SESSION, running, runs, share, signal};
 
 const PARTITIONS: usize = 4;
 
@@ -28,7 +28,7 @@ fn pipe(what: &str, kafka: &str) -> Pipe {
 /// Two hosts that share the tasks.
 fn two(pipe: &Pipe) -> [Host; 2] {
     let hosts = ["a", "b"].map(|name| pipe.start(name, &[]));
-    hosts.iter().for_each(|host| runs(host, TASKS / 2, 60));
+    share(hosts.each_ref(), TASKS, 60);
     hosts
 }
 
@@ -62,10 +62,7 @@ fn a_frozen_host_is_out_and_comes_back(what: &str, kafka: &str) {
         if now > before { Ok(()) } else { Err(format!("{now} results")) }
     });
     signal(&a, Signal::CONT);
-    eventually("the host takes part again", 60, || {
-        let tasks = [&a, &b].map(|host| running(host).len());
-        if tasks == [TASKS / 2; 2] { Ok(()) } else { Err(format!("{tasks:?}")) }
-    });
+    share([&a, &b], TASKS, 60);
     filler.join().unwrap();
     pipe.compare(n, 120);
     let told = pipe.told("a", "out of its group");

@@ -8,7 +8,7 @@ use millstream_test_broker::Cluster;
 use millstream_tests::kafka::Place;
 use millstream_tests::wait::eventually;
 
-use super::pipes::{CLASSIC, CONSUMER, Pipe, running, runs};
+use super::pipes::{CLASSIC, CONSUMER, Pipe, running, runs, share};
 
 /// What was done must be committed within this once a host is asked to stop.
 const STOP: Duration = Duration::from_secs(2);
@@ -31,8 +31,7 @@ fn a_restart_disturbs_nobody(what: &str, kafka: &str) {
     let (n, partitions) = (80_000, 4);
     let pipe = Pipe::new(&Cluster::shared().bootstrap(), what, partitions, kafka);
     let (a, b) = (pipe.start("a", &[]), pipe.start("b", &[]));
-    [&a, &b].iter().for_each(|host| runs(host, 4, 60));
-    let (its, others) = (running(&a), running(&b));
+    let shares = share([&a, &b], 2 * partitions as usize, 60);
     let filler = pipe.trickle(n, 10_000);
     std::thread::sleep(Duration::from_secs(2));
     let (assigned, restored) = (pipe.told("b", "giving up").len(), pipe.restored("a").len());
@@ -43,7 +42,7 @@ fn a_restart_disturbs_nobody(what: &str, kafka: &str) {
     let a = pipe.start("a", &[]);
     runs(&a, 4, 30);
     println!("stopped within {stopped:?}, back after {:?}", began.elapsed());
-    assert_eq!((running(&a), running(&b)), (its, others));
+    assert_eq!([running(&a), running(&b)], shares);
     assert_eq!(pipe.told("b", "giving up").len(), assigned, "the other host was disturbed");
     let replayed: u64 = pipe.restored("a").iter().skip(restored).map(|(_, bytes)| bytes).sum();
     assert_eq!(replayed, 0, "what was committed is in the state that was left");

@@ -188,6 +188,17 @@ pub fn runs(host: &Host, tasks: usize, seconds: u64) {
     });
 }
 
+/// Waits until hosts share so many tasks evenly, and gives each one's. They are looked at together: a host that is the first of its
+/// group passes through its share while it still has everybody's.
+pub fn share<const N: usize>(hosts: [&Host; N], tasks: usize, seconds: u64) -> [BTreeSet<String>; N] {
+    eventually(&format!("{N} hosts share {tasks} tasks"), seconds, || {
+        let shares = hosts.map(running);
+        let together: BTreeSet<_> = shares.iter().flatten().collect();
+        let even = shares.iter().all(|share| share.len() == tasks / N);
+        if even && together.len() == tasks { Ok(shares) } else { Err(format!("{shares:?}")) }
+    })
+}
+
 /// Sends a host a signal.
 pub fn signal(host: &Host, signal: Signal) {
     let pid = Pid::from_raw(host.id() as i32).unwrap();

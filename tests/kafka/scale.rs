@@ -4,22 +4,16 @@ use std::collections::BTreeMap;
 
 use millstream_kafka::producer::Producer;
 use millstream_test_broker::Cluster;
-use millstream_tests::host::Host;
 use millstream_tests::wait::eventually;
 use rustix::process::Signal;
 
 use super::long;
-use super::pipes::{CLASSIC, CONSUMER, Pipe, running, runs, signal};
+use super::pipes::{CLASSIC, CONSUMER, Pipe, runs, share, signal};
 
 const PARTITIONS: usize = 6;
 
-/// Waits until hosts run so many tasks each.
-fn share(hosts: &[&Host], tasks: &[usize]) {
-    eventually("the hosts share the tasks", 60, || {
-        let now: Vec<usize> = hosts.iter().map(|host| running(host).len()).collect();
-        if now == tasks { Ok(()) } else { Err(format!("{now:?}, to be {tasks:?}")) }
-    });
-}
+/// Before and behind the repartition topic.
+const TASKS: usize = 2 * PARTITIONS;
 
 /// Waits until the hosts have done something more.
 fn go_on(pipe: &Pipe) {
@@ -37,18 +31,18 @@ fn one_two_three_and_back(what: &str, kafka: &str) {
     let filler = pipe.trickle(n, per_second);
     let leave = &["--leave-on-stop"];
     let a = pipe.start("a", leave);
-    share(&[&a], &[12]);
+    share([&a], TASKS, 60);
     go_on(&pipe);
     let b = pipe.start("b", leave);
-    share(&[&a, &b], &[6, 6]);
+    share([&a, &b], TASKS, 60);
     go_on(&pipe);
     let c = pipe.start("c", leave);
-    share(&[&a, &b, &c], &[4, 4, 4]);
+    share([&a, &b, &c], TASKS, 60);
     go_on(&pipe);
     assert!(b.stop().success());
-    share(&[&a, &c], &[6, 6]);
+    share([&a, &c], TASKS, 60);
     assert!(c.stop().success());
-    share(&[&a], &[12]);
+    share([&a], TASKS, 60);
     filler.join().unwrap();
     pipe.compare(n, 120);
     let whole = pipe.place.bytes(&pipe.place.changelog("counts"), PARTITIONS as u32).unwrap();
