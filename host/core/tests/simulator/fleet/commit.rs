@@ -1,5 +1,5 @@
-//! The commit of an interval, one call at a time: produce, offsets, end, and only then the host's own state. Between any two
-//! the host may die or stall, the group go on, the transaction take too long.
+//! The commit of an interval, one call at a time: produce and offsets, which a host has on their way together and the broker takes in
+//! either order; end, and only then the host's own state. Between any two the host may die or stall, the group go on, the transaction take too long.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,6 +40,8 @@ pub enum Stage {
 pub struct Job {
     pub interval: Arc<Interval>,
     pub stage: Stage,
+    /// Which of the two the broker takes first.
+    offsets_first: bool,
     /// What changes whenever a task comes anew, when its part was begun.
     tokens: BTreeMap<TaskId, u64>,
     /// Offsets behind what was written to changelogs, by task and store.
@@ -57,7 +59,9 @@ pub enum Life {
 impl Job {
     pub fn new(interval: Arc<Interval>, opened: &BTreeMap<TaskId, u64>, began: i64) -> Self {
         let tokens = opened.iter().map(|(task, token)| (*task, *token)).collect();
-        Self { interval, stage: Stage::Produce, tokens, highest: BTreeMap::new(), began }
+        let offsets_first = interval.id.is_multiple_of(2);
+        let stage = if offsets_first { Stage::Offsets } else { Stage::Produce };
+        Self { interval, stage, offsets_first, tokens, highest: BTreeMap::new(), began }
     }
 
     /// Which of its tasks are this host's without a break.
@@ -166,7 +170,7 @@ impl Fleet {
                 }
             }
         }
-        job.stage = Stage::Offsets;
+        job.stage = if job.offsets_first { Stage::End } else { Stage::Offsets };
         Ok(())
     }
 
@@ -200,7 +204,7 @@ impl Fleet {
         };
         let offsets = job.interval.parts.iter().map(of).collect();
         self.broker.send_offsets(&id, epoch, (&self.group, host.number, process.generation), offsets)?;
-        job.stage = Stage::End;
+        job.stage = if job.offsets_first { Stage::Produce } else { Stage::End };
         Ok(())
     }
 
