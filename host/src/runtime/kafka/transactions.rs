@@ -54,16 +54,21 @@ pub struct Transactions {
     begun: Instant,
     /// When other producers took the id over.
     fences: Vec<Instant>,
+    /// The id is left to another host: one takeover more, and that one would end as well.
+    left: bool,
 }
 
 impl Transactions {
     /// With no producer yet.
     pub fn new(parts: Parts) -> Self {
-        Self { parts, producer: None, begun: Instant::now(), fences: Vec::new() }
+        Self { parts, producer: None, begun: Instant::now(), fences: Vec::new(), left: false }
     }
 
     /// The producer, its id taken over.
     fn producer(&mut self) -> Result<&mut Producer, KafkaError> {
+        if self.left {
+            return Err(KafkaError::Fatal("the transactional id is left to another host".into()));
+        }
         if self.producer.is_none() {
             let Parts { properties, id, queue_bytes, .. } = &self.parts;
             self.producer = Some(Producer::new(properties, id, *queue_bytes)?);
@@ -164,6 +169,7 @@ impl Way for Transactions {
              again and again it means that another host runs with a copy of this state directory"
         );
         if times > FENCES_MAX {
+            self.left = true;
             let text = format!(
                 "another host runs with a copy of this host's state directory: each took over the transactional id `{id}` from the \
                  other again and again ({times} times in {} s); stop one of them and give it a directory of its own",
@@ -201,7 +207,7 @@ impl Way for Transactions {
         loop {
             match self.producer().map(|_| ()).and_then(|()| is_there()) {
                 Ok(there) => return (there, None),
-                Err(why) if self.parts.ending.load(Ordering::Relaxed) => {
+                Err(why) if self.left || self.parts.ending.load(Ordering::Relaxed) => {
                     warn!(error = %why, "ending; the next owner of the tasks finds out how the last commit ended");
                     return (false, None);
                 }
