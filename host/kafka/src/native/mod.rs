@@ -12,7 +12,7 @@ use rdkafka::bindings as sys;
 
 pub(crate) use group::NativeGroup;
 pub(crate) use handle::Failure;
-pub(crate) use producer::{NotTaken, Producer, Sending};
+pub(crate) use producer::{NotTaken, Producer};
 
 /// The names of all properties that librdkafka lists; other names of the same property are not among them.
 pub(crate) fn property_names() -> Vec<String> {

@@ -5,7 +5,7 @@ use std::ffi::{CString, c_int, c_void};
 use std::mem;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use millstream_core::record::{Batch, HeaderColumns, Timestamp};
 use rdkafka::ClientConfig;
@@ -126,7 +126,7 @@ unsafe impl Sync for Client {}
 /// The client of a producer.
 pub(crate) struct Producer {
     topics: Vec<(Box<str>, Topic)>,
-    /// Also of a call that was left to itself, see [`Sending::answer`].
+    /// Also of a call that was left to itself, see [`Producer::send_offsets`].
     client: Arc<Client>,
 }
 
@@ -256,13 +256,14 @@ impl Producer {
         unsafe { Failure::take(sys::rd_kafka_begin_transaction(self.client.handle.ptr())) }
     }
 
-    /// Starts the call on a thread of its own. Records may be handed in meanwhile; other calls of the transaction have to wait for it.
+    /// `None`: there was no answer, which librdkafka can wait for without an end (see [`crate::config::PRODUCER_IDLE_MS`]). The call is
+    /// left to a thread of its own, which destroys the client when it comes back; nothing may be done with this producer any more.
     pub fn send_offsets(
         &mut self,
         offsets: TopicPartitionList,
         group: NativeGroup,
         timeout: Duration,
-    ) -> Result<Sending, Failure> {
+    ) -> Option<Result<(), Failure>> {
         let (client, (answer, answered)) = (self.client.clone(), mpsc::sync_channel(1));
         let send = move || {
             // SAFETY: client, list and group live; librdkafka copies the latter two.
@@ -276,8 +277,10 @@ impl Producer {
             let _ = answer.send(sent);
         };
         let thread = std::thread::Builder::new().name("send-offsets".into()).spawn(send);
-        thread.map_err(|why| Failure::of(RDKafkaErrorCode::Fail, format!("start a thread: {why}")))?;
-        Ok(Sending { answered, until: Instant::now() + timeout + ANSWER_MARGIN })
+        if let Err(why) = thread {
+            return Some(Err(Failure::of(RDKafkaErrorCode::Fail, format!("start a thread: {why}"))));
+        }
+        answered.recv_timeout(timeout + ANSWER_MARGIN).ok()
     }
 
     /// Waits until the fate of all records is known; false when time is up first.
@@ -295,20 +298,6 @@ impl Producer {
     pub fn abort(&mut self, timeout: Duration) -> Result<(), Failure> {
         // SAFETY: as for `init` and `flush`.
         unsafe { Failure::take(sys::rd_kafka_abort_transaction(self.client.handle.ptr(), millis(timeout))) }
-    }
-}
-
-/// Offsets on their way.
-pub(crate) struct Sending {
-    answered: mpsc::Receiver<Result<(), Failure>>,
-    until: Instant,
-}
-
-impl Sending {
-    /// `None`: there was no answer, which librdkafka can wait for without an end (see [`crate::config::PRODUCER_IDLE_MS`]). The call is
-    /// left to its thread, which destroys the client when it comes back; nothing may be done with the producer any more.
-    pub fn answer(self) -> Option<Result<(), Failure>> {
-        self.answered.recv_timeout(self.until.saturating_duration_since(Instant::now())).ok()
     }
 }
 

@@ -4,7 +4,6 @@
 //! Calls may block up to the time they are given: they belong on a thread that nothing else waits for.
 
 mod lifecycle;
-mod outcome;
 pub mod plain;
 
 use std::fmt;
@@ -18,13 +17,11 @@ use crate::config::Properties;
 use crate::error::{KafkaError, is_fenced};
 use crate::fetch::TopicPartition;
 use crate::group_metadata::GroupMetadata;
-use crate::native::{self, Failure, NativeGroup, NotTaken, Sending};
+use crate::native::{self, Failure, NativeGroup, NotTaken};
 
 pub use lifecycle::State;
-pub use outcome::{CommitError, ProduceError, Unwritten};
 
 use lifecycle::Event;
-use outcome::{Outcome, is_refused, outcome};
 
 /// How often reports are looked for while the queue is full.
 const FULL_POLL: Duration = Duration::from_millis(10);
@@ -38,8 +35,6 @@ pub struct Producer {
     state: State,
     /// Calls of [`Producer::produce`] since the transaction began.
     calls: u32,
-    /// Offsets that were not answered yet.
-    sending: Option<Sending>,
     /// When the commit was first asked for.
     commit_began: Option<Instant>,
     transaction_timeout: Duration,
@@ -64,6 +59,79 @@ pub struct Committed {
     pub highest: Vec<(TopicPartition, i64)>,
 }
 
+/// Why a batch was not taken as a whole. The rows before the one that is named are on their way.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProduceError {
+    /// This row can never be written. To leave it out, go on with the rows behind it.
+    #[error("row {row} is refused: {reason}")]
+    Refused {
+        /// The row.
+        row: usize,
+        /// Why.
+        reason: String,
+    },
+    /// The queue stayed full as long as it was to be waited for. Go on with this row, later.
+    #[error("the queue to the brokers is still full at row {row}")]
+    Full {
+        /// The row.
+        row: usize,
+    },
+    /// No more can be added: [`KafkaError::Abort`], [`KafkaError::Fenced`] or [`KafkaError::Fatal`].
+    #[error("{0}")]
+    Failed(KafkaError),
+}
+
+/// A record that a broker refused, or that could not be written in time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unwritten {
+    /// Which call of [`Producer::produce`] of the transaction, from 0.
+    pub call: u32,
+    /// Its row in that call's batch. A broker refuses requests, so its neighbours may be named with it.
+    pub row: u32,
+    /// Whether it can never be written; otherwise time was up.
+    pub refused: bool,
+    /// Why.
+    pub reason: String,
+}
+
+/// A commit that did not come to be, by duty.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// It was never asked for, so nothing was or will be visible. [`Producer::abort`], then produce the same again; records in
+    /// `unwritten` that are refused go the way of their sink's `on-error` first.
+    #[error("the transaction must be aborted: {reason}")]
+    Failed {
+        /// Why.
+        reason: String,
+        /// Records that were not written, up to some.
+        unwritten: Vec<Unwritten>,
+    },
+    /// No answer: it is there or not. Call [`Producer::commit`] again while [`Producer::may_resume`]; then make a new producer with
+    /// the same id, whose [`Producer::init`] ends the transaction one way or the other; then read the group's stable offsets and
+    /// compare the token in their metadata.
+    #[error("the outcome is not known: {reason}")]
+    Unknown {
+        /// Why.
+        reason: String,
+    },
+    /// Another producer has this id, or the transaction took too long and the broker ended it: both look the same. This producer is
+    /// of no more use. Still a member with the same ownership: a new producer with the same id, and before anything is produced
+    /// again the token is compared as for `Unknown`, since an earlier try of this commit may have been carried out. Otherwise the
+    /// tasks are given up.
+    #[error("fenced: {reason}")]
+    Fenced {
+        /// Why.
+        reason: String,
+    },
+    /// This producer is of no more use for another reason, such as a permission that was taken away. The token is compared before
+    /// anything is produced again.
+    #[error("{reason}")]
+    Fatal {
+        /// Why.
+        reason: String,
+    },
+}
+
 impl Producer {
     /// A producer; nothing is asked of a broker yet. `queue_bytes` bounds what waits to be sent.
     ///
@@ -75,7 +143,6 @@ impl Producer {
             id: transactional_id.into(),
             state: State::New,
             calls: 0,
-            sending: None,
             commit_began: None,
             transaction_timeout: Duration::from_millis(u64::from(properties.transaction_timeout_ms())),
         })
@@ -169,7 +236,7 @@ impl Producer {
         self.native.poll(Duration::ZERO);
     }
 
-    /// Adds offsets to the transaction, in the name of a member of the group, and waits until they are.
+    /// Adds offsets to the transaction, in the name of a member of the group.
     ///
     /// # Errors
     /// [`KafkaError::Abort`] also when the group has moved on (an older generation, an unknown member): an ordinary thing when
@@ -182,21 +249,6 @@ impl Producer {
         group: &GroupMetadata,
         timeout: Duration,
     ) -> Result<(), KafkaError> {
-        self.start_offsets(offsets, group, timeout)?;
-        self.offsets_answered()
-    }
-
-    /// The same without waiting: records may be added while brokers add the offsets, which takes them two answers, and how that went is
-    /// told by [`Producer::commit`]. Once in a transaction.
-    ///
-    /// # Errors
-    /// [`KafkaError::Refused`] as for [`Producer::send_offsets`].
-    pub fn start_offsets(
-        &mut self,
-        offsets: &[OffsetToCommit],
-        group: &GroupMetadata,
-        timeout: Duration,
-    ) -> Result<(), KafkaError> {
         self.expect("send offsets", &[State::Open])?;
         if !group.is_member() {
             return Err(KafkaError::Refused(format!(
@@ -204,23 +256,15 @@ impl Producer {
                 group.group()
             )));
         }
-        self.offsets_answered()?;
         let list = list(offsets)?;
         let wrong = || KafkaError::Refused("names of groups, members and topics have no zero byte".into());
         let native = NativeGroup::new(group).ok_or_else(wrong)?;
-        let started = self.native.send_offsets(list, native, timeout);
-        self.sending = Some(started.map_err(|failure| self.failed("send offsets", &failure))?);
-        Ok(())
-    }
-
-    /// Waits for the answer to offsets that are on their way.
-    fn offsets_answered(&mut self) -> Result<(), KafkaError> {
-        let Some(sending) = self.sending.take() else { return Ok(()) };
-        let Some(answer) = sending.answer() else {
+        let Some(sent) = self.native.send_offsets(list, native, timeout) else {
             self.go(Event::GivenUp);
-            return Err(KafkaError::Abort("send offsets: the group's coordinator did not answer".into()));
+            let group = group.group();
+            return Err(KafkaError::Abort(format!("send offsets: the coordinator of group `{group}` did not answer")));
         };
-        answer.map_err(|failure| self.failed("send offsets", &failure))
+        sent.map_err(|failure| self.failed("send offsets", &failure))
     }
 
     /// Commits the transaction. In [`State::Unknown`] it asks again, which resumes.
@@ -269,7 +313,7 @@ impl Producer {
         })
     }
 
-    /// Waits until every record is written and the offsets are added, or the transaction has failed.
+    /// Waits until every record is written, or the transaction has failed.
     fn write_all(&mut self, timeout: Duration) -> Result<(), CommitError> {
         let all_known = self.native.flush(timeout);
         if let Some(fatal) = self.native.fatal() {
@@ -288,12 +332,6 @@ impl Producer {
         if self.native.reports().failed_count > 0 {
             self.go(Event::Broken);
             return Err(self.not_written("not all records were written"));
-        }
-        if let Err(why) = self.offsets_answered() {
-            if self.state == State::Flushing {
-                self.go(Event::Broken);
-            }
-            return Err(CommitError::Offsets(why));
         }
         self.go(Event::AllWritten);
         Ok(())
@@ -325,9 +363,6 @@ impl Producer {
     /// [`KafkaError::Retry`]: call it again, it goes on. [`KafkaError::Fenced`], [`KafkaError::Fatal`]: a new producer's
     /// [`Producer::init`] does it.
     pub fn abort(&mut self, timeout: Duration) -> Result<(), KafkaError> {
-        self.expect("abort", &[State::Open, State::Failed, State::Aborting])?;
-        // librdkafka does one thing at a time with a transaction. What became of the offsets is of no importance now.
-        let _aborted_with_the_rest = self.offsets_answered();
         self.expect("abort", &[State::Open, State::Failed, State::Aborting])?;
         if self.state != State::Aborting {
             self.go(Event::AbortWanted);
@@ -393,6 +428,43 @@ pub(crate) fn list(offsets: &[OffsetToCommit]) -> Result<TopicPartitionList, Kaf
         element.set_metadata(&one.metadata);
     }
     Ok(list)
+}
+
+/// What the end of a transaction came to instead of success.
+enum Outcome {
+    /// Asked again it goes on.
+    NoAnswer,
+    Fenced,
+    Fatal,
+}
+
+/// librdkafka's rdkafka_txnmgr.c, `rd_kafka_txn_handle_EndTxn`: a request without an answer is sent again until the call's time is
+/// over, then the call is *retriable*; a stale epoch is *fatal*, whether another producer raised it or the broker because the
+/// transaction took too long; a commit that succeeded although the client had given the transaction up is *fatal* as well, and one
+/// that failed then *requires abort*. The last two are why nothing but success and the token can tell what became of a commit.
+fn outcome(failure: &Failure) -> Outcome {
+    match failure {
+        Failure { fatal: true, code, .. } if is_fenced(*code) => Outcome::Fenced,
+        Failure { retriable: true, .. } => Outcome::NoAnswer,
+        // Required or not, an abort would hide a commit that was carried out: librdkafka may end it by taking a new epoch.
+        _ => Outcome::Fatal,
+    }
+}
+
+/// Whether a record can never be written; otherwise time was up, or another record failed first.
+fn is_refused(code: Code) -> bool {
+    !matches!(
+        code,
+        Code::MessageTimedOut
+            | Code::PurgeQueue
+            | Code::PurgeInflight
+            // Because of another record.
+            | Code::GaplessGuarantee
+            | Code::Fatal
+            | Code::OutOfOrderSequenceNumber
+            | Code::BrokerTransportFailure
+            | Code::Inconsistent
+    ) && !crate::error::is_passing(code)
 }
 
 /// Ends what is open under a transactional id, and fences who has it: for ids that a state directory ever used, and those of dead

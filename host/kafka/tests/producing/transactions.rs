@@ -2,7 +2,7 @@
 
 use millstream_core::record::BatchBuilder;
 use millstream_kafka::error::KafkaError;
-use millstream_kafka::producer::{CommitError, Committed, OFFSET_METADATA_BYTES_MAX, Producer, State, end_dangling};
+use millstream_kafka::producer::{Committed, OFFSET_METADATA_BYTES_MAX, Producer, State, end_dangling};
 use millstream_test_broker::Cluster;
 
 use crate::support::*;
@@ -138,29 +138,6 @@ fn offsets_and_their_metadata_come_and_go_with_the_transaction() {
     assert_eq!((committed[&from].offset, committed[&from].metadata.as_str()), (8, longest.as_str()));
 }
 
-/// Records are added while the offsets are on their way; the commit waits for both, and an abort for the answer.
-#[test]
-fn offsets_and_records_are_added_at_the_same_time() {
-    let cluster = Cluster::shared();
-    let (from, to) = (topic(cluster, "beside", 1), topic(cluster, "beside-out", 1));
-    let member = Member::join(cluster, "beside-group", "beside");
-    let mut producer = producer(cluster, "beside-0", &[]);
-    for round in 0..20 {
-        let is_kept = round % 2 == 0;
-        producer.begin().unwrap();
-        producer.start_offsets(&[offset(&from, round, &round.to_string())], &member.metadata(), LONG).unwrap();
-        if is_kept {
-            send(&mut producer, &to, &["kept"]);
-            producer.commit(LONG).unwrap();
-        } else {
-            send(&mut producer, &to, &["dropped"]);
-            producer.abort(LONG).unwrap();
-        }
-        assert_eq!(token(cluster, "beside-group", &from), (round - round % 2).to_string());
-    }
-    assert_eq!(committed_values(cluster, &to), ["kept"; 10]);
-}
-
 #[test]
 fn offsets_of_an_older_generation_are_an_abort_and_of_nobody_a_refusal() {
     let cluster = Cluster::shared();
@@ -181,14 +158,6 @@ fn offsets_of_an_older_generation_are_an_abort_and_of_nobody_a_refusal() {
     producer.begin().unwrap();
     let stale = producer.send_offsets(&[offset(&from, 3, "stale")], &old, LONG).unwrap_err();
     assert!(matches!(stale, KafkaError::Abort(_)), "{stale:?}");
-    assert_eq!(producer.state(), State::Failed);
-    producer.abort(LONG).unwrap();
-
-    producer.begin().unwrap();
-    // The same where nobody has waited for the answer.
-    producer.start_offsets(&[offset(&from, 3, "stale")], &old, LONG).unwrap();
-    let stale = producer.commit(LONG).unwrap_err();
-    assert!(matches!(stale, CommitError::Offsets(KafkaError::Abort(_))), "{stale:?}");
     assert_eq!(producer.state(), State::Failed);
     producer.abort(LONG).unwrap();
 

@@ -2,7 +2,7 @@
 //! commit takes as long as the brokers do and the next interval is worked on meanwhile.
 //!
 //! ```text
-//!  begin → outputs, changelog records, offsets → commit → states
+//!  begin → outputs, changelog records → offsets, commit → states
 //!       any of them fails: the same again      no answer: unknown, found out before anything else
 //! ```
 //!
@@ -179,23 +179,23 @@ impl Committer {
         let is_held = |part: &TaskPart| held.iter().any(|(task, _)| *task == part.task);
         let held = interval.parts.iter().all(is_held).then_some(held);
         let leave = Leave { held, layout, ownership };
-        let source = Source { topology, directory, owner };
-        let offsets = |highest: Option<&Highest>| {
-            let of = |part| source.offsets(interval.id, part, highest);
-            let all = interval.parts.iter().map(of).collect::<Result<Vec<_>, _>>()?;
-            Ok(all.into_iter().flatten().collect())
-        };
-        way.begin(&leave, &offsets)?;
+        way.begin(&leave)?;
         for part in &interval.parts {
             for output in &part.outputs {
                 let topic = topology.topics[output.topic].name.as_str();
                 way.produce(&TopicPartition::new(topic, output.partition as i32), &output.batch)?;
             }
         }
+        let source = Source { topology, directory, owner };
         for part in &interval.parts {
             let bytes = source.changelogs(part, interval.closed_at, way.as_mut())?;
             *self.unflushed.entry(part.task).or_default() += bytes;
         }
+        let offsets = |highest: Option<&Highest>| {
+            let of = |part| source.offsets(interval.id, part, highest);
+            let all = interval.parts.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+            Ok(all.into_iter().flatten().collect())
+        };
         let highest = way.commit(&leave, &offsets)?;
         self.apply(interval, Some(&highest))
     }

@@ -113,7 +113,7 @@ impl Way for Plain {
         self.producer().map(drop)
     }
 
-    fn begin(&mut self, leave: &Leave<'_>, _: &Offsets<'_>) -> Result<(), Failed> {
+    fn begin(&mut self, leave: &Leave<'_>) -> Result<(), Failed> {
         leave.metadata()?;
         self.begun = Instant::now();
         self.producer()?.begin();

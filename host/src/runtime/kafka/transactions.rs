@@ -1,7 +1,7 @@
 //! Exactly once: an interval is one transaction, which takes the offsets along.
 //!
 //! ```text
-//!  begin → outputs, changelog records; beside them offsets with the member's metadata → commit
+//!  begin → outputs, changelog records → offsets with the member's metadata → commit
 //!            any of them fails: abort, the same again       no answer: unknown, resolved before anything else
 //! ```
 
@@ -14,6 +14,7 @@ use millstream_core::record::Batch;
 use millstream_kafka::config::Properties;
 use millstream_kafka::error::KafkaError;
 use millstream_kafka::fetch::TopicPartition;
+use millstream_kafka::group_metadata::GroupMetadata;
 use millstream_kafka::producer::{CommitError, ProduceError, Producer, State};
 use tracing::{info, warn};
 
@@ -50,6 +51,8 @@ pub struct Transactions {
     parts: Parts,
     /// Made when it is first needed, which takes its id over.
     producer: Option<Producer>,
+    /// Who the member was when the transaction was begun.
+    group: Option<GroupMetadata>,
     /// When the transaction that is open was begun.
     begun: Instant,
     /// When other producers took the id over.
@@ -61,7 +64,7 @@ pub struct Transactions {
 impl Transactions {
     /// With no producer yet.
     pub fn new(parts: Parts) -> Self {
-        Self { parts, producer: None, begun: Instant::now(), fences: Vec::new(), left: false }
+        Self { parts, producer: None, group: None, begun: Instant::now(), fences: Vec::new(), left: false }
     }
 
     /// The producer, its id taken over.
@@ -101,7 +104,6 @@ impl Transactions {
                 Some(refused) => Failed::Fatal(format!("a record was refused: {}", refused.reason)),
                 None => Failed::Again(reason),
             },
-            CommitError::Offsets(why) => why.into(),
             // An earlier try of this commit may have been carried out: that shows when the token is compared.
             CommitError::Fenced { reason } => {
                 self.taken(&reason);
@@ -117,12 +119,10 @@ impl Way for Transactions {
         self.producer().map(drop)
     }
 
-    /// The offsets are on their way while the records are handed in and written: one after the other would take twice the time.
-    fn begin(&mut self, leave: &Leave<'_>, offsets: &Offsets<'_>) -> Result<(), Failed> {
-        let (group, offsets) = (leave.metadata()?, offsets(None)?);
+    fn begin(&mut self, leave: &Leave<'_>) -> Result<(), Failed> {
+        self.group = Some(leave.metadata()?);
         self.producer()?.begin()?;
         self.begun = Instant::now();
-        self.open().start_offsets(&offsets, &group, CALL_WAIT)?;
         Ok(())
     }
 
@@ -142,8 +142,10 @@ impl Way for Transactions {
     }
 
     /// Leave was had at the beginning: metadata from then can only have grown stale, and the broker refuses it.
-    fn commit(&mut self, _: &Leave<'_>, _: &Offsets<'_>) -> Result<Highest, Failed> {
-        let timeout = self.timeout();
+    fn commit(&mut self, _: &Leave<'_>, offsets: &Offsets<'_>) -> Result<Highest, Failed> {
+        let (offsets, timeout) = (offsets(None)?, self.timeout());
+        let group = self.group.take().expect("a transaction is open");
+        self.open().send_offsets(&offsets, &group, CALL_WAIT)?;
         match self.open().commit(timeout) {
             Ok(committed) => Ok(committed.highest),
             Err(why) => Err(self.not_committed(why)),

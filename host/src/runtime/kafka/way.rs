@@ -36,11 +36,11 @@ pub trait Way: Send {
     /// Those of the brokers; it is done with the first interval then.
     fn prepare(&mut self) -> Result<(), KafkaError>;
 
-    /// Begins an interval, if this host may commit it. The offsets go along already where they count only together with the records.
+    /// Begins an interval, if this host may commit it.
     ///
     /// # Errors
     /// See [`Failed`].
-    fn begin(&mut self, leave: &Leave<'_>, offsets: &Offsets<'_>) -> Result<(), Failed>;
+    fn begin(&mut self, leave: &Leave<'_>) -> Result<(), Failed>;
 
     /// Sends records.
     ///
@@ -48,7 +48,7 @@ pub trait Way: Send {
     /// See [`Failed`].
     fn produce(&mut self, to: &TopicPartition, batch: &Batch) -> Result<(), Failed>;
 
-    /// Ends the interval: its records are there, and the offsets that stand for them not before.
+    /// Ends the interval: its records are there, and then the offsets that stand for them.
     ///
     /// # Errors
     /// See [`Failed`].

@@ -175,7 +175,7 @@ impl Work {
         let group = token.and_then(|token| self.ownership.metadata_if(token)).context("the group has moved on")?;
         let to_commit = |(partition, offset)| OffsetToCommit { partition, offset, metadata: String::new() };
         let offsets: Vec<_> = positions.iter_mut().filter_map(Option::take).map(to_commit).collect();
-        self.producer.start_offsets(&offsets, &group, WAIT)?;
+        self.producer.send_offsets(&offsets, &group, WAIT)?;
         self.producer.commit(WAIT)?;
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! The commit of an interval, one call at a time: produce and offsets, which a host has on their way together and the broker takes in
-//! either order; end, and only then the host's own state. Between any two the host may die or stall, the group go on, the transaction take too long.
+//! The commit of an interval, one call at a time: produce, offsets, end, and only then the host's own state. Between any two
+//! the host may die or stall, the group go on, the transaction take too long.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,8 +40,6 @@ pub enum Stage {
 pub struct Job {
     pub interval: Arc<Interval>,
     pub stage: Stage,
-    /// Which of the two the broker takes first.
-    offsets_first: bool,
     /// What changes whenever a task comes anew, when its part was begun.
     tokens: BTreeMap<TaskId, u64>,
     /// Offsets behind what was written to changelogs, by task and store.
@@ -59,9 +57,7 @@ pub enum Life {
 impl Job {
     pub fn new(interval: Arc<Interval>, opened: &BTreeMap<TaskId, u64>, began: i64) -> Self {
         let tokens = opened.iter().map(|(task, token)| (*task, *token)).collect();
-        let offsets_first = interval.id.is_multiple_of(2);
-        let stage = if offsets_first { Stage::Offsets } else { Stage::Produce };
-        Self { interval, stage, offsets_first, tokens, highest: BTreeMap::new(), began }
+        Self { interval, stage: Stage::Produce, tokens, highest: BTreeMap::new(), began }
     }
 
     /// Which of its tasks are this host's without a break.
@@ -170,7 +166,7 @@ impl Fleet {
                 }
             }
         }
-        job.stage = if job.offsets_first { Stage::End } else { Stage::Offsets };
+        job.stage = Stage::Offsets;
         Ok(())
     }
 
@@ -204,7 +200,7 @@ impl Fleet {
         };
         let offsets = job.interval.parts.iter().map(of).collect();
         self.broker.send_offsets(&id, epoch, (&self.group, host.number, process.generation), offsets)?;
-        job.stage = if job.offsets_first { Stage::Produce } else { Stage::End };
+        job.stage = Stage::End;
         Ok(())
     }
 
