@@ -221,3 +221,25 @@ impl Way for Transactions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn an_id_that_is_taken_again_and_again_is_left_to_the_other() {
+        let given = [("bootstrap.servers".to_string(), "127.0.0.1:9".to_string())];
+        let properties = Properties::new(given.into()).unwrap();
+        let (member, told) = channel();
+        let ending = Arc::new(AtomicBool::new(false));
+        let mut way = Transactions::new(Parts { properties, id: "p-h-0".into(), queue_bytes: 0, member, ending });
+        (0..FENCES_MAX).for_each(|_| way.taken("fenced"));
+        assert!(!way.left && told.try_recv().is_err(), "it may be a host that was out of its group");
+        way.taken("fenced");
+        assert!(matches!(told.try_recv(), Ok(Request::Fail(why)) if why.contains("`p-h-0`")));
+        assert!(matches!(way.prepare(), Err(KafkaError::Fatal(why)) if why.contains("left to another host")));
+        assert_eq!(way.find_out(&|| panic!("nothing is asked any more")), (false, None));
+    }
+}
