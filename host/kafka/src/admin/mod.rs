@@ -266,7 +266,14 @@ impl Admin {
         if of.is_empty() {
             return Ok(Vec::new());
         }
-        let offsets = self.asked(|left| self.native.list_offsets(of, spec, committed, left));
+        let offsets = self.asked(|left| {
+            let listed = self.native.list_offsets(of, spec, committed, left)?;
+            let Some(stale) = listed.iter().find(|one| one.error == Some(Code::FencedLeaderEpoch)) else {
+                return Ok(listed);
+            };
+            self.native.renew_leaders(&stale.partition.topic, left)?;
+            Err(Failure::of(Code::FencedLeaderEpoch, format!("{}: its leader has changed", stale.partition)))
+        });
         let offsets = offsets.map_err(|f| KafkaError::of("ask for offsets", &f))?;
         self.no_errors("ask for the offsets of", "Describe", &offsets)?;
         Ok(offsets)

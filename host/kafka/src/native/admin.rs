@@ -329,6 +329,29 @@ impl Admin {
         }
     }
 
+    /// Has the client ask anew who leads a topic's partitions. It does so by itself when it is told that a broker is not the leader, but
+    /// not when the same broker was made the leader once more: librdkafka (2.12.1, `rd_kafka_admin_result_err_refresh`) keeps the old
+    /// epoch then, and each question about offsets is refused until its metadata is renewed, after minutes.
+    pub fn renew_leaders(&self, topic: &str, timeout: Duration) -> Answer<()> {
+        let name = c_name(topic)?;
+        // SAFETY: the client lives; the topic's handle and the answer are ours. A null configuration is the default one.
+        unsafe {
+            let topic = sys::rd_kafka_topic_new(self.client.ptr(), name.as_ptr(), ptr::null_mut());
+            if topic.is_null() {
+                return Err(Failure::of(sys::rd_kafka_last_error().into(), String::new()));
+            }
+            let mut told = ptr::null();
+            let code: Code =
+                sys::rd_kafka_metadata(self.client.ptr(), 0, topic, &mut told, millis(timeout).max(1)).into();
+            sys::rd_kafka_topic_destroy(topic);
+            if code != Code::NoError {
+                return Err(Failure::of(code, String::new()));
+            }
+            sys::rd_kafka_metadata_destroy(told);
+            Ok(())
+        }
+    }
+
     /// A group's committed offsets with their metadata. `stable` ones: none while a transaction that has sent some is open, which
     /// shows as [`Code::UnstableOffsetCommit`] of the partition.
     pub fn committed(

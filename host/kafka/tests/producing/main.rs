@@ -3,6 +3,7 @@
 
 mod administration;
 mod coordinator;
+mod leaders;
 mod outcomes;
 mod plain;
 mod refusals;
