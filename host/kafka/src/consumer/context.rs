@@ -1,8 +1,6 @@
-//! What the client reports while it is polled: rebalances and errors, kept until somebody takes them. It only answers
-//! by itself when everything is being closed.
+//! What the client reports while it is polled: rebalances and errors, kept until somebody takes them.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::ClientContext;
@@ -30,18 +28,12 @@ pub(crate) enum Report {
 #[derive(Debug, Default)]
 pub(crate) struct Context {
     reports: Mutex<VecDeque<Report>>,
-    closing: AtomicBool,
 }
 
 impl Context {
     /// The oldest report.
     pub fn take(&self) -> Option<Report> {
         self.reports().pop_front()
-    }
-
-    /// From here on what is revoked is given back at once.
-    pub fn close(&self) {
-        self.closing.store(true, Ordering::SeqCst);
     }
 
     fn report(&self, report: Report) {
@@ -62,11 +54,23 @@ pub(crate) fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
     list.elements().iter().map(|e| TopicPartition::new(e.topic(), e.partition())).collect()
 }
 
-/// Gives back `list`, in the way that the group's protocol wants.
-pub(crate) fn unassign(client: &BaseConsumer<Context>, list: &TopicPartitionList) -> Result<(), ClientError> {
+/// Gives back partitions, in the way that the group's protocol wants.
+pub(crate) fn unassign(client: &BaseConsumer<Context>, partitions: &[TopicPartition]) -> Result<(), ClientError> {
+    if !matches!(client.rebalance_protocol(), RebalanceProtocol::Cooperative) {
+        return client.unassign();
+    }
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for p in partitions {
+        list.add_partition(&p.topic, p.partition);
+    }
+    client.incremental_unassign(&list)
+}
+
+/// Takes on `list`, in the way that the group's protocol wants.
+pub(crate) fn assign(client: &BaseConsumer<Context>, list: &TopicPartitionList) -> Result<(), ClientError> {
     match client.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => client.incremental_unassign(list),
-        _ => client.unassign(),
+        RebalanceProtocol::Cooperative => client.incremental_assign(list),
+        _ => client.assign(list),
     }
 }
 
@@ -94,16 +98,13 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {
-    fn rebalance(&self, client: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let assign = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        if self.closing.load(Ordering::SeqCst) {
-            if !assign && let Err(error) = unassign(client, list) {
-                tracing::warn!("give back partitions while closing: {error}");
-            }
-            return;
-        }
+    fn rebalance(&self, _: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let partitions = partitions(list);
-        self.report(if assign { Report::Assign(partitions) } else { Report::Revoke(partitions) });
+        let report = match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Report::Assign(partitions),
+            _ => Report::Revoke(partitions),
+        };
+        self.report(report);
     }
 }
 

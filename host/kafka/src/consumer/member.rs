@@ -19,13 +19,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{Consumer as _, RebalanceProtocol};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::{ClientConfig, Offset};
 
+use super::closing;
 use super::committing::Committing;
-use super::context::{Context, Report, typed, unassign};
+use super::context::{Context, Report, assign, typed, unassign};
 use super::kept_out::KeptOut;
 use super::native::{self, Client, Messages};
 use super::ownership::{self, Token};
@@ -43,12 +44,6 @@ const PARK_WAIT: Duration = Duration::from_secs(5);
 
 /// How long the client may take to move.
 const SEEK_WAIT: Duration = Duration::from_secs(5);
-
-/// How long a close waits for the group to let this member go.
-const CLOSE_WAIT: Duration = Duration::from_secs(5);
-
-/// One poll of the client while it closes.
-const CLOSE_POLL: Duration = Duration::from_millis(50);
 
 /// Smallest share of the fetch budget that a worker's queue can have; librdkafka takes no less than 1 KiB.
 const QUEUE_BYTES_MIN: usize = 1 << 20;
@@ -197,8 +192,7 @@ impl Member {
         let Ok(parked) = shared.park(PARK_WAIT) else { return };
         match start(&self.config, &self.topics) {
             Ok(client) => {
-                let old = shared.replace(client, &parked);
-                old.client.context().close();
+                drop(shared.replace(client, &parked));
                 self.kept_out.asked();
             }
             Err(why) => tracing::warn!("ask the group again: {why}"),
@@ -257,11 +251,7 @@ impl Member {
         for p in placements {
             source.queues[p.worker].forward(&p.partition);
         }
-        match client.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => client.incremental_assign(&list),
-            _ => client.assign(&list),
-        }
-        .map_err(failed)?;
+        assign(client, &list).map_err(failed)?;
         for p in placements {
             let mut slots = self.shared.workers[p.worker].slots.lock().unwrap_or_else(PoisonError::into_inner);
             slots.remove(|gone| *gone == p.partition);
@@ -312,11 +302,7 @@ impl Member {
             let mut slots = worker.slots.lock().unwrap_or_else(PoisonError::into_inner);
             slots.remove(|p| gone.contains(p));
         }
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        partitions.iter().for_each(|p| {
-            list.add_partition(&p.topic, p.partition);
-        });
-        unassign(&shared.client(), &list).map_err(|error| KafkaError::Fatal(format!("unassign: {error}")))?;
+        unassign(&shared.client(), &partitions).map_err(|error| KafkaError::Fatal(format!("unassign: {error}")))?;
         drop(parked);
         Ok(token)
     }
@@ -408,35 +394,14 @@ impl Member {
         if std::mem::replace(&mut self.closed, true) {
             return Ok(());
         }
-        let until = Instant::now() + CLOSE_WAIT;
         self.ownership.lose_all();
         self.shared.parking.close();
         let parked = self.shared.park(PARK_WAIT);
-        let client = self.shared.client();
-        client.context().close();
-        // What was told and not answered, or not even told: the client waits for it.
-        let unanswered = self.pending.take().into_iter().chain(std::iter::from_fn(|| client.context().take()));
-        if unanswered.into_iter().any(|report| !matches!(report, Report::Error(_))) {
-            give_back(&client);
-        }
         // With the newer protocol a client that closes tells the group which of both it is.
-        if leave == Leave::AtOnce && self.protocol == GroupProtocol::Classic {
-            client.unsubscribe();
-            // It gives its member id up when it leaves, which a static member that closes does not.
-            let is_member = || self.ownership.identity().is_some_and(|m| !m.member().is_empty());
-            while is_member() && Instant::now() < until {
-                client.poll(CLOSE_POLL);
-            }
-        }
-        // Its errors: closed already, or a fatal error, after which the client closes without the group.
-        if client.close_queue().is_ok() {
-            while !client.closed() && Instant::now() < until {
-                client.poll(CLOSE_POLL);
-            }
-            if !client.closed() {
-                return Err(KafkaError::Retry("the group did not let this member go in time".into()));
-            }
-        }
+        let leaves = leave == Leave::AtOnce && self.protocol == GroupProtocol::Classic;
+        // It gives its member id up when it leaves, which a static member that closes does not.
+        let is_member = || self.ownership.identity().is_some_and(|m| !m.member().is_empty());
+        closing::close(self.shared.client(), self.pending.take(), leaves.then_some(&is_member))?;
         parked.map(drop).map_err(|error| KafkaError::Retry(error.to_string()))
     }
 }
@@ -456,14 +421,6 @@ fn start(config: &ClientConfig, topics: &[String]) -> Result<Client, KafkaError>
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     client.subscribe(&topics).map_err(refused)?;
     Ok(client)
-}
-
-/// Gives back everything.
-fn give_back(client: &Client) {
-    let all = client.assignment().unwrap_or_default();
-    if let Err(error) = unassign(client, &all) {
-        tracing::debug!("give back partitions while closing: {error}");
-    }
 }
 
 /// An error that ends the client.

@@ -16,6 +16,7 @@
 //!
 //! No task, no state, no start offset is decided here.
 
+mod closing;
 mod committing;
 pub(crate) mod context;
 mod kept_out;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millstream_kafka::consumer::{Event, Leave, Member};
 use millstream_kafka::error::KafkaError;
@@ -13,6 +13,10 @@ use crate::support::{
 
 /// The least that the client allows between two polls.
 const POLL_MS: u64 = 6_000;
+
+/// How many moments of its joining a member ends at, and how far they are apart.
+const MOMENTS: u32 = 16;
+const MOMENT: Duration = Duration::from_millis(40);
 
 /// Longer than that, by more than the client's own look at the clock takes.
 const TOO_LONG: Duration = Duration::from_millis(POLL_MS + 1_500);
@@ -175,6 +179,73 @@ fn with_the_newer_protocol_who_has_to_wait_is_let_in_once_the_other_is_gone() {
     fill(topic, 2, 500, 500);
     ledger.complete(topic, 2, 1_000);
     second.stop(Leave::AtOnce);
+}
+
+/// A host may be told to end at any moment: while it prepares an answer, and while what it was given has not even been looked at.
+fn ends_without_an_answer(protocol: &str) {
+    let topic = format!("unanswered-{protocol}");
+    create(&topic, 2, &[]);
+    let (properties, settings) = (properties(&[("group.protocol", protocol)]), settings(&topic, None, &[&topic], 1));
+    let join = || Member::join(&properties, &settings).expect("join");
+    let (mut told, _readers) = join();
+    expect_assigned(&mut told);
+    told.close(Leave::AtOnce).expect("close with an assignment that was told");
+    let (untold, _readers) = join();
+    // By then the client has it.
+    thread::sleep(Duration::from_secs(6));
+    untold.close(Leave::AtOnce).expect("close with an assignment that was not told");
+    let (mut owner, _readers, _) = crate::support::join(&properties, &settings, 2);
+    let (mut other, _others) = join();
+    until("it is asked to give one back", || {
+        drop(other.poll(STEP));
+        matches!(owner.poll(STEP), Some(Event::Revoked(_)))
+    });
+    owner.close(Leave::AtOnce).expect("close with partitions to be given back");
+    other.close(Leave::AtOnce).expect("close");
+}
+
+#[test]
+fn a_classic_member_ends_without_an_answer() {
+    ends_without_an_answer("classic");
+}
+
+#[test]
+fn a_member_of_the_newer_protocol_ends_without_an_answer() {
+    ends_without_an_answer("consumer");
+}
+
+/// It ends at each moment of its joining, polled until then and not polled, with and without a place to keep.
+fn ends_at_any_moment(protocol: &str) {
+    let topic = format!("moments-{protocol}");
+    create(&topic, 2, &[]);
+    let properties = properties(&[("group.protocol", protocol)]);
+    for (name, polled) in [(None, false), (None, true), (Some("h"), false), (Some("h"), true)] {
+        for moment in 0..MOMENTS {
+            let (mut member, _readers) =
+                Member::join(&properties, &settings(&topic, name, &[&topic], 1)).expect("join");
+            let until = Instant::now() + MOMENT * moment;
+            while Instant::now() < until {
+                if polled {
+                    drop(member.poll(Duration::from_millis(5)));
+                } else {
+                    thread::sleep(Duration::from_millis(5));
+                }
+            }
+            let leave = if name.is_some() { Leave::AfterSession } else { Leave::AtOnce };
+            let ended = member.close(leave);
+            assert!(ended.is_ok(), "{name:?}, polled: {polled}, after {:?}: {ended:?}", MOMENT * moment);
+        }
+    }
+}
+
+#[test]
+fn a_classic_member_ends_at_any_moment() {
+    ends_at_any_moment("classic");
+}
+
+#[test]
+fn a_member_of_the_newer_protocol_ends_at_any_moment() {
+    ends_at_any_moment("consumer");
 }
 
 #[test]
