@@ -1,6 +1,7 @@
 //! Address and time of access-log lines: `[2021-05-01 14:30:00] IP: 192.168.1.1, User: Alice, Action: Login`. The value
 //! is left as it is; what the address looks like is not judged.
 
+use memchr::{memchr, memchr_iter};
 use millstream_sdk::{Output, Record, Reject};
 
 /// What a line says.
@@ -22,8 +23,9 @@ pub fn parse(line: &[u8]) -> Result<Line<'_>, Reject> {
     if timestamp < 0 {
         return Err(Reject::new("the bracketed time is before 1970"));
     }
-    let at = rest.windows(3).position(|part| part == b"IP:").ok_or("the line has no field IP")?;
-    let ip = rest[at + 3..].split(|&byte| byte == b',').next().unwrap_or_default().trim_ascii();
+    let at = memchr_iter(b'I', rest).find(|at| rest[*at..].starts_with(b"IP:")).ok_or("the line has no field IP")?;
+    let ip = &rest[at + 3..];
+    let ip = ip[..memchr(b',', ip).unwrap_or(ip.len())].trim_ascii();
     if ip.is_empty() {
         return Err(Reject::new("the field IP is empty"));
     }
