@@ -3,5 +3,6 @@
 pub mod access;
 pub mod host;
 pub mod kafka;
+pub mod peers;
 pub mod process;
 pub mod wait;

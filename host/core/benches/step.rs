@@ -206,7 +206,7 @@ fn best(topology: &Arc<Topology>, sub: usize, batches: &[Batch]) -> f64 {
 }
 
 fn window(size_ms: i64, advance_ms: i64) -> Option<Window> {
-    Some(Window { size_ms, advance_ms, grace_ms: 0 })
+    Some(Window { form: WindowForm::Hopping { size_ms, advance_ms }, grace_ms: 0 })
 }
 
 fn fold(fold: Fold, window: Option<Window>, emit: Emit) -> Operator {

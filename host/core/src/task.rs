@@ -12,7 +12,7 @@ use crate::emit::{Collector, Outgoing, Reason};
 use crate::error::Verdict;
 use crate::flow::Flow;
 use crate::meta::Meta;
-use crate::operator::aggregate::{self, Step};
+use crate::operator::aggregate::{self, Grouped, Held, Step, Times};
 use crate::operator::clock::NodeClock;
 use crate::operator::isolate::Isolation;
 use crate::operator::sink::{Sink, Writer};
@@ -21,9 +21,11 @@ use crate::operator::{Active, Cx, Ports};
 use crate::poll::{Inputs, Place, Polled};
 use crate::record::{Batch, Timestamp};
 use crate::state::key::StoreKind;
+use crate::state::sessions::Sessions;
 use crate::state::store::{Change, Ground, Store};
 use crate::time::{NEVER, Now};
 use crate::topology::graph::{InputKind, Node, NodeOperator, SubTopology, TimeRule, Topology};
+use crate::topology::spec::WindowForm;
 
 /// Which task: sub-topology and partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -373,7 +375,7 @@ impl Task {
         let sub = self.sub();
         let times = |state: &NodeState| match state {
             NodeState::Stateless { observed } => (*observed, NEVER),
-            NodeState::Aggregate(a) => (a.observed, a.closed),
+            NodeState::Aggregate(a) => (a.times.observed, a.times.closed),
             NodeState::Writer(w) => (w.time, NEVER),
         };
         let nodes = sub.nodes.iter().zip(&self.nodes);
@@ -423,7 +425,7 @@ impl Task {
     pub fn stream_time(&self) -> Timestamp {
         let times = self.nodes.iter().map(|n| match n {
             NodeState::Stateless { observed } => *observed,
-            NodeState::Aggregate(a) => a.observed,
+            NodeState::Aggregate(a) => a.times.observed,
             NodeState::Writer(w) => w.time,
         });
         let closing = self.nodes.iter().filter_map(clock_of).map(|c| c.clock.closing());
@@ -442,7 +444,7 @@ pub fn meta_name(node: &Node) -> String {
 }
 
 fn clock_of(state: &NodeState) -> Option<&NodeClock> {
-    if let NodeState::Aggregate(aggregate) = state { aggregate.clock.as_ref() } else { None }
+    if let NodeState::Aggregate(aggregate) = state { aggregate.times.clock.as_ref() } else { None }
 }
 
 fn open_node(
@@ -460,17 +462,19 @@ fn open_node(
         .map_or((NEVER, NEVER), |(_, observed, closed)| (*observed, *closed));
     Ok(match &node.operator {
         NodeOperator::Aggregate(a) => {
-            let kind = match (a.spec.window, a.by_window) {
-                (Some(_), _) => StoreKind::Window,
-                (None, true) => StoreKind::WindowedKeyValue,
-                (None, false) => StoreKind::KeyValue,
-            };
             let ground = Ground { db: ports.db, space: ports.spaces[a.store], prefix: ports.prefix };
             let mut clock = (a.time == TimeRule::Upstream).then(|| clock(node));
             if let (Some(clock), Some(known)) = (&mut clock, meta.clocks.iter().find(|c| c.node == name)) {
                 clock.restore(known);
             }
-            NodeState::Aggregate(aggregate::State { store: Store::open(kind, ground)?, observed, closed, clock })
+            let groups = |kind| Store::open(kind, ground).map(Held::Groups);
+            let store = match (a.spec.window.map(|w| w.form), a.by_window) {
+                (Some(WindowForm::Session { .. }), _) => Held::Sessions(Sessions::open(ground)?),
+                (Some(WindowForm::Hopping { .. } | WindowForm::Cumulating { .. }), _) => groups(StoreKind::Window)?,
+                (None, true) => groups(StoreKind::WindowedKeyValue)?,
+                (None, false) => groups(StoreKind::KeyValue)?,
+            };
+            NodeState::Aggregate(aggregate::State { times: Times { observed, closed, clock }, store })
         }
         NodeOperator::Repartition { .. } => NodeState::Writer(Writer::new(observed, now)),
         _ => NodeState::Stateless { observed },
@@ -521,9 +525,17 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
                 outputs.push(decoded.flows[input].clone());
             }
             (NodeOperator::Aggregate(aggregate), phase) => {
-                let NodeState::Aggregate(state) = &mut states[at] else { unreachable!("opened by the same plan") };
-                let results = run_aggregate(cx, &mut Step { node, aggregate, state }, input, phase)?;
-                outputs.push(results);
+                let NodeState::Aggregate(aggregate::State { times, store }) = &mut states[at] else {
+                    unreachable!("opened by the same plan")
+                };
+                outputs.push(match store {
+                    Held::Groups(store) => {
+                        run_aggregate(cx, &mut Step { node, aggregate, times, store }, input, phase)?
+                    }
+                    Held::Sessions(store) => {
+                        run_aggregate(cx, &mut Step { node, aggregate, times, store }, input, phase)?
+                    }
+                });
             }
             _ if input.is_empty() => outputs.extend((0..node.ports).map(|_| cx.empty.clone())),
             _ => {
@@ -544,12 +556,17 @@ fn joins(sub: &SubTopology, at: usize) -> bool {
     matches!(sub.nodes[at].operator, NodeOperator::Merge) && sub.nodes.get(at + 1).is_some_and(next)
 }
 
-fn run_aggregate(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, input: &Flow, phase: &Phase<'_>) -> Result<Flow, Verdict> {
+fn run_aggregate<S: Grouped>(
+    cx: &mut Cx<'_, '_>,
+    step: &mut Step<'_, S>,
+    input: &Flow,
+    phase: &Phase<'_>,
+) -> Result<Flow, Verdict> {
     let now = aggregate::process(cx, step, input, phase.rows())?;
     let then = match phase {
         Phase::Batch(_) => return Ok(now),
-        Phase::End => aggregate::end_interval(cx, step)?,
-        Phase::Flush => aggregate::flush(cx, step)?,
+        Phase::End => S::end_interval(cx, step)?,
+        Phase::Flush => S::flush(cx, step)?,
     };
     Ok(if then.is_empty() { now } else { Flow::merge(&[&now, &then]) })
 }
@@ -567,8 +584,9 @@ fn run_stateless(
             writer.write(cx, node, *topic, input)?;
             return Ok(Vec::new());
         }
-        (NodeOperator::Sink { topic, key_format, window_headers }, _) => {
-            let sink = Sink { topic: *topic, format: *key_format, window_headers: *window_headers };
+        (NodeOperator::Sink { topic, key_format, window_headers, sessions }, _) => {
+            let (format, window_headers, sessions) = (*key_format, *window_headers, *sessions);
+            let sink = Sink { topic: *topic, format, window_headers, sessions };
             sink.write(cx, node, input)?;
             return Ok(Vec::new());
         }

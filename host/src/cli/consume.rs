@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use millstream_web::record::WindowedKeys;
 use millstream_web::types::Topic;
 use millstream_web::{END_HEADER, Kind, NEXT_HEADER, RECORDS_HEADER, RECORDS_MAX};
 use ureq::Body;
@@ -52,9 +53,10 @@ pub struct Args {
     /// Raw lines: the key and this stand before the value
     #[arg(long, value_name = "TEXT")]
     key_separator: Option<String>,
-    /// Keys end in the start of their window: show them readable, as KEY@TIME, or in JSON apart
-    #[arg(long)]
-    windowed: bool,
+    /// Keys end in their window, in its start or in end and start of a session: show them readable, as KEY@TIME, or in JSON apart
+    #[arg(long, value_name = "time|session", num_args = 0..=1, require_equals = true, default_missing_value = "time",
+          default_value_t, hide_default_value = true)]
+    windowed: WindowedKeys,
     /// Seconds that the host may be away once it has answered
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     retry_for: u64,
@@ -191,8 +193,9 @@ impl<'a> Reader<'a> {
         let mut query = vec![("offset", offset.as_str()), ("max", &max), ("wait-ms", &wait), ("format", format.name())];
         query.extend(partition.as_deref().map(|partition| ("partition", partition)));
         query.extend(args.key_separator.as_deref().map(|separator| ("key-separator", separator)));
-        if args.windowed {
-            query.push(("windowed", "true"));
+        let windowed = args.windowed.to_string();
+        if args.windowed != WindowedKeys::None {
+            query.push(("windowed", &windowed));
         }
         self.client.call(&Call {
             method: Method::GET,

@@ -11,7 +11,7 @@ pub mod generate;
 mod graph;
 mod history;
 mod inspect;
-mod load;
+pub mod load;
 mod log;
 mod pause;
 mod produce;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use millstream_wasm::Registry;
 use millstream_web::api::Record;
-use millstream_web::record::{Datum, Line, Writing};
+use millstream_web::record::{Datum, Line, WindowedKeys, Writing};
 use serde_json::json;
 use similar::TextDiff;
 
@@ -45,9 +45,10 @@ pub struct Args {
     /// Closes every window that is still open at the end
     #[arg(long)]
     flush: bool,
-    /// Shows keys that end in the start of their window without it, and the window beside them
-    #[arg(long)]
-    windowed: bool,
+    /// Shows keys that end in their window, in its start or in end and start of a session, without it and the window beside them
+    #[arg(long, value_name = "time|session", num_args = 0..=1, require_equals = true, default_missing_value = "time",
+          default_value_t, hide_default_value = true)]
+    windowed: WindowedKeys,
     /// Writes the results into the file of --expect instead of comparing
     #[arg(long, requires = "expect")]
     update: bool,
@@ -139,7 +140,7 @@ fn feed(driver: &mut Driver, path: &Path, raw: bool) -> anyhow::Result<()> {
 }
 
 /// Everything that came out, as JSON lines, by topic, partition, offset.
-fn results(driver: &Driver, windowed: bool) -> anyhow::Result<Vec<String>> {
+fn results(driver: &Driver, windowed: WindowedKeys) -> anyhow::Result<Vec<String>> {
     let (writing, mut out) = (Writing::Json { windowed }, Vec::new());
     for topic in driver.outputs() {
         for partition in 0..driver.log.topic(topic).map_or(0, |t| t.partitions) {

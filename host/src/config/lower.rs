@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use millstream_core::state::keyspace::Durability;
 use millstream_core::topology::describe::operator_word;
 use millstream_core::topology::spec::{
-    self, Aggregate, Fold, From, FunctionSpec, Idle, KeyFormat, MapForm, Operator, SinkSpec, SourceSpec, Spec, StepSpec,
+    self, Aggregate, Fold, From, FunctionSpec, Idle, KeyFormat, MapForm, Operator, SinkSpec, SourceSpec, Spec,
+    StepSpec, WindowForm,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -228,11 +229,20 @@ impl Lower<'_> {
 
     fn window(&mut self, name: &str, window: &form::Window) -> Option<spec::Window> {
         let at = |field: &str| path(&["steps", name, "window", field]);
-        let size =
-            window.tumbling.as_ref().map(|t| (t, "tumbling")).or(window.hopping.as_ref().map(|h| (h, "hopping")));
-        let (size, field) = size?;
-        let size_ms = self.duration(size, &at(field));
-        let advance_ms = window.advance.as_ref().map_or(size_ms, |a| self.duration(a, &at("advance")));
+        let form = if let Some(size) = &window.tumbling {
+            let size_ms = self.duration(size, &at("tumbling"));
+            WindowForm::Hopping { size_ms, advance_ms: size_ms }
+        } else if let Some(gap) = &window.session {
+            WindowForm::Session { gap_ms: self.duration(gap, &at("session")) }
+        } else if let (Some(size), Some(advance)) = (&window.hopping, &window.advance) {
+            let size_ms = self.duration(size, &at("hopping"));
+            WindowForm::Hopping { size_ms, advance_ms: self.duration(advance, &at("advance")) }
+        } else if let (Some(size), Some(step)) = (&window.cumulating, &window.step) {
+            let size_ms = self.duration(size, &at("cumulating"));
+            WindowForm::Cumulating { size_ms, step_ms: self.duration(step, &at("step")) }
+        } else {
+            return None;
+        };
         if window.grace.is_none() {
             let message = format!(
                 "the window of step `{name}` has no `grace`: a record that is out of order by 1 ms may be late"
@@ -241,7 +251,7 @@ impl Lower<'_> {
             self.problems.push(problem.help("say how long to wait: `grace: 2s`; or `grace: 0ms`, if that is meant"));
         }
         let grace_ms = window.grace.as_ref().map_or(0, |g| self.duration(g, &at("grace")));
-        Some(spec::Window { size_ms, advance_ms, grace_ms })
+        Some(spec::Window { form, grace_ms })
     }
 
     /// Fields that another operator has.

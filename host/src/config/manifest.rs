@@ -494,11 +494,13 @@ pub enum Group {
     Key,
 }
 
-/// Windows: `tumbling`, or `hopping` with `advance`.
+/// Windows: `tumbling`, `hopping` with `advance`, `cumulating` with `step`, or `session`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-#[schemars(extend("oneOf" = one_of(&["tumbling", "hopping"])))]
-#[schemars(extend("dependentRequired" = { "hopping": ["advance"], "advance": ["hopping"] }))]
+#[schemars(extend("oneOf" = one_of(&["tumbling", "hopping", "cumulating", "session"])))]
+#[schemars(extend("dependentRequired" = {
+    "hopping": ["advance"], "advance": ["hopping"], "cumulating": ["step"], "step": ["cumulating"]
+}))]
 pub struct Window {
     /// Side by side, this long.
     pub tumbling: Option<DurationText>,
@@ -506,7 +508,13 @@ pub struct Window {
     pub hopping: Option<DurationText>,
     /// Distance between the starts of hopping windows.
     pub advance: Option<DurationText>,
-    /// How long after its end a window still takes records. Default `0ms`.
+    /// One after the other from the same start, each longer by a `step`; the last is this long.
+    pub cumulating: Option<DurationText>,
+    /// By how much each cumulating window is longer than the one before; the longest is a multiple of it.
+    pub step: Option<DurationText>,
+    /// As long as no record of the key is further than this from the next.
+    pub session: Option<DurationText>,
+    /// How long after its end, of a session after its gap, a window still takes records. Default `0ms`.
     pub grace: Option<DurationText>,
 }
 

@@ -41,13 +41,12 @@ const NOT_YET: [(&str, &[&str]); 5] = [
             "to",
             "with",
             "sliding",
-            "session",
             "max-idle",
             "retention",
             "timers",
         ],
     ),
-    ("window", &["sliding", "session"]),
+    ("window", &["sliding"]),
     ("sinks", &["router", "partitioner"]),
 ];
 
@@ -244,6 +243,7 @@ impl Teller<'_> {
                 "group" => "add `group: key`",
                 "outputs" => "name the outputs, in the order of the function's answers: `outputs: [a, b]`",
                 "advance" => "add the distance between starts, such as `advance: 5s`; side by side, use `tumbling`",
+                "step" => "add by how much each is longer than the one before, such as `step: 1h`",
                 _ => "",
             };
             return Some(Problem::error(self.tree.key_place(&key), message).help(help));
@@ -289,7 +289,7 @@ impl Teller<'_> {
         let (what, help) = if is_operators(fields) {
             ("has no operator", format!("add one of {}", listed(&OPERATORS)))
         } else {
-            ("has no kind of window", "add `tumbling: 10s`, or `hopping: 10s, advance: 5s`".to_string())
+            ("has no kind of window", "add `tumbling: 10s`, or `session: 30m`, or another kind".to_string())
         };
         let message = format!("{} {what}", owner(path).unwrap_or_default());
         Some(Problem::error(self.tree.key_place(path), message).help(help))

@@ -171,24 +171,30 @@ pub fn prepare(pipeline: &Pipeline, log: &Log) -> anyhow::Result<Arc<Topology>> 
 /// Whether a step needs a function with an interface, by operator: for the check of a component before it is taken.
 pub fn needed_interfaces(spec: &Spec, function: &str) -> Vec<millstream_core::function::Interface> {
     use millstream_core::function::Interface;
-    use millstream_core::topology::spec::Fold;
+    use millstream_core::topology::spec::{Fold, WindowForm};
     let mut out = Vec::new();
     for step in &spec.steps {
         let needed = match &step.operator {
-            Operator::Filter { function: f, .. } | Operator::Peek { function: f } if f == function => Interface::Filter,
+            Operator::Filter { function: f, .. } | Operator::Peek { function: f } if f == function => {
+                [Some(Interface::Filter), None]
+            }
             Operator::Map { function: f, .. } | Operator::Branch { function: f, .. } if f == function => {
-                Interface::Mapper
+                [Some(Interface::Mapper), None]
             }
             Operator::Aggregate(a) => match &a.fold {
                 Fold::Reduce { function: f } | Fold::Aggregate { function: f } if f == function => {
-                    Interface::Aggregator
+                    let session = a.window.is_some_and(|w| matches!(w.form, WindowForm::Session { .. }));
+                    let merger = session.then_some(Interface::Merger);
+                    [Some(Interface::Aggregator), merger]
                 }
                 _ => continue,
             },
             _ => continue,
         };
-        if !out.contains(&needed) {
-            out.push(needed);
+        for needed in needed.into_iter().flatten() {
+            if !out.contains(&needed) {
+                out.push(needed);
+            }
         }
     }
     out

@@ -138,7 +138,11 @@ fn topics() -> [Operation; 3] {
                 ("wait-ms", "integer", "How long to wait when there are none."),
                 ("format", "string", "`json` (default: JSON lines) or `raw` (values, a line each; a null is `null`)."),
                 ("key-separator", "string", "Raw: the key and this stand before the value."),
-                ("windowed", "boolean", "Keys end in the start of a window, as Kafka writes them: show it apart."),
+                (
+                    "windowed",
+                    "string",
+                    "Keys end in a window, as Kafka writes them: show it apart. `time`: in its start; `session`: in the end and the start of a session.",
+                ),
             ],
             body: Body::None,
             answer: Answer::Records,

@@ -80,6 +80,44 @@ impl<'de: 'a, 'a> Deserialize<'de> for Datum<'a> {
 pub struct Window {
     /// Its start, milliseconds.
     pub start: i64,
+    /// Its end, milliseconds, where the key says it: of a session, the time of its last record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<i64>,
+}
+
+/// What keys end in, as Kafka's windowed serializers write them: big-endian numbers of eight bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WindowedKeys {
+    /// In nothing: keys are shown as they are.
+    #[default]
+    None,
+    /// In the start of a window.
+    Time,
+    /// In the end and the start of a session.
+    Session,
+}
+
+impl std::str::FromStr for WindowedKeys {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "false" => Ok(Self::None),
+            "true" | "time" => Ok(Self::Time),
+            "session" => Ok(Self::Session),
+            other => Err(format!("`{other}` is neither `time` nor `session`")),
+        }
+    }
+}
+
+impl fmt::Display for WindowedKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "false",
+            Self::Time => "time",
+            Self::Session => "session",
+        })
+    }
 }
 
 /// A record as a JSON line.
@@ -265,13 +303,17 @@ fn find(line: &[u8], separator: &[u8]) -> Option<usize> {
     line.windows(separator.len().max(1)).position(|w| w == separator)
 }
 
-/// The key and the start of its window, where a key is as Kafka's windowed serializer writes it: eight bytes of start at
-/// its end. A shorter one is shown as it is.
-pub fn windowed_key(key: &[u8]) -> (&[u8], Option<i64>) {
-    match key.split_last_chunk::<8>() {
-        Some((key, start)) => (key, Some(i64::from_be_bytes(*start))),
-        None => (key, None),
-    }
+/// The key and its window, where a key is as Kafka's windowed serializers write it. A shorter one is shown as it is.
+pub fn windowed_key(key: &[u8], kind: WindowedKeys) -> (&[u8], Option<Window>) {
+    let parts = match kind {
+        WindowedKeys::None => None,
+        WindowedKeys::Time => key.split_last_chunk::<8>().map(|(key, start)| (key, *start, None)),
+        WindowedKeys::Session => key.split_last_chunk::<8>().and_then(|(rest, start)| {
+            let (key, end) = rest.split_last_chunk::<8>()?;
+            Some((key, *start, Some(i64::from_be_bytes(*end))))
+        }),
+    };
+    parts.map_or((key, None), |(key, start, end)| (key, Some(Window { start: i64::from_be_bytes(start), end })))
 }
 
 /// How records are to be written.
@@ -279,15 +321,15 @@ pub fn windowed_key(key: &[u8]) -> (&[u8], Option<i64>) {
 pub enum Writing {
     /// As JSON lines.
     Json {
-        /// Whether keys end in the start of a window, to be shown apart.
-        windowed: bool,
+        /// Whether keys end in a window, to be shown apart.
+        windowed: WindowedKeys,
     },
     /// As raw lines.
     Raw {
         /// Between key and value; without it the value stands alone.
         key_separator: Option<String>,
-        /// Whether keys end in the start of a window, to be shown readable: `key@2021-05-01T14:30:00Z`.
-        windowed: bool,
+        /// Whether keys end in a window, to be shown readable: `key@2021-05-01T14:30:00Z`, of a session `key@START/END`.
+        windowed: WindowedKeys,
     },
 }
 
@@ -298,11 +340,14 @@ impl Writing {
             Writing::Json { windowed } => json_line(topic, partition, record, *windowed, out),
             Writing::Raw { key_separator, windowed } => {
                 if let Some(separator) = key_separator {
-                    let (key, start) = split_key(record.key, *windowed);
+                    let (key, window) = split_key(record.key, *windowed);
                     out.extend_from_slice(key.unwrap_or(RAW_NULL));
-                    if let Some(start) = start {
-                        // Writing to a vector cannot fail.
-                        let _ = write!(out, "@{}", Time(start));
+                    // Writing to a vector cannot fail.
+                    if let Some(window) = window {
+                        let _ = write!(out, "@{}", Time(window.start));
+                    }
+                    if let Some(end) = window.and_then(|w| w.end) {
+                        let _ = write!(out, "/{}", Time(end));
                     }
                     out.extend_from_slice(separator.as_bytes());
                 }
@@ -313,25 +358,22 @@ impl Writing {
     }
 }
 
-fn split_key(key: Option<&[u8]>, windowed: bool) -> (Option<&[u8]>, Option<i64>) {
-    match key {
-        Some(key) if windowed => {
-            let (key, start) = windowed_key(key);
-            (Some(key), start)
-        }
-        key => (key, None),
-    }
+fn split_key(key: Option<&[u8]>, windowed: WindowedKeys) -> (Option<&[u8]>, Option<Window>) {
+    key.map_or((None, None), |key| {
+        let (key, window) = windowed_key(key, windowed);
+        (Some(key), window)
+    })
 }
 
-fn json_line(topic: &str, partition: u32, record: &Record<'_>, windowed: bool, out: &mut Vec<u8>) {
-    let (key, start) = split_key(record.key, windowed);
+fn json_line(topic: &str, partition: u32, record: &Record<'_>, windowed: WindowedKeys, out: &mut Vec<u8>) {
+    let (key, window) = split_key(record.key, windowed);
     let datum = |bytes: Option<&'_ [u8]>| Datum(bytes.map(|b| Cow::Owned(b.to_vec())));
     let line = Line {
         topic: Some(Cow::Borrowed(topic)),
         partition: Some(partition),
         offset: Some(record.offset),
         key: Datum(key.map(Cow::Borrowed)),
-        window: start.map(|start| Window { start }),
+        window,
         value: Datum(record.value.map(Cow::Borrowed)),
         timestamp: Some(record.timestamp),
         headers: record.headers.iter().map(|(n, v)| (datum(Some(n)), datum(*v))).collect(),

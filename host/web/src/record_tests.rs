@@ -21,7 +21,7 @@ fn json_lines_come_back() {
         Record { offset: 9, key: Some(b"\xff\x00"), value: Some(b""), timestamp: 0, headers: &[] },
     ];
     let mut body = Vec::new();
-    cases.iter().for_each(|r| Writing::Json { windowed: false }.write("t", 3, r, &mut body));
+    cases.iter().for_each(|r| Writing::Json { windowed: WindowedKeys::None }.write("t", 3, r, &mut body));
     let text = std::str::from_utf8(&body).unwrap();
     assert!(text.contains(r#""headers":[["a",{"base64":"/w=="}],["b",null]]"#), "{text}");
     let read = json(text).unwrap();
@@ -132,14 +132,23 @@ fn written(writing: &Writing, key: Option<&[u8]>, value: Option<&[u8]>) -> Strin
 fn windowed_keys_are_readable() {
     let start = 1_619_879_400_000_i64;
     let key = [b"10.0.0.1", &start.to_be_bytes()[..]].concat();
-    let json = Writing::Json { windowed: true };
+    let json = Writing::Json { windowed: WindowedKeys::Time };
     let expected = r#"{"topic":"t","partition":0,"offset":1,"key":"10.0.0.1","window":{"start":1619879400000},"value":"3","timestamp":2,"headers":[]}"#;
     assert_eq!(written(&json, Some(&key), Some(b"3")), format!("{expected}\n"));
     let raw = |windowed| Writing::Raw { key_separator: Some("\t".into()), windowed };
-    assert_eq!(written(&raw(true), Some(&key), Some(b"3")), "10.0.0.1@2021-05-01T14:30:00Z\t3\n");
-    assert_eq!(written(&raw(true), Some(b"short"), Some(b"3")), "short\t3\n");
-    assert_eq!(written(&raw(true), None, None), "null\tnull\n");
-    assert_eq!(written(&raw(false), Some(b"0123456789"), Some(b"3")), "0123456789\t3\n");
-    assert_eq!(written(&Writing::Raw { key_separator: None, windowed: false }, Some(&key), Some(b"3")), "3\n");
+    assert_eq!(written(&raw(WindowedKeys::Time), Some(&key), Some(b"3")), "10.0.0.1@2021-05-01T14:30:00Z\t3\n");
+    assert_eq!(written(&raw(WindowedKeys::Time), Some(b"short"), Some(b"3")), "short\t3\n");
+    assert_eq!(written(&raw(WindowedKeys::Time), None, None), "null\tnull\n");
+    assert_eq!(written(&raw(WindowedKeys::None), Some(b"0123456789"), Some(b"3")), "0123456789\t3\n");
+    assert_eq!(
+        written(&Writing::Raw { key_separator: None, windowed: WindowedKeys::None }, Some(&key), Some(b"3")),
+        "3\n"
+    );
+    let session = [b"10.0.0.1", &(start + 1_500).to_be_bytes()[..], &start.to_be_bytes()].concat();
+    let both = "10.0.0.1@2021-05-01T14:30:00Z/2021-05-01T14:30:01.5Z\t3\n";
+    assert_eq!(written(&raw(WindowedKeys::Session), Some(&session), Some(b"3")), both);
+    assert_eq!(written(&raw(WindowedKeys::Session), Some(b"0123456789"), Some(b"3")), "0123456789\t3\n");
+    let apart = written(&Writing::Json { windowed: WindowedKeys::Session }, Some(&session), Some(b"3"));
+    assert!(apart.contains(r#""key":"10.0.0.1","window":{"start":1619879400000,"end":1619879401500}"#), "{apart}");
     assert_eq!(Time(i64::MAX).to_string(), i64::MAX.to_string());
 }

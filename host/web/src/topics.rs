@@ -11,7 +11,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::api::{Append, Mark};
-use crate::record::{Placing, Reading, Writing, read_json, read_raw};
+use crate::record::{Placing, Reading, WindowedKeys, Writing, read_json, read_raw};
 use crate::router::{Caller, Name, Params, discard, json, read_body, typed};
 use crate::types::Topic;
 use crate::{ANSWER_BYTES_MAX, RECORDS_BODY_BYTES_MAX, RECORDS_DEFAULT, RECORDS_MAX, WAIT_MS_MAX, WAITING_MAX};
@@ -175,12 +175,13 @@ pub(crate) struct ReadParams {
     wait_ms: Option<u64>,
     format: Option<String>,
     key_separator: Option<String>,
-    windowed: Option<bool>,
+    windowed: Option<String>,
 }
 
 impl ReadParams {
     fn writing(&self) -> Result<(Writing, &'static str), Problem> {
-        let windowed = self.windowed.unwrap_or_default();
+        let windowed = self.windowed.as_deref().map_or(Ok(WindowedKeys::None), str::parse);
+        let windowed = windowed.map_err(|why| bad(format!("windowed: {why}")))?;
         let given = separator(self.key_separator.clone())?;
         match self.format.as_deref().unwrap_or("json") {
             "json" if given.is_some() => {
@@ -189,7 +190,7 @@ impl ReadParams {
             "json" => Ok((Writing::Json { windowed }, NDJSON)),
             "raw" => {
                 // Who asks for readable keys wants to see them.
-                let key_separator = given.or_else(|| windowed.then(|| "\t".to_string()));
+                let key_separator = given.or_else(|| (windowed != WindowedKeys::None).then(|| "\t".to_string()));
                 Ok((Writing::Raw { key_separator, windowed }, "text/plain; charset=utf-8"))
             }
             other => Err(bad(format!("format: `{other}` is neither `json` nor `raw`"))),

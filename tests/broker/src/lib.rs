@@ -21,6 +21,14 @@ use broker::{Broker, Guard};
 pub use broker::Stop;
 pub use secure::{MECHANISM, PASSWORD, STORE_PASSWORD, Tls, USER};
 
+/// The folder with every jar, also those of Kafka Streams and its test driver; fetched first when it is not there.
+///
+/// # Panics
+/// When Maven is missing or cannot fetch, with its message.
+pub fn libs() -> PathBuf {
+    jars::folder()
+}
+
 /// How the Java machine of a broker is run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Jvm {

@@ -23,7 +23,7 @@ use millstream_core::task::TaskId;
 use millstream_core::topology::graph::{Topology, plan};
 use millstream_core::topology::spec::{
     Aggregate, CountFormat, Emit, Fold, From, FunctionSpec, Idle, KeyFormat, Lateness, MapForm, OnError, Operator,
-    SinkSpec, SourceSpec, Spec, StepSpec, Window,
+    SinkSpec, SourceSpec, Spec, StepSpec, Window, WindowForm,
 };
 use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker};
 use millstream_tests::host::{functions, program};
@@ -80,7 +80,7 @@ fn topology(step: Step) -> anyhow::Result<Arc<Topology>> {
         Step::Pass => Some(Operator::Map { function: "pass".into(), form: MapForm::Map }),
         Step::Count { size_ms, advance_ms } => Some(Operator::Aggregate(Aggregate {
             fold: Fold::Count(CountFormat::Long),
-            window: Some(Window { size_ms, advance_ms, grace_ms: 0 }),
+            window: Some(Window { form: WindowForm::Hopping { size_ms, advance_ms }, grace_ms: 0 }),
             emit: Emit::OnClose,
             emit_every_update: false,
             partitions: None,

@@ -1,4 +1,5 @@
-//! Grouping and folding: which groups a batch touches, what is late, which windows close, what comes out.
+//! Grouping and folding, without windows or with windows on a grid: which groups a batch touches, what is late, which
+//! windows close, what comes out.
 //!
 //! A batch is folded in one call and gives what its records would give one by one: lateness is decided record by record
 //! beforehand, so a window that closes inside the batch receives nothing behind the record that closed it, and its
@@ -9,24 +10,24 @@ use alloc::vec::Vec;
 
 use super::Cx;
 use super::clock::{ByUpstream, NodeClock, Observed, Passed, Walk, droppable};
-use super::finish::{self, Results};
+use super::finish::{self, Leaving, Results};
 use super::fold::{self, Chosen, Member};
 use crate::decode::Row;
 use crate::emit::Reason;
 use crate::error::Verdict;
 use crate::flow::{Flow, NO_ROW};
 use crate::record::Timestamp;
-use crate::state::key::windowed_group;
-use crate::state::store::{Ground, Slot, Store, hash};
+use crate::state::key::{split_windowed_group, windowed_group};
+use crate::state::sessions::Sessions;
+use crate::state::store::{Change, Ground, Slot, Store, hash};
 use crate::time::NEVER;
 use crate::topology::graph::{AggregateNode, Node};
-use crate::topology::spec::{Emit, Fold, Window};
-use crate::window;
+use crate::topology::spec::{Emit, Fold};
+use crate::window::{Cursor, Grid};
 
-/// An aggregate's state in a task.
+/// How far an aggregate has come in time, in a task.
 #[derive(Clone, Debug)]
-pub(crate) struct State {
-    pub store: Store,
+pub(crate) struct Times {
     /// The largest timestamp seen here.
     pub observed: Timestamp,
     /// Closing time up to which windows were closed.
@@ -35,69 +36,187 @@ pub(crate) struct State {
     pub clock: Option<NodeClock>,
 }
 
-/// An aggregate at work: its place in the plan beside its state.
-pub(crate) struct Step<'s> {
-    pub node: &'s Node,
-    pub aggregate: &'s AggregateNode,
-    pub state: &'s mut State,
+impl Times {
+    /// Goes on to where a walk over a batch has come.
+    pub fn pass(&mut self, flow: &Flow, passed: &mut Passed) {
+        match passed.clock.take() {
+            Some(clock) => {
+                self.clock = Some(clock);
+                let newest = flow.batch.timestamps.iter().copied().max();
+                self.observed = self.observed.max(newest.unwrap_or(NEVER));
+            }
+            None => self.observed = self.observed.max(passed.closing),
+        }
+    }
 }
 
-impl<'s> Step<'s> {
-    fn on_close(&self) -> Option<Window> {
-        self.aggregate.spec.window.filter(|_| self.aggregate.spec.emit == Emit::OnClose)
+/// An aggregate's state in a task.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub times: Times,
+    pub store: Held,
+}
+
+/// What an aggregate keeps.
+#[derive(Clone, Debug)]
+pub(crate) enum Held {
+    /// Groups, by window where there are windows.
+    Groups(Store),
+    /// Sessions.
+    Sessions(Sessions),
+}
+
+impl Held {
+    /// Whether any window or session is there.
+    pub fn has_windows(&self) -> bool {
+        match self {
+            Held::Groups(store) => store.has_windows(),
+            Held::Sessions(store) => store.has_any(),
+        }
+    }
+
+    /// Bytes in memory, estimated.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Held::Groups(store) => store.bytes(),
+            Held::Sessions(store) => store.bytes(),
+        }
+    }
+
+    /// Lets go of what the database has, when more than `limit_bytes` are held.
+    pub fn shrink(&mut self, limit_bytes: usize) {
+        match self {
+            Held::Groups(store) => store.shrink(limit_bytes),
+            Held::Sessions(store) => store.shrink(limit_bytes),
+        }
+    }
+
+    /// The changes of the interval.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        match self {
+            Held::Groups(store) => store.take_changes(),
+            Held::Sessions(store) => store.take_changes(),
+        }
+    }
+}
+
+/// A store as an aggregate works with it.
+pub(crate) trait Grouped: Sized {
+    /// Takes a batch in; gives what comes out of it at once.
+    fn take<W: Walk>(cx: &mut Cx<'_, '_>, step: &mut Step<'_, Self>, flow: &Flow, walk: W) -> Result<Flow, Verdict>;
+
+    /// Closes every open window, as if time had reached its end: for `test --flush`.
+    fn flush(cx: &mut Cx<'_, '_>, step: &mut Step<'_, Self>) -> Result<Flow, Verdict>;
+
+    /// At the end of an interval: the last result of each group that changed, then windows that have passed are dropped.
+    fn end_interval(cx: &mut Cx<'_, '_>, step: &mut Step<'_, Self>) -> Result<Flow, Verdict>;
+}
+
+/// An aggregate at work: its place in the plan beside its state.
+pub(crate) struct Step<'s, S = Store> {
+    pub node: &'s Node,
+    pub aggregate: &'s AggregateNode,
+    pub times: &'s mut Times,
+    pub store: &'s mut S,
+}
+
+impl<S> Step<'_, S> {
+    /// Whether results come out when windows close.
+    pub fn on_close(&self) -> bool {
+        self.aggregate.spec.window.is_some() && self.aggregate.spec.emit == Emit::OnClose
+    }
+}
+
+impl Step<'_> {
+    fn grid(&self) -> Option<Grid> {
+        self.aggregate.spec.window.and_then(Grid::of)
+    }
+
+    fn leaving(&self, row: u32, slot: Slot) -> Leaving<'_> {
+        let (group, entry) = self.store.entry(slot);
+        let (window, key) = (fold::bounds(self.aggregate, slot, group), own_key(self.aggregate, group));
+        Leaving { row, key, window, state: entry.state(), timestamp: entry.timestamp, was: entry.was }
     }
 }
 
 /// Takes a batch in; gives what comes out of it at once. `rows`: what the rows of the polled batch say of time.
-pub(crate) fn process(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow, rows: &[Row]) -> Result<Flow, Verdict> {
-    match step.state.clock.clone() {
-        Some(clock) => take(cx, step, flow, ByUpstream::new(flow, rows, clock)),
+pub(crate) fn process<S: Grouped>(
+    cx: &mut Cx<'_, '_>,
+    step: &mut Step<'_, S>,
+    flow: &Flow,
+    rows: &[Row],
+) -> Result<Flow, Verdict> {
+    match step.times.clock.clone() {
+        Some(clock) => S::take(cx, step, flow, ByUpstream::new(flow, rows, clock)),
         None if flow.is_empty() => Ok(cx.empty.clone()),
         None => {
-            let walk = Observed::new(flow, step.state.observed, step.on_close().is_some());
-            take(cx, step, flow, walk)
+            let walk = Observed::new(flow, step.times.observed, step.on_close());
+            S::take(cx, step, flow, walk)
         }
     }
 }
 
-fn take<W: Walk>(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow, walk: W) -> Result<Flow, Verdict> {
-    let mut results = Results::default();
-    let spec = &step.aggregate.spec;
-    let (gone, mut passed) = if spec.emit_every_update && spec.emit == Emit::OnUpdate {
-        every_update(cx, step, flow, walk, &mut results)?
-    } else if let Fold::Count(_) = spec.fold {
-        count(cx, step, flow, walk)?
-    } else {
-        fold_batch(cx, step, flow, walk)?
-    };
-    for (i, reason) in gone {
-        leave(cx, step, flow, i, reason)?;
-    }
-    let state = &mut *step.state;
-    match passed.clock.take() {
-        Some(clock) => {
-            state.clock = Some(clock);
-            let newest = flow.batch.timestamps.iter().copied().max();
-            state.observed = state.observed.max(newest.unwrap_or(NEVER));
+impl Grouped for Store {
+    fn take<W: Walk>(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow, walk: W) -> Result<Flow, Verdict> {
+        let mut results = Results::default();
+        let spec = &step.aggregate.spec;
+        let (gone, mut passed) = if spec.emit_every_update && spec.emit == Emit::OnUpdate {
+            every_update(cx, step, flow, walk, &mut results)?
+        } else if let Fold::Count(_) = spec.fold {
+            count(cx, step, flow, walk)?
+        } else {
+            fold_batch(cx, step, flow, walk)?
+        };
+        for (i, reason) in gone {
+            leave(cx, step, flow, i, reason)?;
         }
-        None => state.observed = state.observed.max(passed.closing),
+        step.times.pass(flow, &mut passed);
+        if let Some(grid) = step.grid().filter(|_| step.on_close()) {
+            close(cx, step, grid, &passed, &mut results)?;
+        }
+        step.times.closed = step.times.closed.max(passed.closing);
+        Ok(results.flow(cx.empty))
     }
-    if let Some(window) = step.on_close() {
-        close(cx, step, window, &passed, &mut results)?;
+
+    fn flush(cx: &mut Cx<'_, '_>, step: &mut Step<'_>) -> Result<Flow, Verdict> {
+        let mut results = Results::default();
+        if step.on_close() {
+            while let Some(mark) = step.store.first_window() {
+                close_one(cx, step, mark, NO_ROW, &mut results)?;
+            }
+        }
+        Ok(results.flow(cx.empty))
     }
-    step.state.closed = step.state.closed.max(passed.closing);
-    Ok(results.flow(cx.empty))
+
+    fn end_interval(cx: &mut Cx<'_, '_>, step: &mut Step<'_>) -> Result<Flow, Verdict> {
+        if step.on_close() {
+            return Ok(cx.empty.clone());
+        }
+        let mut results = Results::default();
+        if !step.aggregate.spec.emit_every_update {
+            let changed = step.store.changed();
+            let changed: Vec<Leaving<'_>> = changed.into_iter().map(|slot| step.leaving(NO_ROW, slot)).collect();
+            finish::updates(cx, step.node, step.aggregate, &changed, &mut results)?;
+        }
+        if let Some(grid) = step.grid() {
+            let until = grid.closed_marks(step.times.closed);
+            while let Some(mark) = step.store.first_window().filter(|mark| *mark <= until) {
+                step.store.drop_window(mark);
+            }
+        }
+        Ok(results.flow(cx.empty))
+    }
 }
 
 /// Records that leave because they have no key, no value or are late, by place in the flow.
-type Gone = Vec<(usize, Reason)>;
+pub(crate) type Gone = Vec<(usize, Reason)>;
 
 /// The built-in count: it refuses nothing, so nothing has to be staged.
 fn count<W: Walk>(cx: &Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow, mut walk: W) -> Result<(Gone, Passed), Verdict> {
-    let (aggregate, store) = (step.aggregate, &mut step.state.store);
+    let (aggregate, store) = (step.aggregate, &mut *step.store);
     let ground = ground(cx, aggregate.store);
     let mut gone = Gone::new();
-    let mut windows = aggregate.spec.window.map(window::Cursor::new);
+    let mut windows = aggregate.spec.window.and_then(Grid::of).map(Cursor::new);
     for i in 0..flow.len() {
         if let Some(reason) = droppable(flow, i) {
             gone.push((i, reason));
@@ -115,8 +234,8 @@ fn count<W: Walk>(cx: &Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow, mut walk: W
         if open.is_empty() {
             gone.push((i, why_gone(windows, time, own)));
         }
-        for start in open {
-            store.count(ground, Some(start), hash, &group, time)?;
+        for mark in open {
+            store.count(ground, Some(mark), hash, &group, time)?;
         }
     }
     Ok((gone, walk.finish()))
@@ -163,7 +282,7 @@ fn every_update<W: Walk>(
 ) -> Result<(Gone, Passed), Verdict> {
     let mut gone = Gone::new();
     let mut members = Vec::new();
-    let mut windows = step.aggregate.spec.window.map(window::Cursor::new);
+    let mut windows = step.grid().map(Cursor::new);
     for i in 0..flow.len() {
         members.clear();
         let own = match members_of(flow, i, &mut windows, &mut walk, &mut members) {
@@ -182,21 +301,23 @@ fn every_update<W: Walk>(
             }
             staged.apply(cx, step, flow)?
         };
-        let changed = touched.into_iter().map(|slot| (flow.row(i), slot)).collect::<Vec<_>>();
-        finish::updates(cx, step, &changed, results)?;
+        // Of groups that are gone only those are here that were there before the record.
+        let leaving = |slot: Slot| Leaving { was: true, ..step.leaving(flow.row(i), slot) };
+        let changed: Vec<Leaving<'_>> = touched.into_iter().map(leaving).collect();
+        finish::updates(cx, step.node, step.aggregate, &changed, results)?;
     }
     Ok((gone, walk.finish()))
 }
 
 /// Counts one record in its groups.
 fn count_record(cx: &Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow, members: &[Member]) -> Result<Vec<Slot>, Verdict> {
-    let (aggregate, store) = (step.aggregate, &mut step.state.store);
+    let (aggregate, store) = (step.aggregate, &mut *step.store);
     let mut slots = Vec::with_capacity(members.len());
     for member in members {
         let i = member.record as usize;
         let group = group_key(aggregate, flow, i);
         let (hash, time) = (hash(&group), flow.batch.timestamps[i]);
-        slots.push(store.count(ground(cx, aggregate.store), member.start, hash, &group, time)?);
+        slots.push(store.count(ground(cx, aggregate.store), member.mark, hash, &group, time)?);
     }
     Ok(slots)
 }
@@ -213,7 +334,7 @@ struct Judged {
 fn judge<W: Walk>(aggregate: &AggregateNode, flow: &Flow, mut walk: W, refused: &[u32]) -> Judged {
     let (mut members, mut gone, mut own) =
         (Vec::with_capacity(flow.len()), Gone::new(), Vec::with_capacity(flow.len()));
-    let mut windows = aggregate.spec.window.map(window::Cursor::new);
+    let mut windows = aggregate.spec.window.and_then(Grid::of).map(Cursor::new);
     for i in 0..flow.len() {
         match members_of(flow, i, &mut windows, &mut walk, &mut members) {
             Ok(time) => own.push(time),
@@ -233,7 +354,7 @@ fn judge<W: Walk>(aggregate: &AggregateNode, flow: &Flow, mut walk: W, refused: 
 fn members_of<W: Walk>(
     flow: &Flow,
     i: usize,
-    windows: &mut Option<window::Cursor>,
+    windows: &mut Option<Cursor>,
     walk: &mut W,
     members: &mut Vec<Member>,
 ) -> Result<Timestamp, Reason> {
@@ -242,7 +363,7 @@ fn members_of<W: Walk>(
     }
     let (own, closing) = walk.enter(i);
     let Some(windows) = windows else {
-        members.push(Member { record: i as u32, start: None });
+        members.push(Member { record: i as u32, mark: None });
         return Ok(own);
     };
     let time = flow.batch.timestamps[i];
@@ -250,19 +371,25 @@ fn members_of<W: Walk>(
     if open.is_empty() {
         return Err(why_gone(windows, time, own));
     }
-    members.extend(open.map(|start| Member { record: i as u32, start: Some(start) }));
+    members.extend(open.map(|mark| Member { record: i as u32, mark: Some(mark) }));
     Ok(own)
 }
 
 /// Why a record without an open window leaves: it is late by its own task's time, or that task had been idle.
-fn why_gone(windows: &mut window::Cursor, time: Timestamp, own: Timestamp) -> Reason {
+fn why_gone(windows: &mut Cursor, time: Timestamp, own: Timestamp) -> Reason {
     let open = !windows.open(time, own).is_empty();
     if open { Reason::LateAfterIdle } else { Reason::Late }
 }
 
 /// Counts a record that leaves without a result; late ones may have a topic of their own. One that is late and that this
 /// topic does not take is counted for both.
-fn leave(cx: &mut Cx<'_, '_>, step: &Step<'_>, flow: &Flow, i: usize, reason: Reason) -> Result<(), Verdict> {
+pub(crate) fn leave<S>(
+    cx: &mut Cx<'_, '_>,
+    step: &Step<'_, S>,
+    flow: &Flow,
+    i: usize,
+    reason: Reason,
+) -> Result<(), Verdict> {
     cx.out.dropped(&step.node.name, reason);
     let (Some(number), Reason::Late | Reason::LateAfterIdle) = (step.aggregate.late, reason) else { return Ok(()) };
     let (batch, topic) = (&flow.batch, &cx.topology.topics[number]);
@@ -281,19 +408,19 @@ fn leave(cx: &mut Cx<'_, '_>, step: &Step<'_>, flow: &Flow, i: usize, reason: Re
 fn close(
     cx: &mut Cx<'_, '_>,
     step: &mut Step<'_>,
-    window: Window,
+    grid: Grid,
     passed: &Passed,
     results: &mut Results,
 ) -> Result<(), Verdict> {
-    let until = window::closed_starts(window, passed.closing);
+    let until = grid.closed_marks(passed.closing);
     let mut steps = passed.steps.iter().peekable();
-    while let Some(start) = step.state.store.first_window().filter(|start| *start <= until) {
-        while steps.peek().is_some_and(|(_, time)| window::closed_starts(window, *time) < start) {
+    while let Some(mark) = step.store.first_window().filter(|mark| *mark <= until) {
+        while steps.peek().is_some_and(|(_, time)| grid.closed_marks(*time) < mark) {
             steps.next();
         }
         // A window that was closed before this batch, and is still here, was opened by a changed manifest.
         let row = steps.peek().map_or(NO_ROW, |(row, _)| *row);
-        close_one(cx, step, start, row, results)?;
+        close_one(cx, step, mark, row, results)?;
     }
     Ok(())
 }
@@ -301,45 +428,15 @@ fn close(
 fn close_one(
     cx: &mut Cx<'_, '_>,
     step: &mut Step<'_>,
-    start: Timestamp,
+    mark: Timestamp,
     row: u32,
     results: &mut Results,
 ) -> Result<(), Verdict> {
-    let groups = step.state.store.groups_of(ground(cx, step.aggregate.store), start)?;
-    let groups: Vec<(u32, Slot)> = groups.into_iter().map(|slot| (row, slot)).collect();
-    finish::finals(cx, step, &groups, results)?;
-    step.state.store.drop_window(start);
+    let groups = step.store.groups_of(ground(cx, step.aggregate.store), mark)?;
+    let groups: Vec<Leaving<'_>> = groups.into_iter().map(|slot| step.leaving(row, slot)).collect();
+    finish::finals(cx, step.node, step.aggregate, &groups, results)?;
+    step.store.drop_window(mark);
     Ok(())
-}
-
-/// Closes every open window, as if time had reached its end: for `test --flush`.
-pub(crate) fn flush(cx: &mut Cx<'_, '_>, step: &mut Step<'_>) -> Result<Flow, Verdict> {
-    let mut results = Results::default();
-    if step.on_close().is_some() {
-        while let Some(start) = step.state.store.first_window() {
-            close_one(cx, step, start, NO_ROW, &mut results)?;
-        }
-    }
-    Ok(results.flow(cx.empty))
-}
-
-/// At the end of an interval: the last result of each group that changed, then windows that have passed are dropped.
-pub(crate) fn end_interval(cx: &mut Cx<'_, '_>, step: &mut Step<'_>) -> Result<Flow, Verdict> {
-    if step.on_close().is_some() {
-        return Ok(cx.empty.clone());
-    }
-    let mut results = Results::default();
-    if !step.aggregate.spec.emit_every_update {
-        let changed: Vec<(u32, Slot)> = step.state.store.changed().into_iter().map(|slot| (NO_ROW, slot)).collect();
-        finish::updates(cx, step, &changed, &mut results)?;
-    }
-    if let Some(window) = step.aggregate.spec.window {
-        let until = window::closed_starts(window, step.state.closed);
-        while let Some(start) = step.state.store.first_window().filter(|start| *start <= until) {
-            step.state.store.drop_window(start);
-        }
-    }
-    Ok(results.flow(cx.empty))
 }
 
 pub(crate) fn ground<'a>(cx: &Cx<'a, '_>, store: usize) -> Ground<'a> {
@@ -355,4 +452,12 @@ pub(crate) fn group_key<'f>(aggregate: &AggregateNode, flow: &'f Flow, i: usize)
     }
     let (start, end) = flow.window(i).unwrap_or((NEVER, NEVER));
     Cow::Owned(windowed_group(key, start, end))
+}
+
+/// A group's key without the window that may be in it.
+fn own_key<'k>(aggregate: &AggregateNode, group: &'k [u8]) -> &'k [u8] {
+    match split_windowed_group(group) {
+        Some((own, _, _)) if aggregate.by_window => own,
+        _ => group,
+    }
 }

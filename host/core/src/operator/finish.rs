@@ -8,8 +8,6 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
-use super::aggregate::Step;
-use super::fold::bounds;
 use super::isolate::{self, Isolation, Work};
 use super::{Cx, bad_result};
 use crate::emit::Reason;
@@ -17,33 +15,41 @@ use crate::error::Verdict;
 use crate::flow::{DERIVED, Flow, NO_ROW, Windows};
 use crate::function::{Answer, Fault, Functions, Groups};
 use crate::record::{BatchBuilder, BytesColumn, Timestamp};
-use crate::state::key::split_windowed_group;
-use crate::state::store::Slot;
 use crate::time::NEVER;
-use crate::topology::graph::AggregateNode;
+use crate::topology::graph::{AggregateNode, Node};
 use crate::topology::spec::{CountFormat, Fold};
+
+/// A group of which something leaves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leaving<'s> {
+    /// The row that set it off.
+    pub row: u32,
+    /// Its key, without a window.
+    pub key: &'s [u8],
+    /// Start and end of its window.
+    pub window: Option<(Timestamp, Timestamp)>,
+    /// `None`: it is gone.
+    pub state: Option<&'s [u8]>,
+    /// The largest timestamp of its records.
+    pub timestamp: Timestamp,
+    /// Whether it was there when results came out last.
+    pub was: bool,
+}
 
 /// Results of groups that have changed; a group that is gone and was there before leaves a tombstone.
 pub(crate) fn updates(
     cx: &mut Cx<'_, '_>,
-    step: &Step<'_>,
-    changed: &[(u32, Slot)],
+    node: &Node,
+    aggregate: &AggregateNode,
+    changed: &[Leaving<'_>],
     results: &mut Results,
 ) -> Result<(), Verdict> {
-    let every = step.aggregate.spec.emit_every_update;
-    let there = |slot: Slot| step.state.store.entry(slot).1.state().is_some();
-    for run in changed.chunk_by(|a, b| there(a.1) == there(b.1)) {
-        if there(run[0].1) {
-            finals(cx, step, run, results)?;
+    for run in changed.chunk_by(|a, b| a.state.is_some() == b.state.is_some()) {
+        if run[0].state.is_some() {
+            finals(cx, node, aggregate, run, results)?;
             continue;
         }
-        for (row, slot) in run {
-            let (key, entry) = step.state.store.entry(*slot);
-            // After every update only groups that were there are told of; at an interval's end it is known here.
-            if every || entry.was {
-                results.push(*row, step.aggregate, *slot, key, None, entry.timestamp);
-            }
-        }
+        run.iter().filter(|group| group.was).for_each(|group| results.push(group, None));
     }
     Ok(())
 }
@@ -51,39 +57,39 @@ pub(crate) fn updates(
 /// Results of groups that are there.
 pub(crate) fn finals(
     cx: &mut Cx<'_, '_>,
-    step: &Step<'_>,
-    groups: &[(u32, Slot)],
+    node: &Node,
+    aggregate: &AggregateNode,
+    groups: &[Leaving<'_>],
     results: &mut Results,
 ) -> Result<(), Verdict> {
-    if let (Fold::Aggregate { .. }, Some(function)) = (&step.aggregate.spec.fold, step.aggregate.function) {
+    if let (Fold::Aggregate { .. }, Some(function)) = (&aggregate.spec.fold, aggregate.function) {
         let prepared = cx.active[function].prepared;
-        let mut work = Finishing { cx, step, function, groups, results };
-        return isolate::run(&mut work, &step.node.name, prepared, groups.len());
+        let mut work = Finishing { cx, node, function, groups, results };
+        return isolate::run(&mut work, &node.name, prepared, groups.len());
     }
     let mut text = String::new();
-    for (row, slot) in groups {
-        let (key, entry) = step.state.store.entry(*slot);
-        let mut value = entry.state();
-        if step.aggregate.spec.fold == Fold::Count(CountFormat::Text) {
+    for group in groups {
+        let mut value = group.state;
+        if aggregate.spec.fold == Fold::Count(CountFormat::Text) {
             let number = value.and_then(|v| v.try_into().ok()).map_or(0, i64::from_be_bytes);
             text.clear();
             let _ = write!(text, "{number}");
             value = Some(text.as_bytes());
         }
-        results.push(*row, step.aggregate, *slot, key, value, entry.timestamp);
+        results.push(group, value);
     }
     Ok(())
 }
 
-struct Finishing<'w, 's, 'a, 'p> {
+struct Finishing<'w, 'a, 'p> {
     cx: &'w mut Cx<'a, 'p>,
-    step: &'w Step<'s>,
+    node: &'w Node,
     function: usize,
-    groups: &'w [(u32, Slot)],
+    groups: &'w [Leaving<'w>],
     results: &'w mut Results,
 }
 
-impl Work for Finishing<'_, '_, '_, '_> {
+impl Work for Finishing<'_, '_, '_> {
     type Given = BytesColumn;
 
     fn functions(&mut self) -> &mut dyn Functions {
@@ -98,11 +104,10 @@ impl Work for Finishing<'_, '_, '_, '_> {
         let (mut keys, mut states) =
             (BytesColumn::with_capacity(to - from, 0), BytesColumn::with_capacity(to - from, 0));
         let (mut starts, mut ends) = (Vec::new(), Vec::new());
-        for (_, slot) in &self.groups[from..to] {
-            let (key, entry) = self.step.state.store.entry(*slot);
-            keys.push(Some(own_key(self.step.aggregate, key)));
-            states.push(entry.state());
-            if let Some((start, end)) = bounds(self.step.aggregate, *slot, key) {
+        for group in &self.groups[from..to] {
+            keys.push(Some(group.key));
+            states.push(group.state);
+            if let Some((start, end)) = group.window {
                 starts.push(start);
                 ends.push(end);
             }
@@ -119,11 +124,10 @@ impl Work for Finishing<'_, '_, '_, '_> {
     }
 
     fn accept(&mut self, from: usize, to: usize, values: BytesColumn) -> Result<usize, Verdict> {
-        for (i, (row, slot)) in self.groups[from..to].iter().enumerate() {
+        for (i, group) in self.groups[from..to].iter().enumerate() {
             // Null: the function says that nothing leaves.
             if let Some(value) = values.get(i) {
-                let (key, entry) = self.step.state.store.entry(*slot);
-                self.results.push(*row, self.step.aggregate, *slot, key, Some(value), entry.timestamp);
+                self.results.push(group, Some(value));
             }
         }
         Ok(to - from)
@@ -131,13 +135,11 @@ impl Work for Finishing<'_, '_, '_, '_> {
 
     /// No record is to blame: the dead letter carries the group's key and its state, with its window in the headers.
     fn poisoned(&mut self, at: usize, fault: &Fault) -> Result<(), Verdict> {
-        let (_, slot) = self.groups[at];
-        let (key, entry) = self.step.state.store.entry(slot);
         let mut group = Results::default();
-        group.push(NO_ROW, self.step.aggregate, slot, key, entry.state(), entry.timestamp);
+        group.push(&Leaving { row: NO_ROW, ..self.groups[at] }, self.groups[at].state);
         let flow = group.flow(self.cx.empty);
         let message = format!("`finish` of {}: {fault}", describe(&flow));
-        self.cx.refuse(self.step.node, Some(self.function), &flow, 0, Reason::Poisoned, &message)
+        self.cx.refuse(self.node, Some(self.function), &flow, 0, Reason::Poisoned, &message)
     }
 }
 
@@ -146,14 +148,6 @@ fn describe(group: &Flow) -> String {
     match group.window(0) {
         Some((start, end)) => format!("key {key:?} in the window {start}..{end}"),
         None => format!("key {key:?}"),
-    }
-}
-
-/// A group's key without its window.
-fn own_key<'k>(aggregate: &AggregateNode, key: &'k [u8]) -> &'k [u8] {
-    match split_windowed_group(key) {
-        Some((own, _, _)) if aggregate.by_window => own,
-        _ => key,
     }
 }
 
@@ -167,18 +161,10 @@ pub(crate) struct Results {
 }
 
 impl Results {
-    fn push(
-        &mut self,
-        row: u32,
-        aggregate: &AggregateNode,
-        slot: Slot,
-        key: &[u8],
-        value: Option<&[u8]>,
-        time: Timestamp,
-    ) {
-        self.batch.get_or_insert_default().push(Some(own_key(aggregate, key)), value, time, []);
-        self.rows.push(row | DERIVED);
-        let (start, end) = bounds(aggregate, slot, key).unwrap_or((NEVER, NEVER));
+    fn push(&mut self, group: &Leaving<'_>, value: Option<&[u8]>) {
+        self.batch.get_or_insert_default().push(Some(group.key), value, group.timestamp, []);
+        self.rows.push(group.row | DERIVED);
+        let (start, end) = group.window.unwrap_or((NEVER, NEVER));
         self.any_window |= start != NEVER;
         self.windows.starts.push(start);
         self.windows.ends.push(end);

@@ -18,13 +18,14 @@ use crate::emit::Reason;
 use crate::error::Verdict;
 use crate::flow::Flow;
 use crate::function::{Answer, Fault, Folded, Functions, Groups, Rejection};
+use crate::limits::Limits;
 use crate::record::{BytesColumn, Timestamp};
 use crate::state::key::split_windowed_group;
 use crate::state::store::{Slot, Store, hash};
 use crate::state::value::State;
-use crate::topology::graph::AggregateNode;
+use crate::topology::graph::{AggregateNode, Node};
 use crate::topology::spec::Fold;
-use crate::window;
+use crate::window::Grid;
 
 /// Bytes that a stored state and its key take besides, at the most: kind and bounds of windows; form, layout, timestamp.
 const STORED_BYTES: usize = 17 + 14;
@@ -34,8 +35,8 @@ const STORED_BYTES: usize = 17 + 14;
 pub(crate) struct Member {
     /// Place of the record in the flow.
     pub record: u32,
-    /// Start of the group's window.
-    pub start: Option<Timestamp>,
+    /// Mark of the group's window.
+    pub mark: Option<Timestamp>,
 }
 
 /// Records to be folded.
@@ -92,7 +93,7 @@ impl Staged {
             let (at, first) = (refused[0].record as usize, &refused[0]);
             cx.refuse(step.node, step.aggregate.function, flow, at, first.reason, &first.message)?;
         }
-        let store = &mut step.state.store;
+        let store = &mut *step.store;
         let mut changed = Vec::with_capacity(self.groups.len());
         for (slot, fresh) in self.groups {
             let was = store.entry(slot).1.state().is_some();
@@ -130,18 +131,13 @@ pub(crate) fn stage(
     let (slots, group_of) = groups(cx, step, flow, chosen.members)?;
     let prepared = cx.active[function].prepared;
     let layout = if reduce { 0 } else { cx.ports.functions.layout(prepared) };
-    for entry in slots.iter().map(|slot| step.state.store.entry(*slot).1) {
+    for entry in slots.iter().map(|slot| step.store.entry(*slot).1) {
         if entry.state().is_some() && entry.layout != layout && !reduce {
-            let reason = format!(
-                "stored states are in layout {}, the function in force reads layout {layout}; go back to a version \
-                 that reads them",
-                entry.layout
-            );
-            return Err(Verdict::BrokenFunction { step: step.node.name.clone(), reason });
+            return Err(layout_differs(step.node, entry.layout, layout));
         }
     }
     let records = records_of(chosen.members);
-    let (groups, store) = (vec![Fresh::Untouched; slots.len()], &step.state.store);
+    let (groups, store) = (vec![Fresh::Untouched; slots.len()], &*step.store);
     let mut work = Folding {
         cx,
         aggregate,
@@ -161,6 +157,23 @@ pub(crate) fn stage(
     Ok(Staged { groups: work.slots.into_iter().zip(work.groups).collect(), refused: work.refused, layout })
 }
 
+/// That what is stored cannot be read by the version in force.
+pub(crate) fn layout_differs(node: &Node, stored: u32, layout: u32) -> Verdict {
+    let reason = format!(
+        "stored states are in layout {stored}, the function in force reads layout {layout}; go back to a version that reads them"
+    );
+    Verdict::BrokenFunction { step: node.name.clone(), reason }
+}
+
+/// Refuses a state that its changelog would not take, key included: it could never be committed.
+pub(crate) fn too_large(limits: &Limits, payload_bytes: usize) -> Answer<()> {
+    let (bytes, max) = (limits.record_bytes(payload_bytes, []), limits.record_bytes_max.unwrap_or(usize::MAX));
+    if bytes > max {
+        return Err(bad_result(format!("a state of {bytes} bytes, key included; its changelog takes {max}")));
+    }
+    Ok(())
+}
+
 /// The groups that members belong to, in the order in which they occur, and the number of each member's.
 fn groups(
     cx: &Cx<'_, '_>,
@@ -175,7 +188,7 @@ fn groups(
         let key = group_key(step.aggregate, flow, record[0].record as usize);
         let hash = hash(&key);
         for member in record {
-            let slot = step.state.store.locate(ground(cx, step.aggregate.store), member.start, hash, &key)?;
+            let slot = step.store.locate(ground(cx, step.aggregate.store), member.mark, hash, &key)?;
             let number = *index.entry(slot).or_insert_with(|| {
                 slots.push(slot);
                 slots.len() as u32 - 1
@@ -289,11 +302,7 @@ impl Folding<'_, '_, '_> {
         }
         for (i, number) in touched.numbers.iter().enumerate() {
             let key = self.store.entry(self.slots[*number as usize]).0;
-            let payload_bytes = key.len() + states.get(i).map_or(0, <[u8]>::len) + STORED_BYTES;
-            let bytes = limits.record_bytes(payload_bytes, []);
-            if bytes > max {
-                return Err(bad_result(format!("a state of {bytes} bytes, key included; its changelog takes {max}")));
-            }
+            too_large(limits, key.len() + states.get(i).map_or(0, <[u8]>::len) + STORED_BYTES)?;
         }
         Ok(())
     }
@@ -404,11 +413,11 @@ pub(crate) fn bounds(aggregate: &AggregateNode, slot: Slot, key: &[u8]) -> Optio
     if aggregate.by_window {
         return split_windowed_group(key).map(|(_, start, end)| (start, end));
     }
-    let (window, start) = (aggregate.spec.window?, slot.start()?);
-    Some((start, window::end(window, start)))
+    Some(Grid::of(aggregate.spec.window?)?.bounds(slot.mark()?))
 }
 
-fn check(folded: &Folded, groups: usize, members: usize) -> Answer<()> {
+/// Checks the counts of what a fold gave.
+pub(crate) fn check(folded: &Folded, groups: usize, members: usize) -> Answer<()> {
     if folded.states.len() != groups {
         return Err(bad_result(format!("`add` gave {} states for {groups} groups", folded.states.len())));
     }

@@ -22,6 +22,8 @@ pub(crate) struct Sink {
     pub format: KeyFormat,
     /// Whether bounds of windows go into headers with every format.
     pub window_headers: bool,
+    /// Whether windows are sessions.
+    pub sessions: bool,
 }
 
 /// How many bytes of a key in JSON stand for one, at the most.
@@ -56,7 +58,7 @@ impl Sink {
                 }
                 continue;
             };
-            let key = windowed_key(&mut whole, self.format, key, start, end);
+            let key = self.windowed_key(&mut whole, key, start, end);
             let named = self.format == KeyFormat::Plain || self.window_headers;
             let bounds = named.then(|| [("window.start", format!("{start}")), ("window.end", format!("{end}"))]);
             let bounds = bounds.iter().flatten();
@@ -71,33 +73,36 @@ impl Sink {
         partitions.iter_mut().for_each(Pending::seal_full);
         cx.refuse_all(node, self.topic, flow, &refused)
     }
+
+    fn windowed_key<'a>(
+        self,
+        whole: &'a mut Vec<u8>,
+        key: Option<&'a [u8]>,
+        start: Timestamp,
+        end: Timestamp,
+    ) -> Option<&'a [u8]> {
+        match self.format {
+            KeyFormat::Plain => return key,
+            KeyFormat::Kafka => {
+                whole.clear();
+                whole.extend_from_slice(key.unwrap_or_default());
+                if self.sessions {
+                    whole.extend_from_slice(&end.to_be_bytes());
+                }
+                whole.extend_from_slice(&start.to_be_bytes());
+            }
+            KeyFormat::Json => {
+                let key = key.map_or_else(|| "null".into(), json_bytes);
+                whole.clear();
+                whole.extend_from_slice(format!("{{\"key\":{key},\"start\":{start},\"end\":{end}}}").as_bytes());
+            }
+        }
+        Some(whole)
+    }
 }
 
 fn payload_bytes(key: Option<&[u8]>, value: Option<&[u8]>) -> usize {
     key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len)
-}
-
-fn windowed_key<'a>(
-    whole: &'a mut Vec<u8>,
-    format: KeyFormat,
-    key: Option<&'a [u8]>,
-    start: Timestamp,
-    end: Timestamp,
-) -> Option<&'a [u8]> {
-    match format {
-        KeyFormat::Plain => return key,
-        KeyFormat::Kafka => {
-            whole.clear();
-            whole.extend_from_slice(key.unwrap_or_default());
-            whole.extend_from_slice(&start.to_be_bytes());
-        }
-        KeyFormat::Json => {
-            let key = key.map_or_else(|| "null".into(), json_bytes);
-            whole.clear();
-            whole.extend_from_slice(format!("{{\"key\":{key},\"start\":{start},\"end\":{end}}}").as_bytes());
-        }
-    }
-    Some(whole)
 }
 
 /// Bytes as JSON: a string where they are UTF-8, else `{"base64": …}`.
@@ -242,9 +247,15 @@ mod tests {
     #[test]
     fn keys_of_windows() {
         let mut whole = Vec::new();
-        let mut key = |format, key: &[u8]| windowed_key(&mut whole, format, Some(key), 10, 20).unwrap().to_vec();
+        let mut key = |format, key: &[u8]| {
+            let sink = Sink { topic: 0, format, window_headers: false, sessions: false };
+            sink.windowed_key(&mut whole, Some(key), 10, 20).unwrap().to_vec()
+        };
         assert_eq!(key(KeyFormat::Plain, b"k"), b"k");
         assert_eq!(key(KeyFormat::Kafka, b"k"), b"k\0\0\0\0\0\0\0\x0a");
+        let session = Sink { topic: 0, format: KeyFormat::Kafka, window_headers: false, sessions: true };
+        let end_and_start = b"k\0\0\0\0\0\0\0\x14\0\0\0\0\0\0\0\x0a";
+        assert_eq!(session.windowed_key(&mut Vec::new(), Some(b"k"), 10, 20).unwrap(), end_and_start);
         assert_eq!(key(KeyFormat::Json, b"a\"\n"), br#"{"key":"a\"\u000a","start":10,"end":20}"#);
         assert_eq!(key(KeyFormat::Json, b"\xff\xfe"), br#"{"key":{"base64":"//4="},"start":10,"end":20}"#);
         assert_eq!((base64(b"f"), base64(b"foo")), ("Zg==".into(), "Zm9v".into()));

@@ -10,7 +10,8 @@
 //! | --- | --- |
 //! | `0x01` the key | stored aggregate of a store by key |
 //! | `0x02` window's start, its end, the key | stored aggregate of a store by windowed key |
-//! | `0x03` window's start, the key | stored aggregate of a window store |
+//! | `0x03` window's mark, the key | stored aggregate of a window store |
+//! | `0x05` the key, session's end, its start | stored aggregate of a session, or that it has no state; the index is made from it |
 //! | `0xf0` … | the shell's own, beside the store's |
 
 use alloc::collections::BTreeSet;
@@ -20,7 +21,7 @@ use alloc::vec::Vec;
 use super::key::{self, StoreKind};
 use super::keyspace::{Scan, Space, StorageError, Write};
 use super::store::{Change, Ground};
-use super::value::Stored;
+use super::value::{STATELESS, Stored};
 use crate::record::Batch;
 
 /// First byte of keys that are the shell's own, in a changelog and in a store's keyspace alike.
@@ -29,7 +30,7 @@ pub const OWN_KIND: u8 = 0xf0;
 /// Keys of a window that are held at once while its groups are removed one by one.
 pub const TOMBSTONES_HELD_MAX: usize = 1_024;
 
-/// Bytes of a key that say which window it belongs to: the kind and the start.
+/// Bytes of a key that say which window it belongs to: the kind and the mark.
 const WINDOW_BYTES: usize = 9;
 
 /// What takes records: key, and value or none.
@@ -37,16 +38,29 @@ pub type Take<'t, E> = dyn FnMut(&[u8], Option<&[u8]>) -> Result<(), E> + 't;
 
 /// The writes that bring a store to where its changes leave it.
 pub fn change_writes(space: Space, prefix: &[u8], changes: &[Change]) -> impl Iterator<Item = Write> {
-    changes.iter().map(move |change| match change {
-        Change::Put(key, value) => Write::Put(space, [prefix, key].concat(), value.clone()),
-        Change::Delete(key) => Write::Delete(space, [prefix, key].concat()),
-        Change::DropWindow(start) => {
-            let from = key::window(prefix, *start, b"");
-            // Behind a store's kind byte there is always a successor: it is not 0xff.
-            let to = key::successor(&from).unwrap_or_default();
-            Write::DeleteRange(space, from, to)
-        }
-    })
+    changes
+        .iter()
+        .flat_map(move |change| match change {
+            Change::Put(key, value) => writes_of(space, prefix, key, Some(value.as_slice())),
+            Change::Delete(key) => writes_of(space, prefix, key, None),
+            Change::DropWindow(mark) => {
+                let from = key::window(prefix, *mark, b"");
+                // Behind a store's kind byte there is always a successor: it is not 0xff.
+                let to = key::successor(&from).unwrap_or_default();
+                [Some(Write::DeleteRange(space, from, to)), None]
+            }
+        })
+        .flatten()
+}
+
+/// The write of a key, and that of the index beside it.
+fn writes_of(space: Space, prefix: &[u8], key: &[u8], value: Option<&[u8]>) -> [Option<Write>; 2] {
+    let write = |key: Vec<u8>, value: Option<&[u8]>| match value {
+        Some(value) => Write::Put(space, key, value.to_vec()),
+        None => Write::Delete(space, key),
+    };
+    let timed = key::split_session(key).map(|(key, start, end)| key::session_time(prefix, &key, start, end));
+    [Some(write([prefix, key].concat(), value)), timed.map(|timed| write(timed, value.map(|_| &b""[..])))]
 }
 
 /// Gives what an interval's changes of a store are in its changelog: for each key one record, the last. `ground`: that
@@ -57,7 +71,7 @@ pub fn change_writes(space: Space, prefix: &[u8], changes: &[Change]) -> impl It
 /// Those of the database and of `take`.
 pub fn records<E: From<StorageError>>(changes: &[Change], ground: Ground<'_>, take: &mut Take<'_, E>) -> Result<(), E> {
     let dropped = changes.iter().filter_map(|change| match change {
-        Change::DropWindow(start) => Some(key::window(b"", *start, b"")),
+        Change::DropWindow(mark) => Some(key::window(b"", *mark, b"")),
         _ => None,
     });
     let dropped: BTreeSet<Vec<u8>> = dropped.collect();
@@ -118,11 +132,7 @@ pub fn restore(batch: &Batch, space: Space, prefix: &[u8]) -> Result<Vec<Write>,
             let why = format!("record {i} of a piece of a changelog has a form that this version does not write");
             return Err(StorageError::Corrupted(why));
         };
-        let whole = [prefix, key].concat();
-        writes.push(match value {
-            Some(value) => Write::Put(space, whole, value.to_vec()),
-            None => Write::Delete(space, whole),
-        });
+        writes.extend(writes_of(space, prefix, key, value).into_iter().flatten());
     }
     Ok(writes)
 }
@@ -131,6 +141,10 @@ fn is_ours(key: &[u8], value: Option<&[u8]>) -> bool {
     let kinds = [StoreKind::KeyValue, StoreKind::WindowedKeyValue, StoreKind::Window];
     match key.first() {
         Some(first) if *first == OWN_KIND => true,
+        Some(first) if *first == StoreKind::Session as u8 => {
+            let known = |value: &[u8]| value == STATELESS || Stored::decode(value).is_some();
+            key::split_session(key).is_some() && value.is_none_or(known)
+        }
         Some(first) => {
             kinds.iter().any(|kind| *kind as u8 == *first) && value.is_none_or(|value| Stored::decode(value).is_some())
         }

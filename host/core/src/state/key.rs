@@ -4,12 +4,16 @@
 //! | --- | --- | --- |
 //! | `0x01` | key-value | the key |
 //! | `0x02` | key-value, grouped by windowed key | window start, window end (ordered 8 bytes each), the key |
-//! | `0x03` | window | window start (ordered 8 bytes), the key |
-//! | `0x04` | session | reserved: session end, start, key |
+//! | `0x03` | window | window's mark (ordered 8 bytes), the key |
+//! | `0x04` | session, in order of time; nothing is stored under it | session end, start (ordered 8 bytes each), the key |
+//! | `0x05` | session | the key, escaped; session end, start (ordered 8 bytes each) |
 //! | `0xf0` | none | the shell's own, beside a store's |
 //!
-//! Windows of one store have one length, so window keys in byte order stand by end, start, key: the order in which
-//! results of closed windows come out, and a closed window is one range.
+//! The marks of a store's windows (see [`crate::window`]) grow with their ends, so window keys in byte order stand by end,
+//! start, key: the order in which results of closed windows come out, and a closed window is one range.
+//!
+//! Sessions are found by key, and closed in order of time. What is stored stands by key; the other is an index beside it. In an
+//! escaped key a zero byte is `0x00 0xff`, and `0x00 0x00` ends it: keys keep their order, and none is the beginning of another.
 //! In front of it all stands the task's partition (4 bytes, big end first) where one database holds several tasks.
 
 use alloc::vec::Vec;
@@ -24,8 +28,12 @@ pub enum StoreKind {
     KeyValue = 0x01,
     /// By window and key, without windows of its own.
     WindowedKeyValue = 0x02,
-    /// By window start, then key.
+    /// By the window's mark, then key.
     Window = 0x03,
+    /// Sessions in order of time: an index.
+    SessionTime = 0x04,
+    /// Sessions by key.
+    Session = 0x05,
 }
 
 /// Eight bytes that compare as the numbers do.
@@ -56,8 +64,58 @@ pub fn plain(prefix: &[u8], kind: StoreKind, group: &[u8]) -> Vec<u8> {
 }
 
 /// A whole key in a window store; an empty `group` is the beginning of the window's range.
-pub fn window(prefix: &[u8], start: Timestamp, group: &[u8]) -> Vec<u8> {
-    [prefix, &[StoreKind::Window as u8], &ordered(start)[..], group].concat()
+pub fn window(prefix: &[u8], mark: Timestamp, group: &[u8]) -> Vec<u8> {
+    [prefix, &[StoreKind::Window as u8], &ordered(mark)[..], group].concat()
+}
+
+/// What the whole keys of a key's sessions begin with.
+pub fn sessions_of(prefix: &[u8], key: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(prefix.len() + key.len() + 19);
+    out.extend_from_slice(prefix);
+    out.push(StoreKind::Session as u8);
+    for byte in key {
+        out.push(*byte);
+        if *byte == 0 {
+            out.push(0xff);
+        }
+    }
+    out.extend_from_slice(&[0, 0]);
+    out
+}
+
+/// The whole key of a session.
+pub fn session(prefix: &[u8], key: &[u8], start: Timestamp, end: Timestamp) -> Vec<u8> {
+    let mut out = sessions_of(prefix, key);
+    out.extend_from_slice(&ordered(end));
+    out.extend_from_slice(&ordered(start));
+    out
+}
+
+/// The whole key of a session in order of time; with an empty `key` and the least start the beginning of those that end there.
+pub fn session_time(prefix: &[u8], key: &[u8], start: Timestamp, end: Timestamp) -> Vec<u8> {
+    [prefix, &[StoreKind::SessionTime as u8], &ordered(end)[..], &ordered(start), key].concat()
+}
+
+/// Splits what [`session`] made without a prefix: key, start, end.
+pub fn split_session(whole: &[u8]) -> Option<(Vec<u8>, Timestamp, Timestamp)> {
+    let rest = whole.strip_prefix(&[StoreKind::Session as u8])?;
+    let (rest, start) = rest.split_last_chunk::<8>()?;
+    let (rest, end) = rest.split_last_chunk::<8>()?;
+    let (mut key, mut bytes) = (Vec::with_capacity(rest.len()), rest.strip_suffix(&[0, 0])?.iter());
+    while let Some(byte) = bytes.next() {
+        key.push(*byte);
+        if *byte == 0 && bytes.next() != Some(&0xff) {
+            return None;
+        }
+    }
+    Some((key, unordered(*start), unordered(*end)))
+}
+
+/// Splits what [`session_time`] made, without what it begins with up to the kind: key, start, end.
+pub fn split_session_time(rest: &[u8]) -> Option<(&[u8], Timestamp, Timestamp)> {
+    let (end, rest) = rest.split_first_chunk::<8>()?;
+    let (start, key) = rest.split_first_chunk::<8>()?;
+    Some((key, unordered(*start), unordered(*end)))
 }
 
 /// The first key behind all that begin with `prefix`; `None` where there is none.
@@ -89,12 +147,32 @@ mod tests {
             let group = windowed_group(&key, start, end);
             prop_assert_eq!(split_windowed_group(&group), Some((&key[..], start, end)));
         }
+
+        #[test]
+        fn sessions_come_back_and_stand_by_key_then_end_then_start(
+            a in proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(0xff)], 0..5),
+            b in proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(0xff)], 0..5),
+            times: [i64; 4]
+        ) {
+            let [s, e, t, f] = times;
+            let (x, y) = (session(&[], &a, s, e), session(&[], &b, t, f));
+            prop_assert_eq!(split_session(&x), Some((a.clone(), s, e)));
+            prop_assert_eq!(x.cmp(&y), (&a, e, s).cmp(&(&b, f, t)));
+            prop_assert_eq!(x.starts_with(&sessions_of(&[], &b)), a == b);
+            let (x, y) = (session_time(&[], &a, s, e), session_time(&[], &b, t, f));
+            prop_assert_eq!(split_session_time(&x[1..]), Some((&a[..], s, e)));
+            prop_assert_eq!(x.cmp(&y), (e, s, &a).cmp(&(f, t, &b)));
+        }
     }
 
     #[test]
     fn bytes_are_as_written_down() {
         assert_eq!(plain(&[0, 0, 0, 7], StoreKind::KeyValue, b"k"), [0, 0, 0, 7, 1, b'k']);
         assert_eq!(window(&[], 1, b"k"), [3, 0x80, 0, 0, 0, 0, 0, 0, 1, b'k']);
+        let session_bytes = [5, b'k', 0, 0xff, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 2, 0x80, 0, 0, 0, 0, 0, 0, 1];
+        assert_eq!(session(&[], b"k\0", 1, 2), session_bytes);
+        assert_eq!(session_time(&[], b"k", 1, 2), [4, 0x80, 0, 0, 0, 0, 0, 0, 2, 0x80, 0, 0, 0, 0, 0, 0, 1, b'k']);
+        assert_eq!(split_session(&session_bytes[..9]), None);
         assert_eq!(successor(&[1, 0xff]), Some(alloc::vec![2]));
         assert_eq!(successor(&[0xff]), None);
     }

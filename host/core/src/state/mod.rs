@@ -4,6 +4,7 @@ pub mod changelog;
 pub mod key;
 pub mod keyspace;
 pub mod memory;
+pub mod sessions;
 pub mod store;
 pub mod value;
 

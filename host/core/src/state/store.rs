@@ -1,7 +1,7 @@
 //! A task's store: the write set of the open interval, a cache of what was read, and the database behind.
 //!
 //! Reads see the write set, then the cache, then the database. Nothing is written here: the interval takes the changes
-//! out, and they reach the database with its commit. A window is a bucket of groups; a bucket that began empty, in the
+//! out, and they reach the database with its commit. A window is a bucket of groups, known by its mark; a bucket that began empty, in the
 //! database too, answers for all of its groups without asking.
 
 use alloc::collections::VecDeque;
@@ -35,21 +35,21 @@ pub enum Change {
     Put(Vec<u8>, Vec<u8>),
     /// Removes a key.
     Delete(Vec<u8>),
-    /// Removes all groups of the window that begins here.
+    /// Removes all groups of the window with this mark.
     DropWindow(Timestamp),
 }
 
 /// Where a group stands: good until the next [`Store::shrink`] or the drop of its window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Slot {
-    start: Timestamp,
+    mark: Timestamp,
     at: u32,
 }
 
 impl Slot {
-    /// Start of its window.
-    pub fn start(self) -> Option<Timestamp> {
-        (self.start != NO_WINDOW).then_some(self.start)
+    /// Mark of its window.
+    pub fn mark(self) -> Option<Timestamp> {
+        (self.mark != NO_WINDOW).then_some(self.mark)
     }
 }
 
@@ -191,14 +191,14 @@ impl Bucket {
 /// Groups for which a new bucket makes room at the most.
 const GROUPS_EXPECTED_MAX: usize = 1 << 16;
 
-/// The start under which a store without windows keeps its one bucket.
+/// The mark under which a store without windows keeps its one bucket.
 const NO_WINDOW: Timestamp = Timestamp::MIN;
 
 /// A task's store.
 #[derive(Clone, Debug)]
 pub struct Store {
     kind: StoreKind,
-    /// Buckets by the start of their windows, earliest first.
+    /// Buckets by the marks of their windows, earliest first.
     buckets: VecDeque<(Timestamp, Bucket)>,
     /// Where the last bucket was found: the next record mostly wants it again, or the one behind it.
     hint: usize,
@@ -230,10 +230,10 @@ impl Store {
                 found = k[all.len()..].first_chunk::<8>().copied();
                 Scan::Stop
             })?;
-            let Some(start) = found else { return Ok(store) };
-            let start = key::unordered(start);
-            store.buckets.push_back((start, known()));
-            match key::successor(&key::window(ground.prefix, start, b"")) {
+            let Some(mark) = found else { return Ok(store) };
+            let mark = key::unordered(mark);
+            store.buckets.push_back((mark, known()));
+            match key::successor(&key::window(ground.prefix, mark, b"")) {
                 Some(next) => from = next,
                 None => return Ok(store),
             }
@@ -242,7 +242,7 @@ impl Store {
 
     /// The earliest window that holds anything.
     pub fn first_window(&self) -> Option<Timestamp> {
-        self.buckets.front().map(|(start, _)| *start).filter(|start| *start != NO_WINDOW)
+        self.buckets.front().map(|(mark, _)| *mark).filter(|mark| *mark != NO_WINDOW)
     }
 
     /// Whether any window is open.
@@ -257,27 +257,27 @@ impl Store {
 
     /// The place of a window's bucket, made where it is not there.
     #[inline]
-    fn place(&mut self, start: Timestamp) -> usize {
+    fn place(&mut self, mark: Timestamp) -> usize {
         for hint in [self.hint, self.hint + 1] {
-            if self.buckets.get(hint).is_some_and(|(s, _)| *s == start) {
+            if self.buckets.get(hint).is_some_and(|(s, _)| *s == mark) {
                 self.hint = hint;
                 return hint;
             }
         }
-        self.hint = self.buckets.binary_search_by_key(&start, |(s, _)| *s).unwrap_or_else(|at| {
+        self.hint = self.buckets.binary_search_by_key(&mark, |(s, _)| *s).unwrap_or_else(|at| {
             // A window that is not here has nothing in the database either: `open` saw to that.
             let beside = at.checked_sub(1).and_then(|before| self.buckets.get(before)).map(|(_, bucket)| bucket);
             let bucket = Bucket::beside(beside);
-            self.buckets.insert(at, (start, bucket));
+            self.buckets.insert(at, (mark, bucket));
             at
         });
         self.hint
     }
 
     #[inline]
-    fn bucket(&self, start: Timestamp) -> Option<&Bucket> {
-        let here = self.buckets.get(self.hint).filter(|(s, _)| *s == start);
-        let found = || self.buckets.binary_search_by_key(&start, |(s, _)| *s).ok().map(|at| &self.buckets[at]);
+    fn bucket(&self, mark: Timestamp) -> Option<&Bucket> {
+        let here = self.buckets.get(self.hint).filter(|(s, _)| *s == mark);
+        let found = || self.buckets.binary_search_by_key(&mark, |(s, _)| *s).ok().map(|at| &self.buckets[at]);
         here.or_else(found).map(|(_, bucket)| bucket)
     }
 
@@ -289,24 +289,24 @@ impl Store {
     pub(crate) fn locate(
         &mut self,
         ground: Ground<'_>,
-        start: Option<Timestamp>,
+        mark: Option<Timestamp>,
         hash: u64,
         group: &[u8],
     ) -> Result<Slot, StorageError> {
-        let start = start.unwrap_or(NO_WINDOW);
-        let place = self.place(start);
+        let mark = mark.unwrap_or(NO_WINDOW);
+        let place = self.place(mark);
         let at = match self.buckets[place].1.find(hash, group) {
             Some(at) => at,
             None => self.read(ground, place, hash, group)?,
         };
-        Ok(Slot { start, at })
+        Ok(Slot { mark, at })
     }
 
     fn read(&mut self, ground: Ground<'_>, place: usize, hash: u64, group: &[u8]) -> Result<u32, StorageError> {
-        let (start, bucket) = &mut self.buckets[place];
+        let (mark, bucket) = &mut self.buckets[place];
         let mut found = None;
         if !bucket.complete && bucket.written {
-            found = ground.db.get(ground.space, &whole_key(self.kind, ground.prefix, *start, group))?;
+            found = ground.db.get(ground.space, &whole_key(self.kind, ground.prefix, *mark, group))?;
         }
         let stored = found.as_deref().map(decode).transpose()?;
         let at = bucket.insert(hash, group, stored);
@@ -316,14 +316,14 @@ impl Store {
 
     /// What is held of a group, and its key.
     pub(crate) fn entry(&self, slot: Slot) -> (&[u8], &Entry) {
-        let bucket = self.bucket(slot.start).expect("a slot is used before its window is dropped");
+        let bucket = self.bucket(slot.mark).expect("a slot is used before its window is dropped");
         let entry = &bucket.entries[slot.at as usize];
         (bucket.key(entry), entry)
     }
 
     /// Sets a group's state or, with [`State::Absent`], removes it.
     pub(crate) fn set(&mut self, slot: Slot, layout: u32, timestamp: Timestamp, state: State) {
-        let place = self.place(slot.start);
+        let place = self.place(slot.mark);
         let bucket = &mut self.buckets[place].1;
         bucket.touch(slot.at);
         let entry = &mut bucket.entries[slot.at as usize];
@@ -340,12 +340,12 @@ impl Store {
     pub(crate) fn count(
         &mut self,
         ground: Ground<'_>,
-        start: Option<Timestamp>,
+        mark: Option<Timestamp>,
         hash: u64,
         group: &[u8],
         timestamp: Timestamp,
     ) -> Result<Slot, StorageError> {
-        let slot = self.locate(ground, start, hash, group)?;
+        let slot = self.locate(ground, mark, hash, group)?;
         let bucket = &mut self.buckets[self.hint].1;
         bucket.touch(slot.at);
         let entry = &mut bucket.entries[slot.at as usize];
@@ -361,11 +361,11 @@ impl Store {
     ///
     /// # Errors
     /// Those of the database.
-    pub(crate) fn groups_of(&mut self, ground: Ground<'_>, start: Timestamp) -> Result<Vec<Slot>, StorageError> {
-        let place = self.place(start);
+    pub(crate) fn groups_of(&mut self, ground: Ground<'_>, mark: Timestamp) -> Result<Vec<Slot>, StorageError> {
+        let place = self.place(mark);
         let bucket = &mut self.buckets[place].1;
         if !bucket.complete && bucket.written {
-            let from = key::window(ground.prefix, start, b"");
+            let from = key::window(ground.prefix, mark, b"");
             let to = key::successor(&from);
             let (mut failed, before) = (None, bucket.entries.len());
             ground.db.scan(ground.space, &from, to.as_deref(), &mut |k, v| {
@@ -390,26 +390,26 @@ impl Store {
         }
         let there = |at: &u32| bucket.entries[*at as usize].state().is_some();
         let all = bucket.sorted((0..bucket.entries.len() as u32).filter(there));
-        Ok(all.into_iter().map(|at| Slot { start, at }).collect())
+        Ok(all.into_iter().map(|at| Slot { mark, at }).collect())
     }
 
     /// Forgets a window that has closed.
-    pub fn drop_window(&mut self, start: Timestamp) {
-        let Ok(place) = self.buckets.binary_search_by_key(&start, |(s, _)| *s) else { return };
+    pub fn drop_window(&mut self, mark: Timestamp) {
+        let Ok(place) = self.buckets.binary_search_by_key(&mark, |(s, _)| *s) else { return };
         let Some((_, bucket)) = self.buckets.remove(place) else { return };
         self.hint = 0;
         self.bytes -= bucket.entries.iter().map(Entry::bytes).sum::<usize>();
         if bucket.written {
-            self.dropped.push(start);
+            self.dropped.push(mark);
         }
     }
 
     /// Groups changed since the last call of [`Store::take_changes`], by window, then by key.
     pub(crate) fn changed(&self) -> Vec<Slot> {
         let mut out = Vec::new();
-        for (start, bucket) in &self.buckets {
+        for (mark, bucket) in &self.buckets {
             let dirty = bucket.sorted(bucket.dirty.iter().copied());
-            out.extend(dirty.into_iter().map(|at| Slot { start: *start, at }));
+            out.extend(dirty.into_iter().map(|at| Slot { mark: *mark, at }));
         }
         out
     }
@@ -417,13 +417,13 @@ impl Store {
     /// Takes the changes of the interval out; they stay readable here.
     pub fn take_changes(&mut self) -> Vec<Change> {
         let mut changes: Vec<Change> = self.dropped.drain(..).map(Change::DropWindow).collect();
-        for (start, bucket) in &mut self.buckets {
+        for (mark, bucket) in &mut self.buckets {
             bucket.written |= !bucket.dirty.is_empty();
             for at in bucket.dirty.drain(..) {
                 let entry = &mut bucket.entries[at as usize];
                 entry.dirty = false;
                 let group = &bucket.keys[entry.key_at..entry.key_at + entry.key_len as usize];
-                let key = whole_key(self.kind, b"", *start, group);
+                let key = whole_key(self.kind, b"", *mark, group);
                 let is = entry.state().is_some();
                 let was = core::mem::replace(&mut entry.was, is);
                 match entry.state() {
@@ -454,9 +454,9 @@ impl Store {
 }
 
 /// A key of the database.
-fn whole_key(kind: StoreKind, prefix: &[u8], start: Timestamp, group: &[u8]) -> Vec<u8> {
+fn whole_key(kind: StoreKind, prefix: &[u8], mark: Timestamp, group: &[u8]) -> Vec<u8> {
     match kind {
-        StoreKind::Window => key::window(prefix, start, group),
+        StoreKind::Window => key::window(prefix, mark, group),
         kind => key::plain(prefix, kind, group),
     }
 }

@@ -8,6 +8,10 @@ use crate::record::Timestamp;
 
 const FORMAT: u8 = 1;
 
+/// What is stored of a session that is there and has no state: its function has removed it, and its bounds are those of its
+/// records all the same.
+pub const STATELESS: &[u8] = &[2];
+
 /// An aggregate as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored<'a> {

@@ -11,7 +11,10 @@ use alloc::vec::Vec;
 
 use super::describe::{operator_word, shown};
 use super::graph::repartition_topic;
-use super::spec::{Aggregate, Emit, From, Idle, KeyFormat, Lateness, OnError, Operator, Spec, StepSpec};
+use super::spec::{
+    Aggregate, Emit, From, Idle, KeyFormat, Lateness, OnError, Operator, Spec, StepSpec, Window, WindowForm,
+};
+use crate::window::Grid;
 
 /// Most characters of a topic's name: Kafka's own limit, so that a pipeline can move there.
 pub const TOPIC_CHARACTERS_MAX: usize = 249;
@@ -27,7 +30,7 @@ pub const SOURCES_MAX: usize = 64;
 pub const SINKS_MAX: usize = 256;
 /// Most named outputs of a branch.
 pub const OUTPUTS_MAX: usize = 64;
-/// Most hopping windows that hold one record: each of them is read and written for it.
+/// Most windows that hold one record: each of them is read and written for it.
 pub const WINDOWS_PER_RECORD_MAX: i64 = 10_000;
 
 /// The part of the manifest a [`Place`] is in.
@@ -117,8 +120,39 @@ struct Keys {
     changed: bool,
     /// Keys have a window.
     windowed: bool,
+    /// Which kinds of windows, of those whose keys Kafka's serializers write differently.
+    kinds: Kinds,
     /// A repartition topic lies upstream.
     repartitioned: bool,
+}
+
+/// Kinds of windows that the keys of a stream may have.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Kinds {
+    /// Known by their start.
+    time: bool,
+    /// Known by start and end.
+    session: bool,
+    /// Several begin together.
+    cumulating: bool,
+}
+
+impl Kinds {
+    fn of(form: WindowForm) -> Self {
+        Self {
+            time: matches!(form, WindowForm::Hopping { .. }),
+            session: matches!(form, WindowForm::Session { .. }),
+            cumulating: matches!(form, WindowForm::Cumulating { .. }),
+        }
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self {
+            time: self.time || other.time,
+            session: self.session || other.session,
+            cumulating: self.cumulating || other.cumulating,
+        }
+    }
 }
 
 struct Checker<'a> {
@@ -244,29 +278,45 @@ impl<'a> Checker<'a> {
                     self.warn(section, &step.name, "late", message, "leave it out, or add a `window`");
                 }
             }
-            Some(w) if w.size_ms < 1 => {
-                let message = "a window is at least 1 ms long".to_string();
-                self.error(section, &step.name, "window", message, "");
-            }
-            Some(w) if w.advance_ms < 1 || w.advance_ms > w.size_ms => {
-                let message = format!("`advance` lies between 1 ms and the window's size, {} ms", w.size_ms);
-                let help = "with a larger one, records between two windows would be in none";
-                self.error(section, &step.name, "window", message, help);
-            }
-            // As many start at or before a record and end behind it.
-            Some(w) if (w.size_ms - 1) / w.advance_ms + 1 > WINDOWS_PER_RECORD_MAX => {
-                let windows = (w.size_ms - 1) / w.advance_ms + 1;
-                let message =
-                    format!("each record would be in {windows} windows; at most {WINDOWS_PER_RECORD_MAX} are possible");
-                let least = (w.size_ms - 1) / WINDOWS_PER_RECORD_MAX + 1;
-                let help = format!("make `advance` {least} ms or more, or the windows shorter");
-                self.error(section, &step.name, "window", message, &help);
-            }
-            Some(_) => {}
+            Some(window) => self.window(step, *window),
         }
         if aggregate.emit == Emit::OnClose && aggregate.emit_every_update {
             let message = "`emit-every-update` has no effect with `emit: on-close`".to_string();
             self.warn(section, &step.name, "emit-every-update", message, "leave out one of the two");
+        }
+    }
+
+    fn window(&mut self, step: &StepSpec, window: Window) {
+        let mut error = |message: String, help: &str| self.error(Section::Steps, &step.name, "window", message, help);
+        let (size_ms, step_ms, word) = match window.form {
+            WindowForm::Hopping { size_ms, advance_ms } => (size_ms, advance_ms, "advance"),
+            WindowForm::Cumulating { size_ms, step_ms } => (size_ms, step_ms, "step"),
+            WindowForm::Session { gap_ms } if gap_ms < 1 => {
+                return error("the gap of a session is at least 1 ms".to_string(), "");
+            }
+            WindowForm::Session { .. } => return,
+        };
+        if size_ms < 1 {
+            return error("a window is at least 1 ms long".to_string(), "");
+        }
+        let message = format!("`{word}` lies between 1 ms and the window's size, {size_ms} ms");
+        match window.form {
+            WindowForm::Hopping { .. } if !(1..=size_ms).contains(&step_ms) => {
+                return error(message, "with a larger one, records between two windows would be in none");
+            }
+            WindowForm::Cumulating { .. } if !(1..=size_ms).contains(&step_ms) => return error(message, ""),
+            WindowForm::Cumulating { .. } if size_ms % step_ms != 0 => {
+                let message = format!("the longest window, {size_ms} ms, is no multiple of the `step`, {step_ms} ms");
+                return error(message, "with another step the last one would be cut short");
+            }
+            _ => {}
+        }
+        let windows = Grid::of(window).map_or(0, Grid::windows_per_record);
+        if windows > WINDOWS_PER_RECORD_MAX {
+            let message =
+                format!("each record would be in {windows} windows; at most {WINDOWS_PER_RECORD_MAX} are possible");
+            let least = (size_ms - 1) / WINDOWS_PER_RECORD_MAX + 1;
+            error(message, &format!("make `{word}` {least} ms or more, or the windows shorter"));
         }
     }
 
@@ -403,6 +453,7 @@ impl<'a> Checker<'a> {
             all.fold(Keys::default(), |a, b| Keys {
                 changed: a.changed || b.changed,
                 windowed: a.windowed || b.windowed,
+                kinds: a.kinds.or(b.kinds),
                 repartitioned: a.repartitioned || b.repartitioned,
             })
         };
@@ -410,7 +461,7 @@ impl<'a> Checker<'a> {
             let mut own = joined(&keys, &step.from);
             match &step.operator {
                 Operator::Map { form, .. } if form.may_change_key() => {
-                    own = Keys { changed: true, windowed: false, ..own };
+                    own = Keys { changed: true, windowed: false, kinds: Kinds::default(), ..own };
                 }
                 Operator::Repartition { .. } => own = Keys { changed: false, repartitioned: true, ..own },
                 Operator::Aggregate(aggregate) => own = self.grouped(step, aggregate, own),
@@ -420,12 +471,30 @@ impl<'a> Checker<'a> {
             keys.insert(&step.name, own);
         }
         for sink in &self.spec.sinks {
-            let plain = !joined(&keys, &sink.from).windowed;
-            if plain && (sink.key_format != KeyFormat::default() || sink.window_headers) {
+            let joined = joined(&keys, &sink.from);
+            if sink.key_format == KeyFormat::Kafka {
+                self.kafka_keys(&sink.name, joined.kinds);
+            }
+            if !joined.windowed && (sink.key_format != KeyFormat::default() || sink.window_headers) {
                 let field = if sink.window_headers { "window-headers" } else { "key-format" };
                 let message = format!("`{field}` has no effect: the keys written have no window");
                 self.warn(Section::Sinks, &sink.name, field, message, "leave it out");
             }
+        }
+    }
+
+    /// Kafka's own serializers write the start of a time window, and end and start of a session: a reader is told beforehand
+    /// which of them it reads.
+    fn kafka_keys(&mut self, sink: &str, kinds: Kinds) {
+        let help = "choose `key-format: json` or `plain`, where start and end can be read";
+        if kinds.cumulating {
+            let message =
+                "`key-format: kafka` writes the start of a window alone, and cumulating windows begin together";
+            self.error(Section::Sinks, sink, "key-format", message.to_string(), help);
+        } else if kinds.time && kinds.session {
+            let message =
+                "sessions and other windows are written here, whose keys `key-format: kafka` writes differently";
+            self.error(Section::Sinks, sink, "key-format", message.to_string(), help);
         }
     }
 
@@ -449,6 +518,7 @@ impl<'a> Checker<'a> {
         Keys {
             changed: false,
             windowed: input.windowed || aggregate.window.is_some(),
+            kinds: aggregate.window.map_or(input.kinds, |w| Kinds::of(w.form)),
             repartitioned: input.repartitioned || input.changed,
         }
     }
@@ -626,7 +696,7 @@ fn circle<'a>(left: &[&'a StepSpec]) -> Vec<&'a StepSpec> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::spec::{CountFormat, Fold, FunctionSpec, MapForm, SinkSpec, SourceSpec, Window};
+    use crate::topology::spec::{CountFormat, Fold, FunctionSpec, MapForm, SinkSpec, SourceSpec};
 
     fn from(name: &str) -> Vec<From> {
         vec![From { name: name.into(), output: None }]
@@ -686,19 +756,55 @@ mod tests {
         let fields = |window, emit| {
             errors(&pipeline(vec![step("a", "in", count(window, emit))])).into_iter().map(|e| e.1).collect::<Vec<_>>()
         };
-        let window = |advance_ms| Some(Window { size_ms: 10, advance_ms, grace_ms: 0 });
+        let hopping =
+            |size_ms, advance_ms| Some(Window { form: WindowForm::Hopping { size_ms, advance_ms }, grace_ms: 0 });
+        let window = |advance_ms| hopping(10, advance_ms);
         assert_eq!(fields(None, Emit::OnClose), ["emit"]);
         assert_eq!(fields(window(11), Emit::OnClose), ["window"]);
         assert_eq!(fields(window(0), Emit::OnClose), ["window"]);
         assert!(fields(window(10), Emit::OnClose).is_empty());
-        let hopping = |size_ms| Some(Window { size_ms, advance_ms: 3, grace_ms: 0 });
-        assert!(fields(hopping(3 * WINDOWS_PER_RECORD_MAX), Emit::OnUpdate).is_empty());
-        assert_eq!(fields(hopping(3 * WINDOWS_PER_RECORD_MAX + 1), Emit::OnUpdate), ["window"]);
+        assert!(fields(hopping(3 * WINDOWS_PER_RECORD_MAX, 3), Emit::OnUpdate).is_empty());
+        assert_eq!(fields(hopping(3 * WINDOWS_PER_RECORD_MAX + 1, 3), Emit::OnUpdate), ["window"]);
+    }
+
+    #[test]
+    fn steps_that_do_not_fit_and_sessions_without_a_gap_are_refused() {
+        let fields = |form| {
+            let mut spec = pipeline(vec![step("a", "in", count(Some(Window { form, grace_ms: 0 }), Emit::OnClose))]);
+            spec.sinks[0].key_format = KeyFormat::Json;
+            errors(&spec).into_iter().map(|e| e.1).collect::<Vec<_>>()
+        };
+        let cumulating = |size_ms, step_ms| fields(WindowForm::Cumulating { size_ms, step_ms });
+        assert!(cumulating(30, 10).is_empty() && cumulating(30, 30).is_empty());
+        let most = WINDOWS_PER_RECORD_MAX;
+        for (size, step) in [(0, 1), (30, 0), (30, 31), (30, 7), (most + 1, 1)] {
+            assert_eq!(cumulating(size, step), ["window"], "{size} by {step}");
+        }
+        assert!(cumulating(most, 1).is_empty());
+        assert!(fields(WindowForm::Session { gap_ms: 1 }).is_empty());
+        assert_eq!(fields(WindowForm::Session { gap_ms: 0 }), ["window"]);
+    }
+
+    #[test]
+    fn keys_that_kafkas_serializers_could_not_tell_apart_are_refused() {
+        let windowed = |name: &str, form| step(name, "in", count(Some(Window { form, grace_ms: 0 }), Emit::OnClose));
+        let (time, session) = (WindowForm::Hopping { size_ms: 9, advance_ms: 9 }, WindowForm::Session { gap_ms: 9 });
+        let cumulating = WindowForm::Cumulating { size_ms: 9, step_ms: 3 };
+        let refused = |forms: &[WindowForm], format| {
+            let steps = forms.iter().enumerate().map(|(i, form)| windowed(&format!("s{i}"), *form)).collect();
+            let mut spec = pipeline(steps);
+            (spec.sinks[0].from, spec.sinks[0].key_format) =
+                ((0..forms.len()).flat_map(|i| from(&format!("s{i}"))).collect(), format);
+            errors(&spec).into_iter().map(|e| e.1).collect::<Vec<_>>() == ["key-format"]
+        };
+        assert!(refused(&[time, session], KeyFormat::Kafka) && refused(&[cumulating], KeyFormat::Kafka));
+        assert!(!refused(&[session, session], KeyFormat::Kafka) && !refused(&[time, time], KeyFormat::Kafka));
+        assert!(!refused(&[time, session, cumulating], KeyFormat::Json));
     }
 
     #[test]
     fn what_check_accepts_can_be_planned_and_what_it_refuses_cannot() {
-        let window = Some(Window { size_ms: 10, advance_ms: 10, grace_ms: 0 });
+        let window = Some(Window { form: WindowForm::Hopping { size_ms: 10, advance_ms: 10 }, grace_ms: 0 });
         let windowed = |name: &str, input: &str| step(name, input, count(window, Emit::OnUpdate));
         let plan = |spec: &Spec| crate::topology::graph::plan(spec, &|_| Some(1)).is_ok();
         let nested = pipeline(vec![windowed("a", "in"), windowed("b", "a")]);

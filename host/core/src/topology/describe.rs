@@ -9,7 +9,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::graph::{AggregateNode, InputKind, Node, NodeOperator, SubTopology, Topology};
-use super::spec::{Aggregate, CountFormat, Emit, Fold, From, MapForm, OnError, Operator, Spec, Window};
+use super::spec::{Aggregate, CountFormat, Emit, Fold, From, MapForm, OnError, Operator, Spec, Window, WindowForm};
 
 /// A pipeline as boxes and arrows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -252,12 +252,20 @@ fn aggregate_lines(aggregate: &Aggregate) -> Vec<String> {
         Fold::Reduce { function } => format!("reduce {function}"),
         Fold::Aggregate { function } => format!("aggregate {function}"),
     }];
-    if let Some(Window { size_ms, advance_ms, grace_ms }) = aggregate.window {
-        let (size, advance, grace) = (duration(size_ms), duration(advance_ms), duration(grace_ms));
-        lines.push(match size_ms == advance_ms {
-            true => format!("tumbling {size}, grace {grace}"),
-            false => format!("hopping {size}, advance {advance}, grace {grace}"),
-        });
+    if let Some(Window { form, grace_ms }) = aggregate.window {
+        let form = match form {
+            WindowForm::Hopping { size_ms, advance_ms } if size_ms == advance_ms => {
+                format!("tumbling {}", duration(size_ms))
+            }
+            WindowForm::Hopping { size_ms, advance_ms } => {
+                format!("hopping {}, advance {}", duration(size_ms), duration(advance_ms))
+            }
+            WindowForm::Cumulating { size_ms, step_ms } => {
+                format!("cumulating {}, step {}", duration(size_ms), duration(step_ms))
+            }
+            WindowForm::Session { gap_ms } => format!("session, gap {}", duration(gap_ms)),
+        };
+        lines.push(format!("{form}, grace {}", duration(grace_ms)));
     }
     lines.push(match aggregate.emit {
         Emit::OnUpdate if aggregate.emit_every_update => "emit every update".to_string(),

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use crate::limits::Limits;
 
-use super::spec::{self, Aggregate, Idle, Lateness, MapForm, OnError, Operator, Spec};
+use super::spec::{self, Aggregate, Idle, Lateness, MapForm, OnError, Operator, Spec, WindowForm};
 
 /// A pipeline, ready to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -145,6 +145,8 @@ pub enum NodeOperator {
         key_format: spec::KeyFormat,
         /// Whether window bounds also go into headers.
         window_headers: bool,
+        /// Whether keys are those of sessions, of which Kafka's serializer writes end and start.
+        sessions: bool,
     },
 }
 
@@ -179,7 +181,7 @@ pub enum TimeRule {
 pub struct Store {
     /// Name: the step's.
     pub name: String,
-    /// Whether its keys begin with a window's start.
+    /// Whether its keys have a window.
     pub windowed: bool,
     /// What its changelog takes, where it has one; the planner sets none. Timestamps there are the host's own, so only the
     /// size counts.
@@ -268,6 +270,8 @@ struct Draft {
     dirty: bool,
     /// Keys have a window.
     windowed: bool,
+    /// Their windows are sessions.
+    sessions: bool,
     /// An aggregate lies between it and the inputs.
     derived: bool,
     /// For source nodes: topic, and step that writes it.
@@ -315,8 +319,9 @@ impl<'a> Planner<'a> {
     fn draft(&mut self, name: &str, operator: NodeOperator, parents: Vec<(usize, u32)>, on_error: OnError) -> usize {
         let any = |f: fn(&Draft) -> bool| parents.iter().any(|p| f(&self.drafts[p.0]));
         let (dirty, windowed, derived) = (any(|d| d.dirty), any(|d| d.windowed), any(|d| d.derived));
+        let sessions = any(|d| d.sessions);
         let node = Node { name: name.to_string(), operator, parents, ports: 1, on_error, inputs: 0 };
-        self.drafts.push(Draft { node, dirty, windowed, derived, input: None });
+        self.drafts.push(Draft { node, dirty, windowed, sessions, derived, input: None });
         self.drafts.len() - 1
     }
 
@@ -399,11 +404,14 @@ impl<'a> Planner<'a> {
         match &draft.node.operator {
             NodeOperator::Map { form, .. } if form.may_change_key() => {
                 draft.dirty = true;
-                draft.windowed = false;
+                (draft.windowed, draft.sessions) = (false, false);
             }
             NodeOperator::Aggregate(a) => {
                 draft.derived = true;
                 draft.windowed = a.by_window || a.spec.window.is_some();
+                if let Some(window) = a.spec.window {
+                    draft.sessions = matches!(window.form, WindowForm::Session { .. });
+                }
             }
             _ => {}
         }
@@ -439,9 +447,9 @@ impl<'a> Planner<'a> {
         let topic = self.topics.len() - 1;
         let writer = NodeOperator::Repartition { topic, idle: step.idle };
         let writer = self.draft(&step.name, writer, vec![parent], step.on_error.clone());
-        let windowed = self.drafts[parent.0].windowed;
+        let (windowed, sessions) = (self.drafts[parent.0].windowed, self.drafts[parent.0].sessions);
         let at = self.draft(&step.name, NodeOperator::Source, vec![], OnError::Fail);
-        self.drafts[at].windowed = windowed;
+        (self.drafts[at].windowed, self.drafts[at].sessions) = (windowed, sessions);
         self.drafts[at].input = Some(DraftInput { topic, on_error: OnError::Fail, writer: Some(writer) });
         at
     }
@@ -451,7 +459,8 @@ impl<'a> Planner<'a> {
             let parent = self.joined(&sink.name, &sink.from)?;
             let topic = self.topic(&sink.topic)?;
             let (key_format, window_headers) = (sink.key_format, sink.window_headers);
-            let operator = NodeOperator::Sink { topic, key_format, window_headers };
+            let sessions = self.drafts[parent.0].sessions;
+            let operator = NodeOperator::Sink { topic, key_format, window_headers, sessions };
             self.draft(&sink.name, operator, vec![parent], sink.on_error.clone());
         }
         for (topic, _) in self.spec.sources.iter().filter_map(|s| dead_letters(&s.on_error).map(|t| (t, ()))) {

@@ -205,15 +205,38 @@ pub enum CountFormat {
     Text,
 }
 
-/// A hopping window; tumbling is hopping with `advance_ms == size_ms`.
+/// Which records of a key belong together, by their time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Length, milliseconds, at least 1.
-    pub size_ms: i64,
-    /// Distance of starts, milliseconds, `1..=size_ms`.
-    pub advance_ms: i64,
+    /// The form of the windows.
+    pub form: WindowForm,
     /// How long after its end a window takes records, milliseconds, at least 0.
     pub grace_ms: i64,
+}
+
+/// The form of windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowForm {
+    /// `[start, start + size)`, with starts at the multiples of the advance; tumbling is hopping with both the same.
+    Hopping {
+        /// Length, milliseconds, at least 1.
+        size_ms: i64,
+        /// Distance of starts, milliseconds, `1..=size_ms`.
+        advance_ms: i64,
+    },
+    /// From each multiple of the size one window to each step: `[start, start + step)`, `[start, start + 2 * step)`, and so
+    /// on to `[start, start + size)`.
+    Cumulating {
+        /// Length of the longest, milliseconds, a multiple of the step.
+        size_ms: i64,
+        /// By how much each is longer than the one before, milliseconds, at least 1.
+        step_ms: i64,
+    },
+    /// `[first, last]` of records none of which is further than the gap from the next.
+    Session {
+        /// The largest distance within a session, milliseconds, at least 1.
+        gap_ms: i64,
+    },
 }
 
 /// When results come out.
@@ -269,7 +292,7 @@ pub enum Lateness {
 /// How windowed keys are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyFormat {
-    /// Key bytes, then the start as a big-endian signed 64-bit.
+    /// Key bytes, then the start as a big-endian signed 64-bit; of a session the end before it.
     #[default]
     Kafka,
     /// `{"key": …, "start": …, "end": …}`.

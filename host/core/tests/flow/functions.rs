@@ -168,8 +168,19 @@ impl Functions for Native {
     fn scan(&mut self, _: Prepared, _: Context<'_>, into: Groups<'_>, _: Records<'_>) -> Answer<Scanned> {
         Ok(Scanned { states: into.states.clone(), ..Scanned::default() })
     }
-    fn merge(&mut self, _: Prepared, _: &BytesColumn, left: &BytesColumn, _: &BytesColumn) -> Answer<BytesColumn> {
-        Ok(left.clone())
+    /// Sums are added, the latest is the right one; sums that would be 99 do not merge.
+    fn merge(&mut self, f: Prepared, _: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Answer<BytesColumn> {
+        let name = NAMES[(f.0 % STRIDE) as usize].0;
+        let mut out = Vec::new();
+        for i in 0..left.len() {
+            let (left, right) = (left.get(i).unwrap_or_default(), right.get(i).unwrap_or_default());
+            out.push(match (name, number(left) + number(right)) {
+                ("latest", _) => right.to_vec(),
+                (_, 99) => return Err(Fault::Trap { message: "99".into() }),
+                (_, sum) => sum.to_string().into_bytes(),
+            });
+        }
+        Ok(out.iter().map(|state| Some(&state[..])).collect())
     }
     fn migrate(
         &mut self,

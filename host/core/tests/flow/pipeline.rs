@@ -330,9 +330,14 @@ fn operator(kind: &str, words: &Words<'_>) -> Result<Operator, String> {
 fn fold(words: &Words<'_>, fold: Fold) -> Result<Operator, String> {
     let at = |name: &str| words.option(name).map(time).transpose();
     let grace_ms = at("grace")?.unwrap_or(0);
-    let size = at("window")?;
+    let (size, step, gap) = (at("window")?, at("step")?, at("session")?);
     let advance = at("advance")?;
-    let window = size.map(|size_ms| Window { size_ms, advance_ms: advance.unwrap_or(size_ms), grace_ms });
+    let form = match (size, step, gap) {
+        (None, _, gap) => gap.map(|gap_ms| WindowForm::Session { gap_ms }),
+        (Some(size_ms), Some(step_ms), _) => Some(WindowForm::Cumulating { size_ms, step_ms }),
+        (Some(size_ms), None, _) => Some(WindowForm::Hopping { size_ms, advance_ms: advance.unwrap_or(size_ms) }),
+    };
+    let window = form.map(|form| Window { form, grace_ms });
     let emit = if words.has("on-close") { Emit::OnClose } else { Emit::OnUpdate };
     let emit_every_update = words.has("every");
     Ok(Operator::Aggregate(Aggregate {

@@ -1,7 +1,7 @@
 //! The whole pipeline in one order, against what came out of another: where semantics promise it, the set of final results
 //! does not depend on how tasks interleave, on batches, or on what died in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use millstream_core::topology::spec::*;
@@ -21,8 +21,8 @@ pub fn compare(case: &Arc<Case>, actual: &dyn Fn(&str) -> Vec<Rec>) -> Result<()
     if case.swaps || case.gaps || clocked || !plan.nodes.iter().all(|n| is_calm(&plan, &n.kind)) {
         return Ok(());
     }
-    let log = whole(case, &plan);
-    let promised = promised(case, &plan);
+    let (log, strayed) = whole(case, &plan);
+    let promised = promised(case, &plan, &strayed);
     for sink in &case.spec.sinks {
         let writers =
             plan.nodes.iter().zip(&promised).filter(|(n, _)| matches!(&n.kind, Kind::Sink(s) if s.topic == sink.topic));
@@ -47,9 +47,10 @@ fn is_calm(plan: &Plan, kind: &Kind) -> bool {
     matches!(node.kind, Kind::Cut { idle: Idle::Never, .. }) && inputs.len() == 1 && plain(inputs[0].1)
 }
 
-/// Runs every task once over everything, those that read only topics of the user's first.
-fn whole(case: &Arc<Case>, plan: &Arc<Plan>) -> BTreeMap<(String, u32), Vec<Rec>> {
-    let mut log = case.input.clone();
+/// Runs every task once over everything, those that read only topics of the user's first. Gives what the topics hold then, and
+/// nodes of sessions that got a record beyond its grace.
+fn whole(case: &Arc<Case>, plan: &Arc<Plan>) -> (BTreeMap<(String, u32), Vec<Rec>>, BTreeSet<usize>) {
+    let (mut log, mut strayed) = (case.input.clone(), BTreeSet::new());
     let entries = |sub: usize| plan.inputs(sub).into_iter().map(|(_, at)| at).collect::<Vec<_>>();
     let cut = |sub: usize| entries(sub).iter().any(|at| matches!(plan.nodes[*at].kind, Kind::CutEntry { .. }));
     let mut subs: Vec<usize> = (0..plan.tasks.len()).collect();
@@ -62,6 +63,7 @@ fn whole(case: &Arc<Case>, plan: &Arc<Plan>) -> BTreeMap<(String, u32), Vec<Rec>
             let ends: Vec<i64> = task.positions.iter().map(|(t, _)| of(t).map_or(0, |r| r.len() as i64)).collect();
             task.poll(&ends, &|_, topic, at| of(topic).map(|records| records[at as usize].clone()));
             let done = task.end_interval();
+            strayed.extend(task.strayed());
             for (at, records) in done.outputs {
                 log.entry(at).or_default().extend(records);
             }
@@ -74,13 +76,13 @@ fn whole(case: &Arc<Case>, plan: &Arc<Plan>) -> BTreeMap<(String, u32), Vec<Rec>
             }
         }
     }
-    log
+    (log, strayed)
 }
 
 /// By node: whether the set of what comes out of it is promised.
-fn promised(case: &Case, plan: &Plan) -> Vec<bool> {
+fn promised(case: &Case, plan: &Plan, strayed: &BTreeSet<usize>) -> Vec<bool> {
     let mut promised: Vec<bool> = Vec::new();
-    for node in &plan.nodes {
+    for (at, node) in plan.nodes.iter().enumerate() {
         let inputs = plan.inputs(node.sub);
         let plain = |at: &&usize| matches!(plan.nodes[**at].kind, Kind::Entry { .. });
         let alone = inputs.len() == 1 && plain(&&inputs[0].1);
@@ -91,7 +93,7 @@ fn promised(case: &Case, plan: &Plan) -> Vec<bool> {
             Kind::Fold { fold, own_task, .. } => {
                 let free =
                     matches!(fold.fold, Fold::Count(_)) && *own_task && node.entries.iter().filter(plain).count() < 2;
-                fold.emit == Emit::OnClose && (alone || free)
+                fold.emit == Emit::OnClose && (alone || free && !strayed.contains(&at))
             }
             _ => alone || !timed,
         };

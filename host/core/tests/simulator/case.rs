@@ -247,10 +247,7 @@ impl Builder<'_> {
     }
 
     fn fold(&mut self) -> Aggregate {
-        let size_ms = 1 + self.rng.below(30) as i64;
-        let advance_ms = if self.rng.one_in(2) { size_ms } else { 1 + self.rng.below(size_ms as u64) as i64 };
-        let grace_ms = self.rng.below(3) as i64 * 7;
-        let window = (!self.rng.one_in(4)).then_some(Window { size_ms, advance_ms, grace_ms });
+        let window = (!self.rng.one_in(4)).then(|| self.window());
         let emit = if window.is_some() && !self.rng.one_in(3) { Emit::OnClose } else { Emit::OnUpdate };
         let (long, timed) = (self.rng.one_in(3), self.rng.one_in(4));
         let fold = match self.rng.below(4) {
@@ -269,6 +266,18 @@ impl Builder<'_> {
         let partitions = self.rng.one_in(3).then(|| 1 + self.rng.below(4) as u32);
         let emit_every_update = emit == Emit::OnUpdate && self.rng.one_in(2);
         Aggregate { fold, window, emit, emit_every_update, partitions }
+    }
+
+    fn window(&mut self) -> Window {
+        let size_ms = 1 + self.rng.below(30) as i64;
+        let advance_ms = if self.rng.one_in(2) { size_ms } else { 1 + self.rng.below(size_ms as u64) as i64 };
+        let grace_ms = self.rng.below(3) as i64 * 7;
+        let form = match self.rng.below(8) {
+            0 => WindowForm::Cumulating { size_ms: advance_ms * (1 + self.rng.below(4) as i64), step_ms: advance_ms },
+            1..4 => WindowForm::Session { gap_ms: 1 + self.rng.below(12) as i64 },
+            _ => WindowForm::Hopping { size_ms, advance_ms },
+        };
+        Window { form, grace_ms }
     }
 
     fn step(&mut self) {

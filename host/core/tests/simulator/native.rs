@@ -293,8 +293,14 @@ impl Functions for Native {
     fn scan(&mut self, _: Prepared, _: Context<'_>, _: Groups<'_>, _: Records<'_>) -> Answer<Scanned> {
         Err(Fault::Unavailable { message: "no scan is simulated".into() })
     }
-    fn merge(&mut self, _: Prepared, _: &BytesColumn, _: &BytesColumn, _: &BytesColumn) -> Answer<BytesColumn> {
-        Err(Fault::Unavailable { message: "no session is simulated".into() })
+    fn merge(&mut self, f: Prepared, _: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Answer<BytesColumn> {
+        if let Err(Stop::Fault(fault)) = self.instance(f, left.len()) {
+            return Err(fault);
+        }
+        let running = self.running(f);
+        let state = |of: &BytesColumn, i: usize| of.get(i).expect("states that are merged are there").to_vec();
+        let merged: Vec<_> = (0..left.len()).map(|i| running.merge(&state(left, i), &state(right, i))).collect();
+        Ok(merged.iter().map(|state| Some(&state[..])).collect())
     }
     fn migrate(
         &mut self,

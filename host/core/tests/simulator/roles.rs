@@ -164,6 +164,12 @@ impl Running {
         Some(after.to_be_bytes().repeat(if sum.long { 3 } else { 1 }))
     }
 
+    /// Two states as one; minds which is the earlier.
+    pub fn merge(self, left: &[u8], right: &[u8]) -> Vec<u8> {
+        let merged = (number(left).rotate_left(3) ^ number(right)).wrapping_mul(5);
+        merged.to_be_bytes().repeat(if self.sum().long { 3 } else { 1 })
+    }
+
     /// Whether `finish` fails on a state.
     pub fn breaks(self, state: &[u8]) -> bool {
         self.sum().breaks && number(state) % 11 == 3

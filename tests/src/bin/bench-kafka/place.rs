@@ -11,10 +11,10 @@ use millstream_kafka::admin::{Admin, TopicSpec};
 use millstream_kafka::config::Properties;
 use millstream_kafka::fetch::TopicPartition;
 use millstream_test_broker::{Cluster, Jvm};
-use millstream_tests::process;
+use millstream_tests::{peers, process};
 
 use crate::options::Options;
-use crate::program::{Program, peers};
+use crate::program::Program;
 
 /// How long one request may take.
 pub const WAIT: Duration = Duration::from_secs(30);
@@ -117,7 +117,8 @@ impl Place {
     /// # Errors
     /// When Java cannot be started.
     pub fn java(&self, class: &str, heap: &str, log: &str, args: &[String]) -> anyhow::Result<Program> {
-        peers::start(self.cluster.libs(), &self.classes, class, heap, &self.folder().join(log), args)
+        let mut java = peers::command(self.cluster.libs(), &self.classes, class, heap)?;
+        Program::start(java.args(args), &self.folder().join(log))
     }
 }
 

@@ -7,17 +7,23 @@ use millstream_core::topology::spec::*;
 use super::super::roles::{Mark, Running, mark};
 use super::{Item, NEVER, Row};
 
-/// Window start (or [`NEVER`]), window of the incoming key (likewise), key.
-type GroupKey = (i64, (i64, i64), Vec<u8>);
+/// End of the window, which may lie behind the end of time, and start; window of the incoming key; key. Without a window
+/// both are [`NEVER`].
+pub type GroupKey = ((i128, i64), (i64, i64), Vec<u8>);
+
+/// Without a window.
+const NONE: (i128, i64) = (NEVER as i128, NEVER);
 
 #[derive(Clone, Debug, Default)]
-struct Group {
-    state: Option<Vec<u8>>,
-    count: u64,
-    time: i64,
+pub struct Group {
+    pub state: Option<Vec<u8>>,
+    pub count: u64,
+    pub time: i64,
     /// There at the end of the last interval.
-    was: bool,
-    changed: bool,
+    pub was: bool,
+    pub changed: bool,
+    /// A session that is no more, since another has taken it in.
+    pub gone: bool,
 }
 
 /// Upstream tasks of one aggregate.
@@ -67,23 +73,45 @@ pub struct FoldState {
     pub fold: Aggregate,
     pub by_window: bool,
     pub function: Option<Running>,
-    groups: BTreeMap<GroupKey, Group>,
+    pub groups: BTreeMap<GroupKey, Group>,
     observed: i64,
     pub clock: Option<Clock>,
+    /// A session got a record beyond its grace.
+    pub strayed: bool,
 }
 
-fn is_open(window: Window, start: i64, time: i64) -> bool {
-    time == NEVER || i128::from(start) + i128::from(window.size_ms) > i128::from(time) - i128::from(window.grace_ms)
+/// Whether a window with this end is open.
+pub fn is_open(window: Window, end: i128, time: i64) -> bool {
+    let now = i128::from(time) - i128::from(window.grace_ms);
+    match window.form {
+        _ if time == NEVER => true,
+        WindowForm::Session { gap_ms } => end + i128::from(gap_ms) >= now,
+        _ => end > now,
+    }
 }
 
-fn starts(window: Window, time: i64) -> Vec<i64> {
-    let first = (time - (window.size_ms - 1).min(time)) / window.advance_ms;
-    (first..=time / window.advance_ms).map(|k| k * window.advance_ms).filter(|s| time - s < window.size_ms).collect()
+/// End and start of the windows that hold a time, which are no sessions.
+fn windows(window: Window, time: i64) -> Vec<(i128, i64)> {
+    match window.form {
+        WindowForm::Hopping { size_ms, advance_ms } => {
+            let first = (time - (size_ms - 1).min(time)) / advance_ms;
+            let starts = (first..=time / advance_ms).map(|k| k * advance_ms).filter(|s| time - s < size_ms);
+            starts.map(|s| (i128::from(s) + i128::from(size_ms), s)).collect()
+        }
+        WindowForm::Cumulating { size_ms, step_ms } => {
+            let start = time / size_ms * size_ms;
+            let ends = (1..=size_ms / step_ms).map(|k| i128::from(start) + i128::from(k * step_ms));
+            // Of those that would end behind the end of time there is one.
+            let there = |end: &i128| i128::from(time) < *end && *end - i128::from(step_ms) <= i128::from(i64::MAX);
+            ends.filter(there).map(|end| (end, start)).collect()
+        }
+        WindowForm::Session { .. } => Vec::new(),
+    }
 }
 
 impl FoldState {
     pub fn new(fold: Aggregate, by_window: bool, clock: Option<Clock>) -> Self {
-        Self { fold, by_window, function: None, groups: BTreeMap::new(), observed: NEVER, clock }
+        Self { fold, by_window, function: None, groups: BTreeMap::new(), observed: NEVER, clock, strayed: false }
     }
 
     /// Whether a window is open.
@@ -98,13 +126,20 @@ impl FoldState {
         };
         let before = (self.observed, self.clock.clone());
         let (own, closing) = self.time(&item, row);
-        let windows: Vec<i64> = match self.fold.window {
-            None => vec![NEVER],
-            Some(w) => starts(w, item.rec.time).into_iter().filter(|s| is_open(w, *s, own)).collect(),
+        if let Some(Window { form: WindowForm::Session { gap_ms }, .. }) = self.fold.window {
+            let (events, refused) = self.join(gap_ms, item, &value, own, closing);
+            if refused {
+                (self.observed, self.clock) = before;
+            }
+            return events;
+        }
+        let windows: Vec<(i128, i64)> = match self.fold.window {
+            None => vec![NONE],
+            Some(w) => windows(w, item.rec.time).into_iter().filter(|x| is_open(w, x.0, own)).collect(),
         };
-        let open: Vec<i64> = match self.fold.window {
+        let open: Vec<(i128, i64)> = match self.fold.window {
             None => windows.clone(),
-            Some(w) => windows.iter().copied().filter(|s| is_open(w, *s, closing)).collect(),
+            Some(w) => windows.iter().copied().filter(|x| is_open(w, x.0, closing)).collect(),
         };
         if open.is_empty() {
             return vec![Event::Dropped(if windows.is_empty() { "late" } else { "late-after-idle" }, item)];
@@ -185,7 +220,7 @@ impl FoldState {
         }
     }
 
-    fn result(&self, id: &GroupKey) -> Option<Event> {
+    pub fn result(&self, id: &GroupKey) -> Option<Event> {
         let group = &self.groups[id];
         let state = group.state.as_ref()?;
         let value = match (&self.fold.fold, self.function) {
@@ -195,7 +230,8 @@ impl FoldState {
                 if running.breaks(state) {
                     return Some(Event::Refused("poisoned", self.item(id, Some(state.clone()))));
                 }
-                let start = Some(if self.by_window { id.1.0 } else { id.0 }).filter(|s| self.by_window || *s != NEVER);
+                let start =
+                    Some(if self.by_window { id.1.0 } else { id.0.1 }).filter(|s| self.by_window || *s != NEVER);
                 running.finish(state, start)?
             }
             _ => state.clone(),
@@ -203,9 +239,9 @@ impl FoldState {
         Some(Event::Result(self.item(id, Some(value))))
     }
 
-    fn item(&self, id: &GroupKey, value: Option<Vec<u8>>) -> Item {
+    pub fn item(&self, id: &GroupKey, value: Option<Vec<u8>>) -> Item {
         let window = match self.fold.window {
-            Some(w) => Some((id.0, id.0.saturating_add(w.size_ms))),
+            Some(_) => Some((id.0.1, i64::try_from(id.0.0).unwrap_or(i64::MAX))),
             None => Some(id.1).filter(|w| w.0 != NEVER),
         };
         let rec = super::Rec { key: Some(id.2.clone()), value, time: self.groups[id].time, headers: Vec::new() };
@@ -221,7 +257,8 @@ impl FoldState {
     pub fn close(&mut self) -> Vec<Event> {
         let (Some(window), Emit::OnClose) = (self.fold.window, self.fold.emit) else { return Vec::new() };
         let closing = self.closing();
-        let closed: Vec<GroupKey> = self.groups.keys().filter(|id| !is_open(window, id.0, closing)).cloned().collect();
+        let closed: Vec<GroupKey> =
+            self.groups.keys().filter(|id| !is_open(window, id.0.0, closing)).cloned().collect();
         let events = closed.iter().filter_map(|id| self.result(id)).collect();
         closed.iter().for_each(|id| drop(self.groups.remove(id)));
         events
@@ -234,15 +271,17 @@ impl FoldState {
             let changed = self.groups.iter().filter(|(_, g)| g.changed);
             events.extend(changed.filter_map(|(id, g)| self.update(id, g.was)));
         }
+        self.groups.retain(|_, g| !g.gone);
         for group in self.groups.values_mut() {
             (group.was, group.changed) = (group.state.is_some(), false);
         }
         let closing = self.closing();
         if let (Some(window), Emit::OnUpdate) = (self.fold.window, self.fold.emit) {
-            self.groups.retain(|id, _| is_open(window, id.0, closing));
+            self.groups.retain(|id, _| is_open(window, id.0.0, closing));
         }
-        // A group that is gone is as if it had never been.
-        self.groups.retain(|_, g| g.state.is_some());
+        // A group that is gone is as if it had never been; a session is there without a state too.
+        let session = self.fold.window.is_some_and(|w| matches!(w.form, WindowForm::Session { .. }));
+        self.groups.retain(|_, g| session || g.state.is_some());
         events
     }
 }

@@ -48,6 +48,8 @@ pub struct Node {
     /// The key may have changed.
     dirty: bool,
     windowed: bool,
+    /// Windows are sessions.
+    pub sessions: bool,
     derived: bool,
     /// Entries that reach it, by node.
     pub entries: BTreeSet<usize>,
@@ -89,11 +91,12 @@ impl Plan {
     fn node(&mut self, kind: Kind, parents: Vec<(usize, u32)>) -> usize {
         let any = |f: fn(&Node) -> bool| parents.iter().any(|p| f(&self.nodes[p.0]));
         let (dirty, windowed, derived) = (any(|n| n.dirty), any(|n| n.windowed), any(|n| n.derived));
+        let sessions = any(|n| n.sessions);
         let mut entries: BTreeSet<usize> = parents.iter().flat_map(|p| self.nodes[p.0].entries.clone()).collect();
         if matches!(kind, Kind::Entry { .. } | Kind::CutEntry { .. }) {
             entries.insert(self.nodes.len());
         }
-        self.nodes.push(Node { kind, parents, sub: 0, dirty, windowed, derived, entries });
+        self.nodes.push(Node { kind, parents, sub: 0, dirty, windowed, sessions, derived, entries });
         self.nodes.len() - 1
     }
 
@@ -115,6 +118,9 @@ impl Plan {
                 let at = self.node(kind, parents);
                 self.nodes[at].derived = true;
                 self.nodes[at].windowed |= fold.window.is_some();
+                if let Some(window) = fold.window {
+                    self.nodes[at].sessions = matches!(window.form, WindowForm::Session { .. });
+                }
                 one(at)
             }
             Operator::Branch { outputs, otherwise, .. } => {
@@ -125,7 +131,7 @@ impl Plan {
             Operator::Map { form, .. } => {
                 let at = self.node(Kind::Step(step.clone()), parents);
                 if matches!(form, MapForm::Map | MapForm::FlatMap | MapForm::SelectKey) {
-                    (self.nodes[at].dirty, self.nodes[at].windowed) = (true, false);
+                    (self.nodes[at].dirty, self.nodes[at].windowed, self.nodes[at].sessions) = (true, false, false);
                 }
                 one(at)
             }
@@ -137,6 +143,7 @@ impl Plan {
         let topic = format!("sim-{}-repartition", step.name);
         self.given.extend(partitions.map(|p| (topic.clone(), p)));
         let windowed = parents.iter().any(|p| self.nodes[p.0].windowed);
+        let sessions = parents.iter().any(|p| self.nodes[p.0].sessions);
         let writer = self.node(
             Kind::Cut {
                 step: step.name.clone(),
@@ -147,7 +154,7 @@ impl Plan {
             parents,
         );
         let at = self.node(Kind::CutEntry { topic, writer }, vec![]);
-        self.nodes[at].windowed = windowed;
+        (self.nodes[at].windowed, self.nodes[at].sessions) = (windowed, sessions);
         at
     }
 

@@ -84,6 +84,12 @@ impl OracleTask {
         self.folds.values().any(FoldState::holds)
     }
 
+    /// Nodes of sessions that got a record which lay further behind its own task's time than the grace: which session it is in
+    /// may depend on how tasks interleave.
+    pub fn strayed(&self) -> impl Iterator<Item = usize> + use<'_> {
+        self.folds.iter().filter(|(_, fold)| fold.strayed).map(|(at, _)| *at)
+    }
+
     /// The stream time of a writer; [`NEVER`] before it wrote.
     pub fn written(&self, node: usize) -> i64 {
         self.times.get(&node).copied().unwrap_or(NEVER)
@@ -203,7 +209,7 @@ impl OracleTask {
                 }
                 Kind::Sink(sink) => items.into_iter().for_each(|item| {
                     let partition = self.partition_of(&item.rec, &sink.topic);
-                    let rec = wire::windowed(item.rec.clone(), item.window, sink.key_format, sink.window_headers);
+                    let rec = wire::windowed(item.rec.clone(), item.window, sink, self.plan.nodes[at].sessions);
                     match self.refusal(&sink.topic, &rec) {
                         Some(reason) => self.refuse(&sink.name, None, &sink.on_error, &item, row, reason),
                         None => self.put(&sink.topic, partition, rec),

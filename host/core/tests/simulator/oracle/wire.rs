@@ -1,7 +1,7 @@
 //! The oracle's own reading and writing of what stands on the wire: envelopes of repartition topics, windowed keys, dead
 //! letters. Written from `docs` and tables, not from the engine's code.
 
-use millstream_core::topology::spec::KeyFormat;
+use millstream_core::topology::spec::{KeyFormat, SinkSpec};
 
 use super::super::roles::{Header, Rec};
 
@@ -82,18 +82,21 @@ pub fn open(rec: &Rec) -> Opened {
 }
 
 /// A result as a sink writes it.
-pub fn windowed(mut rec: Rec, window: Option<(i64, i64)>, format: KeyFormat, headers: bool) -> Rec {
+pub fn windowed(mut rec: Rec, window: Option<(i64, i64)>, sink: &SinkSpec, sessions: bool) -> Rec {
     let Some((start, end)) = window else { return rec };
     let key = rec.key.take();
-    rec.key = match format {
+    rec.key = match sink.key_format {
         KeyFormat::Plain => key,
+        KeyFormat::Kafka if sessions => {
+            Some([key.unwrap_or_default(), end.to_be_bytes().to_vec(), start.to_be_bytes().to_vec()].concat())
+        }
         KeyFormat::Kafka => Some([key.unwrap_or_default(), start.to_be_bytes().to_vec()].concat()),
         KeyFormat::Json => {
             let text = key.map_or("null".into(), |k| format!("\"{}\"", String::from_utf8(k).expect("keys are text")));
             Some(format!("{{\"key\":{text},\"start\":{start},\"end\":{end}}}").into_bytes())
         }
     };
-    if headers || format == KeyFormat::Plain {
+    if sink.window_headers || sink.key_format == KeyFormat::Plain {
         rec.headers.extend(bounds(start, end));
     }
     rec

@@ -1,0 +1,199 @@
+//! Sessions: records of a key that are no further apart than a gap. A record that touches several brings them together; which
+//! of them are closed by then, and which records are late, is decided record by record, as with other windows.
+//!
+//! A session that is closed is never brought together with another: its result is out.
+
+pub(crate) mod fold;
+pub(crate) mod plan;
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use super::Cx;
+use super::aggregate::{Gone, Grouped, Step, ground, leave};
+use super::clock::{Passed, Walk, droppable};
+use super::finish::{self, Leaving, Results};
+use crate::error::Verdict;
+use crate::flow::{Flow, NO_ROW};
+use crate::record::Timestamp;
+use crate::state::keyspace::StorageError;
+use crate::state::sessions::{Session, Sessions};
+use crate::state::store::hash;
+use crate::state::value::State;
+use crate::topology::spec::{Emit, Fold};
+use crate::window::Gap;
+
+use plan::{touched, why_gone};
+
+impl Grouped for Sessions {
+    fn take<W: Walk>(cx: &mut Cx<'_, '_>, step: &mut Step<'_, Self>, flow: &Flow, walk: W) -> Result<Flow, Verdict> {
+        let gap = gap(step)?;
+        let (mut results, spec) = (Results::default(), &step.aggregate.spec);
+        let every = (spec.emit_every_update && spec.emit == Emit::OnUpdate).then_some(&mut results);
+        let (gone, mut passed) = match spec.fold {
+            Fold::Count(_) => count(cx, step, gap, flow, walk, every)?,
+            _ => fold::run(cx, step, gap, flow, walk, every)?,
+        };
+        for (i, reason) in gone {
+            leave(cx, step, flow, i, reason)?;
+        }
+        step.times.pass(flow, &mut passed);
+        if step.on_close() {
+            close(cx, step, gap, &passed, &mut results)?;
+        }
+        step.times.closed = step.times.closed.max(passed.closing);
+        Ok(results.flow(cx.empty))
+    }
+
+    fn flush(cx: &mut Cx<'_, '_>, step: &mut Step<'_, Self>) -> Result<Flow, Verdict> {
+        let mut results = Results::default();
+        if step.on_close() {
+            let ended = step.store.take_ended(ground(cx, step.aggregate.store), None)?;
+            finals(cx, step, ended.iter().map(|ended| (NO_ROW, ended)), &mut results)?;
+        }
+        Ok(results.flow(cx.empty))
+    }
+
+    fn end_interval(cx: &mut Cx<'_, '_>, step: &mut Step<'_, Self>) -> Result<Flow, Verdict> {
+        let (mut results, gap) = (Results::default(), gap(step)?);
+        if step.on_close() {
+            return Ok(cx.empty.clone());
+        }
+        if !step.aggregate.spec.emit_every_update {
+            let changed = step.store.changed();
+            let leaving: Vec<Leaving<'_>> = changed
+                .iter()
+                .map(|c| {
+                    let state = c.place.and_then(|place| step.store.of(c.key)[place].state.get());
+                    let (key, window) = (step.store.key(c.key), Some((c.start, c.end)));
+                    Leaving { row: NO_ROW, key, window, state, timestamp: c.end, was: c.was }
+                })
+                .collect();
+            finish::updates(cx, step.node, step.aggregate, &leaving, &mut results)?;
+        }
+        let until = gap.closed_ends(step.times.closed);
+        step.store.take_ended(ground(cx, step.aggregate.store), Some(until))?;
+        Ok(results.flow(cx.empty))
+    }
+}
+
+fn gap<S>(step: &Step<'_, S>) -> Result<Gap, Verdict> {
+    let planned = || Verdict::Corrupted("sessions without a gap were planned".to_string());
+    step.aggregate.spec.window.and_then(Gap::of).ok_or_else(planned)
+}
+
+/// The built-in count: it refuses nothing, so nothing has to be planned. Counts of sessions that meet are added up.
+fn count<W: Walk>(
+    cx: &mut Cx<'_, '_>,
+    step: &mut Step<'_, Sessions>,
+    gap: Gap,
+    flow: &Flow,
+    mut walk: W,
+    mut results: Option<&mut Results>,
+) -> Result<(Gone, Passed), Verdict> {
+    let mut gone = Gone::new();
+    for i in 0..flow.len() {
+        if let Some(reason) = droppable(flow, i) {
+            gone.push((i, reason));
+            continue;
+        }
+        let (own, closing) = walk.enter(i);
+        let (t, key) = (flow.batch.timestamps[i], flow.batch.keys.get(i).unwrap_or_default());
+        let at = step.store.find(ground(cx, step.aggregate.store), hash(key), key)?;
+        let bounds = |s: &Session| (s.start, s.end);
+        let touched = touched(step.store.of(at), bounds, gap, gap.closed_ends(closing), t);
+        if let (true, Some(reason)) = (touched.is_empty(), why_gone(gap, t, own, closing)) {
+            gone.push((i, reason));
+            continue;
+        }
+        let sessions = &step.store.of(at)[touched];
+        let (mut number, mut start, mut end) = (1, t, t);
+        for session in sessions {
+            number += counted(&session.state)?;
+            (start, end) = (start.min(session.start), end.max(session.end));
+        }
+        let (one, many);
+        let absorbed = match sessions {
+            [] => &[][..],
+            [session] => {
+                one = [bounds(session)];
+                &one[..]
+            }
+            _ => {
+                many = sessions.iter().map(bounds).collect::<Vec<_>>();
+                &many[..]
+            }
+        };
+        let (state, mut had) = (State::new(&i64::to_be_bytes(number)), Vec::new());
+        step.store.absorb(at, absorbed, (start, end), 0, state, results.is_some().then_some(&mut had));
+        if let Some(results) = &mut results {
+            updates(cx, step, flow.row(i), at, &had, (start, end), results)?;
+        }
+    }
+    Ok((gone, walk.finish()))
+}
+
+fn counted(state: &State) -> Result<i64, StorageError> {
+    let why = "a stored count has not 8 bytes; was the step an aggregate before?";
+    let number = state.get().map_or(Some(0), |bytes| bytes.try_into().ok().map(i64::from_be_bytes));
+    number.ok_or_else(|| StorageError::Corrupted(why.to_string()))
+}
+
+/// Results after one record: sessions that are no more, then the one that it is in. `had`: the sessions in it that had a state.
+fn updates(
+    cx: &mut Cx<'_, '_>,
+    step: &Step<'_, Sessions>,
+    row: u32,
+    key: u32,
+    had: &[(Timestamp, Timestamp)],
+    bounds: (Timestamp, Timestamp),
+    results: &mut Results,
+) -> Result<(), Verdict> {
+    let now = step.store.of(key).iter().find(|s| (s.start, s.end) == bounds).and_then(|s| s.state.get());
+    let key = step.store.key(key);
+    let leaving = |window: (Timestamp, Timestamp), state| Leaving {
+        row,
+        key,
+        window: Some(window),
+        state,
+        timestamp: window.1,
+        was: had.contains(&window),
+    };
+    let gone = had.iter().filter(|window| **window != bounds).map(|window| leaving(*window, None));
+    let all: Vec<Leaving<'_>> = gone.chain([leaving(bounds, now)]).collect();
+    finish::updates(cx, step.node, step.aggregate, &all, results)
+}
+
+/// Closes sessions, in order of their end, at the row that moved closing time past it.
+fn close(
+    cx: &mut Cx<'_, '_>,
+    step: &mut Step<'_, Sessions>,
+    gap: Gap,
+    passed: &Passed,
+    results: &mut Results,
+) -> Result<(), Verdict> {
+    let until = gap.closed_ends(passed.closing);
+    let ended = step.store.take_ended(ground(cx, step.aggregate.store), Some(until))?;
+    let mut steps = passed.steps.iter().peekable();
+    let with_row = ended.iter().map(|ended| {
+        while steps.peek().is_some_and(|(_, time)| gap.closed_ends(*time) <= ended.1.end) {
+            steps.next();
+        }
+        (steps.peek().map_or(NO_ROW, |(row, _)| *row), ended)
+    });
+    finals(cx, step, with_row, results)
+}
+
+fn finals<'e>(
+    cx: &mut Cx<'_, '_>,
+    step: &Step<'_, Sessions>,
+    ended: impl Iterator<Item = (u32, &'e (u32, Session))>,
+    results: &mut Results,
+) -> Result<(), Verdict> {
+    let leaving = ended.map(|(row, (key, session))| {
+        let (key, window) = (step.store.key(*key), Some((session.start, session.end)));
+        Leaving { row, key, window, state: session.state.get(), timestamp: session.end, was: false }
+    });
+    let groups: Vec<Leaving<'_>> = leaving.filter(|group| group.state.is_some()).collect();
+    finish::finals(cx, step.node, step.aggregate, &groups, results)
+}

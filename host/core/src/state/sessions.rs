@@ -1,0 +1,422 @@
+//! A task's store of sessions: by key all sessions that are held of it, and which end first.
+//!
+//! As in [`super::store`], reads see what the open interval wrote, then what is held in memory, then the database, and nothing is
+//! written here. Of a key that is held all sessions are: the database has no more of it. What a session is, and which records
+//! touch it, is not decided here.
+
+use alloc::boxed::Box;
+use alloc::collections::BinaryHeap;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use hashbrown::HashTable;
+
+use super::key::{self, StoreKind};
+use super::keyspace::{Scan, StorageError};
+use super::store::{Change, Ground, hash};
+use super::value::{STATELESS, State, Stored};
+use crate::record::Timestamp;
+use crate::time::NEVER;
+
+/// A session of a key.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    /// The earliest timestamp in it.
+    pub start: Timestamp,
+    /// The latest.
+    pub end: Timestamp,
+    pub layout: u32,
+    /// Absent: its function has removed the state, and the session is there all the same.
+    pub state: State,
+    /// Had a state when changes were taken last, or when it was read.
+    pub was: bool,
+    dirty: bool,
+    /// The database has it, or an interval on its way there.
+    stored: bool,
+}
+
+impl Session {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.state.heap_bytes()
+    }
+}
+
+/// A session that is no more.
+#[derive(Clone, Copy, Debug)]
+struct Gone {
+    start: Timestamp,
+    end: Timestamp,
+    was: bool,
+}
+
+/// What is held of a key.
+#[derive(Clone, Debug)]
+struct Held {
+    hash: u64,
+    key: Box<[u8]>,
+    /// By end, then start.
+    sessions: Vec<Session>,
+    /// Stored sessions that went in the open interval.
+    gone: Vec<Gone>,
+    /// The earliest end under which it stands in the queue; [`Timestamp::MAX`]: it does not.
+    queued: Timestamp,
+    dirty: bool,
+}
+
+impl Held {
+    fn bytes(&self) -> usize {
+        KEY_BYTES + self.key.len() + self.sessions.iter().map(Session::bytes).sum::<usize>()
+    }
+
+    fn place(&self, start: Timestamp, end: Timestamp) -> Result<usize, usize> {
+        self.sessions.binary_search_by_key(&(end, start), |s| (s.end, s.start))
+    }
+}
+
+/// What a key costs beside its bytes and its sessions, bytes, estimated.
+const KEY_BYTES: usize = 160;
+
+/// Of a session that has changed in the open interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Changed {
+    pub key: u32,
+    pub start: Timestamp,
+    pub end: Timestamp,
+    /// Its place among the key's sessions; `None`: it is gone.
+    pub place: Option<usize>,
+    /// It had a state when changes were taken last.
+    pub was: bool,
+}
+
+/// A task's sessions.
+#[derive(Clone, Debug, Default)]
+pub struct Sessions {
+    index: HashTable<u32>,
+    keys: Vec<Held>,
+    /// Numbers of keys that are free.
+    free: Vec<u32>,
+    /// Keys that changed since changes were taken last.
+    dirty: Vec<u32>,
+    /// Keys that held nothing when changes were taken.
+    vacant: Vec<u32>,
+    /// Every key that has sessions stands here under an end that is not later than the first end of its sessions; what stands
+    /// here besides is found to be of no use when it is reached.
+    queue: BinaryHeap<Reverse<(Timestamp, u32)>>,
+    /// Sessions in memory.
+    count: usize,
+    /// The database has sessions of keys that are not held; none ends before this.
+    outside: Option<Timestamp>,
+    bytes: usize,
+}
+
+impl Sessions {
+    /// Opens a store: looks up where in time the sessions of the database begin.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn open(ground: Ground<'_>) -> Result<Self, StorageError> {
+        let outside = first_end(ground, NEVER)?;
+        Ok(Self { outside, ..Self::default() })
+    }
+
+    /// Whether there is any session.
+    pub fn has_any(&self) -> bool {
+        self.count > 0 || self.outside.is_some()
+    }
+
+    /// Bytes in memory, estimated.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn number(&self, hash: u64, key: &[u8]) -> Option<u32> {
+        let same = |at: &u32| {
+            let held = &self.keys[*at as usize];
+            held.hash == hash && *held.key == *key
+        };
+        self.index.find(hash, same).copied()
+    }
+
+    /// The number of a key, good until the next [`Sessions::shrink`]; reads its sessions where the database may have some.
+    ///
+    /// # Errors
+    /// Those of the database; corrupted where something stored cannot be read.
+    pub(crate) fn find(&mut self, ground: Ground<'_>, hash: u64, key: &[u8]) -> Result<u32, StorageError> {
+        if let Some(at) = self.number(hash, key) {
+            return Ok(at);
+        }
+        let sessions = if self.outside.is_some() { read(ground, key)? } else { Vec::new() };
+        let held = Held { hash, key: key.into(), sessions, gone: Vec::new(), queued: Timestamp::MAX, dirty: false };
+        self.count += held.sessions.len();
+        self.bytes += held.bytes();
+        Ok(self.hold(held))
+    }
+
+    fn hold(&mut self, held: Held) -> u32 {
+        let hash = held.hash;
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.keys[at as usize] = held;
+                at
+            }
+            None => {
+                self.keys.push(held);
+                self.keys.len() as u32 - 1
+            }
+        };
+        let keys = &self.keys;
+        self.index.insert_unique(hash, at, |at| keys[*at as usize].hash);
+        self.queue_up(at);
+        at
+    }
+
+    fn queue_up(&mut self, at: u32) {
+        let held = &mut self.keys[at as usize];
+        if let Some(first) = held.sessions.first().filter(|s| s.end < held.queued) {
+            held.queued = first.end;
+            self.queue.push(Reverse((first.end, at)));
+        }
+    }
+
+    /// A key's bytes.
+    pub(crate) fn key(&self, at: u32) -> &[u8] {
+        &self.keys[at as usize].key
+    }
+
+    /// A key's sessions, by end, then start.
+    pub(crate) fn of(&self, at: u32) -> &[Session] {
+        &self.keys[at as usize].sessions
+    }
+
+    /// Puts a session in the place of those that it has absorbed, which are named by their bounds; tells `had`, where that is
+    /// wanted, of these the ones with a state.
+    pub(crate) fn absorb(
+        &mut self,
+        at: u32,
+        absorbed: &[(Timestamp, Timestamp)],
+        bounds: (Timestamp, Timestamp),
+        layout: u32,
+        state: State,
+        mut had: Option<&mut Vec<(Timestamp, Timestamp)>>,
+    ) {
+        let held = &mut self.keys[at as usize];
+        let (start, end) = bounds;
+        let mut new = Session { start, end, layout, state, was: false, dirty: true, stored: false };
+        self.bytes += new.bytes();
+        self.count += 1;
+        for (start, end) in absorbed {
+            let Ok(place) = held.place(*start, *end) else { continue };
+            let old = held.sessions.remove(place);
+            self.bytes -= old.bytes();
+            self.count -= 1;
+            if let (Some(had), Some(_)) = (&mut had, old.state.get()) {
+                had.push((*start, *end));
+            }
+            if (*start, *end) == bounds {
+                (new.was, new.stored) = (old.was, old.stored);
+            } else if old.stored {
+                held.gone.push(Gone { start: *start, end: *end, was: old.was });
+            }
+        }
+        // Bounds that went in this interval may come again.
+        if let Some(again) = held.gone.iter().position(|g| (g.start, g.end) == bounds) {
+            let gone = held.gone.swap_remove(again);
+            (new.was, new.stored) = (gone.was, true);
+        }
+        let place = held.place(start, end).unwrap_or_else(|place| place);
+        held.sessions.insert(place, new);
+        self.touch(at);
+        self.queue_up(at);
+    }
+
+    fn touch(&mut self, at: u32) {
+        let held = &mut self.keys[at as usize];
+        if !held.dirty {
+            held.dirty = true;
+            self.dirty.push(at);
+        }
+    }
+
+    /// Takes out the sessions that end before `until` (`None`: all), by end, start, key, each with the number of its key.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(crate) fn take_ended(
+        &mut self,
+        ground: Ground<'_>,
+        until: Option<Timestamp>,
+    ) -> Result<Vec<(u32, Session)>, StorageError> {
+        self.bring_in(ground, until)?;
+        let mut out = Vec::new();
+        while let Some(Reverse((end, at))) = self.queue.peek().copied() {
+            if until.is_some_and(|until| end >= until) {
+                break;
+            }
+            self.queue.pop();
+            let held = &mut self.keys[at as usize];
+            held.queued = Timestamp::MAX;
+            let ended = until.map_or(held.sessions.len(), |until| held.sessions.partition_point(|s| s.end < until));
+            let stored = held.sessions[..ended].iter().filter(|s| s.stored);
+            held.gone.extend(stored.map(|s| Gone { start: s.start, end: s.end, was: false }));
+            self.bytes -= held.sessions[..ended].iter().map(Session::bytes).sum::<usize>();
+            self.count -= ended;
+            out.extend(held.sessions.drain(..ended).map(|session| (at, session)));
+            if ended > 0 {
+                self.touch(at);
+            }
+            self.queue_up(at);
+        }
+        let key = |at: u32| &self.keys[at as usize].key;
+        out.sort_unstable_by(|(a, x), (b, y)| {
+            (x.end, x.start).cmp(&(y.end, y.start)).then_with(|| key(*a).cmp(key(*b)))
+        });
+        Ok(out)
+    }
+
+    /// Reads the keys of which the database has sessions that end before `until`.
+    fn bring_in(&mut self, ground: Ground<'_>, until: Option<Timestamp>) -> Result<(), StorageError> {
+        let Some(from) = self.outside.filter(|from| until.is_none_or(|until| *from < until)) else { return Ok(()) };
+        let all = time_range(ground);
+        let from = key::session_time(ground.prefix, b"", NEVER, from);
+        let to = match until {
+            Some(until) => Some(key::session_time(ground.prefix, b"", NEVER, until)),
+            None => key::successor(&all),
+        };
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        ground.db.scan(ground.space, &from, to.as_deref(), &mut |whole, _| {
+            if let Some((key, ..)) = key::split_session_time(&whole[all.len()..]) {
+                keys.push(key.to_vec());
+            }
+            Scan::Continue
+        })?;
+        for key in keys {
+            self.find(ground, hash(&key), &key)?;
+        }
+        self.outside = match until {
+            Some(until) => first_end(ground, until)?,
+            None => None,
+        };
+        Ok(())
+    }
+
+    /// What changed since changes were taken last, by end, start, key.
+    pub(crate) fn changed(&self) -> Vec<Changed> {
+        let mut out = Vec::new();
+        for &key in &self.dirty {
+            let held = &self.keys[key as usize];
+            let gone = held.gone.iter().map(|g| Changed { key, start: g.start, end: g.end, place: None, was: g.was });
+            let dirty = held.sessions.iter().enumerate().filter(|(_, s)| s.dirty);
+            let there = dirty.map(|(at, s)| Changed { key, start: s.start, end: s.end, place: Some(at), was: s.was });
+            out.extend(gone.chain(there));
+        }
+        let key = |at: u32| &self.keys[at as usize].key;
+        out.sort_unstable_by(|a, b| (a.end, a.start).cmp(&(b.end, b.start)).then_with(|| key(a.key).cmp(key(b.key))));
+        out
+    }
+
+    /// Takes the changes of the interval out; they stay readable here.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for at in self.dirty.drain(..) {
+            let held = &mut self.keys[at as usize];
+            held.dirty = false;
+            for gone in held.gone.drain(..) {
+                changes.push(Change::Delete(key::session(b"", &held.key, gone.start, gone.end)));
+            }
+            for session in held.sessions.iter_mut().filter(|s| s.dirty) {
+                let state = session.state.get();
+                let stored = |state| Stored { layout: session.layout, timestamp: session.end, state }.encode();
+                let value = state.map_or_else(|| STATELESS.to_vec(), stored);
+                changes.push(Change::Put(key::session(b"", &held.key, session.start, session.end), value));
+                (session.dirty, session.stored, session.was) = (false, true, state.is_some());
+            }
+            if held.sessions.is_empty() {
+                self.vacant.push(at);
+            }
+        }
+        changes
+    }
+
+    /// Lets go of keys that have no session any more and, when more than `limit_bytes` are held, of what the database has.
+    /// Only right when every change that was taken has been committed.
+    pub fn shrink(&mut self, limit_bytes: usize) {
+        for at in core::mem::take(&mut self.vacant) {
+            let held = &self.keys[at as usize];
+            if held.dirty || !held.sessions.is_empty() {
+                continue;
+            }
+            let same = |number: &u32| *number == at;
+            if let Ok(entry) = self.index.find_entry(held.hash, same) {
+                self.bytes -= held.bytes();
+                entry.remove();
+                self.free.push(at);
+            }
+        }
+        if self.bytes > limit_bytes {
+            self.evict();
+        }
+    }
+
+    /// Keeps only keys that the open interval has changed.
+    fn evict(&mut self) {
+        let before = core::mem::take(self);
+        self.outside = before.outside;
+        let numbers: Vec<u32> = before.index.iter().copied().collect();
+        let mut keys: Vec<Option<Held>> = before.keys.into_iter().map(Some).collect();
+        for at in before.dirty {
+            let Some(mut held) = keys[at as usize].take() else { continue };
+            held.queued = Timestamp::MAX;
+            self.bytes += held.bytes();
+            self.count += held.sessions.len();
+            let at = self.hold(held);
+            self.dirty.push(at);
+        }
+        let firsts = numbers.into_iter().filter_map(|at| keys[at as usize].as_ref()?.sessions.first().map(|s| s.end));
+        self.outside = self.outside.into_iter().chain(firsts).min();
+    }
+}
+
+/// What the keys of all sessions in order of time begin with.
+fn time_range(ground: Ground<'_>) -> Vec<u8> {
+    [ground.prefix, &[StoreKind::SessionTime as u8]].concat()
+}
+
+/// The end of the first session of the database that does not end before `from`.
+fn first_end(ground: Ground<'_>, from: Timestamp) -> Result<Option<Timestamp>, StorageError> {
+    let all = time_range(ground);
+    let (start, to) = (key::session_time(ground.prefix, b"", NEVER, from), key::successor(&all));
+    let mut found = None;
+    ground.db.scan(ground.space, &start, to.as_deref(), &mut |whole, _| {
+        found = key::split_session_time(&whole[all.len()..]).map(|(_, _, end)| end);
+        Scan::Stop
+    })?;
+    Ok(found)
+}
+
+/// All sessions of a key that the database has.
+fn read(ground: Ground<'_>, key: &[u8]) -> Result<Vec<Session>, StorageError> {
+    let from = key::sessions_of(ground.prefix, key);
+    let (to, mut failed, mut out) = (key::successor(&from), None, Vec::new());
+    ground.db.scan(ground.space, &from, to.as_deref(), &mut |whole, value| {
+        match session(&whole[ground.prefix.len()..], value) {
+            Some(session) => out.push(session),
+            None => failed = Some("a stored session has a form this version does not know"),
+        }
+        if failed.is_some() { Scan::Stop } else { Scan::Continue }
+    })?;
+    failed.map_or(Ok(out), |why| Err(StorageError::Corrupted(why.to_string())))
+}
+
+fn session(whole: &[u8], value: &[u8]) -> Option<Session> {
+    let (_, start, end) = key::split_session(whole)?;
+    let (layout, state) = match Stored::decode(value) {
+        _ if value == STATELESS => (0, State::Absent),
+        stored => stored.map(|s| (s.layout, State::new(s.state)))?,
+    };
+    let was = state.get().is_some();
+    Some(Session { start, end, layout, state, was, dirty: false, stored: true })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! The rules that differ, by example: the smallest records that show each, and what both sides make of them.
+
+use crate::case::{Case, Fold, Record, Window};
+use crate::fold::Difference;
+use crate::{judge, kafka, ours};
+
+/// `a@5` is a record of key `a` at 5, `a!@5` one without a value.
+fn records(text: &str) -> Vec<Record> {
+    let record = |(i, word): (usize, &str)| {
+        let (key, time) = word.split_once('@').expect("a key and a time");
+        let value = (!key.ends_with('!')).then(|| format!("v{i}"));
+        Record { key: Some(key.trim_end_matches('!').to_string()), value, time: time.parse().expect("a time") }
+    };
+    text.split(' ').enumerate().map(record).collect()
+}
+
+/// Results as `key[start,end]=value`, without a value `key[start,end]-`.
+fn shown(outcomes: &[crate::case::Outcome]) -> String {
+    let one = |o: &crate::case::Outcome| {
+        let (end, start) = o.window.unwrap_or_default();
+        let value = o.value.as_ref().map_or("-".to_string(), |value| format!("={value}"));
+        format!("{}[{start},{end}]{value}", o.key)
+    };
+    outcomes.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn every_rule_that_differs_has_an_example() {
+    let (mut kafka, ours) = (kafka::Judge::start(), ours::Host::new());
+    let mut seen = Vec::new();
+    let tumbling = Window::Hopping { size: 10, advance: 10 };
+    let session = Window::Session { gap: 5 };
+    let examples = [
+        (Difference::NullValueCounts, tumbling, true, "a@1 a!@2 a!@30", "", "a[0,10]=2"),
+        // At 17 the session of 10 is closed, and 12 is not late: it touches 10.
+        (
+            Difference::ClosedSessionMerged,
+            session,
+            true,
+            "a@10 b@17 a@12 b@40",
+            "a[10,10]=1 a[12,12]=1 b[17,17]=1",
+            "a[10,10]=1 a[10,12]=2 b[17,17]=1",
+        ),
+        (
+            Difference::TombstoneOfTheSameSession,
+            session,
+            false,
+            "a@1 a@5 a@3",
+            "a[1,1]=1 a[1,1]- a[1,5]=2 a[1,5]=3",
+            "a[1,1]=1 a[1,1]- a[1,5]=2 a[1,5]- a[1,5]=3",
+        ),
+    ];
+    for (difference, window, on_close, input, here, there) in examples {
+        let case = Case { window, grace: 1, fold: Fold::Count, on_close, records: records(input) };
+        let touched = judge(&case, &mut kafka, &ours).unwrap_or_else(|why| panic!("{difference:?}: {why}"));
+        assert_eq!(touched, [difference], "{input}");
+        assert_eq!(shown(&ours.run(&case).unwrap()), here, "{difference:?} here");
+        assert_eq!(shown(&kafka.run(&case).unwrap()), there, "{difference:?} there");
+        seen.push(difference);
+    }
+    assert_eq!(seen, Difference::ALL, "one example each");
+}

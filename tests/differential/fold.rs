@@ -1,0 +1,204 @@
+//! The naive fold: lists, loops and the rules of one side. It shares nothing with the engine.
+
+use std::collections::BTreeSet;
+
+use crate::case::{Case, Fold, Outcome, Record, Window};
+
+/// Whose rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rules {
+    Ours,
+    Kafka,
+}
+
+/// A rule that differs, touched by a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Difference {
+    /// Windowed aggregates of Kafka Streams count null values, and these move its stream time.
+    NullValueCounts,
+    /// A session of Kafka Streams that is closed and still in its store is merged again, and comes out again.
+    ClosedSessionMerged,
+    /// A record within a session writes a tombstone under the bounds that stay, without the cache.
+    TombstoneOfTheSameSession,
+}
+
+impl Difference {
+    pub const ALL: [Difference; 3] =
+        [Difference::NullValueCounts, Difference::ClosedSessionMerged, Difference::TombstoneOfTheSameSession];
+}
+
+/// A group of a window, or a session.
+#[derive(Clone, Debug)]
+struct Group {
+    key: String,
+    /// End and start.
+    window: Option<(i64, i64)>,
+    /// `None`: nothing was folded but nulls.
+    text: Option<String>,
+    count: u64,
+    time: i64,
+    /// It came out.
+    told: bool,
+}
+
+struct World<'c> {
+    case: &'c Case,
+    rules: Rules,
+    groups: Vec<Group>,
+    time: i64,
+    out: Vec<Outcome>,
+    touched: BTreeSet<Difference>,
+}
+
+/// What comes out, in order, and which rules that differ were touched.
+pub fn run(case: &Case, rules: Rules) -> (Vec<Outcome>, BTreeSet<Difference>) {
+    let (groups, out, touched) = Default::default();
+    let mut world = World { case, rules, groups, time: i64::MIN, out, touched };
+    for (by, record) in case.records.iter().enumerate() {
+        world.record(by, record);
+        if case.on_close {
+            world.close(by);
+        }
+    }
+    (world.out, world.touched)
+}
+
+fn joined(all: Option<String>, value: Option<&str>) -> Option<String> {
+    match (all, value) {
+        (Some(all), Some(value)) => Some(format!("{all},{value}")),
+        (all, value) => all.or(value.map(str::to_string)),
+    }
+}
+
+impl World<'_> {
+    /// Every window that ends at or before this is closed; of sessions every one that ends before it.
+    fn closed(&self) -> i64 {
+        let gap = if let Window::Session { gap } = self.case.window { gap } else { 0 };
+        self.time.saturating_sub(self.case.grace + gap)
+    }
+
+    fn record(&mut self, by: usize, record: &Record) {
+        let Some(key) = &record.key else { return };
+        if record.value.is_none() {
+            if self.rules == Rules::Ours || self.case.window == Window::None {
+                return;
+            }
+            self.touched.insert(Difference::NullValueCounts);
+        }
+        self.time = self.time.max(record.time);
+        match self.case.window {
+            Window::None => self.add(by, key, None, record),
+            Window::Hopping { size, advance } => {
+                let first = (record.time - size + 1).max(0);
+                for start in (first..=record.time).filter(|s| s % advance == 0) {
+                    if start + size > self.closed() {
+                        self.add(by, key, Some((start + size, start)), record);
+                    }
+                }
+            }
+            Window::Session { gap } => self.join(by, key, gap, record),
+        }
+    }
+
+    fn add(&mut self, by: usize, key: &str, window: Option<(i64, i64)>, record: &Record) {
+        let found = self.groups.iter().position(|g| g.key == key && g.window == window);
+        let at = found.unwrap_or_else(|| {
+            let time = record.time;
+            self.groups.push(Group { key: key.to_string(), window, text: None, count: 0, time, told: false });
+            self.groups.len() - 1
+        });
+        let group = &mut self.groups[at];
+        group.count += 1;
+        group.text = joined(group.text.take(), record.value.as_deref());
+        group.time = group.time.max(record.time);
+        let group = group.clone();
+        self.update(by, &group);
+        self.forget_empty();
+    }
+
+    /// A group that has come to nothing is not there. Only null values, which have no part here, bring that about.
+    fn forget_empty(&mut self) {
+        if self.case.fold != Fold::Count {
+            self.groups.retain(|g| g.text.is_some());
+        }
+    }
+
+    fn join(&mut self, by: usize, key: &str, gap: i64, record: &Record) {
+        let (t, closed) = (record.time, self.closed());
+        let touches = |g: &Group| {
+            let (end, start) = g.window.expect("a session has bounds");
+            g.key == key && start - gap <= t && t <= end + gap
+        };
+        let is_closed = |g: &Group| g.window.expect("a session has bounds").0 < closed;
+        let mut touched: Vec<Group> = self.groups.iter().filter(|g| touches(g)).cloned().collect();
+        touched.sort_by_key(|g| g.window);
+        if touched.iter().any(is_closed) {
+            match self.rules {
+                Rules::Ours => touched.retain(|g| !is_closed(g)),
+                Rules::Kafka => drop(self.touched.insert(Difference::ClosedSessionMerged)),
+            }
+        }
+        let bounds = |g: &Group| g.window.expect("a session has bounds");
+        let end = touched.iter().map(|g| bounds(g).0).fold(t, i64::max);
+        let start = touched.iter().map(|g| bounds(g).1).fold(t, i64::min);
+        if end < closed {
+            return;
+        }
+        let window = Some((end, start));
+        let (mut text, mut count) = (None, 1);
+        for group in &touched {
+            text = joined(text, group.text.as_deref());
+            count += group.count;
+        }
+        for group in &touched {
+            let is_same = group.window == window;
+            // Of a session of one moment, at this moment, nothing is removed.
+            if self.rules == Rules::Kafka && (end, start) != (t, t) && is_same {
+                self.touched.insert(Difference::TombstoneOfTheSameSession);
+            } else if is_same {
+                continue;
+            }
+            self.tombstone(by, group);
+        }
+        self.groups.retain(|g| !touched.iter().any(|old| old.key == g.key && old.window == g.window));
+        let text = joined(text, record.value.as_deref());
+        let group = Group { key: key.to_string(), window, text, count, time: end, told: false };
+        self.groups.push(group.clone());
+        self.update(by, &group);
+        self.forget_empty();
+    }
+
+    fn value(&self, group: &Group) -> Option<String> {
+        if self.case.fold == Fold::Count { Some(group.count.to_string()) } else { group.text.clone() }
+    }
+
+    fn update(&mut self, by: usize, group: &Group) {
+        if !self.case.on_close {
+            let value = self.value(group);
+            self.out.push(Outcome { by, window: group.window, key: group.key.clone(), value, time: group.time });
+        }
+    }
+
+    fn tombstone(&mut self, by: usize, group: &Group) {
+        if !self.case.on_close {
+            let (window, key) = (group.window, group.key.clone());
+            self.out.push(Outcome { by, window, key, value: None, time: group.time });
+        }
+    }
+
+    fn close(&mut self, by: usize) {
+        let closed = self.closed();
+        let is_session = matches!(self.case.window, Window::Session { .. });
+        let is_closed =
+            |g: &Group| g.window.is_some_and(|(end, _)| if is_session { end < closed } else { end <= closed });
+        let mut ending: Vec<Group> = self.groups.iter().filter(|g| is_closed(g) && !g.told).cloned().collect();
+        self.groups.iter_mut().filter(|g| is_closed(g)).for_each(|g| g.told = true);
+        ending.sort_by(|a, b| (a.window, &a.key).cmp(&(b.window, &b.key)));
+        for group in ending {
+            let value = self.value(&group);
+            if value.is_some() {
+                self.out.push(Outcome { by, window: group.window, key: group.key, value, time: group.time });
+            }
+        }
+    }
+}

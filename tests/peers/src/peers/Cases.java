@@ -1,0 +1,176 @@
+/**
+ * Runs small topologies through Kafka Streams' TopologyTestDriver: a case a line on standard input, its results a line on standard
+ * output, both JSON. What is right is not decided here.
+ */
+package peers;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.BufferedReader;
+import java.io.BufferedWriter;
+import java.io.InputStreamReader;
+import java.io.OutputStreamWriter;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Properties;
+import org.apache.kafka.common.serialization.Serde;
+import org.apache.kafka.common.serialization.Serdes;
+import org.apache.kafka.common.serialization.StringDeserializer;
+import org.apache.kafka.common.serialization.StringSerializer;
+import org.apache.kafka.streams.StreamsBuilder;
+import org.apache.kafka.streams.StreamsConfig;
+import org.apache.kafka.streams.TestInputTopic;
+import org.apache.kafka.streams.TestOutputTopic;
+import org.apache.kafka.streams.TopologyTestDriver;
+import org.apache.kafka.streams.kstream.Consumed;
+import org.apache.kafka.streams.kstream.EmitStrategy;
+import org.apache.kafka.streams.kstream.Grouped;
+import org.apache.kafka.streams.kstream.KGroupedStream;
+import org.apache.kafka.streams.kstream.KStream;
+import org.apache.kafka.streams.kstream.KTable;
+import org.apache.kafka.streams.kstream.Materialized;
+import org.apache.kafka.streams.kstream.Produced;
+import org.apache.kafka.streams.kstream.SessionWindowedKStream;
+import org.apache.kafka.streams.kstream.SessionWindows;
+import org.apache.kafka.streams.kstream.SlidingWindows;
+import org.apache.kafka.streams.kstream.TimeWindowedKStream;
+import org.apache.kafka.streams.kstream.TimeWindows;
+import org.apache.kafka.streams.kstream.Windowed;
+import org.apache.kafka.streams.state.BuiltInDslStoreSuppliers;
+import org.apache.kafka.streams.state.KeyValueStore;
+import org.apache.kafka.streams.state.SessionStore;
+import org.apache.kafka.streams.state.WindowStore;
+import org.apache.kafka.common.utils.Bytes;
+import org.apache.kafka.streams.test.TestRecord;
+
+public final class Cases {
+    private Cases() {}
+
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    public static void main(String[] args) throws Exception {
+        // Records that are dropped are no news here.
+        System.setProperty("org.slf4j.simpleLogger.defaultLogLevel", "error");
+        BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        BufferedWriter out = new BufferedWriter(new OutputStreamWriter(System.out, StandardCharsets.UTF_8));
+        for (String line = in.readLine(); line != null; line = in.readLine()) {
+            ArrayNode results = JSON.createArrayNode();
+            run(JSON.readTree(line), results);
+            out.write(JSON.writeValueAsString(results));
+            out.newLine();
+            out.flush();
+        }
+    }
+
+    private static void run(JsonNode test, ArrayNode results) {
+        Properties properties = new Properties();
+        properties.put(StreamsConfig.APPLICATION_ID_CONFIG, "cases");
+        properties.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, "nowhere:1");
+        // Results at the record that closes a window, not once a second of the wall clock.
+        properties.put("__emit.interval.ms.kstreams.windowed.aggregation__", 0L);
+        StreamsBuilder builder = new StreamsBuilder();
+        KStream<String, String> stream = builder.stream("in", Consumed.with(Serdes.String(), Serdes.String()));
+        aggregate(stream, test).to("out", Produced.with(Serdes.String(), Serdes.String()));
+        try (TopologyTestDriver driver = new TopologyTestDriver(builder.build(properties), properties, Instant.EPOCH)) {
+            TestInputTopic<String, String> in =
+                driver.createInputTopic("in", new StringSerializer(), new StringSerializer());
+            TestOutputTopic<String, String> out =
+                driver.createOutputTopic("out", new StringDeserializer(), new StringDeserializer());
+            int by = 0;
+            for (JsonNode record : test.get("records")) {
+                in.pipeInput(text(record.get(0)), text(record.get(1)), record.get(2).asLong());
+                for (TestRecord<String, String> result : out.readRecordsToList()) {
+                    ObjectNode node = results.addObject();
+                    // Which record set it off.
+                    node.put("by", by);
+                    node.put("key", result.key());
+                    node.put("value", result.value());
+                    node.put("time", result.timestamp());
+                }
+                by++;
+            }
+        }
+    }
+
+    private static String text(JsonNode node) {
+        return node.isNull() ? null : node.asText();
+    }
+
+    private static Duration ms(JsonNode test, String name) {
+        return Duration.ofMillis(test.get(name).asLong());
+    }
+
+    private static <K> KStream<String, String> shown(KTable<Windowed<K>, ?> table) {
+        return table.toStream()
+            .map((key, value) -> org.apache.kafka.streams.KeyValue.pair(
+                key.key() + "@" + key.window().start() + "/" + key.window().end(), value == null ? null : value.toString()));
+    }
+
+    private static KStream<String, String> aggregate(KStream<String, String> stream, JsonNode test) {
+        KGroupedStream<String, String> groups = stream.groupByKey(Grouped.with(Serdes.String(), Serdes.String()));
+        String fold = test.get("fold").asText();
+        EmitStrategy emit = test.get("on-close").asBoolean() ? EmitStrategy.onWindowClose() : EmitStrategy.onWindowUpdate();
+        switch (test.get("window").asText()) {
+            case "none": {
+                KTable<String, ?> table = switch (fold) {
+                    case "count" -> groups.count(plain(Serdes.Long()));
+                    case "reduce" -> groups.reduce(Cases::joined, plain(Serdes.String()));
+                    default -> groups.aggregate(() -> null, (k, v, all) -> joined(all, v), plain(Serdes.String()));
+                };
+                return table.toStream().mapValues(value -> value == null ? null : value.toString());
+            }
+            case "session": {
+                SessionWindowedKStream<String, String> sessions = groups
+                    .windowedBy(SessionWindows.ofInactivityGapAndGrace(ms(test, "size"), ms(test, "grace")))
+                    .emitStrategy(emit);
+                return shown(switch (fold) {
+                    case "count" -> sessions.count(session(Serdes.Long()));
+                    case "reduce" -> sessions.reduce(Cases::joined, session(Serdes.String()));
+                    default -> sessions.aggregate(() -> null, (k, v, all) -> joined(all, v), (k, a, b) -> joined(a, b), session(Serdes.String()));
+                });
+            }
+            default: {
+                TimeWindowedKStream<String, String> windows = switch (test.get("window").asText()) {
+                    case "hopping" -> groups.windowedBy(
+                        TimeWindows.ofSizeAndGrace(ms(test, "size"), ms(test, "grace")).advanceBy(ms(test, "advance")));
+                    case "sliding" -> groups.windowedBy(
+                        SlidingWindows.ofTimeDifferenceAndGrace(ms(test, "size"), ms(test, "grace")));
+                    default -> throw new IllegalArgumentException("no window " + test.get("window"));
+                };
+                windows = windows.emitStrategy(emit);
+                return shown(switch (fold) {
+                    case "count" -> windows.count(window(Serdes.Long()));
+                    case "reduce" -> windows.reduce(Cases::joined, window(Serdes.String()));
+                    default -> windows.aggregate(() -> null, (k, v, all) -> joined(all, v), window(Serdes.String()));
+                });
+            }
+        }
+    }
+
+    private static String joined(String all, String value) {
+        return all == null ? value : value == null ? all : all + "," + value;
+    }
+
+    /** Longer than any case: what a store forgets early is not what is looked at here. */
+    private static final Duration RETENTION = Duration.ofDays(400_000);
+
+    private static <V> Materialized<String, V, KeyValueStore<Bytes, byte[]>> plain(Serde<V> values) {
+        return Materialized.<String, V, KeyValueStore<Bytes, byte[]>>as(new BuiltInDslStoreSuppliers.InMemoryDslStoreSuppliers())
+            .withKeySerde(Serdes.String()).withValueSerde(values).withCachingDisabled().withLoggingDisabled();
+    }
+
+    private static <V> Materialized<String, V, WindowStore<Bytes, byte[]>> window(Serde<V> values) {
+        return Materialized.<String, V, WindowStore<Bytes, byte[]>>as(new BuiltInDslStoreSuppliers.InMemoryDslStoreSuppliers())
+            .withKeySerde(Serdes.String()).withValueSerde(values).withCachingDisabled().withLoggingDisabled()
+            .withRetention(RETENTION);
+    }
+
+    private static <V> Materialized<String, V, SessionStore<Bytes, byte[]>> session(Serde<V> values) {
+        return Materialized.<String, V, SessionStore<Bytes, byte[]>>as(new BuiltInDslStoreSuppliers.InMemoryDslStoreSuppliers())
+            .withKeySerde(Serdes.String()).withValueSerde(values).withCachingDisabled().withLoggingDisabled()
+            .withRetention(RETENTION);
+    }
+}
