@@ -20,6 +20,8 @@ use fold::{Difference, Rules};
 
 const CASES: u64 = 1_000;
 const CASES_LONG: u64 = 100_000;
+/// Cases between two words of progress.
+const TELL_EVERY: usize = 5_000;
 /// As many as the machine has cores for.
 const JUDGES: u64 = 2;
 
@@ -89,7 +91,10 @@ fn results_are_those_of_kafka_streams() {
 fn run(seeds: &[u64]) -> Vec<Difference> {
     let (mut kafka, ours) = (kafka::Judge::start(), ours::Host::new());
     let mut touched = Vec::new();
-    for seed in seeds {
+    for (done, seed) in seeds.iter().enumerate() {
+        if done > 0 && done % TELL_EVERY == 0 {
+            eprintln!("{done} of {} cases of one judge agree", seeds.len());
+        }
         let case = Case::random(*seed);
         match judge(&case, &mut kafka, &ours) {
             Ok(differences) => touched.extend(differences),

@@ -39,3 +39,15 @@ fn counts_survive_kills_of_hosts_classic() {
 fn counts_survive_kills_of_hosts_consumer() {
     counts_survive_kills_of_hosts(CONSUMER);
 }
+
+/// The same with sessions: their results are known by end and start, and brought together while tasks move.
+#[test]
+fn sessions_survive_kills_of_hosts() {
+    let (n, kills, partitions) = if long() { (5_000_000, 20, 12) } else { (200_000, 3, 4) };
+    let pipe = Pipe::of_sessions(&Cluster::shared().bootstrap(), "sessions", partitions, CONSUMER);
+    let hosts = pipe.killing(n, kills, 20_261_126);
+    pipe.compare_sessions(n, 600);
+    for host in hosts {
+        assert!(host.stop().success());
+    }
+}

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use millstream_tests::access::{differences, expected, lines};
+use millstream_tests::access::{Counts, GAP_MS, differences, expected, expected_sessions, lines};
 use millstream_tests::host::Host;
 use millstream_tests::kafka::Place;
 use millstream_tests::wait::eventually;
@@ -69,6 +69,14 @@ impl Pipe {
         Self { place, partitions, here }
     }
 
+    /// As [`Pipe::new`], with sessions instead of windows.
+    pub fn of_sessions(bootstrap: &str, what: &str, partitions: u32, kafka: &str) -> Self {
+        let place = Place::new(bootstrap, what, partitions).unwrap();
+        let session = format!("session: {GAP_MS}ms");
+        let here = manifests::Place::new(&manifest(&place, kafka, "earliest", "2s").replace("tumbling: 10s", &session));
+        Self { place, partitions, here }
+    }
+
     /// The manifest.
     pub fn manifest(&self) -> &PathBuf {
         &self.here.manifest
@@ -108,10 +116,18 @@ impl Pipe {
 
     /// Waits until the results of `n` lines are out, and compares them with those of a plain fold.
     pub fn compare(&self, n: usize, seconds: u64) {
-        let expected = expected(lines(n, ADDRESSES));
-        assert!(!expected.is_empty(), "no window of {n} lines is closed");
+        self.compare_with(expected(lines(n, ADDRESSES)), seconds, || self.place.results(self.partitions));
+    }
+
+    /// As [`Pipe::compare`], of sessions.
+    pub fn compare_sessions(&self, n: usize, seconds: u64) {
+        self.compare_with(expected_sessions(lines(n, ADDRESSES)), seconds, || self.place.sessions(self.partitions));
+    }
+
+    fn compare_with(&self, expected: Counts, seconds: u64, results: impl Fn() -> anyhow::Result<Counts>) {
+        assert!(!expected.is_empty(), "no window is closed");
         let got = eventually("all results are out", seconds, || {
-            let got = self.place.results(self.partitions).map_err(|why| format!("{why:#}"))?;
+            let got = results().map_err(|why| format!("{why:#}"))?;
             if got.len() >= expected.len() {
                 return Ok(got);
             }

@@ -23,7 +23,10 @@ pub const GRACE_MS: i64 = 2_000;
 /// Lines appended at once to one partition.
 const CHUNK_LINES: usize = 4_096;
 
-/// Counts by window start and address.
+/// The gap of sessions, milliseconds: some of an address's lines are further apart, most are not.
+pub const GAP_MS: i64 = 2_000;
+
+/// Counts by window start and address; of sessions the address has the end behind it.
 pub type Counts = BTreeMap<(i64, String), u64>;
 
 /// Lines as the tests and benches use them: `n` of them, 1.5 s out of order.
@@ -74,6 +77,27 @@ pub fn expected(lines: impl Iterator<Item = String>) -> Counts {
     counts
 }
 
+/// As [`expected`], of sessions. Lines are less out of order than the grace, so it does not matter to which task they went.
+pub fn expected_sessions(lines: impl Iterator<Item = String>) -> Counts {
+    let mut times: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    for line in lines {
+        let Some((ip, time)) = parse(&line) else { continue };
+        times.entry(ip.to_string()).or_default().push(time);
+    }
+    let last = times.values().flatten().copied().max().unwrap_or(i64::MIN);
+    let mut counts = Counts::new();
+    for (ip, mut times) in times {
+        times.sort_unstable();
+        for session in times.chunk_by(|a, b| b - a <= GAP_MS) {
+            let (start, end) = (session[0], session[session.len() - 1]);
+            if end + GAP_MS + GRACE_MS < last {
+                counts.insert((start, format!("{ip}/{end}")), session.len() as u64);
+            }
+        }
+    }
+    counts
+}
+
 /// Address and time of a line; `None` for lines that the example drops.
 pub fn parse(line: &str) -> Option<(&str, i64)> {
     let ip = line.split("IP: ").nth(1)?.split(',').next()?;
@@ -115,6 +139,17 @@ pub fn windowed(key: &[u8]) -> anyhow::Result<(String, i64)> {
     Ok((String::from_utf8(ip.to_vec())?, i64::from_be_bytes(*start)))
 }
 
+/// Address with the end behind it, and start, of a session's key in the format `kafka`.
+///
+/// # Errors
+/// For a key that is shorter.
+pub fn session(key: &[u8]) -> anyhow::Result<(String, i64)> {
+    let (rest, start) = key.split_last_chunk::<8>().context("a session's key has at least 16 bytes")?;
+    let (ip, end) = rest.split_last_chunk::<8>().context("a session's key has at least 16 bytes")?;
+    let ip = String::from_utf8(ip.to_vec())?;
+    Ok((format!("{ip}/{}", i64::from_be_bytes(*end)), i64::from_be_bytes(*start)))
+}
+
 /// The differences between two counts, the first few of them in words; empty when they are equal.
 pub fn differences(expected: &Counts, got: &Counts) -> String {
     let keys: std::collections::BTreeSet<_> = expected.keys().chain(got.keys()).collect();
@@ -143,5 +178,15 @@ mod tests {
         assert_eq!(counts, expected, "the window of the last line is open");
         assert_eq!(differences(&expected, &counts), "");
         assert!(differences(&Counts::new(), &counts).starts_with("3 windows differ"));
+    }
+
+    #[test]
+    fn the_fold_of_sessions_cuts_where_a_gap_is_longer() {
+        let line = |clock: &str, ip: &str| format!("[2021-05-01 14:30:{clock}] IP: {ip}, User: A, Action: B");
+        let lines = [line("02", "1.1"), line("00", "1.1"), line("05", "1.1"), line("05", "2.2"), line("10", "3.3")];
+        let start = 1_619_879_400_000;
+        let session = |from: i64, to: i64, ip: &str, n| ((start + from, format!("{ip}/{}", start + to)), n);
+        let expected = [session(0, 2_000, "1.1", 2), session(5_000, 5_000, "1.1", 1), session(5_000, 5_000, "2.2", 1)];
+        assert_eq!(expected_sessions(lines.into_iter()), expected.into(), "the session of the last line is open");
     }
 }

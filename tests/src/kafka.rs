@@ -12,7 +12,7 @@ use millstream_kafka::fetch::TopicPartition;
 use millstream_kafka::producer::{CommitError, Producer};
 use millstream_kafka::replay::{Replay, Stretch};
 
-use crate::access::{Counts, windowed};
+use crate::access::{Counts, session, windowed};
 
 /// How long one request may take.
 const WAIT: Duration = Duration::from_secs(30);
@@ -28,6 +28,9 @@ const TRICKLE_TIMEOUT_MS: &str = "300000";
 
 /// Bytes that wait inside of a client.
 const QUEUE_BYTES: usize = 64 << 20;
+
+/// Takes a windowed key apart: address, and start.
+type ParseKey = fn(&[u8]) -> anyhow::Result<(String, i64)>;
 
 /// Brokers, and names that no other test has.
 pub struct Place {
@@ -208,8 +211,20 @@ impl Place {
     /// # Errors
     /// Those of the brokers; a key that is not address and window; a window that came out twice.
     pub fn results(&self, partitions: u32) -> anyhow::Result<Counts> {
+        self.counts(partitions, windowed)
+    }
+
+    /// As [`Place::results`], of sessions.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn sessions(&self, partitions: u32) -> anyhow::Result<Counts> {
+        self.counts(partitions, session)
+    }
+
+    fn counts(&self, partitions: u32, parse: ParseKey) -> anyhow::Result<Counts> {
         let mut counts = Counts::new();
-        self.each_result(partitions, |window, count| {
+        self.each_keyed(partitions, parse, |window, count| {
             let before = counts.insert(window.clone(), count);
             ensure!(before.is_none(), "the window {window:?} came out twice: {before:?} and {count}");
             Ok(())
@@ -233,6 +248,15 @@ impl Place {
     pub fn each_result(
         &self,
         partitions: u32,
+        take: impl FnMut((i64, String), u64) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        self.each_keyed(partitions, windowed, take)
+    }
+
+    fn each_keyed(
+        &self,
+        partitions: u32,
+        parse: ParseKey,
         mut take: impl FnMut((i64, String), u64) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let output = self.output();
@@ -244,7 +268,7 @@ impl Place {
             for fetched in replay.read(10_000, Duration::from_millis(200))? {
                 let batch = &fetched.batch;
                 for i in 0..batch.len() {
-                    let (ip, start) = windowed(batch.keys.get(i).context("a result has no key")?)?;
+                    let (ip, start) = parse(batch.keys.get(i).context("a result has no key")?)?;
                     let value = std::str::from_utf8(batch.values.get(i).context("a result has no value")?)?;
                     take((start, ip), value.parse()?)?;
                 }

@@ -199,3 +199,35 @@ pub fn needed_interfaces(spec: &Spec, function: &str) -> Vec<millstream_core::fu
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use millstream_core::function::Interface;
+    use millstream_core::topology::spec::{
+        Aggregate, Emit, Fold, Idle, Lateness, OnError, Operator, Spec, StepSpec, Window, WindowForm,
+    };
+
+    use super::needed_interfaces;
+
+    #[test]
+    fn sessions_need_states_that_merge_and_other_windows_do_not() {
+        let needed = |form| {
+            let window = Some(Window { form, grace_ms: 0 });
+            let fold = Fold::Reduce { function: "f".into() };
+            let aggregate = Aggregate { fold, window, emit: Emit::OnClose, emit_every_update: false, partitions: None };
+            let step = StepSpec {
+                name: "s".into(),
+                from: Vec::new(),
+                operator: Operator::Aggregate(aggregate),
+                on_error: OnError::Fail,
+                late: None,
+                idle: Idle::Never,
+                lateness: Lateness::OwnTask,
+            };
+            needed_interfaces(&Spec { steps: vec![step.clone(), step], ..Spec::default() }, "f")
+        };
+        let session = WindowForm::Session { gap_ms: 5 };
+        assert_eq!(needed(session), [Interface::Aggregator, Interface::Merger]);
+        assert_eq!(needed(WindowForm::Hopping { size_ms: 5, advance_ms: 1 }), [Interface::Aggregator]);
+    }
+}

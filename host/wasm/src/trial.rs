@@ -291,7 +291,12 @@ fn pick<'a>(
 pub(crate) fn lacking(interfaces: &[Interface], needed: &[Interface]) -> Vec<String> {
     let has: Vec<_> = interfaces.iter().filter(|&&i| i != Interface::Lifecycle).map(|&i| interface_name(i)).collect();
     let missing = needed.iter().filter(|i| !interfaces.contains(i));
-    let say = |&i: &Interface| format!("a step needs a `{}`, and it is: {}", interface_name(i), has.join(", "));
+    let say = |&i: &Interface| {
+        let (name, has) = (interface_name(i), has.join(", "));
+        let article = if name.starts_with(['a', 'o']) { "an" } else { "a" };
+        let why = if i == Interface::Merger { ", as sessions that meet become one" } else { "" };
+        format!("a step needs {article} `{name}`{why}; the function is: {has}")
+    };
     missing.map(say).collect()
 }
 

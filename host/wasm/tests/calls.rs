@@ -181,7 +181,7 @@ fn one_file_with_several_functions_and_settings() {
         assert_eq!(reasons(try_with(None, &[], Interface::Filter)), several);
         let unknown = "it holds no function `most`; it holds: at-least, by-field, sum, max";
         assert_eq!(reasons(try_with(Some("most"), &[], Interface::Filter)), unknown);
-        let kind = "a step needs a `filter`, and it is: aggregator, merger";
+        let kind = "a step needs a `filter`; the function is: aggregator, merger";
         assert_eq!(reasons(try_with(Some("sum"), &[], Interface::Filter)), kind);
         let refused = reasons(try_with(Some("at-least"), &[("least", "many")], Interface::Filter));
         assert!(refused.starts_with("it refuses its settings: the setting `least` is `many`, which "), "{refused}");
@@ -194,7 +194,7 @@ fn one_function_without_settings_or_name() {
     let file = udf("only-ip");
     let settings = pairs(&[("field", "IP")]);
     let refused = registry.prepare(&file, None, &settings, &Limits::default(), &[Interface::Mapper]);
-    let expected = "a step needs a `mapper`, and it is: filter\n\
+    let expected = "a step needs a `mapper`; the function is: filter\n\
         it takes no settings (it exports no `lifecycle`), and is given 1 (`field`, …)";
     assert_eq!(common::reasons(refused), expected);
     let refused = registry.prepare(&file, Some("x"), &[], &Limits::default(), &[Interface::Filter]);
@@ -238,5 +238,5 @@ fn the_same_version_has_the_same_number() {
     ];
     assert_eq!(numbers, [0, 1, 0, 2, 1]);
     let again = registry.prepare(&udf("stamp-v1"), None, &[], &limits, &[Interface::Filter]);
-    assert_eq!(common::reasons(again), "a step needs a `filter`, and it is: mapper");
+    assert_eq!(common::reasons(again), "a step needs a `filter`; the function is: mapper");
 }

@@ -1,0 +1,201 @@
+//! What is refused, what is warned of, and that each limit is reached.
+
+use super::*;
+use crate::topology::spec::{CountFormat, Fold, FunctionSpec, MapForm, SinkSpec, SourceSpec};
+
+fn from(name: &str) -> Vec<From> {
+    vec![From { name: name.into(), output: None }]
+}
+
+fn step(name: &str, input: &str, operator: Operator) -> StepSpec {
+    let (on_error, idle, lateness) = (OnError::Fail, Idle::default(), Lateness::default());
+    StepSpec { name: name.into(), from: from(input), operator, on_error, late: None, idle, lateness }
+}
+
+fn map(function: &str) -> Operator {
+    Operator::Map { function: function.into(), form: MapForm::Map }
+}
+
+fn count(window: Option<Window>, emit: Emit) -> Operator {
+    let fold = Fold::Count(CountFormat::Long);
+    Operator::Aggregate(Aggregate { fold, window, emit, emit_every_update: false, partitions: None })
+}
+
+/// A source `in`, the steps, a sink that reads the last of them, and a function `f`.
+fn pipeline(steps: Vec<StepSpec>) -> Spec {
+    let last = steps.last().map_or("in", |s| &s.name);
+    let sink = SinkSpec {
+        name: "out".into(),
+        from: from(last),
+        topic: "results".into(),
+        key_format: KeyFormat::Kafka,
+        window_headers: false,
+        on_error: OnError::Fail,
+    };
+    Spec {
+        pipeline: "p".into(),
+        functions: vec![FunctionSpec { name: "f".into() }],
+        sources: vec![SourceSpec { name: "in".into(), topics: vec!["lines".into()], on_error: OnError::Fail }],
+        sinks: vec![sink],
+        steps,
+    }
+}
+
+/// Name and field of every error.
+fn errors(spec: &Spec) -> Vec<(String, &'static str)> {
+    let errors = check(spec).into_iter().filter(|p| p.severity == Severity::Error);
+    errors.map(|p| (p.place.name, p.place.field)).collect()
+}
+
+#[test]
+fn unknown_input_and_unknown_function_are_both_told_with_what_is_known() {
+    let spec = pipeline(vec![step("a", "nowhere", map("missing"))]);
+    let found: Vec<_> = check(&spec).into_iter().filter(|p| p.severity == Severity::Error).collect();
+    let known: Vec<_> = found.iter().map(|p| p.unknown.as_ref().unwrap().known.join(" ")).collect();
+    assert_eq!(errors(&spec), [("a".into(), "map"), ("a".into(), "from")]);
+    assert_eq!(known, ["f", "in"]);
+}
+
+#[test]
+fn closing_without_a_window_and_an_advance_past_the_size_are_refused() {
+    let fields = |window, emit| {
+        errors(&pipeline(vec![step("a", "in", count(window, emit))])).into_iter().map(|e| e.1).collect::<Vec<_>>()
+    };
+    let hopping = |size_ms, advance_ms| Some(Window { form: WindowForm::Hopping { size_ms, advance_ms }, grace_ms: 0 });
+    let window = |advance_ms| hopping(10, advance_ms);
+    assert_eq!(fields(None, Emit::OnClose), ["emit"]);
+    assert_eq!(fields(window(11), Emit::OnClose), ["window"]);
+    assert_eq!(fields(window(0), Emit::OnClose), ["window"]);
+    assert!(fields(window(10), Emit::OnClose).is_empty());
+    assert!(fields(hopping(3 * WINDOWS_PER_RECORD_MAX, 3), Emit::OnUpdate).is_empty());
+    assert_eq!(fields(hopping(3 * WINDOWS_PER_RECORD_MAX + 1, 3), Emit::OnUpdate), ["window"]);
+}
+
+#[test]
+fn steps_that_do_not_fit_and_sessions_without_a_gap_are_refused() {
+    let fields = |form| {
+        let mut spec = pipeline(vec![step("a", "in", count(Some(Window { form, grace_ms: 0 }), Emit::OnClose))]);
+        spec.sinks[0].key_format = KeyFormat::Json;
+        errors(&spec).into_iter().map(|e| e.1).collect::<Vec<_>>()
+    };
+    let cumulating = |size_ms, step_ms| fields(WindowForm::Cumulating { size_ms, step_ms });
+    assert!(cumulating(30, 10).is_empty() && cumulating(30, 30).is_empty());
+    let most = WINDOWS_PER_RECORD_MAX;
+    for (size, step) in [(0, 1), (30, 0), (30, 31), (30, 7), (most + 1, 1)] {
+        assert_eq!(cumulating(size, step), ["window"], "{size} by {step}");
+    }
+    assert!(cumulating(most, 1).is_empty());
+    assert!(fields(WindowForm::Session { gap_ms: 1 }).is_empty());
+    assert_eq!(fields(WindowForm::Session { gap_ms: 0 }), ["window"]);
+}
+
+#[test]
+fn keys_that_kafkas_serializers_could_not_tell_apart_are_refused() {
+    let windowed = |name: &str, form| step(name, "in", count(Some(Window { form, grace_ms: 0 }), Emit::OnClose));
+    let (time, session) = (WindowForm::Hopping { size_ms: 9, advance_ms: 9 }, WindowForm::Session { gap_ms: 9 });
+    let cumulating = WindowForm::Cumulating { size_ms: 9, step_ms: 3 };
+    let refused = |forms: &[WindowForm], format| {
+        let steps = forms.iter().enumerate().map(|(i, form)| windowed(&format!("s{i}"), *form)).collect();
+        let mut spec = pipeline(steps);
+        (spec.sinks[0].from, spec.sinks[0].key_format) =
+            ((0..forms.len()).flat_map(|i| from(&format!("s{i}"))).collect(), format);
+        errors(&spec).into_iter().map(|e| e.1).collect::<Vec<_>>() == ["key-format"]
+    };
+    assert!(refused(&[time, session], KeyFormat::Kafka) && refused(&[cumulating], KeyFormat::Kafka));
+    assert!(!refused(&[session, session], KeyFormat::Kafka) && !refused(&[time, time], KeyFormat::Kafka));
+    assert!(!refused(&[time, session, cumulating], KeyFormat::Json));
+}
+
+#[test]
+fn what_check_accepts_can_be_planned_and_what_it_refuses_cannot() {
+    let window = Some(Window { form: WindowForm::Hopping { size_ms: 10, advance_ms: 10 }, grace_ms: 0 });
+    let windowed = |name: &str, input: &str| step(name, input, count(window, Emit::OnUpdate));
+    let plan = |spec: &Spec| crate::topology::graph::plan(spec, &|_| Some(1)).is_ok();
+    let nested = pipeline(vec![windowed("a", "in"), windowed("b", "a")]);
+    assert_eq!((errors(&nested), plan(&nested)), (vec![("b".into(), "window")], false));
+    let keyed = pipeline(vec![windowed("a", "in"), step("k", "a", map("f")), windowed("b", "k")]);
+    assert_eq!((errors(&keyed), plan(&keyed)), (vec![], true));
+    let circle = pipeline(vec![step("a", "b", map("f")), step("b", "a", map("f")), step("c", "in", map("f"))]);
+    assert_eq!((errors(&circle), plan(&circle)), (vec![("a".into(), "from")], false));
+    let itself = pipeline(vec![step("a", "a", map("f"))]);
+    assert_eq!((errors(&itself), plan(&itself)), (vec![("a".into(), "from")], false));
+}
+
+#[test]
+fn two_circles_are_two_errors_each_beginning_with_its_first_step() {
+    let steps = [("c", "a"), ("b", "c"), ("a", "b"), ("z", "y"), ("y", "z")].map(|(n, i)| step(n, i, map("f")));
+    let found = check(&pipeline(steps.to_vec()));
+    let told: Vec<_> = found.iter().filter(|p| p.severity == Severity::Error).map(|p| p.message.as_str()).collect();
+    let circle = |names| format!("these steps feed each other in a circle: {names}");
+    assert_eq!(told, [circle("c → b → a → c"), circle("z → y → z")]);
+}
+
+#[test]
+fn every_count_has_a_limit() {
+    let most = |section: Section, fill: fn(&mut Spec, usize), max: usize| {
+        let mut spec = pipeline(vec![]);
+        fill(&mut spec, max);
+        let told =
+            |spec: &Spec| check(spec).iter().any(|p| p.place.section == section && p.message.contains("may have"));
+        assert!(!told(&spec), "{section:?}");
+        fill(&mut spec, max + 1);
+        assert!(told(&spec), "{section:?}");
+    };
+    most(
+        Section::Functions,
+        |s, n| s.functions = (0..n).map(|i| FunctionSpec { name: format!("f{i}") }).collect(),
+        FUNCTIONS_MAX,
+    );
+    most(
+        Section::Sources,
+        |s, n| {
+            let source =
+                |i| SourceSpec { name: format!("s{i}"), topics: vec![format!("t{i}")], on_error: OnError::Fail };
+            s.sources = (0..n).map(source).collect();
+        },
+        SOURCES_MAX,
+    );
+    most(Section::Steps, |s, n| s.steps = (0..n).map(|i| step(&format!("s{i}"), "in", map("f"))).collect(), STEPS_MAX);
+    most(
+        Section::Sinks,
+        |s, n| {
+            let sink = s.sinks[0].clone();
+            s.sinks =
+                (0..n).map(|i| SinkSpec { name: format!("k{i}"), topic: format!("t{i}"), ..sink.clone() }).collect();
+        },
+        SINKS_MAX,
+    );
+}
+
+#[test]
+fn outputs_partitions_and_names_have_limits() {
+    let branch = |n: usize| {
+        let outputs = (0..n).map(|i| format!("o{i}")).collect();
+        step("a", "in", Operator::Branch { function: "f".into(), outputs, otherwise: None })
+    };
+    let fields = |step: StepSpec| {
+        let mut spec = pipeline(vec![step]);
+        spec.sinks[0].from = from("in");
+        errors(&spec).into_iter().map(|e| e.1).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (fields(branch(OUTPUTS_MAX)), fields(branch(OUTPUTS_MAX + 1)), fields(branch(0))),
+        (vec![], vec!["outputs"], vec!["outputs"])
+    );
+    let partitions = |n| fields(step("a", "in", Operator::Repartition { partitions: Some(n) }));
+    assert_eq!(
+        (partitions(PARTITIONS_MAX), partitions(PARTITIONS_MAX + 1), partitions(0)),
+        (vec![], vec!["partitions"], vec!["partitions"])
+    );
+    let topic = |name: String| {
+        let mut spec = pipeline(vec![]);
+        spec.sinks[0].topic = name;
+        errors(&spec).len()
+    };
+    assert_eq!((topic("t".repeat(TOPIC_CHARACTERS_MAX)), topic("t".repeat(TOPIC_CHARACTERS_MAX + 1))), (0, 1));
+    let long = "n".repeat(TOPIC_CHARACTERS_MAX - repartition_topic("p", "").len());
+    assert_eq!(
+        (fields(step(&long, "in", map("f"))), fields(step(&format!("{long}n"), "in", map("f")))),
+        (vec![], vec![""])
+    );
+}
