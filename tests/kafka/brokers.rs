@@ -92,7 +92,7 @@ fn a_host_without_brokers_can_be_stopped() {
     super::pipes::runs(&host, 4, 60);
     cluster.stop(0, Stop::Kill);
     std::thread::sleep(Duration::from_secs(3));
-    host.stop();
+    assert!(host.stop().success());
     // What goes wrong is told by the connection where it does, and not by each client once more.
     let twice = |line: &serde_json::Value| line["fields"]["facility"] == "ERROR";
     let told = pipe.told("a", "").into_iter().filter(twice).collect::<Vec<_>>();

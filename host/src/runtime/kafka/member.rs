@@ -156,10 +156,11 @@ impl Coordinator {
         };
         let all: Vec<TaskId> = self.tasks.keys().copied().collect();
         self.give(&all, true);
-        match leave {
-            Ok(leave) => self.parts.member.close(leave),
-            Err(why) => Err(why),
+        if let Err(why) = self.parts.member.close(leave?) {
+            // All that could be committed is, and who asked for the end has it.
+            warn!(error = %why, "ended all the same; the group keeps this host's tasks for it until its session time-out");
         }
+        Ok(())
     }
 
     /// Does what there is to do; how to leave, once that is asked for. Never waits long for the brokers: the group, the workers and
