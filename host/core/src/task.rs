@@ -1,5 +1,6 @@
 //! The six joined for one task: a sub-topology at one partition number.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -73,7 +74,7 @@ pub struct TaskPart {
 #[derive(Clone, Debug)]
 enum NodeState {
     Stateless { observed: Timestamp },
-    Aggregate(aggregate::State),
+    Aggregate(Box<aggregate::State>),
     Writer(Writer),
 }
 
@@ -474,7 +475,8 @@ fn open_node(
                 (None, true) => groups(StoreKind::WindowedKeyValue)?,
                 (None, false) => groups(StoreKind::KeyValue)?,
             };
-            NodeState::Aggregate(aggregate::State { times: Times { observed, closed, clock }, store })
+            let times = Times { observed, closed, clock };
+            NodeState::Aggregate(Box::new(aggregate::State { times, store }))
         }
         NodeOperator::Repartition { .. } => NodeState::Writer(Writer::new(observed, now)),
         _ => NodeState::Stateless { observed },
@@ -525,9 +527,8 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
                 outputs.push(decoded.flows[input].clone());
             }
             (NodeOperator::Aggregate(aggregate), phase) => {
-                let NodeState::Aggregate(aggregate::State { times, store }) = &mut states[at] else {
-                    unreachable!("opened by the same plan")
-                };
+                let NodeState::Aggregate(state) = &mut states[at] else { unreachable!("opened by the same plan") };
+                let aggregate::State { times, store } = &mut **state;
                 outputs.push(match store {
                     Held::Groups(store) => {
                         run_aggregate(cx, &mut Step { node, aggregate, times, store }, input, phase)?

@@ -37,6 +37,8 @@ const MAP_NS_MAX: f64 = 40.0;
 const COUNT_NS_MAX: f64 = 150.0;
 /// Keys of the count's target.
 const COUNT_KEYS: usize = 10_000;
+/// Gaps of sessions: shorter than the time until a key comes again, and longer.
+const SESSION_GAPS_MS: [i64; 2] = [1, 10_000];
 /// The batch size of all targets.
 const BATCH: usize = 1_024;
 /// Bytes of batches that go round: they and what is made of them fit into a core's own cache.
@@ -62,6 +64,9 @@ enum Step {
         size_ms: i64,
         advance_ms: i64,
     },
+    Sessions {
+        gap_ms: i64,
+    },
 }
 
 struct Row {
@@ -71,6 +76,17 @@ struct Row {
     nanoseconds: f64,
 }
 
+/// A built-in count whose results come out when windows close.
+fn count(form: WindowForm) -> Operator {
+    Operator::Aggregate(Aggregate {
+        fold: Fold::Count(CountFormat::Long),
+        window: Some(Window { form, grace_ms: 0 }),
+        emit: Emit::OnClose,
+        emit_every_update: false,
+        partitions: None,
+    })
+}
+
 fn topology(step: Step) -> anyhow::Result<Arc<Topology>> {
     let from = |name: &str| vec![From { name: name.into(), output: None }];
     let operator = match step {
@@ -78,13 +94,8 @@ fn topology(step: Step) -> anyhow::Result<Arc<Topology>> {
         Step::Filter => Some(Operator::Filter { function: "filter".into(), negate: true }),
         Step::Map => Some(Operator::Map { function: "map".into(), form: MapForm::Map }),
         Step::Pass => Some(Operator::Map { function: "pass".into(), form: MapForm::Map }),
-        Step::Count { size_ms, advance_ms } => Some(Operator::Aggregate(Aggregate {
-            fold: Fold::Count(CountFormat::Long),
-            window: Some(Window { form: WindowForm::Hopping { size_ms, advance_ms }, grace_ms: 0 }),
-            emit: Emit::OnClose,
-            emit_every_update: false,
-            partitions: None,
-        })),
+        Step::Count { size_ms, advance_ms } => Some(count(WindowForm::Hopping { size_ms, advance_ms })),
+        Step::Sessions { gap_ms } => Some(count(WindowForm::Session { gap_ms })),
     };
     let last = if operator.is_some() { "step" } else { "in" };
     let steps = operator.into_iter().map(|operator| StepSpec {
@@ -199,6 +210,10 @@ fn measure(records: usize, runs: usize, only: &[String]) -> anyhow::Result<Vec<R
     for advance_ms in [5_000, 2_000, 1_000] {
         cases.push((Step::Count { size_ms: 10_000, advance_ms }, BATCH, COUNT_KEYS));
     }
+    // Every record a session of its own, and sessions of many records.
+    for gap_ms in SESSION_GAPS_MS {
+        cases.push((Step::Sessions { gap_ms }, BATCH, COUNT_KEYS));
+    }
     let mut functions = WorkerFunctions::new(registry);
     let mut rows = Vec::new();
     let chosen = |step: Step| only.is_empty() || step == Step::Nothing || only.iter().any(|o| name(step).contains(o));
@@ -241,6 +256,7 @@ fn name(step: Step) -> String {
         Step::Count { size_ms, advance_ms } if size_ms == advance_ms => {
             format!("count, tumbling {} s", size_ms / 1_000)
         }
+        Step::Sessions { gap_ms } => format!("count, sessions with a gap of {gap_ms} ms"),
         Step::Count { size_ms, advance_ms } => {
             format!("count, hopping {} s by {} s", size_ms / 1_000, advance_ms / 1_000)
         }

@@ -14,6 +14,9 @@ use super::oracle::task::{OracleTask, function_of};
 use super::oracle::wire;
 use super::roles::{Rec, Role};
 
+/// What topics hold, by partition.
+type Topics = BTreeMap<(String, u32), Vec<Rec>>;
+
 /// Compares the topics of which everything is promised.
 pub fn compare(case: &Arc<Case>, actual: &dyn Fn(&str) -> Vec<Rec>) -> Result<(), String> {
     let plan = Arc::new(Plan::new(case));
@@ -49,7 +52,7 @@ fn is_calm(plan: &Plan, kind: &Kind) -> bool {
 
 /// Runs every task once over everything, those that read only topics of the user's first. Gives what the topics hold then, and
 /// nodes of sessions that got a record beyond its grace.
-fn whole(case: &Arc<Case>, plan: &Arc<Plan>) -> (BTreeMap<(String, u32), Vec<Rec>>, BTreeSet<usize>) {
+fn whole(case: &Arc<Case>, plan: &Arc<Plan>) -> (Topics, BTreeSet<usize>) {
     let (mut log, mut strayed) = (case.input.clone(), BTreeSet::new());
     let entries = |sub: usize| plan.inputs(sub).into_iter().map(|(_, at)| at).collect::<Vec<_>>();
     let cut = |sub: usize| entries(sub).iter().any(|at| matches!(plan.nodes[*at].kind, Kind::CutEntry { .. }));
