@@ -75,12 +75,15 @@ pub(crate) struct Listed {
     pub error: Option<Code>,
 }
 
+/// How long a question to a coordinator lives in the client, at the most that librdkafka takes: longer than anybody waits for it.
+const OUTLASTING: Duration = Duration::from_secs(3_600);
+
 /// A client for administration.
 #[derive(Debug)]
 pub(crate) struct Admin {
     client: Handle,
     config: ClientConfig,
-    /// Who asked for a group's offsets last, and was answered: the group and a client of its own.
+    /// Who asked a group's coordinator last, and was answered: the group and a client of its own.
     asker: Mutex<Option<(String, Handle)>>,
     standing: Mutex<Standing>,
 }
@@ -159,18 +162,41 @@ impl Admin {
     }
 
     fn asking(&self, op: Op, timeout: Duration) -> Asking<'_> {
-        self.asking_by(&self.client, op, timeout)
+        self.asking_by(&self.client, op, timeout, timeout)
     }
 
-    fn asking_by<'a>(&'a self, client: &'a Handle, op: Op, timeout: Duration) -> Asking<'a> {
+    /// Asks a group's coordinator, with a client that is let go of when it was not answered. The client's own time-out must not come
+    /// before that: librdkafka (2.12.1, `rd_kafka_admin_coord_request`) frees a question that has timed out, and uses it once the
+    /// coordinator is there, which ends the process (confluentinc/librdkafka#4605). What is not answered when its client ends is safe.
+    fn of_group<T>(
+        &self,
+        group: &str,
+        op: Op,
+        timeout: Duration,
+        ask: impl FnOnce(&Handle, &Asking<'_>) -> Answer<T>,
+    ) -> Answer<T> {
+        let mut asker = self.asker.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|(of, _)| of == group);
+        if asker.is_none() {
+            let made = Handle::of_group(&self.config, group);
+            asker = Some((group.into(), made.map_err(|why| Failure::of(Code::InvalidArgument, why.to_string()))?));
+        }
+        let Some((_, client)) = &asker else { return Err(Failure::of(Code::InvalidArgument, String::new())) };
+        let answer = ask(client, &self.asking_by(client, op, timeout, OUTLASTING));
+        if answer.is_ok() {
+            *self.asker.lock().unwrap_or_else(PoisonError::into_inner) = asker;
+        }
+        answer
+    }
+
+    fn asking_by<'a>(&'a self, client: &'a Handle, op: Op, timeout: Duration, request: Duration) -> Asking<'a> {
         let standing = &self.standing;
-        let ms = millis(timeout).max(1);
+        let (ms, request_ms) = (millis(timeout).max(1), millis(request).max(1));
         // SAFETY: the client lives; both are ours. The timeouts are in range, and an operation without one leaves it be.
         unsafe {
             let options = NonNull::new(sys::rd_kafka_AdminOptions_new(client.ptr(), op)).expect("a known operation");
             let queue = NonNull::new(sys::rd_kafka_queue_new(client.ptr())).expect("a queue is allocated");
             let mut why = [0 as c_char; 256];
-            sys::rd_kafka_AdminOptions_set_request_timeout(options.as_ptr(), ms, why.as_mut_ptr(), why.len());
+            sys::rd_kafka_AdminOptions_set_request_timeout(options.as_ptr(), request_ms, why.as_mut_ptr(), why.len());
             sys::rd_kafka_AdminOptions_set_operation_timeout(options.as_ptr(), ms, why.as_mut_ptr(), why.len());
             Asking { client, standing, options, queue }
         }
@@ -361,32 +387,11 @@ impl Admin {
         stable: bool,
         timeout: Duration,
     ) -> Answer<Vec<Listed>> {
-        let mut asker = self.asker.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|(of, _)| of == group);
-        if asker.is_none() {
-            let made = Handle::of_group(&self.config, group);
-            asker = Some((group.into(), made.map_err(|why| Failure::of(Code::InvalidArgument, why.to_string()))?));
-        }
-        let listed =
-            asker.as_ref().map_or(Ok(Vec::new()), |(_, client)| self.committed_by(client, group, of, stable, timeout));
-        if listed.is_ok() {
-            *self.asker.lock().unwrap_or_else(PoisonError::into_inner) = asker;
-        }
-        listed
-    }
-
-    fn committed_by(
-        &self,
-        client: &Handle,
-        group: &str,
-        of: &[TopicPartition],
-        stable: bool,
-        timeout: Duration,
-    ) -> Answer<Vec<Listed>> {
         let name = c_name(group)?;
         let list = list(of.iter().map(|partition| (partition, NO_OFFSET)))?;
-        let asking = self.asking_by(client, Op::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, timeout);
+        let op = Op::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
         // SAFETY: as for `describe_configs`.
-        unsafe {
+        self.of_group(group, op, timeout, |client, asking| unsafe {
             Failure::take(sys::rd_kafka_AdminOptions_set_require_stable_offsets(
                 asking.options.as_ptr(),
                 stable.into(),
@@ -395,7 +400,7 @@ impl Admin {
             let (options, queue) = (asking.options.as_ptr(), asking.queue.as_ptr());
             sys::rd_kafka_ListConsumerGroupOffsets(client.ptr(), &mut one, 1, options, queue);
             sys::rd_kafka_ListConsumerGroupOffsets_destroy(one);
-            let event = Self::answer(&asking, timeout)?;
+            let event = Self::answer(asking, timeout)?;
             let result = sys::rd_kafka_event_ListConsumerGroupOffsets_result(event.0.as_ptr());
             let mut count = 0;
             let groups = sys::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &mut count);
@@ -405,19 +410,19 @@ impl Admin {
                 all.extend(listed(sys::rd_kafka_group_result_partitions(group)));
             }
             Ok(all)
-        }
+        })
     }
 
     /// A group's members; none for a group that is not there.
     pub fn members(&self, group: &str, timeout: Duration) -> Answer<Vec<GroupMember>> {
         let name = c_name(group)?;
-        let asking = self.asking(Op::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, timeout);
+        let op = Op::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
         // SAFETY: as for `describe_topics`.
-        unsafe {
+        self.of_group(group, op, timeout, |client, asking| unsafe {
             let mut one = name.as_ptr();
             let (options, queue) = (asking.options.as_ptr(), asking.queue.as_ptr());
-            sys::rd_kafka_DescribeConsumerGroups(self.client.ptr(), &mut one, 1, options, queue);
-            let event = Self::answer(&asking, timeout)?;
+            sys::rd_kafka_DescribeConsumerGroups(client.ptr(), &mut one, 1, options, queue);
+            let event = Self::answer(asking, timeout)?;
             let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event.0.as_ptr());
             let mut count = 0;
             let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &mut count);
@@ -432,24 +437,23 @@ impl Admin {
                 }
             }
             Ok(all)
-        }
+        })
     }
 
     /// Deletes a group with its offsets; it must have no member.
     pub fn delete_group(&self, group: &str, timeout: Duration) -> Answer<()> {
         let name = c_name(group)?;
-        let asking = self.asking(Op::RD_KAFKA_ADMIN_OP_DELETEGROUPS, timeout);
         // SAFETY: as for `describe_configs`.
-        unsafe {
+        self.of_group(group, Op::RD_KAFKA_ADMIN_OP_DELETEGROUPS, timeout, |client, asking| unsafe {
             let mut one = sys::rd_kafka_DeleteGroup_new(name.as_ptr());
-            sys::rd_kafka_DeleteGroups(self.client.ptr(), &mut one, 1, asking.options.as_ptr(), asking.queue.as_ptr());
+            sys::rd_kafka_DeleteGroups(client.ptr(), &mut one, 1, asking.options.as_ptr(), asking.queue.as_ptr());
             sys::rd_kafka_DeleteGroup_destroy(one);
-            let event = Self::answer(&asking, timeout)?;
+            let event = Self::answer(asking, timeout)?;
             let result = sys::rd_kafka_event_DeleteGroups_result(event.0.as_ptr());
             let mut count = 0;
             let groups = sys::rd_kafka_DeleteGroups_result_groups(result, &mut count);
             items(groups, count).try_for_each(|group| borrowed_error(sys::rd_kafka_group_result_error(group)))
-        }
+        })
     }
 }
 

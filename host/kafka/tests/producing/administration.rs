@@ -5,7 +5,7 @@ use std::time::Duration;
 use millstream_kafka::admin::{Admin, TopicSpec};
 use millstream_kafka::error::KafkaError;
 use millstream_kafka::fetch::TopicPartition;
-use millstream_test_broker::{Cluster, Options};
+use millstream_test_broker::{Cluster, Options, Stop};
 
 use crate::support::*;
 
@@ -161,4 +161,22 @@ fn a_broker_that_is_not_there_is_worth_another_try() {
         Admin::new(&millstream_kafka::config::Properties::new(all).unwrap(), Duration::from_millis(500)).unwrap();
     let error = admin.describe(&["any"]).unwrap_err();
     assert!(matches!(error, KafkaError::Retry(_)), "{error:?}");
+}
+
+/// A group's coordinator is away, questions to it are given up, and it comes back. librdkafka (2.12.1, `rd_kafka_admin_coord_request`)
+/// then uses what it has freed when the question had run into its own time-out, and mostly ends the process (confluentinc/librdkafka#4605).
+#[test]
+fn questions_that_a_coordinator_did_not_answer_do_no_harm_when_it_is_back() {
+    let mut cluster = harmed();
+    let admin = Admin::new(&properties(&cluster, &[]), Duration::from_secs(1)).unwrap();
+    let of = [TopicPartition::new("any", 0)];
+    for _ in 0..2 {
+        wait("the coordinator answers", || admin.members("away").is_ok() && admin.committed("away", &of).is_ok());
+        cluster.stop(0, Stop::Kill);
+        assert!(matches!(admin.members("away"), Err(KafkaError::Retry(_))));
+        assert!(matches!(admin.committed("away", &of), Err(KafkaError::Retry(_))));
+        cluster.start(0);
+    }
+    wait("the coordinator answers again", || admin.members("away").is_ok());
+    assert!(matches!(admin.delete_group("away"), Ok(())), "a group that is not there");
 }
