@@ -24,7 +24,7 @@ pub fn compile(libs: &Path, classes: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts one of them, with a heap of at most so much, as Java writes it.
+/// The command that starts one of them, with a heap of at most so much, as Java writes it.
 ///
 /// # Errors
 /// When a path cannot be told to Java.

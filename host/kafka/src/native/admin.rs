@@ -175,15 +175,15 @@ impl Admin {
         timeout: Duration,
         ask: impl FnOnce(&Handle, &Asking<'_>) -> Answer<T>,
     ) -> Answer<T> {
-        let mut asker = self.asker.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|(of, _)| of == group);
-        if asker.is_none() {
-            let made = Handle::of_group(&self.config, group);
-            asker = Some((group.into(), made.map_err(|why| Failure::of(Code::InvalidArgument, why.to_string()))?));
-        }
-        let Some((_, client)) = &asker else { return Err(Failure::of(Code::InvalidArgument, String::new())) };
-        let answer = ask(client, &self.asking_by(client, op, timeout, OUTLASTING));
+        let held = self.asker.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|(of, _)| of == group);
+        let client = match held {
+            Some((_, client)) => client,
+            None => Handle::of_group(&self.config, group)
+                .map_err(|why| Failure::of(Code::InvalidArgument, why.to_string()))?,
+        };
+        let answer = ask(&client, &self.asking_by(&client, op, timeout, OUTLASTING));
         if answer.is_ok() {
-            *self.asker.lock().unwrap_or_else(PoisonError::into_inner) = asker;
+            *self.asker.lock().unwrap_or_else(PoisonError::into_inner) = Some((group.into(), client));
         }
         answer
     }
