@@ -11,6 +11,10 @@ pub enum Window {
     Hopping { size: i64, advance: i64 },
     /// The gap.
     Session { gap: i64 },
+    /// The largest distance within one.
+    Sliding { difference: i64 },
+    /// Hopping here and there, put together from panes here.
+    Panes { size: i64, advance: i64 },
 }
 
 /// What a group comes to.
@@ -72,12 +76,15 @@ impl Case {
     pub fn random(seed: u64) -> Self {
         let mut rng = Rng(seed);
         let size = 1 + rng.below(40) as i64;
-        let window = match rng.below(9) {
+        let window = match rng.below(13) {
             0 => Window::None,
             1..5 => {
                 let advance = if rng.one_in(2) { size } else { 1 + rng.below(size as u64) as i64 };
                 Window::Hopping { size, advance }
             }
+            // At a difference of nothing Kafka Streams ends with an error.
+            9..12 => Window::Sliding { difference: 1 + rng.below(30) as i64 },
+            12 => Window::Panes { size, advance: 1 + rng.below(size as u64) as i64 },
             _ => Window::Session { gap: 1 + rng.below(15) as i64 },
         };
         let grace = [0, 0, 1, 5, 20, 1_000][rng.below(6) as usize];
@@ -114,7 +121,8 @@ impl Case {
     pub fn json(&self) -> Value {
         let (word, size, advance) = match self.window {
             Window::None => ("none", 0, 0),
-            Window::Hopping { size, advance } => ("hopping", size, advance),
+            Window::Hopping { size, advance } | Window::Panes { size, advance } => ("hopping", size, advance),
+            Window::Sliding { difference } => ("sliding", difference, 0),
             Window::Session { gap } => ("session", gap, 0),
         };
         let fold = match self.fold {
@@ -140,6 +148,10 @@ impl Case {
             Window::Hopping { size, advance } => {
                 format!(", window: {{ hopping: {size}ms, advance: {advance}ms, grace: {grace}ms }}")
             }
+            Window::Panes { size, advance } => {
+                format!(", window: {{ hopping: {size}ms, advance: {advance}ms, panes: true, grace: {grace}ms }}")
+            }
+            Window::Sliding { difference } => format!(", window: {{ sliding: {difference}ms, grace: {grace}ms }}"),
             Window::Session { gap } => format!(", window: {{ session: {gap}ms, grace: {grace}ms }}"),
         };
         let fold = match self.fold {
@@ -159,11 +171,20 @@ impl Case {
         )
     }
 
-    /// In an order that both sides promise: sessions that close at one record stand by end, start, key here, and by end, key,
-    /// start there.
+    /// In a form that both sides promise. Sessions that close at one record stand by end, start, key here, and by end, key, start
+    /// there; sliding windows that one record changes stand by end here, and as its search has found them there. Windows that are
+    /// put together have their values in order of time here.
     pub fn in_order(&self, outcomes: &[Outcome]) -> Vec<Outcome> {
         let mut out = outcomes.to_vec();
-        if self.on_close && matches!(self.window, Window::Session { .. }) {
+        let sliding = matches!(self.window, Window::Sliding { .. });
+        if sliding || matches!(self.window, Window::Panes { .. }) {
+            for text in out.iter_mut().filter_map(|o| o.value.as_mut()) {
+                let mut values: Vec<&str> = text.split(',').collect();
+                values.sort_unstable();
+                *text = values.join(",");
+            }
+        }
+        if sliding || self.on_close && matches!(self.window, Window::Session { .. }) {
             out.sort();
         }
         out

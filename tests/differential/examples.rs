@@ -30,6 +30,7 @@ fn every_rule_that_differs_has_an_example() {
     let mut seen = Vec::new();
     let tumbling = Window::Hopping { size: 10, advance: 10 };
     let session = Window::Session { gap: 5 };
+    let sliding = Window::Sliding { difference: 10 };
     let examples = [
         (Difference::NullValueCounts, tumbling, true, "a@1 a!@2 a!@30", "", "a[0,10]=2"),
         // At 17 the session of 10 is closed, and 12 is not late: it touches 10.
@@ -48,6 +49,23 @@ fn every_rule_that_differs_has_an_example() {
             "a@1 a@5 a@3",
             "a[1,1]=1 a[1,1]- a[1,5]=2 a[1,5]=3",
             "a[1,1]=1 a[1,1]- a[1,5]=2 a[1,5]- a[1,5]=3",
+        ),
+        // When it comes, the window that ends with a@15 is closed, and none that holds it is there.
+        (
+            Difference::RecordForgotten,
+            sliding,
+            true,
+            "b@20 a@15 a@22 b@60",
+            "b[10,20]=1 a[12,22]=2 a[16,26]=1",
+            "b[10,20]=1 a[12,22]=1",
+        ),
+        (
+            Difference::WindowMadeTwice,
+            sliding,
+            false,
+            "a@6 a@17",
+            "a[0,10]=1 a[7,17]=1",
+            "a[0,10]=1 a[7,17]=1 a[7,17]=1",
         ),
     ];
     for (difference, window, on_close, input, here, there) in examples {

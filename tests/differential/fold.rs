@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::case::{Case, Fold, Outcome, Record, Window};
+use crate::sliding::Sliding;
 
 /// Whose rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +21,21 @@ pub enum Difference {
     ClosedSessionMerged,
     /// A record within a session writes a tombstone under the bounds that stay, without the cache.
     TombstoneOfTheSameSession,
+    /// A record that no open sliding window holds when it comes is forgotten.
+    RecordForgotten,
+    /// A sliding window that begins behind a record before the difference, and ends with the next, is made twice, and comes out
+    /// twice without the cache.
+    WindowMadeTwice,
 }
 
 impl Difference {
-    pub const ALL: [Difference; 3] =
-        [Difference::NullValueCounts, Difference::ClosedSessionMerged, Difference::TombstoneOfTheSameSession];
+    pub const ALL: [Difference; 5] = [
+        Difference::NullValueCounts,
+        Difference::ClosedSessionMerged,
+        Difference::TombstoneOfTheSameSession,
+        Difference::RecordForgotten,
+        Difference::WindowMadeTwice,
+    ];
 }
 
 /// A group of a window, or a session.
@@ -41,19 +52,20 @@ struct Group {
     told: bool,
 }
 
-struct World<'c> {
-    case: &'c Case,
-    rules: Rules,
+pub struct World<'c> {
+    pub case: &'c Case,
+    pub rules: Rules,
     groups: Vec<Group>,
-    time: i64,
-    out: Vec<Outcome>,
-    touched: BTreeSet<Difference>,
+    pub sliding: Sliding,
+    pub time: i64,
+    pub out: Vec<Outcome>,
+    pub touched: BTreeSet<Difference>,
 }
 
 /// What comes out, in order, and which rules that differ were touched.
 pub fn run(case: &Case, rules: Rules) -> (Vec<Outcome>, BTreeSet<Difference>) {
-    let (groups, out, touched) = Default::default();
-    let mut world = World { case, rules, groups, time: i64::MIN, out, touched };
+    let (groups, sliding, out, touched) = Default::default();
+    let mut world = World { case, rules, groups, sliding, time: i64::MIN, out, touched };
     for (by, record) in case.records.iter().enumerate() {
         world.record(by, record);
         if case.on_close {
@@ -63,7 +75,7 @@ pub fn run(case: &Case, rules: Rules) -> (Vec<Outcome>, BTreeSet<Difference>) {
     (world.out, world.touched)
 }
 
-fn joined(all: Option<String>, value: Option<&str>) -> Option<String> {
+pub fn joined(all: Option<String>, value: Option<&str>) -> Option<String> {
     match (all, value) {
         (Some(all), Some(value)) => Some(format!("{all},{value}")),
         (all, value) => all.or(value.map(str::to_string)),
@@ -80,7 +92,8 @@ impl World<'_> {
     fn record(&mut self, by: usize, record: &Record) {
         let Some(key) = &record.key else { return };
         if record.value.is_none() {
-            if self.rules == Rules::Ours || self.case.window == Window::None {
+            let drops = matches!(self.case.window, Window::None | Window::Sliding { .. });
+            if self.rules == Rules::Ours || drops {
                 return;
             }
             self.touched.insert(Difference::NullValueCounts);
@@ -88,7 +101,7 @@ impl World<'_> {
         self.time = self.time.max(record.time);
         match self.case.window {
             Window::None => self.add(by, key, None, record),
-            Window::Hopping { size, advance } => {
+            Window::Hopping { size, advance } | Window::Panes { size, advance } => {
                 let first = (record.time - size + 1).max(0);
                 for start in (first..=record.time).filter(|s| s % advance == 0) {
                     if start + size > self.closed() {
@@ -97,6 +110,7 @@ impl World<'_> {
                 }
             }
             Window::Session { gap } => self.join(by, key, gap, record),
+            Window::Sliding { difference } => self.slide(by, key, difference, record),
         }
     }
 
@@ -168,8 +182,13 @@ impl World<'_> {
         self.forget_empty();
     }
 
+    /// A value as the case's fold shows it.
+    pub fn shown(&self, text: Option<String>, count: u64) -> Option<String> {
+        if self.case.fold == Fold::Count { Some(count.to_string()) } else { text }
+    }
+
     fn value(&self, group: &Group) -> Option<String> {
-        if self.case.fold == Fold::Count { Some(group.count.to_string()) } else { group.text.clone() }
+        self.shown(group.text.clone(), group.count)
     }
 
     fn update(&mut self, by: usize, group: &Group) {
@@ -187,6 +206,9 @@ impl World<'_> {
     }
 
     fn close(&mut self, by: usize) {
+        if let Window::Sliding { difference } = self.case.window {
+            return self.close_sliding(by, difference);
+        }
         let closed = self.closed();
         let is_session = matches!(self.case.window, Window::Session { .. });
         let is_closed =

@@ -21,12 +21,14 @@ use crate::operator::stateless::{self, Rules, StreamTimes};
 use crate::operator::{Active, Cx, Ports};
 use crate::poll::{Inputs, Place, Polled};
 use crate::record::{Batch, Timestamp};
+use crate::slicing::Slicing;
 use crate::state::key::StoreKind;
 use crate::state::sessions::Sessions;
+use crate::state::slices::Slices;
 use crate::state::store::{Change, Ground, Store};
 use crate::time::{NEVER, Now};
 use crate::topology::graph::{InputKind, Node, NodeOperator, SubTopology, TimeRule, Topology};
-use crate::topology::spec::WindowForm;
+use crate::topology::spec::{Emit, WindowForm};
 
 /// Which task: sub-topology and partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -471,6 +473,12 @@ fn open_node(
             let groups = |kind| Store::open(kind, ground).map(Held::Groups);
             let store = match (a.spec.window.map(|w| w.form), a.by_window) {
                 (Some(WindowForm::Session { .. }), _) => Held::Sessions(Sessions::open(ground)?),
+                (Some(WindowForm::Sliding { .. } | WindowForm::Panes { .. }), _) => {
+                    let slicing = a.spec.window.and_then(Slicing::of);
+                    let planned = || Verdict::Corrupted("slices of other windows were planned".into());
+                    let closes = a.spec.emit == Emit::OnClose;
+                    Held::Slices(Slices::open(ground, slicing.ok_or_else(planned)?, closes, closed)?)
+                }
                 (Some(WindowForm::Hopping { .. } | WindowForm::Cumulating { .. }), _) => groups(StoreKind::Window)?,
                 (None, true) => groups(StoreKind::WindowedKeyValue)?,
                 (None, false) => groups(StoreKind::KeyValue)?,
@@ -534,6 +542,9 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
                         run_aggregate(cx, &mut Step { node, aggregate, times, store }, input, phase)?
                     }
                     Held::Sessions(store) => {
+                        run_aggregate(cx, &mut Step { node, aggregate, times, store }, input, phase)?
+                    }
+                    Held::Slices(store) => {
                         run_aggregate(cx, &mut Step { node, aggregate, times, store }, input, phase)?
                     }
                 });

@@ -31,7 +31,7 @@ impl Grid {
         let (size_ms, step_ms, cumulates) = match window.form {
             WindowForm::Hopping { size_ms, advance_ms } => (size_ms, advance_ms, false),
             WindowForm::Cumulating { size_ms, step_ms } => (size_ms, step_ms, true),
-            WindowForm::Session { .. } => return None,
+            _ => return None,
         };
         Some(Self { size_ms, step_ms, grace_ms: window.grace_ms, cumulates })
     }

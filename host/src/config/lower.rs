@@ -28,6 +28,8 @@ use super::{
 
 /// Fields that only `count`, `reduce` and `aggregate` have.
 const AGGREGATE_FIELDS: [&str; 5] = ["group", "window", "emit", "emit-every-update", "late"];
+/// A count that is in more hopping windows than this is put together from panes.
+const PANES_FROM: i64 = 16;
 /// Fields about the repartition topic before a step.
 const REPARTITION_FIELDS: [&str; 2] = ["idle", "partitions"];
 
@@ -217,7 +219,7 @@ impl Lower<'_> {
         let fold = count.or_else(reduce).or_else(aggregate)?;
         Some(Operator::Aggregate(Aggregate {
             fold,
-            window: step.window.as_ref().and_then(|w| self.window(name, w)),
+            window: step.window.as_ref().and_then(|w| self.window(name, w, step.count.is_some())),
             emit: match step.emit {
                 Some(form::Emit::OnClose) => spec::Emit::OnClose,
                 _ => spec::Emit::OnUpdate,
@@ -227,16 +229,23 @@ impl Lower<'_> {
         }))
     }
 
-    fn window(&mut self, name: &str, window: &form::Window) -> Option<spec::Window> {
+    /// `counts`: the step is a count, which can be put together from panes.
+    fn window(&mut self, name: &str, window: &form::Window, counts: bool) -> Option<spec::Window> {
         let at = |field: &str| path(&["steps", name, "window", field]);
         let form = if let Some(size) = &window.tumbling {
             let size_ms = self.duration(size, &at("tumbling"));
             WindowForm::Hopping { size_ms, advance_ms: size_ms }
         } else if let Some(gap) = &window.session {
             WindowForm::Session { gap_ms: self.duration(gap, &at("session")) }
+        } else if let Some(difference) = &window.sliding {
+            WindowForm::Sliding { difference_ms: self.duration(difference, &at("sliding")) }
         } else if let (Some(size), Some(advance)) = (&window.hopping, &window.advance) {
-            let size_ms = self.duration(size, &at("hopping"));
-            WindowForm::Hopping { size_ms, advance_ms: self.duration(advance, &at("advance")) }
+            let (size_ms, advance_ms) = (self.duration(size, &at("hopping")), self.duration(advance, &at("advance")));
+            let many = counts && size_ms / advance_ms.max(1) > PANES_FROM;
+            match window.panes.unwrap_or(many) {
+                true => WindowForm::Panes { size_ms, advance_ms },
+                false => WindowForm::Hopping { size_ms, advance_ms },
+            }
         } else if let (Some(size), Some(step)) = (&window.cumulating, &window.step) {
             let size_ms = self.duration(size, &at("cumulating"));
             WindowForm::Cumulating { size_ms, step_ms: self.duration(step, &at("step")) }

@@ -494,12 +494,12 @@ pub enum Group {
     Key,
 }
 
-/// Windows: `tumbling`, `hopping` with `advance`, `cumulating` with `step`, or `session`.
+/// Windows: `tumbling`, `hopping` with `advance`, `cumulating` with `step`, `sliding`, or `session`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-#[schemars(extend("oneOf" = one_of(&["tumbling", "hopping", "cumulating", "session"])))]
+#[schemars(extend("oneOf" = one_of(&["tumbling", "hopping", "cumulating", "sliding", "session"])))]
 #[schemars(extend("dependentRequired" = {
-    "hopping": ["advance"], "advance": ["hopping"], "cumulating": ["step"], "step": ["cumulating"]
+    "hopping": ["advance"], "advance": ["hopping"], "cumulating": ["step"], "step": ["cumulating"], "panes": ["hopping"]
 }))]
 pub struct Window {
     /// Side by side, this long.
@@ -508,10 +508,15 @@ pub struct Window {
     pub hopping: Option<DurationText>,
     /// Distance between the starts of hopping windows.
     pub advance: Option<DurationText>,
+    /// Hopping windows are put together from panes, so that a record is folded once however many windows hold it; a function
+    /// needs `merger`. Default: `true` for a `count` that is in more than 16 windows, else `false`.
+    pub panes: Option<bool>,
     /// One after the other from the same start, each longer by a `step`; the last is this long.
     pub cumulating: Option<DurationText>,
     /// By how much each cumulating window is longer than the one before; the longest is a multiple of it.
     pub step: Option<DurationText>,
+    /// One that ends with each record and one that begins behind it; the largest distance of two records in one.
+    pub sliding: Option<DurationText>,
     /// As long as no record of the key is further than this from the next.
     pub session: Option<DurationText>,
     /// How long after its end, of a session after its gap, a window still takes records. Default `0ms`.

@@ -171,7 +171,7 @@ pub fn prepare(pipeline: &Pipeline, log: &Log) -> anyhow::Result<Arc<Topology>> 
 /// Whether a step needs a function with an interface, by operator: for the check of a component before it is taken.
 pub fn needed_interfaces(spec: &Spec, function: &str) -> Vec<millstream_core::function::Interface> {
     use millstream_core::function::Interface;
-    use millstream_core::topology::spec::{Fold, WindowForm};
+    use millstream_core::topology::spec::Fold;
     let mut out = Vec::new();
     for step in &spec.steps {
         let needed = match &step.operator {
@@ -183,8 +183,7 @@ pub fn needed_interfaces(spec: &Spec, function: &str) -> Vec<millstream_core::fu
             }
             Operator::Aggregate(a) => match &a.fold {
                 Fold::Reduce { function: f } | Fold::Aggregate { function: f } if f == function => {
-                    let session = a.window.is_some_and(|w| matches!(w.form, WindowForm::Session { .. }));
-                    let merger = session.then_some(Interface::Merger);
+                    let merger = a.window.is_some_and(|w| w.form.merges()).then_some(Interface::Merger);
                     [Some(Interface::Aggregator), merger]
                 }
                 _ => continue,
@@ -210,7 +209,7 @@ mod tests {
     use super::needed_interfaces;
 
     #[test]
-    fn sessions_need_states_that_merge_and_other_windows_do_not() {
+    fn windows_that_are_put_together_need_states_that_merge_and_others_do_not() {
         let needed = |form| {
             let window = Some(Window { form, grace_ms: 0 });
             let fold = Fold::Reduce { function: "f".into() };
@@ -226,8 +225,10 @@ mod tests {
             };
             needed_interfaces(&Spec { steps: vec![step.clone(), step], ..Spec::default() }, "f")
         };
-        let session = WindowForm::Session { gap_ms: 5 };
-        assert_eq!(needed(session), [Interface::Aggregator, Interface::Merger]);
+        let (session, sliding) = (WindowForm::Session { gap_ms: 5 }, WindowForm::Sliding { difference_ms: 5 });
+        for form in [session, sliding, WindowForm::Panes { size_ms: 5, advance_ms: 1 }] {
+            assert_eq!(needed(form), [Interface::Aggregator, Interface::Merger]);
+        }
         assert_eq!(needed(WindowForm::Hopping { size_ms: 5, advance_ms: 1 }), [Interface::Aggregator]);
     }
 }

@@ -17,8 +17,10 @@ use crate::emit::Reason;
 use crate::error::Verdict;
 use crate::flow::{Flow, NO_ROW};
 use crate::record::Timestamp;
+use crate::slicing::Slicing;
 use crate::state::key::{split_windowed_group, windowed_group};
 use crate::state::sessions::Sessions;
+use crate::state::slices::Slices;
 use crate::state::store::{Change, Ground, Slot, Store, hash};
 use crate::time::NEVER;
 use crate::topology::graph::{AggregateNode, Node};
@@ -37,6 +39,11 @@ pub(crate) struct Times {
 }
 
 impl Times {
+    /// Closing time.
+    pub fn closing(&self) -> Timestamp {
+        self.clock.as_ref().map_or(self.observed, |clock| clock.clock.closing())
+    }
+
     /// Goes on to where a walk over a batch has come.
     pub fn pass(&mut self, flow: &Flow, passed: &mut Passed) {
         match passed.clock.take() {
@@ -64,6 +71,8 @@ pub(crate) enum Held {
     Groups(Store),
     /// Sessions.
     Sessions(Sessions),
+    /// Slices of windows.
+    Slices(Slices),
 }
 
 impl Held {
@@ -72,6 +81,7 @@ impl Held {
         match self {
             Held::Groups(store) => store.has_windows(),
             Held::Sessions(store) => store.has_any(),
+            Held::Slices(store) => store.has_any(),
         }
     }
 
@@ -80,6 +90,7 @@ impl Held {
         match self {
             Held::Groups(store) => store.bytes(),
             Held::Sessions(store) => store.bytes(),
+            Held::Slices(store) => store.bytes(),
         }
     }
 
@@ -87,7 +98,10 @@ impl Held {
     pub fn shrink(&mut self, limit_bytes: usize) {
         match self {
             Held::Groups(store) => store.shrink(limit_bytes),
-            Held::Sessions(store) => store.shrink(limit_bytes),
+            Held::Sessions(store) => {
+                store.shrink(limit_bytes);
+            }
+            Held::Slices(store) => store.shrink(limit_bytes),
         }
     }
 
@@ -96,6 +110,7 @@ impl Held {
         match self {
             Held::Groups(store) => store.take_changes(),
             Held::Sessions(store) => store.take_changes(),
+            Held::Slices(store) => store.take_changes(),
         }
     }
 }
@@ -121,6 +136,16 @@ pub(crate) struct Step<'s, S = Store> {
 }
 
 impl<S> Step<'_, S> {
+    /// Whether a result comes out after every record.
+    pub fn every_update(&self) -> bool {
+        self.aggregate.spec.emit_every_update && self.aggregate.spec.emit == Emit::OnUpdate
+    }
+
+    /// Whether anybody asks where time has moved.
+    fn notes_time(&self) -> bool {
+        self.on_close() || self.aggregate.spec.window.and_then(Slicing::of).is_some()
+    }
+
     /// Whether results come out when windows close.
     pub fn on_close(&self) -> bool {
         self.aggregate.spec.window.is_some() && self.aggregate.spec.emit == Emit::OnClose
@@ -150,7 +175,7 @@ pub(crate) fn process<S: Grouped>(
         Some(clock) => S::take(cx, step, flow, ByUpstream::new(flow, rows, clock)),
         None if flow.is_empty() => Ok(cx.empty.clone()),
         None => {
-            let walk = Observed::new(flow, step.times.observed, step.on_close());
+            let walk = Observed::new(flow, step.times.observed, step.notes_time());
             S::take(cx, step, flow, walk)
         }
     }
@@ -159,10 +184,9 @@ pub(crate) fn process<S: Grouped>(
 impl Grouped for Store {
     fn take<W: Walk>(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow, walk: W) -> Result<Flow, Verdict> {
         let mut results = Results::default();
-        let spec = &step.aggregate.spec;
-        let (gone, mut passed) = if spec.emit_every_update && spec.emit == Emit::OnUpdate {
+        let (gone, mut passed) = if step.every_update() {
             every_update(cx, step, flow, walk, &mut results)?
-        } else if let Fold::Count(_) = spec.fold {
+        } else if let Fold::Count(_) = step.aggregate.spec.fold {
             count(cx, step, flow, walk)?
         } else {
             fold_batch(cx, step, flow, walk)?

@@ -95,6 +95,8 @@ pub(crate) trait Walk: Clone {
     fn enter(&mut self, i: usize) -> (Timestamp, Timestamp);
     /// The record that came last was refused altogether: it has not moved time.
     fn refuse(&mut self);
+    /// Rows at which closing time has moved so far, and where to.
+    fn steps(&self) -> &[(u32, Timestamp)];
     /// Goes on behind the last record.
     fn finish(self) -> Passed;
 }
@@ -144,6 +146,10 @@ impl Walk for Observed<'_> {
             self.now = self.before;
             self.steps.pop();
         }
+    }
+
+    fn steps(&self) -> &[(u32, Timestamp)] {
+        &self.steps
     }
 
     fn finish(self) -> Passed {
@@ -210,6 +216,10 @@ impl Walk for ByUpstream<'_> {
             self.steps.pop();
         }
         self.clock.clock.take_back(slot, held, closing);
+    }
+
+    fn steps(&self) -> &[(u32, Timestamp)] {
+        &self.steps
     }
 
     fn finish(mut self) -> Passed {

@@ -161,7 +161,7 @@ pub(crate) struct Results {
 }
 
 impl Results {
-    fn push(&mut self, group: &Leaving<'_>, value: Option<&[u8]>) {
+    pub fn push(&mut self, group: &Leaving<'_>, value: Option<&[u8]>) {
         self.batch.get_or_insert_default().push(Some(group.key), value, group.timestamp, []);
         self.rows.push(group.row | DERIVED);
         let (start, end) = group.window.unwrap_or((NEVER, NEVER));

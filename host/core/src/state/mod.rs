@@ -5,6 +5,7 @@ pub mod key;
 pub mod keyspace;
 pub mod memory;
 pub mod sessions;
+pub mod slices;
 pub mod store;
 pub mod value;
 

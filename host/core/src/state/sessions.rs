@@ -26,6 +26,8 @@ pub(crate) struct Session {
     pub start: Timestamp,
     /// The latest.
     pub end: Timestamp,
+    /// The largest timestamp of the records in its state.
+    pub timestamp: Timestamp,
     pub layout: u32,
     /// Absent: its function has removed the state, and the session is there all the same.
     pub state: State,
@@ -40,6 +42,17 @@ impl Session {
     fn bytes(&self) -> usize {
         size_of::<Self>() + self.state.heap_bytes()
     }
+}
+
+/// What takes the place of sessions.
+#[derive(Clone, Debug)]
+pub(crate) struct Fresh {
+    pub start: Timestamp,
+    pub end: Timestamp,
+    /// The largest timestamp of the records in it.
+    pub timestamp: Timestamp,
+    pub layout: u32,
+    pub state: State,
 }
 
 /// A session that is no more.
@@ -143,14 +156,24 @@ impl Sessions {
     /// # Errors
     /// Those of the database; corrupted where something stored cannot be read.
     pub(crate) fn find(&mut self, ground: Ground<'_>, hash: u64, key: &[u8]) -> Result<u32, StorageError> {
+        self.find_or_hold(ground, hash, key).map(|(at, _)| at)
+    }
+
+    /// As [`Sessions::find`]; says whether the key was not held before.
+    pub(crate) fn find_or_hold(
+        &mut self,
+        ground: Ground<'_>,
+        hash: u64,
+        key: &[u8],
+    ) -> Result<(u32, bool), StorageError> {
         if let Some(at) = self.number(hash, key) {
-            return Ok(at);
+            return Ok((at, false));
         }
         let sessions = if self.outside.is_some() { read(ground, key)? } else { Vec::new() };
         let held = Held { hash, key: key.into(), sessions, gone: Vec::new(), queued: Timestamp::MAX, dirty: false };
         self.count += held.sessions.len();
         self.bytes += held.bytes();
-        Ok(self.hold(held))
+        Ok((self.hold(held), true))
     }
 
     fn hold(&mut self, held: Held) -> u32 {
@@ -195,14 +218,15 @@ impl Sessions {
         &mut self,
         at: u32,
         absorbed: &[(Timestamp, Timestamp)],
-        bounds: (Timestamp, Timestamp),
-        layout: u32,
-        state: State,
+        fresh: Fresh,
         mut had: Option<&mut Vec<(Timestamp, Timestamp)>>,
     ) {
         let held = &mut self.keys[at as usize];
-        let (start, end) = bounds;
-        let mut new = Session { start, end, layout, state, was: false, dirty: true, stored: false };
+        let Fresh { start, end, timestamp, layout, state } = fresh;
+        let bounds = (start, end);
+        // What is stored without a state has no time of its own.
+        let timestamp = if state.get().is_some() { timestamp } else { end };
+        let mut new = Session { start, end, timestamp, layout, state, was: false, dirty: true, stored: false };
         self.bytes += new.bytes();
         self.count += 1;
         for (start, end) in absorbed {
@@ -277,6 +301,28 @@ impl Sessions {
     /// Reads the keys of which the database has sessions that end before `until`.
     fn bring_in(&mut self, ground: Ground<'_>, until: Option<Timestamp>) -> Result<(), StorageError> {
         let Some(from) = self.outside.filter(|from| until.is_none_or(|until| *from < until)) else { return Ok(()) };
+        self.bring_in_between(ground, from, until)?;
+        self.outside = match until {
+            Some(until) => first_end(ground, until)?,
+            None => None,
+        };
+        Ok(())
+    }
+
+    /// Reads the keys of which the database has sessions that end at or behind `from` and before `until` (`None`: any), where it may
+    /// have some that are not held; gives their numbers.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(crate) fn bring_in_between(
+        &mut self,
+        ground: Ground<'_>,
+        from: Timestamp,
+        until: Option<Timestamp>,
+    ) -> Result<Vec<u32>, StorageError> {
+        if self.outside.is_none() {
+            return Ok(Vec::new());
+        }
         let all = time_range(ground);
         let from = key::session_time(ground.prefix, b"", NEVER, from);
         let to = match until {
@@ -290,14 +336,22 @@ impl Sessions {
             }
             Scan::Continue
         })?;
-        for key in keys {
-            self.find(ground, hash(&key), &key)?;
-        }
-        self.outside = match until {
-            Some(until) => first_end(ground, until)?,
-            None => None,
-        };
-        Ok(())
+        keys.iter().map(|key| self.find(ground, hash(key), key)).collect()
+    }
+
+    /// Reads all that the database has.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(crate) fn bring_in_all(&mut self, ground: Ground<'_>) -> Result<Vec<u32>, StorageError> {
+        let brought = self.bring_in_between(ground, NEVER, None)?;
+        self.outside = None;
+        Ok(brought)
+    }
+
+    /// Numbers of the keys that are held.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> {
+        self.index.iter().copied()
     }
 
     /// What changed since changes were taken last, by end, start, key.
@@ -326,7 +380,7 @@ impl Sessions {
             }
             for session in held.sessions.iter_mut().filter(|s| s.dirty) {
                 let state = session.state.get();
-                let stored = |state| Stored { layout: session.layout, timestamp: session.end, state }.encode();
+                let stored = |state| Stored { layout: session.layout, timestamp: session.timestamp, state }.encode();
                 let value = state.map_or_else(|| STATELESS.to_vec(), stored);
                 changes.push(Change::Put(key::session(b"", &held.key, session.start, session.end), value));
                 (session.dirty, session.stored, session.was) = (false, true, state.is_some());
@@ -339,8 +393,9 @@ impl Sessions {
     }
 
     /// Lets go of keys that have no session any more and, when more than `limit_bytes` are held, of what the database has.
-    /// Only right when every change that was taken has been committed.
-    pub fn shrink(&mut self, limit_bytes: usize) {
+    /// Only right when every change that was taken has been committed. Says whether keys have got other numbers: then each
+    /// key that has changed since changes were taken last with the number that it had.
+    pub fn shrink(&mut self, limit_bytes: usize) -> Option<Vec<(u32, u32)>> {
         for at in core::mem::take(&mut self.vacant) {
             let held = &self.keys[at as usize];
             if held.dirty || !held.sessions.is_empty() {
@@ -353,13 +408,12 @@ impl Sessions {
                 self.free.push(at);
             }
         }
-        if self.bytes > limit_bytes {
-            self.evict();
-        }
+        (self.bytes > limit_bytes).then(|| self.evict())
     }
 
-    /// Keeps only keys that the open interval has changed.
-    fn evict(&mut self) {
+    /// Keeps only keys that the open interval has changed; gives the numbers that they had and have.
+    fn evict(&mut self) -> Vec<(u32, u32)> {
+        let mut moved = Vec::new();
         let before = core::mem::take(self);
         self.outside = before.outside;
         let numbers: Vec<u32> = before.index.iter().copied().collect();
@@ -369,11 +423,13 @@ impl Sessions {
             held.queued = Timestamp::MAX;
             self.bytes += held.bytes();
             self.count += held.sessions.len();
-            let at = self.hold(held);
-            self.dirty.push(at);
+            let now = self.hold(held);
+            self.dirty.push(now);
+            moved.push((at, now));
         }
         let firsts = numbers.into_iter().filter_map(|at| keys[at as usize].as_ref()?.sessions.first().map(|s| s.end));
         self.outside = self.outside.into_iter().chain(firsts).min();
+        moved
     }
 }
 
@@ -410,12 +466,12 @@ fn read(ground: Ground<'_>, key: &[u8]) -> Result<Vec<Session>, StorageError> {
 
 fn session(whole: &[u8], value: &[u8]) -> Option<Session> {
     let (_, start, end) = key::split_session(whole)?;
-    let (layout, state) = match Stored::decode(value) {
-        _ if value == STATELESS => (0, State::Absent),
-        stored => stored.map(|s| (s.layout, State::new(s.state)))?,
+    let (timestamp, layout, state) = match Stored::decode(value) {
+        _ if value == STATELESS => (end, 0, State::Absent),
+        stored => stored.map(|s| (s.timestamp, s.layout, State::new(s.state)))?,
     };
     let was = state.get().is_some();
-    Some(Session { start, end, layout, state, was, dirty: false, stored: true })
+    Some(Session { start, end, timestamp, layout, state, was, dirty: false, stored: true })
 }
 
 #[cfg(test)]

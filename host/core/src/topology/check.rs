@@ -140,7 +140,7 @@ struct Kinds {
 impl Kinds {
     fn of(form: WindowForm) -> Self {
         Self {
-            time: matches!(form, WindowForm::Hopping { .. }),
+            time: matches!(form, WindowForm::Hopping { .. } | WindowForm::Panes { .. } | WindowForm::Sliding { .. }),
             session: matches!(form, WindowForm::Session { .. }),
             cumulating: matches!(form, WindowForm::Cumulating { .. }),
         }
@@ -278,7 +278,7 @@ impl<'a> Checker<'a> {
                     self.warn(section, &step.name, "late", message, "leave it out, or add a `window`");
                 }
             }
-            Some(window) => self.window(step, *window),
+            Some(window) => self.window(step, *window, aggregate.emit),
         }
         if aggregate.emit == Emit::OnClose && aggregate.emit_every_update {
             let message = "`emit-every-update` has no effect with `emit: on-close`".to_string();
@@ -286,22 +286,27 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn window(&mut self, step: &StepSpec, window: Window) {
+    fn window(&mut self, step: &StepSpec, window: Window, emit: Emit) {
         let mut error = |message: String, help: &str| self.error(Section::Steps, &step.name, "window", message, help);
         let (size_ms, step_ms, word) = match window.form {
-            WindowForm::Hopping { size_ms, advance_ms } => (size_ms, advance_ms, "advance"),
+            WindowForm::Hopping { size_ms, advance_ms } | WindowForm::Panes { size_ms, advance_ms } => {
+                (size_ms, advance_ms, "advance")
+            }
             WindowForm::Cumulating { size_ms, step_ms } => (size_ms, step_ms, "step"),
             WindowForm::Session { gap_ms } if gap_ms < 1 => {
                 return error("the gap of a session is at least 1 ms".to_string(), "");
             }
-            WindowForm::Session { .. } => return,
+            WindowForm::Sliding { difference_ms } if difference_ms < 0 => {
+                return error("the difference of a sliding window is at least 0 ms".to_string(), "");
+            }
+            WindowForm::Session { .. } | WindowForm::Sliding { .. } => return,
         };
         if size_ms < 1 {
             return error("a window is at least 1 ms long".to_string(), "");
         }
         let message = format!("`{word}` lies between 1 ms and the window's size, {size_ms} ms");
         match window.form {
-            WindowForm::Hopping { .. } if !(1..=size_ms).contains(&step_ms) => {
+            WindowForm::Hopping { .. } | WindowForm::Panes { .. } if !(1..=size_ms).contains(&step_ms) => {
                 return error(message, "with a larger one, records between two windows would be in none");
             }
             WindowForm::Cumulating { .. } if !(1..=size_ms).contains(&step_ms) => return error(message, ""),
@@ -311,7 +316,12 @@ impl<'a> Checker<'a> {
             }
             _ => {}
         }
-        let windows = Grid::of(window).map_or(0, Grid::windows_per_record);
+        let windows = match window.form {
+            // Those that a record is in are only looked at when one of them closes.
+            WindowForm::Panes { .. } if emit == Emit::OnClose => 0,
+            WindowForm::Panes { .. } => (size_ms - 1) / step_ms + 1,
+            _ => Grid::of(window).map_or(0, Grid::windows_per_record),
+        };
         if windows > WINDOWS_PER_RECORD_MAX {
             let message =
                 format!("each record would be in {windows} windows; at most {WINDOWS_PER_RECORD_MAX} are possible");

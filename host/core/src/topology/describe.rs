@@ -264,6 +264,10 @@ fn aggregate_lines(aggregate: &Aggregate) -> Vec<String> {
                 format!("cumulating {}, step {}", duration(size_ms), duration(step_ms))
             }
             WindowForm::Session { gap_ms } => format!("session, gap {}", duration(gap_ms)),
+            WindowForm::Sliding { difference_ms } => format!("sliding, difference {}", duration(difference_ms)),
+            WindowForm::Panes { size_ms, advance_ms } => {
+                format!("hopping {}, advance {}, in panes", duration(size_ms), duration(advance_ms))
+            }
         };
         lines.push(format!("{form}, grace {}", duration(grace_ms)));
     }

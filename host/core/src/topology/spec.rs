@@ -237,6 +237,26 @@ pub enum WindowForm {
         /// The largest distance within a session, milliseconds, at least 1.
         gap_ms: i64,
     },
+    /// `[t - difference, t]` of each record's time `t`, and `[t + 1, t + 1 + difference]`, where those hold a record.
+    Sliding {
+        /// The largest distance of two records in one window, milliseconds, at least 0.
+        difference_ms: i64,
+    },
+    /// Hopping windows that are put together from panes, so that a record is folded once: for a count, and for functions that
+    /// can merge states.
+    Panes {
+        /// Length, milliseconds, at least 1.
+        size_ms: i64,
+        /// Distance of starts, milliseconds, `1..=size_ms`.
+        advance_ms: i64,
+    },
+}
+
+impl WindowForm {
+    /// Whether states of one key are merged, so that a function needs the interface for it.
+    pub fn merges(self) -> bool {
+        matches!(self, WindowForm::Session { .. } | WindowForm::Sliding { .. } | WindowForm::Panes { .. })
+    }
 }
 
 /// When results come out.

@@ -5,7 +5,7 @@ use millstream_core::function::*;
 use millstream_core::record::{BytesColumn, Timestamp};
 
 /// Names by number, and whether the function reads stream times.
-pub const NAMES: [(&str, bool); 14] = [
+pub const NAMES: [(&str, bool); 15] = [
     ("with-x", false),
     ("first-letter", false),
     ("upper", false),
@@ -20,6 +20,7 @@ pub const NAMES: [(&str, bool); 14] = [
     ("same-key", false),
     ("says-it-twice", false),
     ("lines", false),
+    ("append", false),
 ];
 
 /// Versions × this + number.
@@ -131,7 +132,7 @@ impl Functions for Native {
             ..Output::default()
         })
     }
-    /// `sum` adds numbers, `positive` too and forgets a sum of 0, `latest` is the last value.
+    /// `sum` adds numbers, `positive` too and forgets a sum of 0, `latest` is the last value, `append` all of them.
     fn add(&mut self, f: Prepared, _: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Folded> {
         let name = NAMES[(f.0 % STRIDE) as usize].0;
         let rejected = rejected(f, into.members.iter().map(|m| records.values.get(*m as usize)))?;
@@ -142,6 +143,7 @@ impl Functions for Native {
                 let value = records.values.get(into.members[place as usize] as usize).unwrap_or_default();
                 state = match name {
                     "latest" => Some(value.to_vec()),
+                    "append" => Some(state.map_or(value.to_vec(), |s| [&s[..], b"+", value].concat())),
                     _ => match number(state.as_deref().unwrap_or_default()) + number(value) {
                         0 if name == "positive" => None,
                         sum => Some(sum.to_string().into_bytes()),
@@ -168,7 +170,7 @@ impl Functions for Native {
     fn scan(&mut self, _: Prepared, _: Context<'_>, into: Groups<'_>, _: Records<'_>) -> Answer<Scanned> {
         Ok(Scanned { states: into.states.clone(), ..Scanned::default() })
     }
-    /// Sums are added, the latest is the right one; sums that would be 99 do not merge.
+    /// Sums are added, the latest is the right one, what was appended stays in order; sums that would be 99 do not merge.
     fn merge(&mut self, f: Prepared, _: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Answer<BytesColumn> {
         let name = NAMES[(f.0 % STRIDE) as usize].0;
         let mut out = Vec::new();
@@ -176,6 +178,7 @@ impl Functions for Native {
             let (left, right) = (left.get(i).unwrap_or_default(), right.get(i).unwrap_or_default());
             out.push(match (name, number(left) + number(right)) {
                 ("latest", _) => right.to_vec(),
+                ("append", _) => [left, b"+", right].concat(),
                 (_, 99) => return Err(Fault::Trap { message: "99".into() }),
                 (_, sum) => sum.to_string().into_bytes(),
             });

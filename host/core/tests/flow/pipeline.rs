@@ -331,8 +331,13 @@ fn fold(words: &Words<'_>, fold: Fold) -> Result<Operator, String> {
     let at = |name: &str| words.option(name).map(time).transpose();
     let grace_ms = at("grace")?.unwrap_or(0);
     let (size, step, gap) = (at("window")?, at("step")?, at("session")?);
-    let advance = at("advance")?;
+    let (advance, sliding) = (at("advance")?, at("sliding")?);
+    let panes = words.has("panes");
     let form = match (size, step, gap) {
+        _ if sliding.is_some() => sliding.map(|difference_ms| WindowForm::Sliding { difference_ms }),
+        (Some(size_ms), None, _) if panes => {
+            Some(WindowForm::Panes { size_ms, advance_ms: advance.unwrap_or(size_ms) })
+        }
         (None, _, gap) => gap.map(|gap_ms| WindowForm::Session { gap_ms }),
         (Some(size_ms), Some(step_ms), _) => Some(WindowForm::Cumulating { size_ms, step_ms }),
         (Some(size_ms), None, _) => Some(WindowForm::Hopping { size_ms, advance_ms: advance.unwrap_or(size_ms) }),

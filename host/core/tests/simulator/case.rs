@@ -272,7 +272,9 @@ impl Builder<'_> {
         let size_ms = 1 + self.rng.below(30) as i64;
         let advance_ms = if self.rng.one_in(2) { size_ms } else { 1 + self.rng.below(size_ms as u64) as i64 };
         let grace_ms = self.rng.below(3) as i64 * 7;
-        let form = match self.rng.below(8) {
+        let form = match self.rng.below(11) {
+            8 | 9 => WindowForm::Sliding { difference_ms: self.rng.below(25) as i64 },
+            10 => WindowForm::Panes { size_ms, advance_ms },
             0 => WindowForm::Cumulating { size_ms: advance_ms * (1 + self.rng.below(4) as i64), step_ms: advance_ms },
             1..4 => WindowForm::Session { gap_ms: 1 + self.rng.below(12) as i64 },
             _ => WindowForm::Hopping { size_ms, advance_ms },

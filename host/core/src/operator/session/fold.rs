@@ -17,30 +17,29 @@ use super::super::fold::{check, layout_differs, too_large};
 use super::super::isolate::{self, Isolation, Work};
 use super::super::{Cx, bad_result, part};
 use super::plan::{Ground, Node, Parent, Plan};
-use super::updates;
+use super::{Kept, Place};
 use crate::emit::Reason;
 use crate::error::Verdict;
 use crate::flow::Flow;
 use crate::function::{Answer, Fault, Functions, Groups, Prepared};
 use crate::record::BytesColumn;
-use crate::state::sessions::Sessions;
+use crate::state::sessions::Fresh;
 use crate::state::store::hash;
 use crate::state::value::State;
 use crate::topology::spec::Fold;
-use crate::window::Gap;
 
 /// Bytes that a stored session takes besides its state and its key, at the most: kind, end of the key, bounds; form, layout,
 /// timestamp.
 const STORED_BYTES: usize = 19 + 14;
 
-/// Folds a batch into the sessions of its keys. `results`: those after each record, where they are wanted.
-pub(crate) fn run<W: Walk>(
+/// Folds a batch into what is kept of its keys.
+pub(crate) fn run<W: Walk, S: Kept>(
     cx: &mut Cx<'_, '_>,
-    step: &mut Step<'_, Sessions>,
-    gap: Gap,
+    step: &mut Step<'_, S>,
+    rule: S::Rule,
     flow: &Flow,
     walk: W,
-    results: Option<&mut Results>,
+    results: &mut Results,
 ) -> Result<(Gone, Passed), Verdict> {
     let Some(function) = step.aggregate.function else {
         return Err(Verdict::Corrupted("a fold without a function was planned".into()));
@@ -56,22 +55,22 @@ pub(crate) fn run<W: Walk>(
         }
         let key = flow.batch.keys.get(i).unwrap_or_default();
         let at = step.store.find(ground(cx, step.aggregate.store), hash(key), key)?;
-        let other = step.store.of(at).iter().find(|s| s.state.get().is_some() && s.layout != layout);
+        let other = step.store.sessions().of(at).iter().find(|s| s.state.get().is_some() && s.layout != layout);
         if let Some(other) = other.filter(|_| !reduce) {
             return Err(layout_differs(node, other.layout, layout));
         }
         keys.push(at);
     }
     let mut work =
-        Folding { cx, step, gap, flow, function, prepared, reduce, layout, keys, walk, gone: Gone::new(), results };
+        Folding { cx, step, rule, flow, function, prepared, reduce, layout, keys, walk, gone: Gone::new(), results };
     isolate::run(&mut work, &node.name, prepared, flow.len())?;
     Ok((work.gone, work.walk.finish()))
 }
 
-struct Folding<'w, 's, 'a, 'p, W> {
+struct Folding<'w, 's, 'a, 'p, W, S: Kept> {
     cx: &'w mut Cx<'a, 'p>,
-    step: &'w mut Step<'s, Sessions>,
-    gap: Gap,
+    step: &'w mut Step<'s, S>,
+    rule: S::Rule,
     flow: &'w Flow,
     function: usize,
     prepared: Prepared,
@@ -82,8 +81,7 @@ struct Folding<'w, 's, 'a, 'p, W> {
     /// Stands before the first record that was not accepted yet.
     walk: W,
     gone: Gone,
-    /// Results after each record, where they are wanted.
-    results: Option<&'w mut Results>,
+    results: &'w mut Results,
 }
 
 struct Given<W> {
@@ -99,10 +97,11 @@ struct Asked {
     rejected: Vec<(u32, String)>,
 }
 
-impl<W: Walk> Folding<'_, '_, '_, '_, W> {
+impl<W: Walk, S: Kept> Folding<'_, '_, '_, '_, W, S> {
     fn plan(&self, from: usize, to: usize, refused: &[u32]) -> Plan<W> {
-        let ground = Ground { flow: self.flow, store: self.step.store, keys: &self.keys, gap: self.gap };
-        Plan::new(&ground, self.walk.clone(), from, to, refused)
+        let (store, closed) = (self.step.store.sessions(), self.step.times.closed);
+        let ground = Ground { flow: self.flow, store, keys: &self.keys, rule: self.rule, closed };
+        Plan::new(&ground, &self.walk, from, to, refused)
     }
 
     fn ask(&mut self, plan: &Plan<W>, from: usize) -> Answer<Asked> {
@@ -133,7 +132,7 @@ impl<W: Walk> Folding<'_, '_, '_, '_, W> {
 
     fn state<'x>(&'x self, states: &'x [State], key: u32, of: Parent) -> Option<&'x [u8]> {
         match of {
-            Parent::Stored(place) => self.step.store.of(key)[place].state.get(),
+            Parent::Stored(place) => self.step.store.sessions().of(key)[place].state.get(),
             Parent::Node(at) => states[at].get(),
         }
     }
@@ -150,7 +149,7 @@ impl<W: Walk> Folding<'_, '_, '_, '_, W> {
             };
             match (earlier, self.state(states, node.key, node.parents[parent])) {
                 (Some(earlier), Some(later)) => {
-                    keys.push(Some(self.step.store.key(node.key)));
+                    keys.push(Some(self.step.store.sessions().key(node.key)));
                     left.push(Some(earlier));
                     right.push(Some(later));
                     called.push(at);
@@ -187,7 +186,7 @@ impl<W: Walk> Folding<'_, '_, '_, '_, W> {
                 state = self.flow.batch.values.get(members[0] as usize);
                 members = &members[1..];
             }
-            keys.push(Some(self.step.store.key(node.key)));
+            keys.push(Some(self.step.store.sessions().key(node.key)));
             states.push(state);
             indexes.extend(members.iter().map(|record| record - first as u32));
             records.extend_from_slice(members);
@@ -208,7 +207,7 @@ impl<W: Walk> Folding<'_, '_, '_, '_, W> {
             folded.states
         };
         for (i, &at) in nodes.iter().enumerate() {
-            let (key, state) = (self.step.store.key(plan.nodes[at].key), folded.get(i));
+            let (key, state) = (self.step.store.sessions().key(plan.nodes[at].key), folded.get(i));
             let zeros = key.iter().filter(|byte| **byte == 0).count();
             let bytes = key.len() + zeros + state.map_or(0, <[u8]>::len) + STORED_BYTES;
             too_large(&self.cx.sub.stores[self.step.aggregate.store].limits, bytes)?;
@@ -218,7 +217,7 @@ impl<W: Walk> Folding<'_, '_, '_, '_, W> {
     }
 }
 
-impl<W: Walk> Work for Folding<'_, '_, '_, '_, W> {
+impl<W: Walk, S: Kept> Work for Folding<'_, '_, '_, '_, W, S> {
     type Given = Given<W>;
 
     fn functions(&mut self) -> &mut dyn Functions {
@@ -230,7 +229,7 @@ impl<W: Walk> Work for Folding<'_, '_, '_, '_, W> {
     }
 
     fn call(&mut self, from: usize, to: usize) -> Answer<Given<W>> {
-        let to = if self.results.is_some() { from + 1 } else { to };
+        let to = if self.step.every_update() { from + 1 } else { to };
         let mut refused = Vec::new();
         for _ in from..=to {
             let mut plan = self.plan(from, to, &refused);
@@ -261,12 +260,15 @@ impl<W: Walk> Work for Folding<'_, '_, '_, '_, W> {
             if !node.remains || node.taken == 0 {
                 continue;
             }
-            let (bounds, mut had) = ((node.start, node.end), Vec::new());
-            let wanted = self.results.is_some().then_some(&mut had);
-            self.step.store.absorb(node.key, &node.absorbed, bounds, self.layout, state, wanted);
-            if let Some(results) = &mut self.results {
-                updates(self.cx, self.step, self.flow.row(from), node.key, &had, bounds, results)?;
-            }
+            let Node { key, start, end, newest: timestamp, .. } = node;
+            let fresh = Fresh { start, end, timestamp, layout: self.layout, state };
+            let row = self.flow.row(from);
+            let place = Place { row, key, absorbed: &node.absorbed };
+            S::absorb(self.cx, self.step, self.rule, place, fresh, self.results)?;
+        }
+        if let Some(cut) = plan.cut {
+            S::settle(self.cx, self.step, self.rule, &cut, self.results)?;
+            self.step.times.closed = self.step.times.closed.max(cut.closing);
         }
         Ok(plan.until - from)
     }

@@ -16,28 +16,93 @@ use super::finish::{self, Leaving, Results};
 use crate::error::Verdict;
 use crate::flow::{Flow, NO_ROW};
 use crate::record::Timestamp;
+use crate::slicing::Meeting;
 use crate::state::keyspace::StorageError;
-use crate::state::sessions::{Session, Sessions};
-use crate::state::store::hash;
+use crate::state::sessions::{Fresh, Session, Sessions};
+use crate::state::store::{Ground, hash};
 use crate::state::value::State;
-use crate::topology::spec::{Emit, Fold};
+use crate::topology::spec::Fold;
 use crate::window::Gap;
 
-use plan::{touched, why_gone};
+use plan::{Cut, touched, why_gone};
+
+/// What is kept of keys so that records are folded once: sessions, or the slices of windows.
+pub(crate) trait Kept: Grouped {
+    /// What belongs together.
+    type Rule: Meeting;
+
+    /// What is kept; a slice is a session without length.
+    fn sessions(&self) -> &Sessions;
+
+    /// See [`Sessions::find`].
+    fn find(&mut self, ground: Ground<'_>, hash: u64, key: &[u8]) -> Result<u32, StorageError>;
+
+    /// Keeps what records have come to; where results come out after every record, those.
+    fn absorb(
+        cx: &mut Cx<'_, '_>,
+        step: &mut Step<'_, Self>,
+        rule: Self::Rule,
+        place: Place<'_>,
+        fresh: Fresh,
+        results: &mut Results,
+    ) -> Result<(), Verdict>;
+
+    /// Is done with what has closed, before a record comes in that could be in it.
+    fn settle(
+        cx: &mut Cx<'_, '_>,
+        step: &mut Step<'_, Self>,
+        rule: Self::Rule,
+        cut: &Cut,
+        results: &mut Results,
+    ) -> Result<(), Verdict>;
+}
+
+/// Where something is kept.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// The row of the record that it comes from.
+    pub row: u32,
+    /// Number of the key in the store.
+    pub key: u32,
+    /// Bounds of what it takes the place of.
+    pub absorbed: &'a [(Timestamp, Timestamp)],
+}
+
+impl Kept for Sessions {
+    type Rule = Gap;
+
+    fn sessions(&self) -> &Sessions {
+        self
+    }
+
+    fn find(&mut self, ground: Ground<'_>, hash: u64, key: &[u8]) -> Result<u32, StorageError> {
+        Sessions::find(self, ground, hash, key)
+    }
+
+    fn absorb(
+        cx: &mut Cx<'_, '_>,
+        step: &mut Step<'_, Self>,
+        _: Gap,
+        Place { row, key, absorbed }: Place<'_>,
+        fresh: Fresh,
+        results: &mut Results,
+    ) -> Result<(), Verdict> {
+        let (bounds, every, mut had) = ((fresh.start, fresh.end), step.every_update(), Vec::new());
+        step.store.absorb(key, absorbed, fresh, every.then_some(&mut had));
+        if every { updates(cx, step, row, key, &had, bounds, results) } else { Ok(()) }
+    }
+
+    fn settle(_: &mut Cx<'_, '_>, _: &mut Step<'_, Self>, _: Gap, _: &Cut, _: &mut Results) -> Result<(), Verdict> {
+        // Sessions never cut.
+        Ok(())
+    }
+}
 
 impl Grouped for Sessions {
     fn take<W: Walk>(cx: &mut Cx<'_, '_>, step: &mut Step<'_, Self>, flow: &Flow, walk: W) -> Result<Flow, Verdict> {
         let gap = gap(step)?;
-        let (mut results, spec) = (Results::default(), &step.aggregate.spec);
-        let every = (spec.emit_every_update && spec.emit == Emit::OnUpdate).then_some(&mut results);
-        let (gone, mut passed) = match spec.fold {
-            Fold::Count(_) => count(cx, step, gap, flow, walk, every)?,
-            _ => fold::run(cx, step, gap, flow, walk, every)?,
-        };
-        for (i, reason) in gone {
-            leave(cx, step, flow, i, reason)?;
-        }
-        step.times.pass(flow, &mut passed);
+        let mut results = Results::default();
+        let passed = take_in(cx, step, gap, flow, walk, &mut results)?;
         if step.on_close() {
             close(cx, step, gap, &passed, &mut results)?;
         }
@@ -77,19 +142,39 @@ impl Grouped for Sessions {
     }
 }
 
+/// Folds a batch in; gives where time has come to.
+pub(crate) fn take_in<W: Walk, S: Kept>(
+    cx: &mut Cx<'_, '_>,
+    step: &mut Step<'_, S>,
+    rule: S::Rule,
+    flow: &Flow,
+    walk: W,
+    results: &mut Results,
+) -> Result<Passed, Verdict> {
+    let (gone, mut passed) = match step.aggregate.spec.fold {
+        Fold::Count(_) => count(cx, step, rule, flow, walk, results)?,
+        _ => fold::run(cx, step, rule, flow, walk, results)?,
+    };
+    for (i, reason) in gone {
+        leave(cx, step, flow, i, reason)?;
+    }
+    step.times.pass(flow, &mut passed);
+    Ok(passed)
+}
+
 fn gap<S>(step: &Step<'_, S>) -> Result<Gap, Verdict> {
     let planned = || Verdict::Corrupted("sessions without a gap were planned".to_string());
     step.aggregate.spec.window.and_then(Gap::of).ok_or_else(planned)
 }
 
 /// The built-in count: it refuses nothing, so nothing has to be planned. Counts of sessions that meet are added up.
-fn count<W: Walk>(
+pub(crate) fn count<W: Walk, S: Kept>(
     cx: &mut Cx<'_, '_>,
-    step: &mut Step<'_, Sessions>,
-    gap: Gap,
+    step: &mut Step<'_, S>,
+    rule: S::Rule,
     flow: &Flow,
     mut walk: W,
-    mut results: Option<&mut Results>,
+    results: &mut Results,
 ) -> Result<(Gone, Passed), Verdict> {
     let mut gone = Gone::new();
     for i in 0..flow.len() {
@@ -98,19 +183,26 @@ fn count<W: Walk>(
             continue;
         }
         let (own, closing) = walk.enter(i);
-        let (t, key) = (flow.batch.timestamps[i], flow.batch.keys.get(i).unwrap_or_default());
-        let at = step.store.find(ground(cx, step.aggregate.store), hash(key), key)?;
+        let (time, key) = (flow.batch.timestamps[i], flow.batch.keys.get(i).unwrap_or_default());
+        if rule.cuts(time, step.times.closed, closing) {
+            let cut = Cut { closing, steps: walk.steps().to_vec(), row: flow.row(i) };
+            S::settle(cx, step, rule, &cut, results)?;
+            step.times.closed = step.times.closed.max(closing);
+        }
+        let (t, at) = (rule.place(time), step.store.find(ground(cx, step.aggregate.store), hash(key), key)?);
         let bounds = |s: &Session| (s.start, s.end);
-        let touched = touched(step.store.of(at), bounds, gap, gap.closed_ends(closing), t);
-        if let (true, Some(reason)) = (touched.is_empty(), why_gone(gap, t, own, closing)) {
+        let sessions = step.store.sessions().of(at);
+        let touched = touched(sessions, bounds, rule, rule.closed_ends(rule.judging(own, closing)), t);
+        if let (true, Some(reason)) = (touched.is_empty(), why_gone(rule, t, own, closing)) {
             gone.push((i, reason));
             continue;
         }
-        let sessions = &step.store.of(at)[touched];
-        let (mut number, mut start, mut end) = (1, t, t);
+        let sessions = &sessions[touched];
+        let (mut number, mut start, mut end, mut newest) = (1, t, t, time);
         for session in sessions {
             number += counted(&session.state)?;
             (start, end) = (start.min(session.start), end.max(session.end));
+            newest = newest.max(session.timestamp);
         }
         let (one, many);
         let absorbed = match sessions {
@@ -124,16 +216,14 @@ fn count<W: Walk>(
                 &many[..]
             }
         };
-        let (state, mut had) = (State::new(&i64::to_be_bytes(number)), Vec::new());
-        step.store.absorb(at, absorbed, (start, end), 0, state, results.is_some().then_some(&mut had));
-        if let Some(results) = &mut results {
-            updates(cx, step, flow.row(i), at, &had, (start, end), results)?;
-        }
+        let state = State::new(&i64::to_be_bytes(number));
+        let fresh = Fresh { start, end, timestamp: newest, layout: 0, state };
+        S::absorb(cx, step, rule, Place { row: flow.row(i), key: at, absorbed }, fresh, results)?;
     }
     Ok((gone, walk.finish()))
 }
 
-fn counted(state: &State) -> Result<i64, StorageError> {
+pub(crate) fn counted(state: &State) -> Result<i64, StorageError> {
     let why = "a stored count has not 8 bytes; was the step an aggregate before?";
     let number = state.get().map_or(Some(0), |bytes| bytes.try_into().ok().map(i64::from_be_bytes));
     number.ok_or_else(|| StorageError::Corrupted(why.to_string()))

@@ -17,9 +17,9 @@ use super::super::clock::{Walk, droppable};
 use crate::emit::Reason;
 use crate::flow::Flow;
 use crate::record::Timestamp;
+use crate::slicing::Meeting;
 use crate::state::sessions::{Session, Sessions};
 use crate::time::NEVER;
-use crate::window::Gap;
 
 /// What a session is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub(crate) struct Node {
     pub absorbed: Vec<(Timestamp, Timestamp)>,
     pub start: Timestamp,
     pub end: Timestamp,
+    /// The largest timestamp of the records that are thought to be taken, and of those in what it is made of.
+    pub newest: Timestamp,
     /// Records to be folded in, in order, those that are thought to be refused too.
     pub members: Vec<u32>,
     pub level: usize,
@@ -62,15 +64,29 @@ pub(crate) struct Plan<W> {
     pub gone: Gone,
     /// Stream times of the records' own tasks.
     pub own: Vec<Timestamp>,
+    /// Why it ends where it does, if something has to be done with before the next record.
+    pub cut: Option<Cut>,
+}
+
+/// What was open has closed, and the next record could be in it.
+pub(crate) struct Cut {
+    /// Closing time with the next record.
+    pub closing: Timestamp,
+    /// Rows at which closing time has moved so far.
+    pub steps: Vec<(u32, Timestamp)>,
+    /// The next record's row.
+    pub row: u32,
 }
 
 /// What is planned from.
-pub(crate) struct Ground<'g> {
+pub(crate) struct Ground<'g, R> {
     pub flow: &'g Flow,
     pub store: &'g Sessions,
     /// For each record the number of its key.
     pub keys: &'g [u32],
-    pub gap: Gap,
+    pub rule: R,
+    /// Closing time up to which everything has been closed.
+    pub closed: Timestamp,
 }
 
 /// Which of a key's sessions, in order of their ends, a record at `t` touches; those with an end below `closed` are closed.
@@ -78,22 +94,22 @@ pub(crate) struct Ground<'g> {
 pub(crate) fn touched<S>(
     sessions: &[S],
     bounds: impl Fn(&S) -> (Timestamp, Timestamp),
-    gap: Gap,
+    rule: impl Meeting,
     closed: Timestamp,
     t: Timestamp,
 ) -> Range<usize> {
     let open = sessions.partition_point(|s| bounds(s).1 < closed);
-    let is_before = |s: &S| bounds(s).1 < t && !gap.touches(bounds(s).0, bounds(s).1, t);
+    let is_before = |s: &S| bounds(s).1 < t && !rule.touches(bounds(s).0, bounds(s).1, t);
     let from = open + sessions[open..].partition_point(is_before);
-    let len = sessions[from..].iter().take_while(|s| gap.touches(bounds(s).0, bounds(s).1, t)).count();
+    let len = sessions[from..].iter().take_while(|s| rule.touches(bounds(s).0, bounds(s).1, t)).count();
     from..from + len
 }
 
 /// Why a record that touches no open session leaves, if it does.
-pub(crate) fn why_gone(gap: Gap, t: Timestamp, own: Timestamp, closing: Timestamp) -> Option<Reason> {
+pub(crate) fn why_gone(rule: impl Meeting, t: Timestamp, own: Timestamp, closing: Timestamp) -> Option<Reason> {
     match t {
-        _ if t < gap.closed_ends(own) => Some(Reason::Late),
-        _ if t < gap.closed_ends(closing) => Some(Reason::LateAfterIdle),
+        _ if t < rule.closed_ends(own) => Some(Reason::Late),
+        _ if t < rule.closed_ends(closing) => Some(Reason::LateAfterIdle),
         _ => None,
     }
 }
@@ -107,36 +123,54 @@ struct Live {
 
 impl<W: Walk> Plan<W> {
     /// Plans records `from..to`, of which those in `refused` are thought to be refused: they are asked, and change nothing.
-    /// Ends before such a record where it would bring sessions together: that needs an answer first.
-    pub fn new(ground: &Ground<'_>, walk: W, from: usize, to: usize, refused: &[u32]) -> Self {
-        let plan = Self { nodes: Vec::new(), levels: 0, until: from, walk, gone: Gone::new(), own: Vec::new() };
+    /// Ends before such a record where it would bring sessions together: that needs an answer first. And before a record for
+    /// which something has to be closed first.
+    pub fn new<R: Meeting>(ground: &Ground<'_, R>, walk: &W, from: usize, to: usize, refused: &[u32]) -> Self {
+        let plan = Self {
+            nodes: Vec::new(),
+            levels: 0,
+            until: from,
+            walk: walk.clone(),
+            gone: Gone::new(),
+            own: Vec::new(),
+            cut: None,
+        };
         let mut planner =
             Planner { ground, plan, keys: Vec::new(), index: HashMap::with_hasher(FixedState::default()) };
         for i in from..to {
             let is_refused = to - from > 1 && refused.binary_search(&(i as u32)).is_ok();
-            if !planner.record(i, is_refused) {
+            match planner.record(i, is_refused) {
+                Planned::In => planner.plan.until = i + 1,
                 // Alone it is planned as if it were taken.
-                if i == from {
-                    let Planner { plan: Plan { walk, .. }, .. } = planner;
-                    return Self::new(ground, walk, from, from + 1, &[]);
-                }
-                break;
+                Planned::Meets if i == from => return Self::new(ground, walk, from, from + 1, &[]),
+                Planned::Meets => break,
+                // The walk has gone on already.
+                Planned::Cut(cut) => return Self { cut: Some(cut), ..Self::new(ground, walk, from, i, refused) },
             }
-            planner.plan.until = i + 1;
         }
         planner.finish()
     }
 }
 
-struct Planner<'p, 'g, W> {
-    ground: &'p Ground<'g>,
+/// What has become of a record.
+enum Planned {
+    /// It has its place.
+    In,
+    /// Nothing was done: it would bring sessions together and is thought to be refused.
+    Meets,
+    /// It comes in later.
+    Cut(Cut),
+}
+
+struct Planner<'p, 'g, W, R> {
+    ground: &'p Ground<'g, R>,
     plan: Plan<W>,
     /// Sessions of the keys seen, by end.
     keys: Vec<Vec<Live>>,
     index: HashMap<u32, usize, FixedState>,
 }
 
-impl<W: Walk> Planner<'_, '_, W> {
+impl<W: Walk, R: Meeting> Planner<'_, '_, W, R> {
     fn sessions_of(&mut self, key: u32) -> usize {
         let (keys, store) = (&mut self.keys, self.ground.store);
         *self.index.entry(key).or_insert_with(|| {
@@ -146,28 +180,32 @@ impl<W: Walk> Planner<'_, '_, W> {
         })
     }
 
-    /// Plans one record more; `false`: nothing was done, as it would bring sessions together and is thought to be refused.
-    fn record(&mut self, i: usize, is_refused: bool) -> bool {
-        let Ground { flow, keys, gap, .. } = *self.ground;
+    /// Plans one record more.
+    fn record(&mut self, i: usize, is_refused: bool) -> Planned {
+        let Ground { flow, keys, rule, closed, .. } = *self.ground;
         if let Some(reason) = droppable(flow, i) {
             self.plan.own.push(self.plan.own.last().copied().unwrap_or(NEVER));
             self.plan.gone.push((i, reason));
-            return true;
+            return Planned::In;
         }
         let before = is_refused.then(|| self.plan.walk.clone());
         let (own, closing) = self.plan.walk.enter(i);
-        let (t, key) = (flow.batch.timestamps[i], keys[i]);
+        let (time, key) = (flow.batch.timestamps[i], keys[i]);
+        if rule.cuts(time, closed, closing) {
+            return Planned::Cut(Cut { closing, steps: self.plan.walk.steps().to_vec(), row: flow.row(i) });
+        }
+        let t = rule.place(time);
         let local = self.sessions_of(key);
         let bounds = |s: &Live| (s.start, s.end);
-        let touched = touched(&self.keys[local], bounds, gap, gap.closed_ends(closing), t);
+        let touched = touched(&self.keys[local], bounds, rule, rule.closed_ends(rule.judging(own, closing)), t);
         if let (Some(walk), true) = (before, touched.len() > 1) {
             self.plan.walk = walk;
-            return false;
+            return Planned::Meets;
         }
         self.plan.own.push(own);
-        if let (true, Some(reason)) = (touched.is_empty(), why_gone(gap, t, own, closing)) {
+        if let (true, Some(reason)) = (touched.is_empty(), why_gone(rule, t, own, closing)) {
             self.plan.gone.push((i, reason));
-            return true;
+            return Planned::In;
         }
         match (is_refused, touched.is_empty()) {
             (true, true) => {
@@ -178,11 +216,12 @@ impl<W: Walk> Planner<'_, '_, W> {
         if is_refused {
             self.plan.walk.refuse();
         }
-        true
+        Planned::In
     }
 
     /// Lets a record join the sessions that it touches; where it is not taken, it is only asked.
     fn join(&mut self, local: usize, key: u32, touched: Range<usize>, t: Timestamp, i: usize, taken: bool) {
+        let time = if taken { self.ground.flow.batch.timestamps[i] } else { NEVER };
         let live = &self.keys[local][touched.clone()];
         let (mut start, mut end) = if taken { (t, t) } else { (Timestamp::MAX, NEVER) };
         for session in live {
@@ -190,7 +229,7 @@ impl<W: Walk> Planner<'_, '_, W> {
         }
         let at = if let [Live { is: Parent::Node(at), .. }] = live {
             let node = &mut self.plan.nodes[*at];
-            (node.start, node.end) = (start, end);
+            (node.start, node.end, node.newest) = (start, end, node.newest.max(time));
             node.members.push(i as u32);
             node.taken += usize::from(taken);
             *at
@@ -210,14 +249,17 @@ impl<W: Walk> Planner<'_, '_, W> {
         taken: bool,
     ) -> usize {
         let (mut absorbed, mut level) = (Vec::new(), 0);
+        let mut newest = if taken { self.ground.flow.batch.timestamps[i] } else { NEVER };
         for parent in &parents {
             match parent {
                 Parent::Stored(at) => {
                     let session = &self.ground.store.of(key)[*at];
+                    newest = newest.max(session.timestamp);
                     absorbed.push((session.start, session.end));
                 }
                 Parent::Node(at) => {
                     let node = &self.plan.nodes[*at];
+                    newest = newest.max(node.newest);
                     absorbed.extend_from_slice(&node.absorbed);
                     level = level.max(node.level + 1);
                 }
@@ -225,7 +267,18 @@ impl<W: Walk> Planner<'_, '_, W> {
         }
         self.plan.levels = self.plan.levels.max(level + 1);
         let (members, taken) = (vec![i as u32], usize::from(taken));
-        self.plan.nodes.push(Node { key, parents, absorbed, start, end, members, level, taken, remains: false });
+        self.plan.nodes.push(Node {
+            key,
+            parents,
+            absorbed,
+            start,
+            end,
+            newest,
+            members,
+            level,
+            taken,
+            remains: false,
+        });
         self.plan.nodes.len() - 1
     }
 

@@ -82,7 +82,8 @@ impl World {
         let absorbed: Vec<_> = touched.iter().map(|s| (s.1, s.0)).collect();
         let state = has_state.then(|| format!("{t}.{}", self.model.len()).into_bytes());
         let (new, mut had) = (state.as_deref().map_or(State::Absent, State::new), Vec::new());
-        self.store.absorb(at, &absorbed, (start, end), 7, new, Some(&mut had));
+        let fresh = Fresh { start, end, timestamp: end, layout: 7, state: new };
+        self.store.absorb(at, &absorbed, fresh, Some(&mut had));
         let with_state = touched.iter().filter(|s| s.2.is_some()).map(|s| (s.1, s.0)).collect::<Vec<_>>();
         assert_eq!(had, with_state);
         touched.iter().for_each(|s| drop(self.model.remove(&(s.0, s.1, key.clone()))));

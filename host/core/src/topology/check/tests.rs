@@ -69,6 +69,11 @@ fn closing_without_a_window_and_an_advance_past_the_size_are_refused() {
     assert!(fields(window(10), Emit::OnClose).is_empty());
     assert!(fields(hopping(3 * WINDOWS_PER_RECORD_MAX, 3), Emit::OnUpdate).is_empty());
     assert_eq!(fields(hopping(3 * WINDOWS_PER_RECORD_MAX + 1, 3), Emit::OnUpdate), ["window"]);
+    // In panes a record is looked at once, unless each of its windows has a result for it.
+    let panes = |size_ms, advance_ms| Some(Window { form: WindowForm::Panes { size_ms, advance_ms }, grace_ms: 0 });
+    assert_eq!(fields(panes(3 * WINDOWS_PER_RECORD_MAX + 1, 3), Emit::OnUpdate), ["window"]);
+    assert!(fields(panes(3 * WINDOWS_PER_RECORD_MAX + 1, 3), Emit::OnClose).is_empty());
+    assert_eq!(fields(panes(10, 11), Emit::OnClose), ["window"]);
 }
 
 #[test]
@@ -87,6 +92,8 @@ fn steps_that_do_not_fit_and_sessions_without_a_gap_are_refused() {
     assert!(cumulating(most, 1).is_empty());
     assert!(fields(WindowForm::Session { gap_ms: 1 }).is_empty());
     assert_eq!(fields(WindowForm::Session { gap_ms: 0 }), ["window"]);
+    assert!(fields(WindowForm::Sliding { difference_ms: 0 }).is_empty());
+    assert_eq!(fields(WindowForm::Sliding { difference_ms: -1 }), ["window"]);
 }
 
 #[test]

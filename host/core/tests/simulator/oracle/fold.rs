@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use millstream_core::topology::spec::*;
 
 use super::super::roles::{Mark, Running, mark};
+use super::slice::Slices;
 use super::{Item, NEVER, Row};
 
 /// End of the window, which may lie behind the end of time, and start; window of the incoming key; key. Without a window
@@ -74,9 +75,10 @@ pub struct FoldState {
     pub by_window: bool,
     pub function: Option<Running>,
     pub groups: BTreeMap<GroupKey, Group>,
+    pub slices: Slices,
     observed: i64,
     pub clock: Option<Clock>,
-    /// A session got a record beyond its grace.
+    /// A session or a slice got a record beyond its grace.
     pub strayed: bool,
 }
 
@@ -86,6 +88,7 @@ pub fn is_open(window: Window, end: i128, time: i64) -> bool {
     match window.form {
         _ if time == NEVER => true,
         WindowForm::Session { gap_ms } => end + i128::from(gap_ms) >= now,
+        WindowForm::Sliding { .. } => end >= now,
         _ => end > now,
     }
 }
@@ -105,18 +108,27 @@ fn windows(window: Window, time: i64) -> Vec<(i128, i64)> {
             let there = |end: &i128| i128::from(time) < *end && *end - i128::from(step_ms) <= i128::from(i64::MAX);
             ends.filter(there).map(|end| (end, start)).collect()
         }
-        WindowForm::Session { .. } => Vec::new(),
+        WindowForm::Session { .. } | WindowForm::Sliding { .. } | WindowForm::Panes { .. } => Vec::new(),
     }
 }
 
 impl FoldState {
     pub fn new(fold: Aggregate, by_window: bool, clock: Option<Clock>) -> Self {
-        Self { fold, by_window, function: None, groups: BTreeMap::new(), observed: NEVER, clock, strayed: false }
+        Self {
+            fold,
+            by_window,
+            function: None,
+            groups: BTreeMap::new(),
+            slices: Slices::default(),
+            observed: NEVER,
+            clock,
+            strayed: false,
+        }
     }
 
     /// Whether a window is open.
     pub fn holds(&self) -> bool {
-        self.fold.window.is_some() && !self.groups.is_empty()
+        self.fold.window.is_some() && !(self.groups.is_empty() && self.slices.is_empty())
     }
 
     /// Takes a record in.
@@ -128,6 +140,13 @@ impl FoldState {
         let (own, closing) = self.time(&item, row);
         if let Some(Window { form: WindowForm::Session { gap_ms }, .. }) = self.fold.window {
             let (events, refused) = self.join(gap_ms, item, &value, own, closing);
+            if refused {
+                (self.observed, self.clock) = before;
+            }
+            return events;
+        }
+        if self.sliced().is_some() {
+            let (events, refused) = self.slice_in(item, &value, own, closing);
             if refused {
                 (self.observed, self.clock) = before;
             }
@@ -161,6 +180,11 @@ impl FoldState {
             }
         }
         events
+    }
+
+    /// The window, if it is put together from slices.
+    fn sliced(&self) -> Option<Window> {
+        self.fold.window.filter(|w| matches!(w.form, WindowForm::Sliding { .. } | WindowForm::Panes { .. }))
     }
 
     /// Own time and closing time once a record is in.
@@ -257,6 +281,11 @@ impl FoldState {
     pub fn close(&mut self) -> Vec<Event> {
         let (Some(window), Emit::OnClose) = (self.fold.window, self.fold.emit) else { return Vec::new() };
         let closing = self.closing();
+        if let Some(window) = self.sliced() {
+            let events = self.close_sliced(window, closing);
+            self.forget_slices(window, closing);
+            return events;
+        }
         let closed: Vec<GroupKey> =
             self.groups.keys().filter(|id| !is_open(window, id.0.0, closing)).cloned().collect();
         let events = closed.iter().filter_map(|id| self.result(id)).collect();
@@ -267,6 +296,11 @@ impl FoldState {
     /// The end of an interval: the last result of each group that has changed.
     pub fn end_interval(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
+        if let (Some(window), Emit::OnUpdate) = (self.sliced(), self.fold.emit) {
+            events = self.end_interval_sliced(window, self.closing());
+            self.forget_slices(window, self.closing());
+            return events;
+        }
         if self.fold.emit == Emit::OnUpdate && !self.fold.emit_every_update {
             let changed = self.groups.iter().filter(|(_, g)| g.changed);
             events.extend(changed.filter_map(|(id, g)| self.update(id, g.was)));

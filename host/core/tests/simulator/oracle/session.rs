@@ -68,7 +68,7 @@ impl FoldState {
     }
 
     /// Why a record is refused; the first value of a reduce becomes the state without the function's having a say.
-    fn refuses(&self, value: &[u8], has_state: bool) -> Option<&'static str> {
+    pub fn refuses(&self, value: &[u8], has_state: bool) -> Option<&'static str> {
         let running = self.function?;
         if matches!(self.fold.fold, Fold::Reduce { .. }) && !has_state {
             return None;
