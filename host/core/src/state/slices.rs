@@ -1,5 +1,5 @@
 //! A task's store of slices, of which windows are put together: what [`super::sessions`] keeps, a slice being a session without
-//! length, and besides which windows close next and which have changed.
+//! length, and besides which windows close next, which have changed, and what slices that lie together have been merged to.
 //!
 //! What a window is, and when it is closed, is not decided here (see [`crate::slicing`]).
 
@@ -7,14 +7,99 @@ use alloc::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
 use super::keyspace::StorageError;
 use super::sessions::{Fresh, Session, Sessions};
 use super::store::{Change, Ground};
+use super::value::State;
+use crate::function::Prepared;
 use crate::record::Timestamp;
 use crate::slicing::Slicing;
 
 /// A window of a key: number of the key, mark of the window.
 pub(crate) type Window = (u32, Timestamp);
+
+/// Slices of a key that are merged before they are merged with others: all in `2^bits` of time from a multiple of that on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Block {
+    pub start: Timestamp,
+    pub bits: u32,
+    pub key: u32,
+}
+
+impl Block {
+    /// The block of all slices between two of a key, the two with them, with the time at which it is cut in two.
+    pub fn of(key: u32, first: Timestamp, last: Timestamp) -> (Self, Timestamp) {
+        let bits = (first ^ last).checked_ilog2().map_or(0, |bit| bit + 1);
+        let half = bits.saturating_sub(1);
+        (Self { start: last >> bits << bits, bits, key }, last >> half << half)
+    }
+
+    /// Whether all of it lies between two times, the two with them.
+    pub fn lies_in(self, (first, last): (Timestamp, Timestamp)) -> bool {
+        first <= self.start && self.last() <= last
+    }
+
+    fn last(self) -> Timestamp {
+        self.start.saturating_add((1i64 << self.bits) - 1)
+    }
+}
+
+/// What blocks have been merged to, so that windows that follow each other share it. It can be forgotten at any time.
+#[derive(Clone, Debug, Default)]
+struct Merged {
+    states: HashMap<Block, State, FixedState>,
+    /// By start, those that are gone too.
+    order: BinaryHeap<Reverse<Block>>,
+    /// The last timestamp of any block.
+    until: Timestamp,
+    /// The largest size of any, as in [`Block::bits`].
+    bits: u32,
+    /// The version of the function that has merged them.
+    by: Option<Prepared>,
+    bytes: usize,
+}
+
+/// What a merged block takes beside what its state has on the heap, bytes, estimated.
+const BLOCK_BYTES: usize = 120;
+
+impl Merged {
+    fn keep(&mut self, block: Block, state: State) {
+        self.until = self.until.max(block.last());
+        self.bits = self.bits.max(block.bits);
+        self.bytes += BLOCK_BYTES + state.heap_bytes();
+        if let Some(old) = self.states.insert(block, state) {
+            self.bytes -= BLOCK_BYTES + old.heap_bytes();
+        }
+        self.order.push(Reverse(block));
+    }
+
+    fn remove(&mut self, block: Block) {
+        if let Some(old) = self.states.remove(&block) {
+            self.bytes -= BLOCK_BYTES + old.heap_bytes();
+        }
+    }
+
+    /// A slice is not what it was.
+    fn changed(&mut self, key: u32, slice: Timestamp) {
+        if self.states.is_empty() || slice > self.until {
+            return;
+        }
+        for bits in 1..=self.bits {
+            self.remove(Block { start: slice >> bits << bits, bits, key });
+        }
+    }
+
+    /// Slices before this are gone.
+    fn drop_before(&mut self, until: Timestamp) {
+        while let Some(Reverse(first)) = self.order.peek().copied().filter(|first| first.0.start < until) {
+            self.order.pop();
+            self.remove(first);
+        }
+    }
+}
 
 /// Not in the queue.
 const NOT_QUEUED: Timestamp = Timestamp::MAX;
@@ -35,6 +120,7 @@ pub struct Slices {
     queued: Vec<Timestamp>,
     /// Windows that have changed since results came out last: mark, number of the key.
     changed: BTreeSet<(Timestamp, u32)>,
+    merged: Merged,
 }
 
 impl Slices {
@@ -44,8 +130,8 @@ impl Slices {
     /// Those of the database.
     pub fn open(ground: Ground<'_>, slicing: Slicing, closes: bool, closed: Timestamp) -> Result<Self, StorageError> {
         let (kept, done_below) = (Sessions::open(ground)?, slicing.closed_below(closed));
-        let (due, queued, changed) = Default::default();
-        Ok(Self { kept, slicing, closes, done_below, due, queued, changed })
+        let (due, queued, changed, merged) = Default::default();
+        Ok(Self { kept, slicing, closes, done_below, due, queued, changed, merged })
     }
 
     /// The slices as they are kept.
@@ -61,7 +147,7 @@ impl Slices {
     /// Bytes in memory, estimated.
     pub fn bytes(&self) -> usize {
         let windows = self.due.len() * size_of::<Reverse<Window>>() + self.changed.len() * 2 * size_of::<Window>();
-        self.kept.bytes() + self.queued.len() * size_of::<Timestamp>() + windows
+        self.kept.bytes() + self.merged.bytes + self.queued.len() * size_of::<Timestamp>() + windows
     }
 
     /// The number of a key; see [`Sessions::find`].
@@ -95,6 +181,7 @@ impl Slices {
     /// Puts a slice where it was, or where it was not; `was_there` says which.
     pub(crate) fn put(&mut self, at: u32, slice: Fresh, was_there: bool) {
         let bounds = [(slice.start, slice.end)];
+        self.merged.changed(at, slice.start);
         self.kept.absorb(at, if was_there { &bounds } else { &[] }, slice, None);
         if !was_there {
             self.queue_up(at);
@@ -188,6 +275,7 @@ impl Slices {
     /// # Errors
     /// Those of the database.
     pub(crate) fn drop_before(&mut self, ground: Ground<'_>, until: Option<Timestamp>) -> Result<(), StorageError> {
+        self.merged.drop_before(until.unwrap_or(Timestamp::MAX));
         self.kept.take_ended(ground, until).map(drop)
     }
 
@@ -198,6 +286,9 @@ impl Slices {
 
     /// See [`Sessions::shrink`].
     pub fn shrink(&mut self, limit_bytes: usize) {
+        if self.bytes() > limit_bytes {
+            self.merged = Merged::default();
+        }
         // What is queued and noted takes no more than what it is queued and noted of.
         let Some(moved) = self.kept.shrink(limit_bytes) else { return };
         let moved: BTreeMap<u32, u32> = moved.into_iter().collect();
@@ -208,6 +299,23 @@ impl Slices {
         self.queued.clear();
         let held: Vec<u32> = self.kept.numbers().collect();
         held.into_iter().for_each(|at| self.queue_up(at));
+    }
+
+    /// What a block has been merged to by the version in force, if that is known.
+    pub(crate) fn merged(&self, block: Block) -> Option<&State> {
+        self.merged.states.get(&block)
+    }
+
+    /// Keeps what blocks have been merged to.
+    pub(crate) fn keep_merged(&mut self, blocks: impl IntoIterator<Item = (Block, State)>) {
+        blocks.into_iter().for_each(|(block, state)| self.merged.keep(block, state));
+    }
+
+    /// Forgets what another version of the function has merged.
+    pub(crate) fn merge_by(&mut self, by: Option<Prepared>) {
+        if self.merged.by != by {
+            self.merged = Merged { by, ..Merged::default() };
+        }
     }
 
     /// A key's slices, in order.

@@ -223,10 +223,14 @@ pub(crate) fn count<W: Walk, S: Kept>(
     Ok((gone, walk.finish()))
 }
 
-pub(crate) fn counted(state: &State) -> Result<i64, StorageError> {
+fn counted(state: &State) -> Result<i64, StorageError> {
+    state.get().map_or(Ok(0), count_of)
+}
+
+/// The count that a state is.
+pub(crate) fn count_of(state: &[u8]) -> Result<i64, StorageError> {
     let why = "a stored count has not 8 bytes; was the step an aggregate before?";
-    let number = state.get().map_or(Some(0), |bytes| bytes.try_into().ok().map(i64::from_be_bytes));
-    number.ok_or_else(|| StorageError::Corrupted(why.to_string()))
+    state.try_into().map(i64::from_be_bytes).map_err(|_| StorageError::Corrupted(why.to_string()))
 }
 
 /// Results after one record: sessions that are no more, then the one that it is in. `had`: the sessions in it that had a state.

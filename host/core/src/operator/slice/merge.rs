@@ -17,21 +17,25 @@ use super::super::aggregate::Step;
 use super::super::finish::{Leaving, Results};
 use super::super::fold::layout_differs;
 use super::super::isolate::{self, Isolation, Work};
-use super::super::session::counted;
+use super::super::session::count_of;
 use super::super::{Cx, bad_result};
 use crate::emit::Reason;
 use crate::error::Verdict;
 use crate::flow::NO_ROW;
-use crate::function::{Answer, Fault, Functions, Prepared};
+use crate::function::{Answer, Fault, Functions};
 use crate::record::{BytesColumn, Timestamp};
 use crate::slicing::Slicing;
+use crate::state::keyspace::StorageError;
 use crate::state::sessions::Session;
-use crate::state::slices::{Slices, Window};
+use crate::state::slices::{Block, Slices, Window};
 use crate::state::value::State;
 use crate::topology::spec::Fold;
 
 /// Windows that are merged at once.
 pub(crate) const WINDOWS_MAX: usize = 4_096;
+
+/// Slices from which on what they have been merged to is kept.
+const KEPT_FROM: usize = 6;
 
 /// What a window comes to.
 #[derive(Clone, Debug)]
@@ -46,31 +50,33 @@ pub(crate) struct Merged {
 /// What windows come to, in their order, without those that could not be merged.
 pub(crate) fn windows(
     cx: &mut Cx<'_, '_>,
-    step: &Step<'_, Slices>,
+    step: &mut Step<'_, Slices>,
     slicing: Slicing,
     windows: &[Window],
 ) -> Result<Vec<Merged>, Verdict> {
-    if let Fold::Count(_) = step.aggregate.spec.fold {
-        return count(step, slicing, windows);
+    let (node, reduce) = (step.node, matches!(step.aggregate.spec.fold, Fold::Reduce { .. }));
+    let function = step.aggregate.function;
+    let prepared = function.map(|f| cx.active[f].prepared);
+    let layout = prepared.filter(|_| !reduce).map_or(0, |f| cx.ports.functions.layout(f));
+    step.store.merge_by(prepared);
+    let mut work =
+        Merging { cx, step, slicing, windows, function, first: None, out: Vec::with_capacity(windows.len()) };
+    let mut plan = work.plan(0, windows.len(), layout);
+    if let Some(other) = plan.tree.other_layout.filter(|_| !reduce) {
+        return Err(layout_differs(node, other, layout));
     }
-    let Some(function) = step.aggregate.function else {
-        return Err(Verdict::Corrupted("a fold without a function was planned".into()));
+    let Some(prepared) = prepared else {
+        plan.tree.count(work.step.store)?;
+        let given = work.given(plan);
+        work.accept(0, windows.len(), given)?;
+        return Ok(work.out);
     };
-    let (prepared, node) = (cx.active[function].prepared, step.node);
-    let reduce = matches!(step.aggregate.spec.fold, Fold::Reduce { .. });
-    let layout = if reduce { 0 } else { cx.ports.functions.layout(prepared) };
-    let mut work = Merging { cx, step, slicing, windows, function, prepared, out: Vec::with_capacity(windows.len()) };
-    for window in windows {
-        let other = work.slices(*window).iter().find(|s| s.state.get().is_some() && s.layout != layout);
-        if let Some(other) = other.filter(|_| !reduce) {
-            return Err(layout_differs(node, other.layout, layout));
-        }
-    }
+    work.first = Some(plan);
     isolate::run(&mut work, &node.name, prepared, windows.len())?;
     Ok(work.out)
 }
 
-/// The slices in a window.
+/// The slices in a window, and the place of the first.
 fn slices_of(store: &Slices, slicing: Slicing, (key, mark): Window) -> (usize, &[Session]) {
     let (slices, (first, last)) = (store.of(key), slicing.span(mark));
     let from = slices.partition_point(|s| s.start < first);
@@ -82,36 +88,6 @@ fn newest(slices: &[Session]) -> Timestamp {
     slices.last().map_or(0, |last| last.timestamp)
 }
 
-/// Counts are added up. From one window of a key to the next only what differs is.
-fn count(step: &Step<'_, Slices>, slicing: Slicing, windows: &[Window]) -> Result<Vec<Merged>, Verdict> {
-    let mut sums: HashMap<u32, (usize, usize, i64), FixedState> = HashMap::with_hasher(FixedState::default());
-    let mut out = Vec::with_capacity(windows.len());
-    for (at, window) in windows.iter().enumerate() {
-        let (from, slices) = slices_of(step.store, slicing, *window);
-        let (all, to) = (step.store.of(window.0), from + slices.len());
-        let (lo, hi, sum) = sums.entry(window.0).or_insert((from, from, 0));
-        for slice in &all[*lo..from] {
-            *sum -= counted(&slice.state)?;
-        }
-        for slice in &all[*hi..to] {
-            *sum += counted(&slice.state)?;
-        }
-        (*lo, *hi) = (from, to);
-        out.push(Merged { at, state: State::new(&sum.to_be_bytes()), timestamp: newest(slices) });
-    }
-    Ok(out)
-}
-
-struct Merging<'w, 's, 'a, 'p> {
-    cx: &'w mut Cx<'a, 'p>,
-    step: &'w Step<'s, Slices>,
-    slicing: Slicing,
-    windows: &'w [Window],
-    function: usize,
-    prepared: Prepared,
-    out: Vec<Merged>,
-}
-
 /// What a branch is merged of, or a window comes to.
 #[derive(Clone, Copy, Debug)]
 enum Part {
@@ -119,6 +95,8 @@ enum Part {
     Nothing,
     /// A slice of a key, by its place.
     Slice(u32, usize),
+    /// What the store knows.
+    Known(Block),
     /// A branch.
     Branch(usize),
 }
@@ -130,40 +108,67 @@ struct Branch {
     right: Part,
     /// Branches of one height do not need each other.
     height: usize,
+    /// Other windows may need it.
+    block: Option<Block>,
     state: State,
 }
 
 /// The branches that some windows need.
 #[derive(Default)]
 struct Tree {
+    /// The layout that states are to have.
+    layout: u32,
+    /// A state has another.
+    other_layout: Option<u32>,
     branches: Vec<Branch>,
     /// By key and range of slices.
     index: HashMap<(u32, usize, usize), Part, FixedState>,
     height: usize,
 }
 
+/// Windows, and what they need.
+struct Plan {
+    tree: Tree,
+    /// By window.
+    parts: Vec<Part>,
+}
+
 impl Tree {
-    /// What slices `from..from + slices.len()` of a key come to.
-    fn part(&mut self, key: u32, from: usize, slices: &[Session]) -> Part {
+    /// What slices `from..from + slices.len()` of a key come to, which are all that it has in a span of time.
+    fn part(
+        &mut self,
+        store: &Slices,
+        key: u32,
+        span: (Timestamp, Timestamp),
+        from: usize,
+        slices: &[Session],
+    ) -> Part {
         let [first, .., last] = slices else {
-            let there = slices.first().is_some_and(|s| s.state.get().is_some());
-            return if there { Part::Slice(key, from) } else { Part::Nothing };
+            let Some(only) = slices.first().filter(|s| s.state.get().is_some()) else { return Part::Nothing };
+            if only.layout != self.layout {
+                self.other_layout = Some(only.layout);
+            }
+            return Part::Slice(key, from);
         };
+        let (block, cut) = Block::of(key, first.start, last.start);
+        let shared = slices.len() >= KEPT_FROM && block.lies_in(span);
+        if shared && store.merged(block).is_some() {
+            return Part::Known(block);
+        }
         let range = (key, from, from + slices.len());
         if let Some(known) = self.index.get(&range) {
             return *known;
         }
-        let bit = (first.start ^ last.start).ilog2();
-        let cut = last.start >> bit << bit;
         let (earlier, later) = slices.split_at(slices.partition_point(|s| s.start < cut));
-        let left = self.part(key, from, earlier);
-        let right = self.part(key, from + earlier.len(), later);
+        let left = self.part(store, key, span, from, earlier);
+        let right = self.part(store, key, span, from + earlier.len(), later);
         let part = match (left, right) {
             (Part::Nothing, one) | (one, Part::Nothing) => one,
             _ => {
                 let height = 1 + self.height_of(left).max(self.height_of(right));
                 self.height = self.height.max(height);
-                self.branches.push(Branch { key, left, right, height, state: State::Absent });
+                let block = shared.then_some(block);
+                self.branches.push(Branch { key, left, right, height, block, state: State::Absent });
                 Part::Branch(self.branches.len() - 1)
             }
         };
@@ -174,30 +179,40 @@ impl Tree {
     fn height_of(&self, part: Part) -> usize {
         if let Part::Branch(at) = part { self.branches[at].height } else { 0 }
     }
-}
 
-impl Merging<'_, '_, '_, '_> {
-    fn slices(&self, window: Window) -> &[Session] {
-        slices_of(self.step.store, self.slicing, window).1
-    }
-
-    fn state<'t>(&'t self, tree: &'t Tree, part: Part) -> Option<&'t [u8]> {
+    fn state<'t>(&'t self, store: &'t Slices, part: Part) -> Option<&'t [u8]> {
         match part {
             Part::Nothing => None,
-            Part::Slice(key, at) => self.step.store.of(key)[at].state.get(),
-            Part::Branch(at) => tree.branches[at].state.get(),
+            Part::Slice(key, at) => store.of(key)[at].state.get(),
+            Part::Known(block) => store.merged(block).and_then(State::get),
+            Part::Branch(at) => self.branches[at].state.get(),
         }
     }
 
+    /// Counts are added up. A branch stands behind those that it needs.
+    fn count(&mut self, store: &Slices) -> Result<(), StorageError> {
+        for at in 0..self.branches.len() {
+            let number = |part| self.state(store, part).map_or(Ok(0), count_of);
+            let sum = number(self.branches[at].left)? + number(self.branches[at].right)?;
+            self.branches[at].state = State::new(&sum.to_be_bytes());
+        }
+        Ok(())
+    }
+
     /// Merges the branches of a height.
-    fn merge(&mut self, tree: &mut Tree, branches: &[usize]) -> Answer<()> {
+    fn merge(
+        &mut self,
+        store: &Slices,
+        branches: &[usize],
+        call: &mut dyn FnMut(&BytesColumn, &BytesColumn, &BytesColumn) -> Answer<BytesColumn>,
+    ) -> Answer<()> {
         let (mut keys, mut left, mut right) = <(BytesColumn, BytesColumn, BytesColumn)>::default();
         let (mut called, mut alone) = (Vec::with_capacity(branches.len()), Vec::new());
         for &at in branches {
-            let branch = &tree.branches[at];
-            match (self.state(tree, branch.left), self.state(tree, branch.right)) {
+            let branch = &self.branches[at];
+            match (self.state(store, branch.left), self.state(store, branch.right)) {
                 (Some(earlier), Some(later)) => {
-                    keys.push(Some(self.step.store.kept().key(branch.key)));
+                    keys.push(Some(store.kept().key(branch.key)));
                     left.push(Some(earlier));
                     right.push(Some(later));
                     called.push(at);
@@ -205,23 +220,63 @@ impl Merging<'_, '_, '_, '_> {
                 (one, other) => alone.push((at, one.or(other).map_or(State::Absent, State::new))),
             }
         }
-        alone.into_iter().for_each(|(at, state)| tree.branches[at].state = state);
+        alone.into_iter().for_each(|(at, state)| self.branches[at].state = state);
         if called.is_empty() {
             return Ok(());
         }
-        let merged = self.cx.ports.functions.merge(self.prepared, &keys, &left, &right)?;
+        let merged = call(&keys, &left, &right)?;
         if merged.len() != called.len() {
             return Err(bad_result(format!("`merge` gave {} states for {} pairs", merged.len(), called.len())));
         }
         for (i, at) in called.into_iter().enumerate() {
-            tree.branches[at].state = merged.get(i).map_or(State::Absent, State::new);
+            self.branches[at].state = merged.get(i).map_or(State::Absent, State::new);
         }
         Ok(())
     }
 }
 
+struct Merging<'w, 's, 'a, 'p> {
+    cx: &'w mut Cx<'a, 'p>,
+    step: &'w mut Step<'s, Slices>,
+    slicing: Slicing,
+    windows: &'w [Window],
+    function: Option<usize>,
+    /// What all windows need, until it was asked for.
+    first: Option<Plan>,
+    out: Vec<Merged>,
+}
+
+/// What windows come to, and what others may need.
+struct Given {
+    states: Vec<State>,
+    blocks: Vec<(Block, State)>,
+}
+
+impl Merging<'_, '_, '_, '_> {
+    fn slices(&self, window: Window) -> &[Session] {
+        slices_of(self.step.store, self.slicing, window).1
+    }
+
+    fn plan(&self, from: usize, to: usize, layout: u32) -> Plan {
+        let mut tree = Tree { layout, ..Tree::default() };
+        let mut parts = Vec::with_capacity(to - from);
+        for window in &self.windows[from..to] {
+            let (first, slices) = slices_of(self.step.store, self.slicing, *window);
+            parts.push(tree.part(self.step.store, window.0, self.slicing.span(window.1), first, slices));
+        }
+        Plan { tree, parts }
+    }
+
+    fn given(&self, Plan { mut tree, parts }: Plan) -> Given {
+        let of = |part: &Part| tree.state(self.step.store, *part).map_or(State::Absent, State::new);
+        let states = parts.iter().map(of).collect();
+        let blocks = tree.branches.iter_mut().filter_map(|b| Some((b.block?, core::mem::take(&mut b.state)))).collect();
+        Given { states, blocks }
+    }
+}
+
 impl Work for Merging<'_, '_, '_, '_> {
-    type Given = Vec<State>;
+    type Given = Given;
 
     fn functions(&mut self) -> &mut dyn Functions {
         self.cx.ports.functions
@@ -231,26 +286,29 @@ impl Work for Merging<'_, '_, '_, '_> {
         self.cx.isolation
     }
 
-    fn call(&mut self, from: usize, to: usize) -> Answer<Vec<State>> {
-        let mut tree = Tree::default();
-        let mut parts = Vec::with_capacity(to - from);
-        for window in &self.windows[from..to] {
-            let (first, slices) = slices_of(self.step.store, self.slicing, *window);
-            parts.push(tree.part(window.0, first, slices));
-        }
-        let mut heights = vec![Vec::new(); tree.height];
-        tree.branches.iter().enumerate().for_each(|(at, branch)| heights[branch.height - 1].push(at));
+    fn call(&mut self, from: usize, to: usize) -> Answer<Given> {
+        // A part is only asked for when the whole has failed.
+        let whole = self.first.take().filter(|plan| plan.parts.len() == to - from);
+        let mut plan = whole.unwrap_or_else(|| self.plan(from, to, 0));
+        let mut heights = vec![Vec::new(); plan.tree.height];
+        plan.tree.branches.iter().enumerate().for_each(|(at, branch)| heights[branch.height - 1].push(at));
+        let prepared = self.function.map(|f| self.cx.active[f].prepared);
+        let functions = &mut *self.cx.ports.functions;
+        let unavailable = || Fault::Unavailable { message: "a fold without a function was planned".into() };
+        let prepared = prepared.ok_or_else(unavailable)?;
         for branches in heights {
-            self.merge(&mut tree, &branches)?;
+            let mut call = |keys: &_, left: &_, right: &_| functions.merge(prepared, keys, left, right);
+            plan.tree.merge(self.step.store, &branches, &mut call)?;
         }
-        Ok(parts.into_iter().map(|part| self.state(&tree, part).map_or(State::Absent, State::new)).collect())
+        Ok(self.given(plan))
     }
 
-    fn accept(&mut self, from: usize, to: usize, states: Vec<State>) -> Result<usize, Verdict> {
-        for (at, state) in (from..to).zip(states) {
+    fn accept(&mut self, from: usize, to: usize, given: Given) -> Result<usize, Verdict> {
+        for (at, state) in (from..to).zip(given.states) {
             let timestamp = newest(self.slices(self.windows[at]));
             self.out.push(Merged { at, state, timestamp });
         }
+        self.step.store.keep_merged(given.blocks);
         Ok(to - from)
     }
 
@@ -267,6 +325,6 @@ impl Work for Merging<'_, '_, '_, '_> {
         let flow = group.flow(self.cx.empty);
         let name = String::from_utf8_lossy(key).into_owned();
         let message = format!("`merge` for key {name:?} in the window {start}..{end}: {fault}");
-        self.cx.refuse(self.step.node, Some(self.function), &flow, 0, Reason::Poisoned, &message)
+        self.cx.refuse(self.step.node, self.function, &flow, 0, Reason::Poisoned, &message)
     }
 }
