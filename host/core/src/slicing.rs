@@ -214,6 +214,9 @@ pub(crate) trait Meeting: Copy {
     fn place(self, t: Timestamp) -> Timestamp;
     /// Whether what is at `t` belongs to what reaches from `start` to `end`.
     fn touches(self, start: Timestamp, end: Timestamp, t: Timestamp) -> bool;
+    /// First and last timestamp that belong to anything to which a record between these belongs: it ends behind the first and
+    /// begins before the last.
+    fn around(self, first: Timestamp, last: Timestamp) -> (Timestamp, Timestamp);
     /// What ends below this is closed at `time`.
     fn closed_ends(self, time: Timestamp) -> Timestamp;
     /// By which time a record is judged that belongs to something: its own task's, or closing time.
@@ -229,6 +232,10 @@ impl Meeting for Gap {
 
     fn touches(self, start: Timestamp, end: Timestamp, t: Timestamp) -> bool {
         Gap::touches(self, start, end, t)
+    }
+
+    fn around(self, first: Timestamp, last: Timestamp) -> (Timestamp, Timestamp) {
+        Gap::around(self, first, last)
     }
 
     fn closed_ends(self, time: Timestamp) -> Timestamp {
@@ -253,6 +260,10 @@ impl Meeting for Slicing {
 
     fn touches(self, start: Timestamp, _: Timestamp, t: Timestamp) -> bool {
         start == t
+    }
+
+    fn around(self, first: Timestamp, last: Timestamp) -> (Timestamp, Timestamp) {
+        (self.slice(first), self.slice(last))
     }
 
     fn closed_ends(self, time: Timestamp) -> Timestamp {

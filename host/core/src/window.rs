@@ -173,6 +173,11 @@ impl Gap {
         start <= t.saturating_add(self.gap_ms) && t <= end.saturating_add(self.gap_ms)
     }
 
+    /// A record between two times touches only what does not end before the first of these nor begin behind the second.
+    pub fn around(self, first: Timestamp, last: Timestamp) -> (Timestamp, Timestamp) {
+        (first.saturating_sub(self.gap_ms), last.saturating_add(self.gap_ms))
+    }
+
     /// Every session with an end below this is closed at `time`.
     #[inline]
     pub fn closed_ends(self, time: Timestamp) -> Timestamp {

@@ -9,6 +9,7 @@ use alloc::collections::BinaryHeap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use core::ops::{Deref, Range};
 
 use hashbrown::HashTable;
 
@@ -63,21 +64,75 @@ struct Gone {
     was: bool,
 }
 
+/// Sessions by end, then start. They come in mostly behind the others, and go in front of them, each without moving the rest.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    all: Vec<Session>,
+    /// As many in front have gone.
+    gone: usize,
+}
+
+impl Deref for Line {
+    type Target = [Session];
+
+    fn deref(&self) -> &[Session] {
+        &self.all[self.gone..]
+    }
+}
+
+impl Line {
+    fn insert(&mut self, place: usize, session: Session) {
+        self.all.insert(self.gone + place, session);
+    }
+
+    fn remove(&mut self, place: usize) -> Session {
+        self.all.remove(self.gone + place)
+    }
+
+    fn slice_mut(&mut self, range: Range<usize>) -> &mut [Session] {
+        &mut self.all[self.gone + range.start..self.gone + range.end]
+    }
+
+    /// Takes the first ones out.
+    fn take_first(&mut self, count: usize, out: &mut dyn FnMut(Session)) {
+        for session in self.slice_mut(0..count) {
+            // Its state is all that takes room.
+            out(Session { state: core::mem::take(&mut session.state), ..*session });
+        }
+        self.gone += count;
+        if self.gone > self.all.len() / 2 {
+            self.all.drain(..self.gone);
+            self.gone = 0;
+        }
+    }
+}
+
 /// What is held of a key.
 #[derive(Clone, Debug)]
 struct Held {
     hash: u64,
     key: Box<[u8]>,
-    /// By end, then start.
-    sessions: Vec<Session>,
+    sessions: Line,
     /// Stored sessions that went in the open interval.
     gone: Vec<Gone>,
     /// The earliest end under which it stands in the queue; [`Timestamp::MAX`]: it does not.
     queued: Timestamp,
     dirty: bool,
+    /// The first and the last end of sessions that have changed in the open interval.
+    changed: (Timestamp, Timestamp),
 }
 
+/// Nothing has changed.
+const UNCHANGED: (Timestamp, Timestamp) = (Timestamp::MAX, NEVER);
+
 impl Held {
+    /// Places among which the sessions that have changed are.
+    fn changed(&self) -> Range<usize> {
+        let (first, last) = self.changed;
+        let from = self.sessions.partition_point(|s| s.end < first);
+        from..from + self.sessions[from..].partition_point(|s| s.end <= last)
+    }
+
     fn bytes(&self) -> usize {
         KEY_BYTES + self.key.len() + self.sessions.iter().map(Session::bytes).sum::<usize>()
     }
@@ -169,8 +224,16 @@ impl Sessions {
         if let Some(at) = self.number(hash, key) {
             return Ok((at, false));
         }
-        let sessions = if self.outside.is_some() { read(ground, key)? } else { Vec::new() };
-        let held = Held { hash, key: key.into(), sessions, gone: Vec::new(), queued: Timestamp::MAX, dirty: false };
+        let all = if self.outside.is_some() { read(ground, key)? } else { Vec::new() };
+        let held = Held {
+            hash,
+            key: key.into(),
+            sessions: Line { all, gone: 0 },
+            gone: Vec::new(),
+            queued: Timestamp::MAX,
+            dirty: false,
+            changed: UNCHANGED,
+        };
         self.count += held.sessions.len();
         self.bytes += held.bytes();
         Ok((self.hold(held), true))
@@ -250,6 +313,7 @@ impl Sessions {
         }
         let place = held.place(start, end).unwrap_or_else(|place| place);
         held.sessions.insert(place, new);
+        held.changed = (held.changed.0.min(end), held.changed.1.max(end));
         self.touch(at);
         self.queue_up(at);
     }
@@ -285,7 +349,7 @@ impl Sessions {
             held.gone.extend(stored.map(|s| Gone { start: s.start, end: s.end, was: false }));
             self.bytes -= held.sessions[..ended].iter().map(Session::bytes).sum::<usize>();
             self.count -= ended;
-            out.extend(held.sessions.drain(..ended).map(|session| (at, session)));
+            held.sessions.take_first(ended, &mut |session| out.push((at, session)));
             if ended > 0 {
                 self.touch(at);
             }
@@ -360,7 +424,7 @@ impl Sessions {
         for &key in &self.dirty {
             let held = &self.keys[key as usize];
             let gone = held.gone.iter().map(|g| Changed { key, start: g.start, end: g.end, place: None, was: g.was });
-            let dirty = held.sessions.iter().enumerate().filter(|(_, s)| s.dirty);
+            let dirty = held.changed().map(|at| (at, &held.sessions[at])).filter(|(_, s)| s.dirty);
             let there = dirty.map(|(at, s)| Changed { key, start: s.start, end: s.end, place: Some(at), was: s.was });
             out.extend(gone.chain(there));
         }
@@ -378,7 +442,9 @@ impl Sessions {
             for gone in held.gone.drain(..) {
                 changes.push(Change::Delete(key::session(b"", &held.key, gone.start, gone.end)));
             }
-            for session in held.sessions.iter_mut().filter(|s| s.dirty) {
+            let changed = held.changed();
+            held.changed = UNCHANGED;
+            for session in held.sessions.slice_mut(changed).iter_mut().filter(|s| s.dirty) {
                 let state = session.state.get();
                 let stored = |state| Stored { layout: session.layout, timestamp: session.timestamp, state }.encode();
                 let value = state.map_or_else(|| STATELESS.to_vec(), stored);

@@ -16,13 +16,14 @@ use super::super::finish::Results;
 use super::super::fold::{check, layout_differs, too_large};
 use super::super::isolate::{self, Isolation, Work};
 use super::super::{Cx, bad_result, part};
-use super::plan::{Ground, Node, Parent, Plan};
+use super::plan::{Ground, Node, Parent, Plan, near};
 use super::{Kept, Place};
 use crate::emit::Reason;
 use crate::error::Verdict;
 use crate::flow::Flow;
 use crate::function::{Answer, Fault, Functions, Groups, Prepared};
 use crate::record::BytesColumn;
+use crate::slicing::Meeting;
 use crate::state::sessions::Fresh;
 use crate::state::store::hash;
 use crate::state::value::State;
@@ -55,7 +56,9 @@ pub(crate) fn run<W: Walk, S: Kept>(
         }
         let key = flow.batch.keys.get(i).unwrap_or_default();
         let at = step.store.find(ground(cx, step.aggregate.store), hash(key), key)?;
-        let other = step.store.sessions().of(at).iter().find(|s| s.state.get().is_some() && s.layout != layout);
+        let time = flow.batch.timestamps[i];
+        let mut touched = near(step.store.sessions().of(at), rule.around(time, time)).map(|(_, session)| session);
+        let other = touched.find(|s| s.state.get().is_some() && s.layout != layout);
         if let Some(other) = other.filter(|_| !reduce) {
             return Err(layout_differs(node, other.layout, layout));
         }

@@ -105,6 +105,16 @@ pub(crate) fn touched<S>(
     from..from + len
 }
 
+/// The sessions of a key, by end, that do not end before the first of two times nor begin behind the second, with their places.
+/// One that is closed may lie within one that is not, so their starts are in no order.
+pub(crate) fn near(
+    sessions: &[Session],
+    (first, last): (Timestamp, Timestamp),
+) -> impl Iterator<Item = (usize, &Session)> {
+    let from = sessions.partition_point(|s| s.end < first);
+    (from..).zip(&sessions[from..]).filter(move |(_, s)| s.start <= last)
+}
+
 /// Why a record that touches no open session leaves, if it does.
 pub(crate) fn why_gone(rule: impl Meeting, t: Timestamp, own: Timestamp, closing: Timestamp) -> Option<Reason> {
     match t {
@@ -135,8 +145,11 @@ impl<W: Walk> Plan<W> {
             own: Vec::new(),
             cut: None,
         };
-        let mut planner =
-            Planner { ground, plan, keys: Vec::new(), index: HashMap::with_hasher(FixedState::default()) };
+        let times = || ground.flow.batch.timestamps[from..to].iter().map(|t| (*t).max(0));
+        let (first, last) = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
+        let around = ground.rule.around(first, last);
+        let index = HashMap::with_hasher(FixedState::default());
+        let mut planner = Planner { ground, plan, around, keys: Vec::new(), index };
         for i in from..to {
             let is_refused = to - from > 1 && refused.binary_search(&(i as u32)).is_ok();
             match planner.record(i, is_refused) {
@@ -165,6 +178,8 @@ enum Planned {
 struct Planner<'p, 'g, W, R> {
     ground: &'p Ground<'g, R>,
     plan: Plan<W>,
+    /// Between these lie the sessions that a record may touch.
+    around: (Timestamp, Timestamp),
     /// Sessions of the keys seen, by end.
     keys: Vec<Vec<Live>>,
     index: HashMap<u32, usize, FixedState>,
@@ -172,10 +187,10 @@ struct Planner<'p, 'g, W, R> {
 
 impl<W: Walk, R: Meeting> Planner<'_, '_, W, R> {
     fn sessions_of(&mut self, key: u32) -> usize {
-        let (keys, store) = (&mut self.keys, self.ground.store);
+        let (keys, store, around) = (&mut self.keys, self.ground.store, self.around);
         *self.index.entry(key).or_insert_with(|| {
             let live = |(at, s): (usize, &Session)| Live { start: s.start, end: s.end, is: Parent::Stored(at) };
-            keys.push(store.of(key).iter().enumerate().map(live).collect());
+            keys.push(near(store.of(key), around).map(live).collect());
             keys.len() - 1
         })
     }
