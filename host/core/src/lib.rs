@@ -51,6 +51,7 @@ pub mod limits;
 pub mod meta;
 pub mod partition;
 pub mod record;
+mod search;
 pub mod slicing;
 pub mod time;
 pub mod topology;

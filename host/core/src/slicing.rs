@@ -12,6 +12,7 @@
 //! hold it is closed, whether one is there or not.
 
 use crate::record::Timestamp;
+use crate::search::{from_back, from_front};
 use crate::time::NEVER;
 use crate::topology::spec::{Window, WindowForm};
 use crate::window::Gap;
@@ -132,7 +133,7 @@ impl Slicing {
 
     /// The window with the least mark at or above `from`, of a key whose slices these are, in order.
     pub fn next<S>(self, slices: &[S], time: impl Fn(&S) -> Timestamp, from: Timestamp) -> Option<Timestamp> {
-        let at_or_above = |t: Timestamp| slices[slices.partition_point(|s| time(s) < t)..].first().map(&time);
+        let at_or_above = |t: Timestamp| slices[from_front(slices, |s| time(s) < t)..].first().map(&time);
         match self.form {
             Form::Sliding { difference_ms: d } => {
                 let ending = match slices.first() {
@@ -140,7 +141,7 @@ impl Slicing {
                     _ => at_or_above(from.max(d)),
                 };
                 let limit = ending.unwrap_or(Timestamp::MAX);
-                let behind = slices.partition_point(|s| time(s) < from.saturating_sub(d).saturating_sub(1));
+                let behind = from_front(slices, |s| time(s) < from.saturating_sub(d).saturating_sub(1));
                 let pairs = slices[behind..].windows(2).map(|pair| (mark_behind(time(&pair[0]), d), time(&pair[1])));
                 let mut open = pairs.take_while(|(mark, _)| mark.is_some_and(|mark| mark < limit));
                 let beginning = open.find_map(|(mark, next)| mark.filter(|mark| next <= *mark));
@@ -176,7 +177,7 @@ impl Slicing {
             _ => None,
         };
         let there = |mark: &Timestamp| {
-            let at = slices.partition_point(|s| time(s) <= slice);
+            let at = from_back(slices, |s| time(s) <= slice);
             // One that ends with a record was there before.
             let ends = slices[at..].binary_search_by_key(mark, time).is_ok();
             !ends && slices.get(at).is_some_and(|s| time(s) <= *mark)

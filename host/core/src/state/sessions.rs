@@ -18,6 +18,7 @@ use super::keyspace::{Scan, StorageError};
 use super::store::{Change, Ground, hash};
 use super::value::{STATELESS, State, Stored};
 use crate::record::Timestamp;
+use crate::search::{from_back, from_front};
 use crate::time::NEVER;
 
 /// A session of a key.
@@ -129,7 +130,7 @@ impl Held {
     /// Places among which the sessions that have changed are.
     fn changed(&self) -> Range<usize> {
         let (first, last) = self.changed;
-        let from = self.sessions.partition_point(|s| s.end < first);
+        let from = from_back(&self.sessions, |s| s.end < first);
         from..from + self.sessions[from..].partition_point(|s| s.end <= last)
     }
 
@@ -138,7 +139,9 @@ impl Held {
     }
 
     fn place(&self, start: Timestamp, end: Timestamp) -> Result<usize, usize> {
-        self.sessions.binary_search_by_key(&(end, start), |s| (s.end, s.start))
+        let place = from_back(&self.sessions, |s| (s.end, s.start) < (end, start));
+        let there = self.sessions.get(place).is_some_and(|s| (s.end, s.start) == (end, start));
+        if there { Ok(place) } else { Err(place) }
     }
 }
 
@@ -211,18 +214,8 @@ impl Sessions {
     /// # Errors
     /// Those of the database; corrupted where something stored cannot be read.
     pub(crate) fn find(&mut self, ground: Ground<'_>, hash: u64, key: &[u8]) -> Result<u32, StorageError> {
-        self.find_or_hold(ground, hash, key).map(|(at, _)| at)
-    }
-
-    /// As [`Sessions::find`]; says whether the key was not held before.
-    pub(crate) fn find_or_hold(
-        &mut self,
-        ground: Ground<'_>,
-        hash: u64,
-        key: &[u8],
-    ) -> Result<(u32, bool), StorageError> {
         if let Some(at) = self.number(hash, key) {
-            return Ok((at, false));
+            return Ok(at);
         }
         let all = if self.outside.is_some() { read(ground, key)? } else { Vec::new() };
         let held = Held {
@@ -236,7 +229,7 @@ impl Sessions {
         };
         self.count += held.sessions.len();
         self.bytes += held.bytes();
-        Ok((self.hold(held), true))
+        Ok(self.hold(held))
     }
 
     fn hold(&mut self, held: Held) -> u32 {
@@ -344,7 +337,7 @@ impl Sessions {
             self.queue.pop();
             let held = &mut self.keys[at as usize];
             held.queued = Timestamp::MAX;
-            let ended = until.map_or(held.sessions.len(), |until| held.sessions.partition_point(|s| s.end < until));
+            let ended = until.map_or(held.sessions.len(), |until| from_front(&held.sessions, |s| s.end < until));
             let stored = held.sessions[..ended].iter().filter(|s| s.stored);
             held.gone.extend(stored.map(|s| Gone { start: s.start, end: s.end, was: false }));
             self.bytes -= held.sessions[..ended].iter().map(Session::bytes).sum::<usize>();

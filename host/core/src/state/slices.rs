@@ -155,11 +155,8 @@ impl Slices {
     /// # Errors
     /// Those of the database.
     pub(crate) fn find(&mut self, ground: Ground<'_>, hash: u64, key: &[u8]) -> Result<u32, StorageError> {
-        let (at, is_new) = self.kept.find_or_hold(ground, hash, key)?;
-        if is_new {
-            self.queue_up(at);
-        }
-        Ok(at)
+        // One that is read is found again, in the database, when a window of it is due.
+        self.kept.find(ground, hash, key)
     }
 
     /// Has a key stand in the queue under its next window.

@@ -17,6 +17,7 @@ use super::super::clock::{Walk, droppable};
 use crate::emit::Reason;
 use crate::flow::Flow;
 use crate::record::Timestamp;
+use crate::search::{from_back, from_front};
 use crate::slicing::Meeting;
 use crate::state::sessions::{Session, Sessions};
 use crate::time::NEVER;
@@ -98,9 +99,9 @@ pub(crate) fn touched<S>(
     closed: Timestamp,
     t: Timestamp,
 ) -> Range<usize> {
-    let open = sessions.partition_point(|s| bounds(s).1 < closed);
+    let open = from_front(sessions, |s| bounds(s).1 < closed);
     let is_before = |s: &S| bounds(s).1 < t && !rule.touches(bounds(s).0, bounds(s).1, t);
-    let from = open + sessions[open..].partition_point(is_before);
+    let from = open + from_back(&sessions[open..], is_before);
     let len = sessions[from..].iter().take_while(|s| rule.touches(bounds(s).0, bounds(s).1, t)).count();
     from..from + len
 }
@@ -111,7 +112,7 @@ pub(crate) fn near(
     sessions: &[Session],
     (first, last): (Timestamp, Timestamp),
 ) -> impl Iterator<Item = (usize, &Session)> {
-    let from = sessions.partition_point(|s| s.end < first);
+    let from = from_back(sessions, |s| s.end < first);
     (from..).zip(&sessions[from..]).filter(move |(_, s)| s.start <= last)
 }
 

@@ -24,6 +24,7 @@ use crate::error::Verdict;
 use crate::flow::NO_ROW;
 use crate::function::{Answer, Fault, Functions};
 use crate::record::{BytesColumn, Timestamp};
+use crate::search::{from_back, from_front, from_guess};
 use crate::slicing::Slicing;
 use crate::state::keyspace::StorageError;
 use crate::state::sessions::Session;
@@ -79,8 +80,8 @@ pub(crate) fn windows(
 /// The slices in a window, and the place of the first.
 fn slices_of(store: &Slices, slicing: Slicing, (key, mark): Window) -> (usize, &[Session]) {
     let (slices, (first, last)) = (store.of(key), slicing.span(mark));
-    let from = slices.partition_point(|s| s.start < first);
-    let len = slices[from..].partition_point(|s| s.start <= last);
+    let from = from_front(slices, |s| s.start < first);
+    let len = from_back(&slices[from..], |s| s.start <= last);
     (from, &slices[from..from + len])
 }
 
@@ -159,7 +160,10 @@ impl Tree {
         if let Some(known) = self.index.get(&range) {
             return *known;
         }
-        let (earlier, later) = slices.split_at(slices.partition_point(|s| s.start < cut));
+        // Slices are mostly as far apart as they are elsewhere.
+        let share = (cut - first.start) as f64 / (last.start - first.start) as f64;
+        let guess = (share * (slices.len() - 1) as f64) as usize;
+        let (earlier, later) = slices.split_at(from_guess(slices, guess, |s| s.start < cut));
         let left = self.part(store, key, span, from, earlier);
         let right = self.part(store, key, span, from + earlier.len(), later);
         let part = match (left, right) {
