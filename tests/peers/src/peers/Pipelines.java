@@ -62,6 +62,7 @@ public final class Pipelines {
                 .to(output, Produced.with(Serdes.String(), Serdes.String()));
             case "keyed-update" -> count(asItIs(kept), windows, false, output);
             case "keyed-close" -> count(asItIs(kept), windows, true, output);
+            case "hopping-close" -> count(asItIs(kept), windows.advanceBy(Duration.ofSeconds(1)), true, output);
             case "rekeyed-update" -> count(byAddress(kept), windows, false, output);
             case "rekeyed-close" -> count(byAddress(kept), windows, true, output);
             default -> throw new IllegalArgumentException("no pipeline " + pipeline);

@@ -44,7 +44,7 @@ fn counted(place: &Place, input: &Input, pipeline: Pipeline, output: &str) -> an
     let closed;
     let expected = match pipeline.is_on_close() {
         true => {
-            closed = input.closed();
+            closed = if pipeline == Pipeline::HoppingClose { input.closed_hours() } else { input.closed() };
             &closed
         }
         false => &input.counts,

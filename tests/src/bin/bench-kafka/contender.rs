@@ -10,7 +10,7 @@ use millstream_tests::access::WINDOW_MS;
 use millstream_tests::host::{Host, surprises};
 
 use crate::floor;
-use crate::input::GRACE_MS;
+use crate::input::{GRACE_MS, HOUR_MS, SECOND_MS};
 use crate::options::Options;
 use crate::place::Place;
 use crate::program::Program;
@@ -50,6 +50,8 @@ pub enum Pipeline {
     RekeyedUpdate,
     /// The same on close.
     RekeyedClose,
+    /// Filter, count in hopping windows by the key that is there, on close.
+    HoppingClose,
 }
 
 impl Pipeline {
@@ -61,6 +63,7 @@ impl Pipeline {
             Pipeline::KeyedClose => "keyed-close",
             Pipeline::RekeyedUpdate => "rekeyed-update",
             Pipeline::RekeyedClose => "rekeyed-close",
+            Pipeline::HoppingClose => "hopping-close",
         }
     }
 
@@ -71,7 +74,7 @@ impl Pipeline {
 
     /// Whether results come when windows close.
     pub fn is_on_close(self) -> bool {
-        matches!(self, Pipeline::KeyedClose | Pipeline::RekeyedClose)
+        matches!(self, Pipeline::KeyedClose | Pipeline::RekeyedClose | Pipeline::HoppingClose)
     }
 
     /// Who is measured on it.
@@ -88,9 +91,12 @@ impl Pipeline {
             ("  ip-lines: { from: log-lines, filter: only-ip }\n", "  by-ip: { from: ip-lines, map: extract-ip }\n");
         let emit = if self.is_on_close() { "on-close" } else { "on-update" };
         let count = |from: &str, more: &str| {
-            let (window, grace) = (WINDOW_MS, GRACE_MS);
+            let window = match self {
+                Pipeline::HoppingClose => format!("hopping: {HOUR_MS}ms, advance: {SECOND_MS}ms"),
+                _ => format!("tumbling: {WINDOW_MS}ms"),
+            };
             format!(
-                "  counts: {{ from: {from}, group: key, window: {{ tumbling: {window}ms, grace: {grace}ms }}, \
+                "  counts: {{ from: {from}, group: key, window: {{ {window}, grace: {GRACE_MS}ms }}, \
                  count: {{ format: long }}, emit: {emit}{more} }}\n"
             )
         };
@@ -176,7 +182,7 @@ impl Job<'_> {
         );
         // A manifest may only name functions that it uses.
         let text = match self.pipeline {
-            Pipeline::KeyedUpdate | Pipeline::KeyedClose => {
+            Pipeline::KeyedUpdate | Pipeline::KeyedClose | Pipeline::HoppingClose => {
                 text.lines().filter(|line| !line.contains("extract-ip")).map(|line| format!("{line}\n")).collect()
             }
             _ => text,
@@ -189,7 +195,8 @@ impl Job<'_> {
 
     fn streams(&self, place: &Place, options: &Options, folder: &Path) -> anyhow::Result<Running> {
         let mut args: Vec<String> = [self.pipeline.name(), self.name, self.input, self.output].map(String::from).into();
-        args.extend([WINDOW_MS.to_string(), GRACE_MS.to_string()]);
+        let length_ms = if self.pipeline == Pipeline::HoppingClose { HOUR_MS } else { WINDOW_MS };
+        args.extend([length_ms.to_string(), GRACE_MS.to_string()]);
         let properties = [
             ("bootstrap.servers", place.bootstrap()),
             ("state.dir", folder.display().to_string()),

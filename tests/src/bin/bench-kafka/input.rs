@@ -10,7 +10,7 @@ use millstream_kafka::fetch::TopicPartition;
 use millstream_kafka::producer::Producer;
 use millstream_tests::access::{Counts, WINDOW_MS, parse};
 
-use crate::options::Options;
+use crate::options::{Load, Options};
 use crate::place::{Place, WAIT};
 
 /// Grace of the windows: more than partitions get apart in a run, so that also Kafka Streams, where a record behind a repartition topic is
@@ -23,15 +23,22 @@ const CHUNK_LINES: usize = 4_096;
 /// Lines of one transaction.
 const TRANSACTION_LINES: u64 = 500_000;
 const QUEUE_BYTES: usize = 128 << 20;
+/// Windows that overlap: this long, and one begins each second.
+pub const HOUR_MS: i64 = 3_600_000;
+pub const SECOND_MS: i64 = 1_000;
 
 /// See the module.
 pub struct Input {
+    /// What was asked for.
+    pub load: Load,
     /// The topic.
     pub topic: String,
     /// Lines with an address.
     pub kept: u64,
     /// Counts of all windows.
     pub counts: Counts,
+    /// Counts of seconds, for windows that begin at each.
+    pub seconds: Counts,
     /// The latest time in the lines of each partition.
     pub times: Vec<i64>,
 }
@@ -39,11 +46,25 @@ pub struct Input {
 impl Input {
     /// Counts of the windows that close by the time of the partition that an address is in.
     pub fn closed(&self) -> Counts {
-        let closes = |(start, ip): &(i64, String)| {
-            let partition = partition_for_key(ip.as_bytes(), self.times.len() as u32);
-            start + WINDOW_MS + GRACE_MS <= self.times[partition as usize]
-        };
+        let closes = |(start, ip): &(i64, String)| start + WINDOW_MS + GRACE_MS <= self.time_of(ip);
         self.counts.iter().filter(|(window, _)| closes(window)).map(|(window, n)| (window.clone(), *n)).collect()
+    }
+
+    /// The same of windows of an hour that begin each second.
+    pub fn closed_hours(&self) -> Counts {
+        let mut out = Counts::new();
+        for ((second, ip), n) in &self.seconds {
+            let last = self.time_of(ip) - GRACE_MS - HOUR_MS;
+            for start in (second - HOUR_MS + SECOND_MS..=(*second).min(last)).step_by(SECOND_MS as usize) {
+                *out.entry((start, ip.clone())).or_default() += n;
+            }
+        }
+        out
+    }
+
+    /// The latest time in the partition that an address is in.
+    fn time_of(&self, ip: &str) -> i64 {
+        self.times[partition_for_key(ip.as_bytes(), self.times.len() as u32) as usize]
     }
 }
 
@@ -51,8 +72,8 @@ impl Input {
 ///
 /// # Errors
 /// Those of the broker.
-pub fn fill(place: &Place, options: &Options) -> anyhow::Result<Input> {
-    let count = options.records() + options.warm_up();
+pub fn fill(place: &Place, load: Load, options: &Options) -> anyhow::Result<Input> {
+    let count = load.records + load.warm_up;
     let topic = place.name("lines");
     place.create(&topic, options.partitions)?;
     eprintln!("writing {count} lines");
@@ -60,9 +81,9 @@ pub fn fill(place: &Place, options: &Options) -> anyhow::Result<Input> {
     let mut producer = Producer::new(&place.properties, &place.name("filler"), QUEUE_BYTES)?;
     producer.init(WAIT)?;
     producer.begin()?;
-    let mut input = Input { topic, kept: 0, counts: Counts::new(), times: vec![i64::MIN; options.partitions as usize] };
-    let shape =
-        Shape { seed: 1, addresses: options.addresses, per_second: options.per_second, disorder_ms: DISORDER_MS };
+    let times = vec![i64::MIN; options.partitions as usize];
+    let mut input = Input { load, topic, kept: 0, counts: Counts::new(), seconds: Counts::new(), times };
+    let shape = Shape { seed: 1, addresses: load.addresses, per_second: load.per_second, disorder_ms: DISORDER_MS };
     let mut builders: Vec<BatchBuilder> = (0..options.partitions).map(|_| BatchBuilder::default()).collect();
     let mut time = 0;
     for (i, line) in (0..count).zip(Lines::new(shape)) {
@@ -94,6 +115,9 @@ impl Input {
     fn note(&mut self, ip: &str, time: i64) -> u32 {
         self.kept += 1;
         *self.counts.entry((time - time.rem_euclid(WINDOW_MS), ip.to_string())).or_default() += 1;
+        if self.load.per_second / self.load.addresses >= 100 {
+            *self.seconds.entry((time - time.rem_euclid(SECOND_MS), ip.to_string())).or_default() += 1;
+        }
         let partition = partition_for_key(ip.as_bytes(), self.times.len() as u32);
         let last = &mut self.times[partition as usize];
         *last = time.max(*last);

@@ -41,11 +41,15 @@ fn bench(options: &Options) -> anyhow::Result<()> {
     let place = place::Place::start(options)?;
     let mut report = Report::new(options);
     let pipelines: Vec<_> = options.scenarios().into_iter().filter_map(Scenario::pipeline).collect();
-    if !pipelines.is_empty() {
-        let input = input::fill(&place, options)?;
-        for pipeline in pipelines {
-            report.throughput(throughput::all(&place, &input, pipeline, options)?);
-        }
+    let mut input: Option<input::Input> = None;
+    for pipeline in pipelines {
+        let load = options.load(pipeline);
+        let of = match input.take().filter(|input| input.load == load) {
+            Some(same) => same,
+            None => input::fill(&place, load, options)?,
+        };
+        report.throughput(throughput::all(&place, &of, pipeline, options)?);
+        input = Some(of);
     }
     if options.wants(Scenario::Latency) {
         for who in options.whos(&[Who::Host, Who::Streams]) {

@@ -17,6 +17,9 @@ pub enum Scenario {
     RekeyedUpdate,
     /// The same, a result when a window closes
     RekeyedClose,
+    /// Count in windows of an hour that begin each second, a result when one closes; on lines of its own, a hundred of each
+    /// address a second
+    HoppingClose,
     /// From a line's writing to its visible result, at a fifth of the maximum rate
     Latency,
     /// Two hosts become three under load
@@ -32,6 +35,7 @@ impl Scenario {
             Scenario::KeyedClose => Some(Pipeline::KeyedClose),
             Scenario::RekeyedUpdate => Some(Pipeline::RekeyedUpdate),
             Scenario::RekeyedClose => Some(Pipeline::RekeyedClose),
+            Scenario::HoppingClose => Some(Pipeline::HoppingClose),
             Scenario::Latency | Scenario::Scale => None,
         }
     }
@@ -42,6 +46,24 @@ const RECORDS: [u64; 2] = [20_000_000, 2_000_000];
 /// Records before them, in which caches fill and Java compiles.
 const WARM_UP: [u64; 2] = [2_000_000, 1_000_000];
 const RUNS: [usize; 2] = [3, 1];
+/// The same of windows that overlap 3,600 times, which take Kafka Streams some thousand times as long as others.
+const HOPPING_RECORDS: [u64; 2] = [60_000, 20_000];
+const HOPPING_WARM_UP: [u64; 2] = [20_000, 10_000];
+/// Addresses there, and lines a second of event time.
+const HOPPING_ADDRESSES: u32 = 50;
+const HOPPING_PER_SECOND: u32 = 5_000;
+
+/// How much input, and of what kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Records measured in each run.
+    pub records: u64,
+    /// Records before them.
+    pub warm_up: u64,
+    pub addresses: u32,
+    /// Lines a second of event time.
+    pub per_second: u32,
+}
 
 /// The host on Kafka, beside Kafka Streams and a bare loop on the same client, on one broker
 #[derive(Parser, Debug)]
@@ -128,14 +150,22 @@ impl Options {
         forms[usize::from(self.short)]
     }
 
-    /// Records measured in each run.
-    pub fn records(&self) -> u64 {
-        self.records.unwrap_or(self.form(RECORDS))
-    }
-
-    /// Records before them.
-    pub fn warm_up(&self) -> u64 {
-        self.warm_up.unwrap_or(self.form(WARM_UP))
+    /// The input of a pipeline.
+    pub fn load(&self, pipeline: Pipeline) -> Load {
+        if pipeline == Pipeline::HoppingClose {
+            return Load {
+                records: self.records.unwrap_or(self.form(HOPPING_RECORDS)),
+                warm_up: self.warm_up.unwrap_or(self.form(HOPPING_WARM_UP)),
+                addresses: HOPPING_ADDRESSES,
+                per_second: HOPPING_PER_SECOND,
+            };
+        }
+        Load {
+            records: self.records.unwrap_or(self.form(RECORDS)),
+            warm_up: self.warm_up.unwrap_or(self.form(WARM_UP)),
+            addresses: self.addresses,
+            per_second: self.per_second,
+        }
     }
 
     /// Runs of each contender.

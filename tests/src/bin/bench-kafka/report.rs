@@ -45,18 +45,25 @@ pub struct Report {
 impl Report {
     /// Empty.
     pub fn new(options: &Options) -> Self {
+        let load = options.load(Pipeline::Pass);
+        let hopping = options.load(Pipeline::HoppingClose);
         let about = format!(
             "{}; Apache Kafka 4.3.0, one broker on the same machine. {} records after {} of warm-up, median of {}; {} partitions, {} \
-             workers, {} addresses, {} lines a second of event time, compression {}",
+             workers, {} addresses, {} lines a second of event time, compression {}. `hopping-close`: {} records after {}, {} addresses, {} \
+             lines a second",
             millstream_tests::process::machine(),
-            options.records(),
-            options.warm_up(),
+            load.records,
+            load.warm_up,
             options.runs(),
             options.partitions,
             options.workers,
             options.addresses,
             options.per_second,
-            options.compression
+            options.compression,
+            hopping.records,
+            hopping.warm_up,
+            hopping.addresses,
+            hopping.per_second
         );
         Self { about, ..Self::default() }
     }

@@ -115,7 +115,7 @@ fn one(place: &Place, input: &Input, who: Who, pipeline: Pipeline, options: &Opt
     };
     let mut running = job.start(place, options)?;
     let course = Course::new(place, input, pipeline, &name, options)?;
-    let warm = course.until(options.warm_up() as i64, &mut running)?;
+    let warm = course.until(input.load.warm_up as i64, &mut running)?;
     let end = course.until(i64::MAX, &mut running)?;
     let peak_mib = process::peak_mib(running.id())?;
     let differing = check::differing(place, input, pipeline, &output)?;
