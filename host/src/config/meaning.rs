@@ -32,7 +32,9 @@ pub fn check(tree: &Node, fitting: &Fitting, manifest: &Manifest, problems: &mut
     }
     let planned = graph::plan(&manifest.spec, &|topic| Some(manifest.partitions_of(topic)));
     if let Err(why) = planned {
-        problems.push(Problem::error(tree.key_place(&["sources"]), why.to_string()));
+        let step = why.step().map(|step| vec!["steps".to_string(), step.to_string()]);
+        let place = step.unwrap_or_else(|| vec!["sources".to_string()]);
+        problems.push(Problem::error(tree.key_place(&place), why.to_string()));
     }
 }
 

@@ -189,6 +189,7 @@ pub fn needed_interfaces(spec: &Spec, function: &str) -> Vec<millstream_core::fu
                 }
                 _ => continue,
             },
+            Operator::Join(join) if join.function == function => [Some(Interface::Joiner), None],
             _ => continue,
         };
         for needed in needed.into_iter().flatten() {

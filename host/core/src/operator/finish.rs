@@ -174,6 +174,6 @@ impl Results {
     pub fn flow(self, empty: &Flow) -> Flow {
         let Some(batch) = self.batch else { return empty.clone() };
         let windows = self.any_window.then(|| Arc::new(self.windows));
-        Flow { batch: batch.finish(), rows: Some(Arc::new(self.rows)), windows, inputs: None }
+        Flow { batch: batch.finish(), rows: Some(Arc::new(self.rows)), windows, ..Flow::default() }
     }
 }

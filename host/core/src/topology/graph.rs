@@ -3,6 +3,8 @@
 //! A *task* is one sub-topology at one partition number. Nodes of a sub-topology stand in an order in which parents come
 //! before children, so that a batch is evaluated by walking them once.
 
+mod tables;
+
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -11,7 +13,7 @@ use alloc::vec::Vec;
 
 use crate::limits::Limits;
 
-use super::spec::{self, Aggregate, Idle, Lateness, MapForm, OnError, Operator, Spec, WindowForm};
+use super::spec::{self, Aggregate, Idle, JoinKind, Lateness, MapForm, OnError, Operator, Spec, WindowForm};
 
 /// A pipeline, ready to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +48,7 @@ pub struct SubTopology {
     pub inputs: Vec<Input>,
     /// Its nodes, parents first.
     pub nodes: Vec<Node>,
-    /// Its stores, one for each aggregate.
+    /// Its stores, one for each aggregate and each table, in the order of their nodes.
     pub stores: Vec<Store>,
     /// How many tasks: the largest partition count of its inputs.
     pub tasks: u32,
@@ -148,6 +150,63 @@ pub enum NodeOperator {
         /// Whether keys are those of sessions, of which Kafka's serializer writes end and start.
         sessions: bool,
     },
+    /// Keeps the latest value of each key.
+    Table(TableNode),
+    /// Joins its first parent with its second, which is a table.
+    Join(JoinNode),
+}
+
+/// A table with names resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableNode {
+    /// How its rows come about.
+    pub of: TableOf,
+    /// Number of the store within the sub-topology.
+    pub store: usize,
+    /// Whether the incoming key has a window, which then is part of the row's key.
+    pub by_window: bool,
+}
+
+/// How the rows of a table come about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableOf {
+    /// Records, read as they come.
+    Stream,
+    /// Rows of another table that are let through.
+    Filter {
+        /// Number of the function.
+        function: usize,
+        /// Lets through what the function drops.
+        negate: bool,
+    },
+    /// Rows of another table with new values.
+    MapValues {
+        /// Number of the function.
+        function: usize,
+    },
+}
+
+impl TableOf {
+    /// Number of the function, where there is one.
+    pub fn function(self) -> Option<usize> {
+        match self {
+            TableOf::Stream => None,
+            TableOf::Filter { function, .. } | TableOf::MapValues { function } => Some(function),
+        }
+    }
+}
+
+/// A join with names resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinNode {
+    /// What becomes of what has no partner.
+    pub kind: JoinKind,
+    /// Number of the function.
+    pub function: usize,
+    /// Of a table joined with a table, number of the result's store within the sub-topology; `None`: of a stream with a table.
+    pub store: Option<usize>,
+    /// Whether keys have a window, which then is part of them.
+    pub by_window: bool,
 }
 
 /// An aggregate with names resolved.
@@ -214,6 +273,59 @@ pub enum PlanError {
     /// More inputs than a sub-topology may have.
     #[error("a sub-topology reads {0} topics; the limit is {INPUTS_MAX}")]
     TooManyInputs(usize),
+    /// The other side of a join is no table.
+    #[error("`{step}` joins with `{other}`, which is no table; put `table: {{}}` behind it")]
+    NoTable {
+        /// The join.
+        step: String,
+        /// What is named.
+        other: String,
+    },
+    /// An outer join of a stream.
+    #[error(
+        "`{0}` is an outer join of a stream with a table, and a change of the table sets nothing off; use `type: left`"
+    )]
+    OuterStream(String),
+    /// Keys of one side have a window.
+    #[error("`{0}` joins keys that have a window with keys that have none")]
+    WindowedSide(String),
+    /// An aggregate of a table.
+    #[error("`{0}` groups the changes of a table, which this version does not know")]
+    GroupedTable(String),
+    /// Sides of a join whose keys are not spread alike.
+    #[error(
+        "`{step}` joins `{}` ({}) with `{}` ({}); both sides need the same number of partitions: give one of the topics as many \
+         as the other, or put a `repartition` step in between",
+        one.0, partitions(one.1), other.0, partitions(other.1)
+    )]
+    NotCopartitioned {
+        /// The join.
+        step: String,
+        /// A topic, and how many partitions it has.
+        one: (String, u32),
+        /// Another with another number of them.
+        other: (String, u32),
+    },
+}
+
+impl PlanError {
+    /// The step that it is about, where it is about one.
+    pub fn step(&self) -> Option<&str> {
+        match self {
+            PlanError::Unknown { step, .. }
+            | PlanError::NestedWindow(step)
+            | PlanError::NoTable { step, .. }
+            | PlanError::OuterStream(step)
+            | PlanError::WindowedSide(step)
+            | PlanError::GroupedTable(step)
+            | PlanError::NotCopartitioned { step, .. } => Some(step),
+            PlanError::Cycle(_) | PlanError::NoTopic(_) | PlanError::TooManyInputs(_) => None,
+        }
+    }
+}
+
+fn partitions(count: u32) -> String {
+    format!("{count} partition{}", if count == 1 { "" } else { "s" })
 }
 
 /// Most topics that one sub-topology can read.
@@ -244,14 +356,14 @@ fn ordered_steps(spec: &Spec) -> Result<Vec<&spec::StepSpec>, PlanError> {
     let mut left: Vec<&spec::StepSpec> = spec.steps.iter().collect();
     let mut out = Vec::new();
     for step in &left {
-        for from in &step.from {
+        for from in step.reads() {
             if !done.contains(&from.name.as_str()) && !left.iter().any(|s| s.name == from.name) {
                 return Err(PlanError::Unknown { step: step.name.clone(), name: from.name.clone() });
             }
         }
     }
     while !left.is_empty() {
-        let ready = left.iter().position(|s| s.from.iter().all(|f| done.contains(&f.name.as_str())));
+        let ready = left.iter().position(|s| s.reads().all(|f| done.contains(&f.name.as_str())));
         let Some(at) = ready else {
             let names: Vec<&str> = left.iter().map(|s| s.name.as_str()).collect();
             return Err(PlanError::Cycle(names.join(", ")));
@@ -272,8 +384,10 @@ struct Draft {
     windowed: bool,
     /// Their windows are sessions.
     sessions: bool,
-    /// An aggregate lies between it and the inputs.
+    /// An aggregate, or a join of tables, lies between it and the inputs.
     derived: bool,
+    /// Its results are changes of a table.
+    table: bool,
     /// For source nodes: topic, and step that writes it.
     input: Option<DraftInput>,
 }
@@ -321,7 +435,7 @@ impl<'a> Planner<'a> {
         let (dirty, windowed, derived) = (any(|d| d.dirty), any(|d| d.windowed), any(|d| d.derived));
         let sessions = any(|d| d.sessions);
         let node = Node { name: name.to_string(), operator, parents, ports: 1, on_error, inputs: 0 };
-        self.drafts.push(Draft { node, dirty, windowed, sessions, derived, input: None });
+        self.drafts.push(Draft { node, dirty, windowed, sessions, derived, table: false, input: None });
         self.drafts.len() - 1
     }
 
@@ -368,6 +482,10 @@ impl<'a> Planner<'a> {
 
     fn step(&mut self, step: &spec::StepSpec) -> Result<(), PlanError> {
         let mut parent = self.joined(&step.name, &step.from)?;
+        if let Some(at) = self.table_step(step, parent)? {
+            self.names.insert(step.name.clone(), at);
+            return Ok(());
+        }
         let function = |planner: &Self, name: &str| planner.function(&step.name, name);
         let mut ports = 1;
         let operator = match &step.operator {
@@ -392,11 +510,15 @@ impl<'a> Planner<'a> {
                 return Ok(());
             }
             Operator::Aggregate(aggregate) => {
+                if self.drafts[parent.0].table {
+                    return Err(PlanError::GroupedTable(step.name.clone()));
+                }
                 if self.drafts[parent.0].dirty {
                     parent = (self.repartition(step, parent, aggregate.partitions), 0);
                 }
                 self.aggregate(step, aggregate, parent)?
             }
+            Operator::Table { .. } | Operator::Join(_) => unreachable!("planned as a table's step"),
         };
         let at = self.draft(&step.name, operator, vec![parent], step.on_error.clone());
         let draft = &mut self.drafts[at];
@@ -481,6 +603,7 @@ impl<'a> Planner<'a> {
 
     /// Numbers connected nodes as sub-topologies and settles partition counts along the repartition topics.
     fn cut(mut self) -> Result<Topology, PlanError> {
+        self.tell_tables_everything();
         let component = components(&self.drafts);
         let mut order: Vec<usize> = Vec::new();
         component.iter().for_each(|c| {
@@ -488,7 +611,7 @@ impl<'a> Planner<'a> {
                 order.push(*c);
             }
         });
-        let tasks = self.settle_partitions(&component, &order);
+        let tasks = self.settle_partitions(&component, &order)?;
         let mut subs = Vec::new();
         for (number, c) in order.iter().enumerate() {
             subs.push(self.sub(&component, *c, tasks[number], &order, &tasks)?);
@@ -504,7 +627,8 @@ impl<'a> Planner<'a> {
     /// Task counts of the sub-topologies: the largest partition count among a sub-topology's inputs. A repartition topic
     /// without a count of its own has as many partitions as tasks write it. Counts only grow, up to the largest, so this
     /// ends, with circles too.
-    fn settle_partitions(&mut self, component: &[usize], order: &[usize]) -> Vec<u32> {
+    fn settle_partitions(&mut self, component: &[usize], order: &[usize]) -> Result<Vec<u32>, PlanError> {
+        let alike = self.copartitioned()?;
         let given: Vec<bool> = self.topics.iter().map(|t| t.partitions > 0).collect();
         let mut tasks = vec![0; order.len()];
         loop {
@@ -523,8 +647,15 @@ impl<'a> Planner<'a> {
                     }
                 }
             }
+            for topics in &alike {
+                let most = topics.iter().map(|t| self.topics[*t].partitions).max().unwrap_or(0);
+                for topic in topics.iter().filter(|t| !given[**t]) {
+                    settled &= self.topics[*topic].partitions == most;
+                    self.topics[*topic].partitions = most;
+                }
+            }
             if settled {
-                return tasks;
+                return Ok(tasks);
             }
         }
     }
@@ -544,7 +675,12 @@ impl<'a> Planner<'a> {
             let draft = &self.drafts[*global];
             let mut node = draft.node.clone();
             node.parents.iter_mut().for_each(|p| p.0 = local(p.0));
-            node.inputs = node.parents.iter().fold(0, |bits, p| bits | sub_inputs(&sub, p.0));
+            let triggers = match &node.operator {
+                // A change of the table sets nothing off, so that its inputs say nothing of the time of the results.
+                NodeOperator::Join(JoinNode { store: None, .. }) => &node.parents[..1],
+                _ => &node.parents[..],
+            };
+            node.inputs = triggers.iter().fold(0, |bits, p| bits | sub_inputs(&sub, p.0));
             if let Some(input) = &draft.input {
                 if sub.inputs.len() == INPUTS_MAX {
                     return Err(PlanError::TooManyInputs(INPUTS_MAX + 1));
@@ -568,6 +704,15 @@ impl<'a> Planner<'a> {
                 }
                 let (windowed, limits) = (aggregate.spec.window.is_some(), Limits::default());
                 sub.stores.push(Store { name: node.name.clone(), windowed, limits });
+            }
+            let store = match &mut node.operator {
+                NodeOperator::Table(table) => Some(&mut table.store),
+                NodeOperator::Join(join) => join.store.as_mut(),
+                _ => None,
+            };
+            if let Some(store) = store {
+                *store = sub.stores.len();
+                sub.stores.push(Store { name: node.name.clone(), windowed: false, limits: Limits::default() });
             }
             sub.nodes.push(node);
         }

@@ -75,6 +75,14 @@ pub struct StepSpec {
     pub lateness: Lateness,
 }
 
+impl StepSpec {
+    /// Everything that it reads: `from`, then the other side of a join.
+    pub fn reads(&self) -> impl Iterator<Item = &From> {
+        let other = if let Operator::Join(join) = &self.operator { Some(&join.other) } else { None };
+        self.from.iter().chain(other)
+    }
+}
+
 /// A name in `from`: a source, a step, or a branch step's named output (`step.output`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct From {
@@ -124,6 +132,36 @@ pub enum Operator {
     },
     /// Groups by key and folds.
     Aggregate(Aggregate),
+    /// Reads records as the latest value of each key.
+    Table {
+        /// Partitions of the repartition topic, where there is one.
+        partitions: Option<u32>,
+    },
+    /// Joins what the step reads with a table.
+    Join(Join),
+}
+
+/// A join of what a step reads, its left side, with a table. Where that is a table too, the result is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Join {
+    /// The right side.
+    pub other: From,
+    /// What becomes of rows that have no partner.
+    pub kind: JoinKind,
+    /// The function that makes a value of two.
+    pub function: String,
+}
+
+/// What becomes of what has no partner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JoinKind {
+    /// It has no result.
+    #[default]
+    Inner,
+    /// What stands on the left is joined with nothing.
+    Left,
+    /// What stands on either side is joined with nothing; of two tables only.
+    Outer,
 }
 
 /// What a [`Operator::Map`] may change, and how many results it may give.

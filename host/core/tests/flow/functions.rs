@@ -5,7 +5,7 @@ use millstream_core::function::*;
 use millstream_core::record::{BytesColumn, Timestamp};
 
 /// Names by number, and whether the function reads stream times.
-pub const NAMES: [(&str, bool); 14] = [
+pub const NAMES: [(&str, bool); 17] = [
     ("with-x", false),
     ("first-letter", false),
     ("upper", false),
@@ -20,6 +20,9 @@ pub const NAMES: [(&str, bool); 14] = [
     ("same-key", false),
     ("says-it-twice", false),
     ("lines", false),
+    ("plus", false),
+    ("both", false),
+    ("even", false),
 ];
 
 /// Versions × this + number.
@@ -102,7 +105,11 @@ impl Functions for Native {
         let values = || (0..records.values.len()).map(|i| records.values.get(i));
         let mut bits = vec![0; records.keys.len().div_ceil(8)];
         for (i, value) in values().enumerate() {
-            bits[i / 8] |= u8::from(value.unwrap_or_default().contains(&b'x')) << (i % 8);
+            let value = value.unwrap_or_default();
+            // `even` turns into its opposite in its next version.
+            let even = (number(value) % 2 == 0) == (f.0 / STRIDE == 1);
+            let keeps = if NAMES[(f.0 % STRIDE) as usize].0 == "even" { even } else { value.contains(&b'x') };
+            bits[i / 8] |= u8::from(keeps) << (i % 8);
         }
         Ok(Kept { bits, rejected: rejected(f, values())? })
     }
@@ -192,5 +199,22 @@ impl Functions for Native {
         s: &BytesColumn,
     ) -> Answer<BytesColumn> {
         Ok(s.clone())
+    }
+    /// `both` gives none for two equal values.
+    fn join(&mut self, f: Prepared, keys: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Answer<Joined> {
+        let (name, version) = (NAMES[(f.0 % STRIDE) as usize].0, f.0 / STRIDE);
+        let text = |side: &BytesColumn, i: usize| {
+            side.get(i).map_or("null".into(), |v| String::from_utf8_lossy(v).into_owned())
+        };
+        let pairs: Vec<String> = (0..keys.len()).map(|i| format!("{}+{}", text(left, i), text(right, i))).collect();
+        let rejected = rejected(f, pairs.iter().map(|p| Some(p.as_bytes())))?;
+        let value = |(i, pair): (usize, &String)| {
+            if name == "both" && left.get(i) == right.get(i) {
+                return None;
+            }
+            Some(if version > 1 { format!("{pair}.v{version}") } else { pair.clone() })
+        };
+        let values: Vec<Option<String>> = pairs.iter().enumerate().map(value).collect();
+        Ok(Joined { values: values.iter().map(|v| v.as_deref().map(str::as_bytes)).collect(), rejected })
     }
 }

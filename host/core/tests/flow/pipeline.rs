@@ -319,6 +319,16 @@ fn operator(kind: &str, words: &Words<'_>) -> Result<Operator, String> {
             let otherwise = words.option("otherwise").map(str::to_string);
             Ok(Operator::Branch { function, outputs: words.list("outputs"), otherwise })
         }
+        "table" => Ok(Operator::Table { partitions: words.number("partitions")? }),
+        "join" => {
+            let other = From { name: words.option("table").unwrap_or_default().into(), output: None };
+            let kind = match (words.has("left"), words.has("outer")) {
+                (true, _) => JoinKind::Left,
+                (_, true) => JoinKind::Outer,
+                _ => JoinKind::Inner,
+            };
+            Ok(Operator::Join(Join { other, kind, function }))
+        }
         "repartition" => Ok(Operator::Repartition { partitions: words.number("partitions")? }),
         "count" => fold(words, Fold::Count(if words.has("text") { CountFormat::Text } else { CountFormat::Long })),
         "reduce" => fold(words, Fold::Reduce { function }),

@@ -5,7 +5,7 @@ use millstream_core::function::*;
 use millstream_core::record::{BytesColumn, HeaderColumns};
 
 use super::rng::Rng;
-use super::roles::{Mark, Rec, Role, Running, keeps, mark};
+use super::roles::{Mark, Rec, Role, Running, keeps, mark, mark_of_pair};
 
 /// Numbers of prepared functions: epoch × this + number of the function.
 pub const FUNCTIONS_MAX: u32 = 32;
@@ -95,8 +95,12 @@ impl Native {
         values: impl Iterator<Item = Option<&'v [u8]>>,
     ) -> Result<Vec<Rejection>, Stop> {
         let function = (f.0 % FUNCTIONS_MAX) as usize;
+        self.let_through(f, values.map(|v| mark(function, v)).collect())
+    }
+
+    /// Lets a call over records with these marks through, with the places of those that are refused.
+    fn let_through(&mut self, f: Prepared, marks: Vec<Option<Mark>>) -> Result<Vec<Rejection>, Stop> {
         let stretched = self.stretched.take() == Some(f);
-        let marks: Vec<Option<Mark>> = values.map(|v| mark(function, v)).collect();
         if !stretched {
             self.instance(f, marks.len())?;
         }
@@ -312,5 +316,17 @@ impl Functions for Native {
         _: &BytesColumn,
     ) -> Answer<BytesColumn> {
         Err(Fault::Unavailable { message: "no migration is simulated".into() })
+    }
+    fn join(&mut self, f: Prepared, keys: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Answer<Joined> {
+        let (running, count) = (self.running(f), keys.len());
+        let marks = (0..count).map(|i| mark_of_pair(running.function, left.get(i), right.get(i))).collect();
+        match self.let_through(f, marks) {
+            Err(Stop::Fault(fault)) => Err(fault),
+            Err(Stop::Bad) => Ok(Joined { values: BytesColumn::nulls(count + 1), rejected: vec![] }),
+            Ok(rejected) => {
+                let values: Vec<_> = (0..count).map(|i| running.pair(left.get(i), right.get(i))).collect();
+                Ok(Joined { values: values.iter().map(Option::as_deref).collect(), rejected })
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@
 pub mod fold;
 pub mod plan;
 pub mod session;
+pub mod table;
 pub mod task;
 pub mod wire;
 

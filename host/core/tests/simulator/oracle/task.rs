@@ -8,9 +8,10 @@ use millstream_core::partition::partition_for_key;
 use millstream_core::topology::spec::*;
 
 use super::super::case::Case;
-use super::super::roles::{Mark, Rec, Running, keeps, mark};
+use super::super::roles::{Mark, Rec, Running, keeps, mark, mark_of_pair};
 use super::fold::{Clock, Event, FoldState};
 use super::plan::{Kind, Plan};
+use super::table::{Joined, Meeting, Table};
 use super::wire::{self, Failure, Opened};
 use super::{Item, NEVER, Row};
 
@@ -35,6 +36,8 @@ pub struct OracleTask {
     /// Epochs of the functions, by number.
     pub epochs: BTreeMap<usize, u64>,
     folds: BTreeMap<usize, FoldState>,
+    tables: BTreeMap<usize, Table>,
+    joins: BTreeMap<usize, Joined>,
     /// Stream times of steps and of what is written to repartition topics, by node.
     times: BTreeMap<usize, i64>,
     /// Which writers wrote since this was looked at.
@@ -66,8 +69,9 @@ impl OracleTask {
         }
         let positions = plan.inputs(sub).into_iter().map(|(topic, _)| (topic, 0)).collect();
         let (case, plan) = (case.clone(), plan.clone());
-        let (epochs, times, wrote) = Default::default();
-        Self { case, plan, sub, partition, positions, epochs, folds, times, wrote, done: Done::default(), wall: 0 }
+        let (epochs, times, wrote, tables, joins) = Default::default();
+        let done = Done::default();
+        Self { case, plan, sub, partition, positions, epochs, folds, tables, joins, times, wrote, done, wall: 0 }
     }
 
     /// Functions that its steps call.
@@ -204,6 +208,17 @@ impl OracleTask {
                     let results = self.fold(at, step, items, row);
                     outputs.insert((at, 0), results);
                 }
+                Kind::Table { step, over } => {
+                    let results = items.into_iter().filter_map(|item| self.table(at, step, *over, item, row));
+                    let results = results.collect();
+                    outputs.insert((at, 0), results);
+                }
+                Kind::Join { step, join, tables } => {
+                    let of = |side| numbered.iter().filter(move |(n, _)| *n == side).map(|(_, item)| item.clone());
+                    let sides = [of(0).collect(), of(1).collect()];
+                    let results = self.join(at, step, (join, *tables), sides, row);
+                    outputs.insert((at, 0), results);
+                }
                 Kind::Cut { step, on_error, topic, .. } => {
                     items.into_iter().for_each(|item| self.write(at, (step, on_error, topic), item, row));
                 }
@@ -304,7 +319,20 @@ impl OracleTask {
         input: Option<u32>,
     ) -> Vec<(u32, Item)> {
         let Some(function) = function_of(&Kind::Step(step.clone())) else { return vec![(0, item)] };
-        let peek = matches!(step.operator, Operator::Peek { .. });
+        // A peek's answer is ignored, also where it has none.
+        let ignored = matches!(step.operator, Operator::Peek { .. }).then(|| vec![(0, item.clone())]);
+        self.asked(at, (step, function), item, row, input).or(ignored).unwrap_or_default()
+    }
+
+    /// What a function answers about a record; `None`: it refuses it, or fails on it.
+    fn asked(
+        &mut self,
+        at: usize,
+        (step, function): (&StepSpec, usize),
+        item: Item,
+        row: Option<&Row>,
+        input: Option<u32>,
+    ) -> Option<Vec<(u32, Item)>> {
         let refusal = match mark(function, item.rec.value.as_deref()) {
             Some(Mark::Trap | Mark::Bad) => Some("poisoned"),
             Some(Mark::Reject) => Some("rejected"),
@@ -312,12 +340,11 @@ impl OracleTask {
         };
         if let Some(reason) = refusal {
             self.refuse(&step.name, Some(function), &step.on_error, &item, row, reason);
-            // A peek's answer is ignored, also where it has none.
-            return if peek { vec![(0, item)] } else { Vec::new() };
+            return None;
         }
         let observed = self.written(at).max(item.rec.time);
         self.times.insert(at, observed);
-        match &step.operator {
+        Some(match &step.operator {
             Operator::Filter { negate, .. } if keeps(function, &item.rec) == *negate => Vec::new(),
             Operator::Filter { .. } | Operator::Peek { .. } => vec![(0, item)],
             operator => {
@@ -326,7 +353,77 @@ impl OracleTask {
                 let results = self.running(function).map(&item.rec, stream, input);
                 mapped(operator, &item, results)
             }
+        })
+    }
+
+    /// A table's change, where a record makes one.
+    fn table(&mut self, at: usize, step: &StepSpec, over: bool, item: Item, row: Option<&Row>) -> Option<Item> {
+        if !over {
+            if item.rec.key.is_none() {
+                *self.done.dropped.entry((step.name.clone(), "null-key".into())).or_default() += 1;
+                return None;
+            }
+            // Keys that a step may have changed have no windows, also where one happened to stay as it was.
+            let window = item.window.filter(|_| self.plan.nodes[at].windowed);
+            let item = Item { window, ..item };
+            self.tables.entry(at).or_default().change(&item);
+            return Some(item);
         }
+        let gone = Item { rec: Rec { value: None, ..item.rec.clone() }, ..item.clone() };
+        let function = function_of(&Kind::Step(step.clone())).expect("a filter or a map");
+        let is = match item.rec.value {
+            None => gone,
+            Some(_) => self.asked(at, (step, function), item, row, None)?.pop().map_or(gone, |(_, item)| item),
+        };
+        let was = self.tables.entry(at).or_default().change(&is);
+        (was || is.rec.value.is_some()).then_some(is)
+    }
+
+    fn join(
+        &mut self,
+        at: usize,
+        step: &StepSpec,
+        (join, tables): (&Join, bool),
+        [left, right]: [Vec<Item>; 2],
+        row: Option<&Row>,
+    ) -> Vec<Item> {
+        let mut joined = self.joins.remove(&at).unwrap_or_default();
+        let met = if tables {
+            joined.meet(join.kind, left, right)
+        } else {
+            let (good, bad): (Vec<Item>, Vec<Item>) = left.into_iter().partition(|item| joins_at_all(join.kind, item));
+            for item in bad {
+                let why =
+                    if item.rec.key.is_none() && join.kind == JoinKind::Inner { "null-key" } else { "null-value" };
+                *self.done.dropped.entry((step.name.clone(), why.into())).or_default() += 1;
+            }
+            joined.look_up(join.kind, self.plan.nodes[at].windowed, good, &right)
+        };
+        let function = function_of(&self.plan.nodes[at].kind).expect("a joiner");
+        let mut results = Vec::new();
+        for Meeting { item, pair } in met {
+            let value = match pair {
+                None => None,
+                Some((left, right)) => {
+                    let reason = match mark_of_pair(function, left.as_deref(), right.as_deref()) {
+                        Some(Mark::Trap | Mark::Bad) => Some("poisoned"),
+                        Some(Mark::Reject) => Some("rejected"),
+                        _ => None,
+                    };
+                    if let Some(reason) = reason {
+                        self.refuse(&step.name, Some(function), &step.on_error, &item, row, reason);
+                        continue;
+                    }
+                    self.running(function).pair(left.as_deref(), right.as_deref())
+                }
+            };
+            let is = Item { rec: Rec { value, ..item.rec }, ..item };
+            if !tables || joined.own.change(&is) || is.rec.value.is_some() {
+                results.push(is);
+            }
+        }
+        self.joins.insert(at, joined);
+        results
     }
 
     fn fold(&mut self, at: usize, step: &StepSpec, items: Vec<Item>, row: Option<&Row>) -> Vec<Item> {
@@ -372,6 +469,11 @@ impl OracleTask {
     }
 }
 
+/// Whether a stream's record takes part in a join.
+fn joins_at_all(kind: JoinKind, item: &Item) -> bool {
+    item.rec.value.is_some() && (item.rec.key.is_some() || kind == JoinKind::Left)
+}
+
 /// What a mapper's results become in a step of this form.
 fn mapped(operator: &Operator, item: &Item, results: Vec<(u32, Rec)>) -> Vec<(u32, Item)> {
     match operator {
@@ -397,17 +499,20 @@ fn mapped(operator: &Operator, item: &Item, results: Vec<(u32, Rec)>) -> Vec<(u3
 /// The number of the function that a node calls.
 pub fn function_of(kind: &Kind) -> Option<usize> {
     let name = match kind {
-        Kind::Step(step) | Kind::Fold { step, .. } => match &step.operator {
-            Operator::Filter { function, .. }
-            | Operator::Map { function, .. }
-            | Operator::Branch { function, .. }
-            | Operator::Peek { function } => Some(function),
-            Operator::Aggregate(fold) => match &fold.fold {
-                Fold::Count(_) => None,
-                Fold::Reduce { function } | Fold::Aggregate { function } => Some(function),
-            },
-            Operator::Merge | Operator::Repartition { .. } => None,
-        },
+        Kind::Step(step) | Kind::Fold { step, .. } | Kind::Table { step, .. } | Kind::Join { step, .. } => {
+            match &step.operator {
+                Operator::Filter { function, .. }
+                | Operator::Map { function, .. }
+                | Operator::Branch { function, .. }
+                | Operator::Peek { function } => Some(function),
+                Operator::Aggregate(fold) => match &fold.fold {
+                    Fold::Count(_) => None,
+                    Fold::Reduce { function } | Fold::Aggregate { function } => Some(function),
+                },
+                Operator::Join(join) => Some(&join.function),
+                Operator::Merge | Operator::Repartition { .. } | Operator::Table { .. } => None,
+            }
+        }
         _ => None,
     };
     name.map(|n| n[1..].parse().expect("functions are called f0, f1, …"))
