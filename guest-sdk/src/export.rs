@@ -62,6 +62,18 @@ macro_rules! migrator {
     };
 }
 
+/// Exports a [`Joiner`](crate::Joiner): `joiner!(beside);`
+#[macro_export]
+macro_rules! joiner {
+    ($joiner:expr) => {
+        $crate::columns!(joiner, |keys: &$crate::BytesColumn,
+                                  left: &$crate::BytesColumn,
+                                  right: &$crate::BytesColumn| Ok($crate::join(
+            &$joiner, keys, left, right
+        )));
+    };
+}
+
 /// Exports one or several functions that a manifest picks by name, with settings.
 ///
 /// Each has a line for people (its doc comment), a name, the interfaces it answers, and what makes it from its
@@ -120,7 +132,7 @@ macro_rules! functions {
             }
         ),+];
         $crate::columns!(lifecycle, FUNCTIONS);
-        $crate::__export_each_once!([no no no no no no] $($first $($more)*)+);
+        $crate::__export_each_once!([no no no no no no no] $($first $($more)*)+);
     };
 }
 
@@ -147,31 +159,34 @@ macro_rules! __or_empty {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_each_once {
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt] filter $($more:ident)*) => {
-        $crate::__export_each_once!([yes $m $a $s $g $i] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt] filter $($more:ident)*) => {
+        $crate::__export_each_once!([yes $m $a $s $g $i $j] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt] mapper $($more:ident)*) => {
-        $crate::__export_each_once!([$f yes $a $s $g $i] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt] mapper $($more:ident)*) => {
+        $crate::__export_each_once!([$f yes $a $s $g $i $j] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt] aggregator $($more:ident)*) => {
-        $crate::__export_each_once!([$f $m yes $s $g $i] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt] aggregator $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m yes $s $g $i $j] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt] scanner $($more:ident)*) => {
-        $crate::__export_each_once!([$f $m $a yes $g $i] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt] scanner $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a yes $g $i $j] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt] merger $($more:ident)*) => {
-        $crate::__export_each_once!([$f $m $a $s yes $i] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt] merger $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a $s yes $i $j] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt] migrator $($more:ident)*) => {
-        $crate::__export_each_once!([$f $m $a $s $g yes] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt] migrator $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a $s $g yes $j] $($more)*);
+    };
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt] joiner $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a $s $g $i yes] $($more)*);
     };
     ([$($flags:tt)+] $other:ident $($more:ident)*) => {
         compile_error!(concat!(
             "`", stringify!($other), "` is not an interface of functions; there are filter, mapper, aggregator, scanner, \
-             merger and migrator"
+             merger, migrator and joiner"
         ));
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt]) => {
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt]) => {
         $crate::__export_if!($f filter, |records: &$crate::Batch| $crate::with_instance(|it| it.keep(records)));
         $crate::__export_if!($m mapper, |records: &$crate::Batch| $crate::with_instance(|it| it.apply(records)));
         $crate::__export_if!($a aggregator,
@@ -184,6 +199,10 @@ macro_rules! __export_each_once {
         $crate::__export_if!($i migrator,
             || $crate::with_instance(|it| Ok(it.layouts())),
             |old, new, states: &$crate::BytesColumn| $crate::with_instance(|it| it.migrate(old, new, states)));
+        $crate::__export_if!($j joiner,
+            |keys: &$crate::BytesColumn, left: &$crate::BytesColumn, right: &$crate::BytesColumn| {
+                $crate::with_instance(|it| it.join(keys, left, right))
+            });
     };
 }
 
@@ -199,7 +218,7 @@ macro_rules! __export_if {
 /// Exports an interface by functions on whole columns, which is what the other macros do underneath. For those few
 /// functions that are better written so; the columns given back are not checked here, but by the host.
 ///
-/// `filter`, `mapper`, `scanner` and `merger` take one function, `aggregator` (add, finish) and `migrator` (describe,
+/// `filter`, `mapper`, `scanner`, `merger` and `joiner` take one function, `aggregator` (add, finish) and `migrator` (describe,
 /// migrate) take two; `lifecycle` takes the `&[Function]`.
 ///
 /// ```
@@ -319,6 +338,24 @@ macro_rules! columns {
                 }
             }
     migrator::export!(Exported with_types_in migrator);
+        };
+    };
+    (joiner, $join:expr) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            use $crate::bindings::{joiner, joiner::exports::millstream::udf::joiner::Joined, types::BytesColumn};
+            struct Exported;
+            impl joiner::exports::millstream::udf::joiner::Guest for Exported {
+                fn join(
+                    keys: BytesColumn,
+                    left: BytesColumn,
+                    right: BytesColumn,
+                ) -> ::core::result::Result<Joined, String> {
+                    $crate::log::show_panics();
+                    ($join)(&keys.into(), &left.into(), &right.into()).map(Into::into)
+                }
+            }
+    joiner::export!(Exported with_types_in joiner);
         };
     };
     (lifecycle, $functions:expr) => {

@@ -4,8 +4,8 @@
 use std::{cell::OnceCell, rc::Rc};
 
 use crate::{
-    Aggregator, Batch, BytesColumn, Filter, Folded, Groups, Kept, Layouts, Mapper, Merge, Migrate, OutputColumns,
-    Scanned, Settings,
+    Aggregator, Batch, BytesColumn, Filter, Folded, Groups, Joined, Joiner, Kept, Layouts, Mapper, Merge, Migrate,
+    OutputColumns, Scanned, Settings,
 };
 
 /// One function of a file, as `functions!` describes it.
@@ -57,6 +57,7 @@ type MapperCall = Box<dyn Fn(&Batch) -> OutputColumns>;
 type FoldCall<T> = Box<dyn Fn(&Groups, &Batch) -> Result<T, String>>;
 type FinishCall = Box<dyn Fn(&Groups) -> Result<BytesColumn, String>>;
 type MergeCall = Box<dyn Fn(&BytesColumn, &BytesColumn) -> Result<BytesColumn, String>>;
+type JoinCall = Box<dyn Fn(&BytesColumn, &BytesColumn, &BytesColumn) -> Joined>;
 type MigrateCall = Box<dyn Fn(u32, u32, &BytesColumn) -> Result<BytesColumn, String>>;
 
 /// A function that was started: the calls it answers, a batch each.
@@ -70,6 +71,7 @@ pub struct Parts {
     merge: Option<MergeCall>,
     layouts: Option<Layouts>,
     migrate: Option<MigrateCall>,
+    join: Option<JoinCall>,
 }
 
 /// The parts a function has, added by `functions!`.
@@ -115,6 +117,12 @@ impl Parts {
         let migrate: MigrateCall = Box::new(move |old, new, states| crate::migrate(&*function, old, new, states));
         Self { layouts, migrate: Some(migrate), ..self }
     }
+
+    /// It answers `joiner`.
+    pub fn joiner(self, function: &Rc<impl Joiner + 'static>) -> Self {
+        let function = function.clone();
+        Self { join: Some(Box::new(move |keys, left, right| crate::join(&*function, keys, left, right))), ..self }
+    }
 }
 
 /// The contract's calls. Each is an error where the function does not answer that interface.
@@ -157,6 +165,11 @@ impl Parts {
     /// `migrator.migrate`.
     pub fn migrate(&self, old: u32, new: u32, states: &BytesColumn) -> Result<BytesColumn, String> {
         part(&self.migrate, "migrator")?(old, new, states)
+    }
+
+    /// `joiner.join`.
+    pub fn join(&self, keys: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Result<Joined, String> {
+        Ok(part(&self.join, "joiner")?(keys, left, right))
     }
 }
 

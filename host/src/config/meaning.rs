@@ -48,6 +48,11 @@ fn follows(fitting: &Fitting, manifest: &Manifest, problem: &check::Problem) -> 
     if is_cut(fitting, section, &problem.place.name) && problem.unknown.is_none() {
         return true;
     }
+    // A step that was cut may have made the table that a join needs.
+    let steps_cut = fitting.cut.iter().any(|cut| cut.first().is_some_and(|section| section == "steps"));
+    if steps_cut && matches!(problem.place.field, "join" | "type") && problem.unknown.is_none() {
+        return true;
+    }
     // A branch that was cut has lost its outputs.
     let cut_step = |name: &str| {
         let step = manifest.spec.steps.iter().find(|s| s.name == name);
