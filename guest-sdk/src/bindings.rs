@@ -42,6 +42,15 @@ pub mod merger {
     });
 }
 
+/// Exports `retractor`.
+pub mod retractor {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk-retractor; world sdk-retractor { export millstream:udf/retractor@0.1.0; }",
+        path: "wit", pub_export_macro: true,
+        with: { "millstream:udf/types@0.1.0": super::filter::millstream::udf::types },
+    });
+}
+
 /// Exports `scanner`.
 pub mod scanner {
     wit_bindgen::generate!({

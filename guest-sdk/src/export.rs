@@ -52,6 +52,18 @@ macro_rules! merger {
     };
 }
 
+/// Exports a [`Retract`](crate::Retract) beside its aggregator, for aggregates over tables: `retractor!(Sum);`
+#[macro_export]
+macro_rules! retractor {
+    ($aggregator:expr) => {
+        $crate::columns!(retractor, |from: &$crate::Groups, records: &$crate::Batch| $crate::remove(
+            &$aggregator,
+            from,
+            records
+        ));
+    };
+}
+
 /// Exports a [`Migrate`](crate::Migrate) beside its aggregator: `migrator!(Count);`
 #[macro_export]
 macro_rules! migrator {
@@ -132,7 +144,7 @@ macro_rules! functions {
             }
         ),+];
         $crate::columns!(lifecycle, FUNCTIONS);
-        $crate::__export_each_once!([no no no no no no no] $($first $($more)*)+);
+        $crate::__export_each_once!([no no no no no no no no] $($first $($more)*)+);
     };
 }
 
@@ -159,34 +171,37 @@ macro_rules! __or_empty {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_each_once {
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt] filter $($more:ident)*) => {
-        $crate::__export_each_once!([yes $m $a $s $g $i $j] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] filter $($more:ident)*) => {
+        $crate::__export_each_once!([yes $m $a $s $g $i $j $r] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt] mapper $($more:ident)*) => {
-        $crate::__export_each_once!([$f yes $a $s $g $i $j] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] mapper $($more:ident)*) => {
+        $crate::__export_each_once!([$f yes $a $s $g $i $j $r] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt] aggregator $($more:ident)*) => {
-        $crate::__export_each_once!([$f $m yes $s $g $i $j] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] aggregator $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m yes $s $g $i $j $r] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt] scanner $($more:ident)*) => {
-        $crate::__export_each_once!([$f $m $a yes $g $i $j] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] scanner $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a yes $g $i $j $r] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt] merger $($more:ident)*) => {
-        $crate::__export_each_once!([$f $m $a $s yes $i $j] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] merger $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a $s yes $i $j $r] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt] migrator $($more:ident)*) => {
-        $crate::__export_each_once!([$f $m $a $s $g yes $j] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] migrator $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a $s $g yes $j $r] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt] joiner $($more:ident)*) => {
-        $crate::__export_each_once!([$f $m $a $s $g $i yes] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] joiner $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a $s $g $i yes $r] $($more)*);
+    };
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] retractor $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a $s $g $i $j yes] $($more)*);
     };
     ([$($flags:tt)+] $other:ident $($more:ident)*) => {
         compile_error!(concat!(
             "`", stringify!($other), "` is not an interface of functions; there are filter, mapper, aggregator, scanner, \
-             merger, migrator and joiner"
+             merger, migrator, joiner and retractor"
         ));
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt]) => {
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt]) => {
         $crate::__export_if!($f filter, |records: &$crate::Batch| $crate::with_instance(|it| it.keep(records)));
         $crate::__export_if!($m mapper, |records: &$crate::Batch| $crate::with_instance(|it| it.apply(records)));
         $crate::__export_if!($a aggregator,
@@ -199,6 +214,8 @@ macro_rules! __export_each_once {
         $crate::__export_if!($i migrator,
             || $crate::with_instance(|it| Ok(it.layouts())),
             |old, new, states: &$crate::BytesColumn| $crate::with_instance(|it| it.migrate(old, new, states)));
+        $crate::__export_if!($r retractor,
+            |from: &$crate::Groups, records: &$crate::Batch| $crate::with_instance(|it| it.remove(from, records)));
         $crate::__export_if!($j joiner,
             |keys: &$crate::BytesColumn, left: &$crate::BytesColumn, right: &$crate::BytesColumn| {
                 $crate::with_instance(|it| it.join(keys, left, right))
@@ -218,7 +235,7 @@ macro_rules! __export_if {
 /// Exports an interface by functions on whole columns, which is what the other macros do underneath. For those few
 /// functions that are better written so; the columns given back are not checked here, but by the host.
 ///
-/// `filter`, `mapper`, `scanner`, `merger` and `joiner` take one function, `aggregator` (add, finish) and `migrator` (describe,
+/// `filter`, `mapper`, `scanner`, `merger`, `retractor` and `joiner` take one function, `aggregator` (add, finish) and `migrator` (describe,
 /// migrate) take two; `lifecycle` takes the `&[Function]`.
 ///
 /// ```
@@ -279,6 +296,20 @@ macro_rules! columns {
                 }
             }
     aggregator::export!(Exported with_types_in aggregator);
+        };
+    };
+    (retractor, $remove:expr) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            use $crate::bindings::{retractor, types};
+            struct Exported;
+            impl retractor::exports::millstream::udf::retractor::Guest for Exported {
+                fn remove(from: types::Groups, records: types::Batch) -> ::core::result::Result<types::Folded, String> {
+                    $crate::log::show_panics();
+                    ($remove)(&from.into(), &records.into()).map(Into::into)
+                }
+            }
+            retractor::export!(Exported with_types_in retractor);
         };
     };
     (scanner, $scan:expr) => {

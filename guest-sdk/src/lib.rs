@@ -22,7 +22,7 @@ mod export;
 #[cfg(target_arch = "wasm32")]
 pub mod bindings;
 
-pub use aggregator::{Aggregator, Leaves, Merge, add, finish, merge, scan};
+pub use aggregator::{Aggregator, Leaves, Merge, Retract, add, finish, merge, remove, scan};
 pub use columns::{
     Batch, BytesColumn, Folded, Group, Groups, Header, HeaderColumns, Joined, Kept, OutputColumns, Rejection, Scanned,
 };

@@ -5,7 +5,7 @@ use std::{cell::OnceCell, rc::Rc};
 
 use crate::{
     Aggregator, Batch, BytesColumn, Filter, Folded, Groups, Joined, Joiner, Kept, Layouts, Mapper, Merge, Migrate,
-    OutputColumns, Scanned, Settings,
+    OutputColumns, Retract, Scanned, Settings,
 };
 
 /// One function of a file, as `functions!` describes it.
@@ -67,6 +67,7 @@ pub struct Parts {
     mapper: Option<MapperCall>,
     add: Option<FoldCall<Folded>>,
     finish: Option<FinishCall>,
+    remove: Option<FoldCall<Folded>>,
     scan: Option<FoldCall<Scanned>>,
     merge: Option<MergeCall>,
     layouts: Option<Layouts>,
@@ -102,6 +103,12 @@ impl Parts {
     pub fn scanner(self, function: &Rc<impl Aggregator + 'static>) -> Self {
         let function = function.clone();
         Self { scan: Some(Box::new(move |into, records| crate::scan(&*function, into, records))), ..self }
+    }
+
+    /// It answers `retractor`.
+    pub fn retractor(self, function: &Rc<impl Retract + 'static>) -> Self {
+        let function = function.clone();
+        Self { remove: Some(Box::new(move |from, records| crate::remove(&*function, from, records))), ..self }
     }
 
     /// It answers `merger`.
@@ -150,6 +157,11 @@ impl Parts {
     /// `scanner.scan`.
     pub fn scan(&self, into: &Groups, records: &Batch) -> Result<Scanned, String> {
         part(&self.scan, "scanner")?(into, records)
+    }
+
+    /// `retractor.remove`.
+    pub fn remove(&self, from: &Groups, records: &Batch) -> Result<Folded, String> {
+        part(&self.remove, "retractor")?(from, records)
     }
 
     /// `merger.merge`.

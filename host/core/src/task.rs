@@ -27,7 +27,9 @@ use crate::state::key::StoreKind;
 use crate::state::sessions::Sessions;
 use crate::state::store::{Change, Ground, Store};
 use crate::time::{NEVER, Now};
-use crate::topology::graph::{InputKind, JoinNode, Node, NodeOperator, SubTopology, TableNode, TimeRule, Topology};
+use crate::topology::graph::{
+    InputKind, JoinNode, Node, NodeOperator, RegroupNode, SubTopology, TableNode, TimeRule, Topology,
+};
 use crate::topology::spec::WindowForm;
 
 /// Which task: sub-topology and partition.
@@ -491,6 +493,7 @@ fn open_node(
         }
         NodeOperator::Repartition { .. } => NodeState::Writer(Writer::new(observed, now)),
         NodeOperator::Table(TableNode { store, by_window, .. })
+        | NodeOperator::Regroup(RegroupNode { store, by_window, .. })
         | NodeOperator::Join(JoinNode { store: Some(store), by_window, .. }) => {
             let ground = Ground { db: ports.db, space: ports.spaces[*store], prefix: ports.prefix };
             let kind = if *by_window { StoreKind::WindowedKeyValue } else { StoreKind::KeyValue };
@@ -518,6 +521,7 @@ pub fn function_of(node: &Node) -> Option<usize> {
         NodeOperator::Aggregate(a) => a.function,
         NodeOperator::Table(t) => t.of.function(),
         NodeOperator::Join(join) => Some(join.function),
+        NodeOperator::Regroup(regroup) => Some(regroup.function),
         _ => None,
     }
 }
@@ -540,7 +544,7 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
         let merged;
         let input = match &node.parents[..] {
             [] => cx.empty,
-            [parent] if flow(parent).old.is_some() && !matches!(node.operator, NodeOperator::Table(_)) => {
+            [parent] if flow(parent).old.is_some() && !reads_changes(sub, node) => {
                 merged = flow(parent).as_stream();
                 &merged
             }
@@ -572,6 +576,10 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
                 let NodeState::Table(state) = &mut states[at] else { unreachable!("opened by the same plan") };
                 outputs.push(table::process(cx, node, table, state, input, phase.rows())?);
             }
+            (NodeOperator::Regroup(regroup), phase) => {
+                let NodeState::Table(state) = &mut states[at] else { unreachable!("opened by the same plan") };
+                outputs.push(table::regroup(cx, node, regroup, state, input, phase.rows())?);
+            }
             _ if input.is_empty() => outputs.extend((0..node.ports).map(|_| cx.empty.clone())),
             _ => {
                 let mut results = run_stateless(cx, node, &mut states[at], input, phase)?;
@@ -589,6 +597,19 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
 fn joins(sub: &SubTopology, at: usize) -> bool {
     let next = |n: &Node| n.name == sub.nodes[at].name && n.parents[..] == [(at, 0)];
     matches!(sub.nodes[at].operator, NodeOperator::Merge) && sub.nodes.get(at + 1).is_some_and(next)
+}
+
+/// Whether a node reads the changes of its one parent, and not a stream of new values.
+fn reads_changes(sub: &SubTopology, node: &Node) -> bool {
+    match &node.operator {
+        NodeOperator::Table(_) | NodeOperator::Regroup(_) => true,
+        NodeOperator::Aggregate(aggregate) => aggregate.of_table,
+        NodeOperator::Repartition { .. } => {
+            let grouped = |(at, _): &(usize, u32)| matches!(sub.nodes[*at].operator, NodeOperator::Regroup(_));
+            node.parents.iter().all(grouped)
+        }
+        _ => false,
+    }
 }
 
 /// A join of what its parents gave; `sides`: their places and flows.

@@ -211,6 +211,9 @@ impl Lower<'_> {
         if step.table.is_some() {
             return Some(Operator::Table { partitions: step.partitions });
         }
+        if let Some(function) = &step.group_by {
+            return Some(Operator::Regroup { function: function.0.clone() });
+        }
         if let Some(other) = &step.join {
             return Some(Operator::Join(Join {
                 other: reference(&other.0),

@@ -20,7 +20,7 @@ pub const NAME_CHARACTERS_MAX: usize = 100;
 /// Latest time that a source may begin with, milliseconds since 1970: the end of the year 9999.
 pub const TIME_MS_MAX: i64 = 253_402_300_799_999;
 /// Operators of steps; a step has exactly one.
-pub const OPERATORS: [&str; 16] = [
+pub const OPERATORS: [&str; 17] = [
     "filter",
     "filter-not",
     "map",
@@ -37,6 +37,7 @@ pub const OPERATORS: [&str; 16] = [
     "aggregate",
     "table",
     "join",
+    "group-by",
 ];
 
 /// The JSON Schema of the manifest.
@@ -410,6 +411,8 @@ pub struct Step {
     /// Reads records as the latest value of each key: a null value removes the row.
     #[serde(default, deserialize_with = "present")]
     pub table: Option<Nothing>,
+    /// Gives the rows of a table other keys and values, for a `count`, `reduce` or `aggregate` over it.
+    pub group_by: Option<Name>,
     /// Joins with this step, which makes a table; `from` is the left side.
     pub join: Option<Reference>,
     /// What becomes of what has no partner in a `join`. Default `inner`.

@@ -5,6 +5,8 @@
 //! beforehand, so a window that closes inside the batch receives nothing behind the record that closed it, and its
 //! result carries that record's row.
 
+pub(crate) mod retract;
+
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
@@ -158,6 +160,9 @@ pub(crate) fn process<S: Grouped>(
 
 impl Grouped for Store {
     fn take<W: Walk>(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow, walk: W) -> Result<Flow, Verdict> {
+        if step.aggregate.of_table {
+            return retract::take(cx, step, flow);
+        }
         let mut results = Results::default();
         let spec = &step.aggregate.spec;
         let (gone, mut passed) = if spec.emit_every_update && spec.emit == Emit::OnUpdate {

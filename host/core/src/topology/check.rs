@@ -128,6 +128,8 @@ struct Keys {
     repartitioned: bool,
     /// They are those of a table's changes.
     table: bool,
+    /// They are those of a table that is grouped anew.
+    grouped: bool,
 }
 
 /// Kinds of windows that the keys of a stream may have.
@@ -467,6 +469,7 @@ impl<'a> Checker<'a> {
                 kinds: a.kinds.or(b.kinds),
                 repartitioned: a.repartitioned || b.repartitioned,
                 table: from.len() == 1 && b.table,
+                grouped: a.grouped || b.grouped,
             })
         };
         for step in order {
@@ -476,7 +479,7 @@ impl<'a> Checker<'a> {
                 keys.insert(&step.name, own);
                 continue;
             }
-            own.table = false;
+            (own.table, own.grouped) = (false, false);
             match &step.operator {
                 Operator::Map { form, .. } if form.may_change_key() => {
                     own = Keys { changed: true, windowed: false, kinds: Kinds::default(), ..own };
@@ -490,6 +493,9 @@ impl<'a> Checker<'a> {
         }
         for sink in &self.spec.sinks {
             let joined = joined(&keys, &sink.from);
+            if joined.grouped {
+                self.grouped_anew(Section::Sinks, &sink.name);
+            }
             if sink.key_format == KeyFormat::Kafka {
                 self.kafka_keys(&sink.name, joined.kinds);
             }
@@ -539,6 +545,7 @@ impl<'a> Checker<'a> {
             kinds: aggregate.window.map_or(input.kinds, |w| Kinds::of(w.form)),
             repartitioned: input.repartitioned || input.changed,
             table: false,
+            grouped: false,
         }
     }
 
@@ -682,6 +689,7 @@ pub fn operator_function(operator: &Operator) -> Option<&str> {
         | Operator::Peek { function } => Some(function),
         Operator::Aggregate(a) => a.fold.function(),
         Operator::Join(join) => Some(&join.function),
+        Operator::Regroup { function } => Some(function),
         Operator::Merge | Operator::Repartition { .. } | Operator::Table { .. } => None,
     }
 }

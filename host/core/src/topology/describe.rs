@@ -130,6 +130,7 @@ impl Drawing {
             NodeOperator::Aggregate(AggregateNode { store, late, .. }) => (Some(store), *late),
             NodeOperator::Table(table) => (Some(&table.store), None),
             NodeOperator::Join(join) => (join.store.as_ref(), None),
+            NodeOperator::Regroup(regroup) => (Some(&regroup.store), None),
             _ => (None, None),
         };
         if let Some(store) = store {
@@ -255,6 +256,7 @@ fn node_lines(topology: &Topology, node: &Node) -> Vec<String> {
             TableOf::Filter { function, negate: true } => format!("table, filter-not {}", name(function)),
             TableOf::MapValues { function } => format!("table, map-values {}", name(function)),
         }],
+        NodeOperator::Regroup(regroup) => vec![format!("group by {}", name(&regroup.function))],
         NodeOperator::Join(join) => {
             let what = if join.store.is_some() { "table, " } else { "" };
             let kind = match join.kind {
@@ -324,6 +326,7 @@ pub fn operator_word(operator: &Operator) -> &'static str {
         Operator::Aggregate(Aggregate { fold: Fold::Aggregate { .. }, .. }) => "aggregate",
         Operator::Table { .. } => "table",
         Operator::Join(_) => "join",
+        Operator::Regroup { .. } => "group-by",
     }
 }
 

@@ -5,6 +5,8 @@
 
 mod tables;
 
+pub use tables::{JoinNode, RegroupNode, TableNode, TableOf};
+
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -13,7 +15,7 @@ use alloc::vec::Vec;
 
 use crate::limits::Limits;
 
-use super::spec::{self, Aggregate, Idle, JoinKind, Lateness, MapForm, OnError, Operator, Spec, WindowForm};
+use super::spec::{self, Aggregate, Idle, Lateness, MapForm, OnError, Operator, Spec, WindowForm};
 
 /// A pipeline, ready to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -154,59 +156,8 @@ pub enum NodeOperator {
     Table(TableNode),
     /// Joins its first parent with its second, which is a table.
     Join(JoinNode),
-}
-
-/// A table with names resolved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TableNode {
-    /// How its rows come about.
-    pub of: TableOf,
-    /// Number of the store within the sub-topology.
-    pub store: usize,
-    /// Whether the incoming key has a window, which then is part of the row's key.
-    pub by_window: bool,
-}
-
-/// How the rows of a table come about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TableOf {
-    /// Records, read as they come.
-    Stream,
-    /// Rows of another table that are let through.
-    Filter {
-        /// Number of the function.
-        function: usize,
-        /// Lets through what the function drops.
-        negate: bool,
-    },
-    /// Rows of another table with new values.
-    MapValues {
-        /// Number of the function.
-        function: usize,
-    },
-}
-
-impl TableOf {
-    /// Number of the function, where there is one.
-    pub fn function(self) -> Option<usize> {
-        match self {
-            TableOf::Stream => None,
-            TableOf::Filter { function, .. } | TableOf::MapValues { function } => Some(function),
-        }
-    }
-}
-
-/// A join with names resolved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JoinNode {
-    /// What becomes of what has no partner.
-    pub kind: JoinKind,
-    /// Number of the function.
-    pub function: usize,
-    /// Of a table joined with a table, number of the result's store within the sub-topology; `None`: of a stream with a table.
-    pub store: Option<usize>,
-    /// Whether keys have a window, which then is part of them.
-    pub by_window: bool,
+    /// Gives rows of a table other keys, for an aggregate over it.
+    Regroup(RegroupNode),
 }
 
 /// An aggregate with names resolved.
@@ -224,6 +175,8 @@ pub struct AggregateNode {
     pub time: TimeRule,
     /// Whether the incoming key has a window, which then is part of the group.
     pub by_window: bool,
+    /// Whether changes of a table come in, of which the old row is taken out first.
+    pub of_table: bool,
 }
 
 /// Whose time an operator goes by.
@@ -289,9 +242,17 @@ pub enum PlanError {
     /// Keys of one side have a window.
     #[error("`{0}` joins keys that have a window with keys that have none")]
     WindowedSide(String),
-    /// An aggregate of a table.
-    #[error("`{0}` groups the changes of a table, which this version does not know")]
+    /// A regrouped table that something else than an aggregate reads.
+    #[error(
+        "`{0}` reads a table that is grouped anew, which `count`, `reduce` and `aggregate` can alone, each from one"
+    )]
     GroupedTable(String),
+    /// A stream grouped as a table.
+    #[error("`{0}` groups a stream as if it were a table; use `select-key`, or put `table: {{}}` before it")]
+    GroupedStream(String),
+    /// Windows over a table.
+    #[error("`{0}` groups a table, whose rows lie in no windows")]
+    WindowedTable(String),
     /// Sides of a join whose keys are not spread alike.
     #[error(
         "`{step}` joins `{}` ({}) with `{}` ({}); both sides need the same number of partitions: give one of the topics as many \
@@ -318,6 +279,8 @@ impl PlanError {
             | PlanError::OuterStream(step)
             | PlanError::WindowedSide(step)
             | PlanError::GroupedTable(step)
+            | PlanError::GroupedStream(step)
+            | PlanError::WindowedTable(step)
             | PlanError::NotCopartitioned { step, .. } => Some(step),
             PlanError::Cycle(_) | PlanError::NoTopic(_) | PlanError::TooManyInputs(_) => None,
         }
@@ -388,6 +351,8 @@ struct Draft {
     derived: bool,
     /// Its results are changes of a table.
     table: bool,
+    /// They are those of a table that is grouped anew.
+    grouped: bool,
     /// For source nodes: topic, and step that writes it.
     input: Option<DraftInput>,
 }
@@ -435,7 +400,7 @@ impl<'a> Planner<'a> {
         let (dirty, windowed, derived) = (any(|d| d.dirty), any(|d| d.windowed), any(|d| d.derived));
         let sessions = any(|d| d.sessions);
         let node = Node { name: name.to_string(), operator, parents, ports: 1, on_error, inputs: 0 };
-        self.drafts.push(Draft { node, dirty, windowed, sessions, derived, table: false, input: None });
+        self.drafts.push(Draft { node, dirty, windowed, sessions, derived, table: false, grouped: false, input: None });
         self.drafts.len() - 1
     }
 
@@ -474,6 +439,9 @@ impl<'a> Planner<'a> {
     /// Where a step takes its records: its one parent, or a merge of several.
     fn joined(&mut self, step: &str, from: &[spec::From]) -> Result<(usize, u32), PlanError> {
         let parents = self.parents(step, from)?;
+        if parents.len() > 1 && parents.iter().any(|p| self.drafts[p.0].grouped) {
+            return Err(PlanError::GroupedTable(step.to_string()));
+        }
         Ok(match parents[..] {
             [one] => one,
             _ => (self.draft(step, NodeOperator::Merge, parents, OnError::Fail), 0),
@@ -482,6 +450,9 @@ impl<'a> Planner<'a> {
 
     fn step(&mut self, step: &spec::StepSpec) -> Result<(), PlanError> {
         let mut parent = self.joined(&step.name, &step.from)?;
+        if self.drafts[parent.0].grouped && !matches!(step.operator, Operator::Aggregate(_)) {
+            return Err(PlanError::GroupedTable(step.name.clone()));
+        }
         if let Some(at) = self.table_step(step, parent)? {
             self.names.insert(step.name.clone(), at);
             return Ok(());
@@ -510,15 +481,14 @@ impl<'a> Planner<'a> {
                 return Ok(());
             }
             Operator::Aggregate(aggregate) => {
-                if self.drafts[parent.0].table {
-                    return Err(PlanError::GroupedTable(step.name.clone()));
-                }
                 if self.drafts[parent.0].dirty {
                     parent = (self.repartition(step, parent, aggregate.partitions), 0);
                 }
                 self.aggregate(step, aggregate, parent)?
             }
-            Operator::Table { .. } | Operator::Join(_) => unreachable!("planned as a table's step"),
+            Operator::Table { .. } | Operator::Join(_) | Operator::Regroup { .. } => {
+                unreachable!("planned as a table's step")
+            }
         };
         let at = self.draft(&step.name, operator, vec![parent], step.on_error.clone());
         let draft = &mut self.drafts[at];
@@ -551,14 +521,26 @@ impl<'a> Planner<'a> {
         if windowed && aggregate.window.is_some() {
             return Err(PlanError::NestedWindow(step.name.clone()));
         }
+        let of_table = self.drafts[parent.0].table || self.drafts[parent.0].grouped;
+        if of_table && aggregate.window.is_some() {
+            return Err(PlanError::WindowedTable(step.name.clone()));
+        }
         let function = aggregate.fold.function().map(|f| self.function(&step.name, f)).transpose()?;
         let late = step.late.as_deref().map(|t| self.topic(t)).transpose()?;
         let time = match step.lateness {
-            Lateness::OwnTask if !derived => TimeRule::Upstream,
+            Lateness::OwnTask if !derived && !of_table => TimeRule::Upstream,
             _ => TimeRule::Observed,
         };
         let spec = aggregate.clone();
-        Ok(NodeOperator::Aggregate(AggregateNode { spec, function, store: 0, late, time, by_window: windowed }))
+        Ok(NodeOperator::Aggregate(AggregateNode {
+            spec,
+            function,
+            store: 0,
+            late,
+            time,
+            by_window: windowed,
+            of_table,
+        }))
     }
 
     /// Puts a repartition topic behind `parent`; gives the node that reads it.
@@ -572,6 +554,7 @@ impl<'a> Planner<'a> {
         let (windowed, sessions) = (self.drafts[parent.0].windowed, self.drafts[parent.0].sessions);
         let at = self.draft(&step.name, NodeOperator::Source, vec![], OnError::Fail);
         (self.drafts[at].windowed, self.drafts[at].sessions) = (windowed, sessions);
+        self.drafts[at].grouped = self.drafts[parent.0].grouped;
         self.drafts[at].input = Some(DraftInput { topic, on_error: OnError::Fail, writer: Some(writer) });
         at
     }
@@ -579,6 +562,9 @@ impl<'a> Planner<'a> {
     fn sinks(&mut self) -> Result<(), PlanError> {
         for sink in &self.spec.sinks {
             let parent = self.joined(&sink.name, &sink.from)?;
+            if self.drafts[parent.0].grouped {
+                return Err(PlanError::GroupedTable(sink.name.clone()));
+            }
             let topic = self.topic(&sink.topic)?;
             let (key_format, window_headers) = (sink.key_format, sink.window_headers);
             let sessions = self.drafts[parent.0].sessions;
@@ -708,6 +694,10 @@ impl<'a> Planner<'a> {
             let store = match &mut node.operator {
                 NodeOperator::Table(table) => Some(&mut table.store),
                 NodeOperator::Join(join) => join.store.as_mut(),
+                NodeOperator::Regroup(regroup) => {
+                    regroup.topics = self.topics_behind(*global);
+                    Some(&mut regroup.store)
+                }
                 _ => None,
             };
             if let Some(store) = store {

@@ -5,7 +5,7 @@ use millstream_core::function::*;
 use millstream_core::record::{BytesColumn, Timestamp};
 
 /// Names by number, and whether the function reads stream times.
-pub const NAMES: [(&str, bool); 17] = [
+pub const NAMES: [(&str, bool); 20] = [
     ("with-x", false),
     ("first-letter", false),
     ("upper", false),
@@ -23,6 +23,9 @@ pub const NAMES: [(&str, bool); 17] = [
     ("plus", false),
     ("both", false),
     ("even", false),
+    ("region", false),
+    ("trace", false),
+    ("by-value", false),
 ];
 
 /// Versions × this + number.
@@ -54,6 +57,15 @@ fn map(
         // KEY@TIME is the key and the event time.
         "parse" => match text.split_once('@') {
             Some((key, time)) => vec![(0, Some(key.into()), own(value), time.parse().unwrap_or(-1))],
+            None => vec![],
+        },
+        "by-value" => vec![(0, own(value), own(value), time)],
+        // REGION:VALUE becomes that; without a region it is in none. Later versions write regions in capitals.
+        "region" => match text.split_once(':') {
+            Some((region, rest)) => {
+                let region = if version > 1 { region.to_uppercase() } else { region.to_string() };
+                vec![(0, Some(region.into()), Some(rest.into()), time)]
+            }
             None => vec![],
         },
         "route" => match text.bytes().next() {
@@ -125,7 +137,7 @@ impl Functions for Native {
                 results.push(result);
             }
         }
-        let changes_keys = matches!(name, "first-letter" | "parse" | "same-key" | "lines");
+        let changes_keys = matches!(name, "first-letter" | "parse" | "same-key" | "lines" | "region" | "by-value");
         let route = name == "route";
         Ok(Output {
             taken: records.keys.len() as u32,
@@ -149,6 +161,7 @@ impl Functions for Native {
                 let value = records.values.get(into.members[place as usize] as usize).unwrap_or_default();
                 state = match name {
                     "latest" => Some(value.to_vec()),
+                    "trace" => Some([state.as_deref().unwrap_or(b"0"), b"+", value].concat()),
                     _ => match number(state.as_deref().unwrap_or_default()) + number(value) {
                         0 if name == "positive" => None,
                         sum => Some(sum.to_string().into_bytes()),
@@ -169,8 +182,25 @@ impl Functions for Native {
         }
         Ok((0..of.keys.len()).map(|g| state(g).filter(|s| !positive || number(s) > 0)).collect())
     }
-    fn remove(&mut self, _: Prepared, _: Context<'_>, from: Groups<'_>, _: Records<'_>) -> Answer<Folded> {
-        Ok(Folded { states: from.states.clone(), rejected: vec![] })
+    /// What `add` added is subtracted; `positive` forgets a sum of 0. The latest is not known any more.
+    fn remove(&mut self, f: Prepared, _: Context<'_>, from: Groups<'_>, records: Records<'_>) -> Answer<Folded> {
+        let name = NAMES[(f.0 % STRIDE) as usize].0;
+        let rejected = rejected(f, from.members.iter().map(|m| records.values.get(*m as usize)))?;
+        let fold = |g: usize| {
+            let places = from.offsets[g]..from.offsets[g + 1];
+            let mut state = from.states.get(g).map(<[u8]>::to_vec);
+            for place in places.filter(|p| rejected.iter().all(|r| r.index != *p)) {
+                let value = records.values.get(from.members[place as usize] as usize).unwrap_or_default();
+                state = match (name, number(state.as_deref().unwrap_or_default()) - number(value)) {
+                    ("trace", _) => Some([state.as_deref().unwrap_or(b"0"), b"-", value].concat()),
+                    ("latest", _) | ("positive", 0) => None,
+                    (_, sum) => Some(sum.to_string().into_bytes()),
+                };
+            }
+            state
+        };
+        let states: Vec<_> = (0..from.keys.len()).map(fold).collect();
+        Ok(Folded { states: states.iter().map(Option::as_deref).collect(), rejected })
     }
     fn scan(&mut self, _: Prepared, _: Context<'_>, into: Groups<'_>, _: Records<'_>) -> Answer<Scanned> {
         Ok(Scanned { states: into.states.clone(), ..Scanned::default() })

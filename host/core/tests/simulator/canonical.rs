@@ -99,7 +99,7 @@ fn promised(case: &Case, plan: &Plan, strayed: &BTreeSet<usize>) -> Vec<bool> {
                 fold.emit == Emit::OnClose && (alone || free && !strayed.contains(&at))
             }
             // Which of two changes of a row comes first, and what a join finds, is promised within one partition only.
-            Kind::Table { .. } | Kind::Join { .. } => alone,
+            Kind::Table { .. } | Kind::Join { .. } | Kind::Regroup(_) => alone,
             _ => alone || !timed,
         };
         promised.push(good && node.parents.iter().all(|p| promised[p.0]));

@@ -295,10 +295,12 @@ impl Builder<'_> {
             let table = if self.rng.one_in(3) { *self.rng.pick(&tables) } else { *newest };
             return self.join(table);
         }
+        if let Some(table) = tables.last().filter(|_| self.rng.one_in(4)) {
+            return self.group(*table);
+        }
         let operator = self.operator();
-        let is_fold = matches!(operator, Operator::Aggregate(_));
         let nests = matches!(&operator, Operator::Aggregate(a) if a.window.is_some());
-        let Some(inputs) = self.inputs(|s| !(nests && s.windowed || is_fold && s.table)) else { return };
+        let Some(inputs) = self.inputs(|s| !(nests && (s.windowed || s.table))) else { return };
         let any = |f: fn(&Stream) -> bool| inputs.iter().any(|s| f(&self.streams[*s]));
         let (before, dirty) = (any(|s| s.windowed), any(|s| s.dirty));
         let changes = matches!(&operator, Operator::Map { form, .. } if form.may_change_key());
@@ -318,6 +320,25 @@ impl Builder<'_> {
         let topics = self.topics(&inputs, cuts);
         let like = Stream { windowed, table, dirty: changes || dirty && !cuts, topics, ..self.streams[0].clone() };
         self.push(operator, &inputs, like);
+    }
+
+    /// An aggregate over a table whose rows are given other keys.
+    fn group(&mut self, table: usize) {
+        let regroup = format!("s{}", self.case.spec.steps.len());
+        let function = self.function(Role::Rekey { shift: true });
+        let like = self.streams[table].clone();
+        self.streams[table].used = true;
+        self.push(Operator::Regroup { function }, &[table], like.clone());
+        // Nothing else can read it.
+        let grouped = self.streams.pop().expect("it was just pushed");
+        let mut fold = self.fold();
+        (fold.window, fold.emit) = (None, Emit::OnUpdate);
+        let topics = self.topics(&[table], true);
+        self.streams.push(Stream { windowed: false, table: false, dirty: false, topics, ..grouped });
+        let at = self.streams.len() - 1;
+        let like = self.streams[at].clone();
+        self.push(Operator::Aggregate(fold), &[at], like);
+        self.streams.retain(|s| s.from.name != regroup);
     }
 
     /// What a step comes from that reads these.

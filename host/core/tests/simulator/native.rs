@@ -291,8 +291,30 @@ impl Functions for Native {
         let values = (0..of.keys.len()).map(|g| running.finish(state(g), of.starts.get(g).copied()));
         Ok(values.collect::<Vec<_>>().iter().map(Option::as_deref).collect())
     }
-    fn remove(&mut self, _: Prepared, _: Context<'_>, _: Groups<'_>, _: Records<'_>) -> Answer<Folded> {
-        Err(Fault::Unavailable { message: "no table is simulated".into() })
+    fn remove(&mut self, f: Prepared, context: Context<'_>, from: Groups<'_>, records: Records<'_>) -> Answer<Folded> {
+        let value = |m: u32| records.values.get(m as usize);
+        let rejected = match self.enter(f, from.members.iter().map(|m| value(*m))) {
+            Err(Stop::Fault(fault)) => return Err(fault),
+            Err(Stop::Bad) => {
+                return Ok(Folded { states: BytesColumn::nulls(from.keys.len() + 1), rejected: vec![] });
+            }
+            Ok(rejected) => rejected,
+        };
+        let running = self.running(f);
+        let left = |g: usize| {
+            let mut state = from.states.get(g).map(<[u8]>::to_vec);
+            for place in from.offsets[g]..from.offsets[g + 1] {
+                let m = from.members[place as usize];
+                if rejected.iter().all(|r| r.index != place) {
+                    let own = context.stream_times.get(m as usize).copied().unwrap_or(0);
+                    // A group that went with the record before is gone: nothing is left to take from.
+                    state = state.and_then(|s| running.take_out(&s, value(m).unwrap_or_default(), own));
+                }
+            }
+            state
+        };
+        let states: Vec<_> = (0..from.keys.len()).map(left).collect();
+        Ok(Folded { states: states.iter().map(Option::as_deref).collect(), rejected })
     }
     fn scan(&mut self, _: Prepared, _: Context<'_>, _: Groups<'_>, _: Records<'_>) -> Answer<Scanned> {
         Err(Fault::Unavailable { message: "no scan is simulated".into() })

@@ -171,6 +171,17 @@ impl Running {
         Some(after.to_be_bytes().repeat(if sum.long { 3 } else { 1 }))
     }
 
+    /// A state with one value less; `None`: the group is gone.
+    pub fn take_out(self, state: &[u8], value: &[u8], own: i64) -> Option<Vec<u8>> {
+        let sum = self.sum();
+        if sum.removes && mark(self.function, Some(value)) == Some(Mark::Remove) {
+            return None;
+        }
+        let own = if sum.timed { own as u64 } else { 0 };
+        let after = (number(state).rotate_left(7) ^ number(value)).wrapping_add(own).wrapping_mul(11);
+        Some(after.to_be_bytes().repeat(if sum.long { 3 } else { 1 }))
+    }
+
     /// Two states as one; minds which is the earlier.
     pub fn merge(self, left: &[u8], right: &[u8]) -> Vec<u8> {
         let merged = (number(left).rotate_left(3) ^ number(right)).wrapping_mul(5);

@@ -164,7 +164,10 @@ fn there_after(admin: &Admin, names: &[&str], wait: Duration) -> anyhow::Result<
 fn refuse_lost(admin: &Admin, topology: &Topology, name: &str) -> anyhow::Result<()> {
     let fills = |node: &&Node| match &node.operator {
         NodeOperator::Repartition { topic, .. } => topology.topics[*topic].name == name,
-        NodeOperator::Aggregate(_) | NodeOperator::Table(_) | NodeOperator::Join(JoinNode { store: Some(_), .. }) => {
+        NodeOperator::Aggregate(_)
+        | NodeOperator::Table(_)
+        | NodeOperator::Regroup(_)
+        | NodeOperator::Join(JoinNode { store: Some(_), .. }) => {
             changelog::topic(&topology.pipeline, &node.name) == name
         }
         _ => false,

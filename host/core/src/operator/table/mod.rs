@@ -5,6 +5,7 @@
 //! What flows on are changes: each with what the row is now and what it was. Which side of a join sees which change when is in
 //! `join`.
 
+mod regroup;
 mod write;
 
 use alloc::vec::Vec;
@@ -20,6 +21,7 @@ use crate::state::store::Store;
 use crate::topology::graph::{Node, TableNode, TableOf};
 use crate::topology::spec::MapForm;
 
+pub(crate) use regroup::regroup;
 pub(crate) use write::{Absent, Rows, row_key, write};
 
 /// A table's state in a task.

@@ -16,7 +16,7 @@ use crate::time::NEVER;
 use crate::topology::graph::Node;
 
 /// Bytes that a stored row and its key take besides, at the most: kind and bounds of windows; form, layout, timestamp.
-const STORED_BYTES: usize = 17 + 14;
+pub(crate) const STORED_BYTES: usize = 17 + 14;
 
 /// Where rows stand.
 #[derive(Clone, Copy, Debug)]

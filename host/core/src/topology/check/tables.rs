@@ -3,13 +3,17 @@
 use alloc::collections::BTreeMap;
 use alloc::format;
 
-use super::{Checker, Keys, Section};
+use super::{Checker, Keys, Kinds, Section};
 use crate::topology::describe::shown;
 use crate::topology::spec::{Join, JoinKind, MapForm, Operator, StepSpec};
 
 impl Checker<'_> {
     /// The keys of what a step makes that has to do with tables; `None`: it has not. `input`: those of what it reads.
     pub(super) fn of_tables(&mut self, step: &StepSpec, input: Keys, keys: &BTreeMap<&str, Keys>) -> Option<Keys> {
+        if input.grouped && (step.from.len() > 1 || !matches!(step.operator, Operator::Aggregate(_))) {
+            self.grouped_anew(Section::Steps, &step.name);
+        }
+        let input = Keys { grouped: input.grouped && step.from.len() == 1, ..input };
         let table = Keys { changed: false, repartitioned: input.repartitioned || input.changed, table: true, ..input };
         match &step.operator {
             Operator::Table { partitions } => {
@@ -26,16 +30,33 @@ impl Checker<'_> {
                 Some(table)
             }
             Operator::Filter { .. } | Operator::Map { form: MapForm::MapValues, .. } if input.table => Some(table),
-            Operator::Aggregate(_) if input.table => {
-                let message =
-                    format!("`{}` groups the changes of a table, which this version does not know", step.name);
-                let help = "group the records that the table is made of";
-                self.error(Section::Steps, &step.name, "from", message, help);
+            Operator::Aggregate(aggregate) if input.table || input.grouped => {
+                if aggregate.window.is_some() {
+                    let message = format!("`{}` groups a table, whose rows lie in no windows", step.name);
+                    let help = "leave it out, or group the records that the table is made of";
+                    self.error(Section::Steps, &step.name, "window", message, help);
+                }
                 None
+            }
+            Operator::Regroup { .. } => {
+                if !input.table {
+                    let message = format!("`{}` groups a stream as if it were a table", step.name);
+                    let help = "use `select-key` for a stream, or make a table of it first: `table: {}`";
+                    self.error(Section::Steps, &step.name, "from", message, help);
+                }
+                let kinds = Kinds::default();
+                Some(Keys { changed: true, windowed: false, kinds, table: false, grouped: true, ..input })
             }
             Operator::Join(join) => Some(self.join(step, join, input, keys)),
             _ => None,
         }
+    }
+
+    /// Only an aggregate knows what to do with what is taken out.
+    pub(super) fn grouped_anew(&mut self, section: Section, name: &str) {
+        let message = format!("`{name}` reads a table that is grouped anew (`group-by`)");
+        let help = "only `count`, `reduce` and `aggregate` can, each from one such step alone";
+        self.error(section, name, "from", message, help);
     }
 
     fn join(&mut self, step: &StepSpec, join: &Join, input: Keys, keys: &BTreeMap<&str, Keys>) -> Keys {

@@ -91,18 +91,61 @@ fn a_join_is_with_a_table_which_is_known_through_filters_and_maps_of_values_alon
 }
 
 #[test]
-fn joins_across_windows_groups_of_tables_and_unknown_joiners_are_refused() {
+fn joins_across_windows_and_unknown_joiners_are_refused() {
     let window = Window { form: WindowForm::Hopping { size_ms: 5, advance_ms: 5 }, grace_ms: 0 };
     let steps = vec![
         step("c", "in", count(Some(window), Emit::OnUpdate)),
         step("t", "c", table()),
         step("j", "in", join("t", JoinKind::Inner)),
-        step("g", "t", count(None, Emit::OnUpdate)),
     ];
-    assert_eq!(errors(&pipeline(steps)), [("j".into(), "join"), ("g".into(), "from")]);
+    assert_eq!(errors(&pipeline(steps)), [("j".into(), "join")]);
     let missing = Join { other: from("t").remove(0), kind: JoinKind::Inner, function: "missing".into() };
     let steps = vec![step("t", "in", table()), step("j", "in", Operator::Join(missing))];
     assert_eq!(errors(&pipeline(steps)), [("j".into(), "with")]);
+}
+
+#[test]
+fn a_table_is_grouped_without_windows_and_grouped_anew_for_aggregates_alone() {
+    let window = Window { form: WindowForm::Hopping { size_ms: 5, advance_ms: 5 }, grace_ms: 0 };
+    let group_by = || Operator::Regroup { function: "f".into() };
+    let with = |more: Vec<StepSpec>| {
+        let steps = vec![step("t", "in", table()), step("g", "t", group_by())];
+        errors(&pipeline([steps, more].concat()))
+    };
+    let at = |name: &str, field| [(name.to_string(), field)];
+    assert_eq!(
+        with(vec![step("c", "g", count(None, Emit::OnUpdate)), step("d", "t", count(None, Emit::OnUpdate))]),
+        []
+    );
+    assert_eq!(with(vec![step("c", "t", count(Some(window), Emit::OnUpdate))]), at("c", "window"));
+    assert_eq!(with(vec![step("m", "g", map("f"))]), at("m", "from"));
+    assert_eq!(
+        with(vec![step("c", "in", count(None, Emit::OnUpdate)), step("s", "in", group_by())])[..1],
+        at("s", "from")
+    );
+    assert_eq!(with(vec![]), at("out", "from"), "a sink");
+    let mut both = step("c", "g", count(None, Emit::OnUpdate));
+    both.from.push(from("t").remove(0));
+    assert_eq!(with(vec![both]), at("c", "from"));
+}
+
+#[test]
+fn which_steps_read_changes_of_a_table() {
+    let map_values = Operator::Map { function: "f".into(), form: MapForm::MapValues };
+    let steps = vec![
+        step("t", "in", table()),
+        step("m", "t", map_values.clone()),
+        step("j", "m", join("t", JoinKind::Inner)),
+        step("g", "j", Operator::Regroup { function: "f".into() }),
+        step("c", "g", count(None, Emit::OnUpdate)),
+        step("s", "in", join("t", JoinKind::Inner)),
+        step("o", "s", map_values),
+        step("round", "about", Operator::Filter { function: "f".into(), negate: false }),
+        step("about", "round", Operator::Filter { function: "f".into(), negate: false }),
+    ];
+    let spec = pipeline(steps);
+    let reads: Vec<&str> = spec.steps.iter().filter(|s| spec.reads_table(s)).map(|s| s.name.as_str()).collect();
+    assert_eq!(reads, ["m", "j", "g", "c"]);
 }
 
 #[test]

@@ -4,7 +4,73 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::super::spec::{Emit, Join, JoinKind, MapForm, Operator, StepSpec};
-use super::{JoinNode, NodeOperator, PlanError, Planner, TableNode, TableOf};
+use super::{NodeOperator, PlanError, Planner};
+
+/// A regrouping with names resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegroupNode {
+    /// Number of the function.
+    pub function: usize,
+    /// Number of the store within the sub-topology: what was sent for each row.
+    pub store: usize,
+    /// Whether the incoming key has a window, which then is part of the row's key.
+    pub by_window: bool,
+    /// Numbers of the repartition topics that it fills.
+    pub topics: Vec<usize>,
+}
+
+/// A table with names resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableNode {
+    /// How its rows come about.
+    pub of: TableOf,
+    /// Number of the store within the sub-topology.
+    pub store: usize,
+    /// Whether the incoming key has a window, which then is part of the row's key.
+    pub by_window: bool,
+}
+
+/// How the rows of a table come about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableOf {
+    /// Records, read as they come.
+    Stream,
+    /// Rows of another table that are let through.
+    Filter {
+        /// Number of the function.
+        function: usize,
+        /// Lets through what the function drops.
+        negate: bool,
+    },
+    /// Rows of another table with new values.
+    MapValues {
+        /// Number of the function.
+        function: usize,
+    },
+}
+
+impl TableOf {
+    /// Number of the function, where there is one.
+    pub fn function(self) -> Option<usize> {
+        match self {
+            TableOf::Stream => None,
+            TableOf::Filter { function, .. } | TableOf::MapValues { function } => Some(function),
+        }
+    }
+}
+
+/// A join with names resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinNode {
+    /// What becomes of what has no partner.
+    pub kind: JoinKind,
+    /// Number of the function.
+    pub function: usize,
+    /// Of a table joined with a table, number of the result's store within the sub-topology; `None`: of a stream with a table.
+    pub store: Option<usize>,
+    /// Whether keys have a window, which then is part of them.
+    pub by_window: bool,
+}
 
 impl Planner<'_> {
     /// The node of a step that makes a table, or joins with one; `None`: it does neither.
@@ -23,12 +89,25 @@ impl Planner<'_> {
                 (TableOf::MapValues { function: self.function(&step.name, function)? }, parent)
             }
             Operator::Join(join) => return self.join(step, join, parent).map(Some),
+            Operator::Regroup { function } => return self.regroup(step, function, parent).map(Some),
             _ => return Ok(None),
         };
         let table = TableNode { of, store: 0, by_window: self.drafts[parent.0].windowed };
         let at = self.draft(&step.name, NodeOperator::Table(table), vec![parent], step.on_error.clone());
         self.drafts[at].table = true;
         Ok(Some(at))
+    }
+
+    fn regroup(&mut self, step: &StepSpec, function: &str, parent: (usize, u32)) -> Result<usize, PlanError> {
+        if !self.drafts[parent.0].table {
+            return Err(PlanError::GroupedStream(step.name.clone()));
+        }
+        let (function, by_window) = (self.function(&step.name, function)?, self.drafts[parent.0].windowed);
+        let node = NodeOperator::Regroup(RegroupNode { function, store: 0, by_window, topics: Vec::new() });
+        let at = self.draft(&step.name, node, vec![parent], step.on_error.clone());
+        let draft = &mut self.drafts[at];
+        (draft.grouped, draft.dirty, draft.windowed, draft.sessions) = (true, true, false, false);
+        Ok(at)
     }
 
     fn join(&mut self, step: &StepSpec, join: &Join, mut left: (usize, u32)) -> Result<usize, PlanError> {
@@ -112,6 +191,15 @@ impl Planner<'_> {
                 other: (other.name.clone(), other.partitions),
             }),
         }
+    }
+
+    /// Repartition topics that a node fills.
+    pub(super) fn topics_behind(&self, at: usize) -> Vec<usize> {
+        let topic = |draft: &super::Draft| match draft.node.operator {
+            NodeOperator::Repartition { topic, .. } if draft.node.parents.iter().any(|p| p.0 == at) => Some(topic),
+            _ => None,
+        };
+        self.drafts.iter().filter_map(topic).collect()
     }
 
     /// Topics whose records reach a node without another in between, in the order of the manifest.

@@ -23,6 +23,7 @@ pub enum Kind {
         fold: Aggregate,
         by_window: bool,
         own_task: bool,
+        of_table: bool,
     },
     /// Records leave into a repartition topic.
     Cut {
@@ -48,6 +49,8 @@ pub enum Kind {
         join: Join,
         tables: bool,
     },
+    /// A table whose rows are given other keys.
+    Regroup(StepSpec),
 }
 
 #[derive(Clone, Debug)]
@@ -63,6 +66,8 @@ pub struct Node {
     pub sessions: bool,
     derived: bool,
     pub table: bool,
+    /// Changes are of a table that is grouped anew.
+    pub grouped: bool,
     /// Entries that reach it, by node.
     pub entries: BTreeSet<usize>,
 }
@@ -149,7 +154,18 @@ impl Plan {
         if matches!(kind, Kind::Entry { .. } | Kind::CutEntry { .. }) {
             entries.insert(self.nodes.len());
         }
-        self.nodes.push(Node { kind, parents, sub: 0, dirty, windowed, sessions, derived, table: false, entries });
+        self.nodes.push(Node {
+            kind,
+            parents,
+            sub: 0,
+            dirty,
+            windowed,
+            sessions,
+            derived,
+            table: false,
+            grouped: false,
+            entries,
+        });
         self.nodes.len() - 1
     }
 
@@ -158,6 +174,12 @@ impl Plan {
         let dirty = parents.iter().any(|p| self.nodes[p.0].dirty);
         let over = parents.len() == 1 && self.nodes[parents[0].0].table;
         match &step.operator {
+            Operator::Regroup { .. } => {
+                let at = self.node(Kind::Regroup(step.clone()), parents);
+                let node = &mut self.nodes[at];
+                (node.grouped, node.dirty, node.windowed, node.sessions) = (true, true, false, false);
+                one(at)
+            }
             Operator::Table { partitions } => {
                 if dirty {
                     parents = vec![(self.cut(step, *partitions, parents), 0)];
@@ -173,6 +195,7 @@ impl Plan {
             }
             Operator::Repartition { partitions } => one(self.cut(step, *partitions, parents)),
             Operator::Aggregate(fold) => {
+                let of_table = over || parents.len() == 1 && self.nodes[parents[0].0].grouped;
                 if dirty {
                     parents = vec![(self.cut(step, fold.partitions, parents), 0)];
                 }
@@ -180,8 +203,8 @@ impl Plan {
                 let (by_window, derived) = (any(|n| n.windowed), any(|n| n.derived));
                 let repartitioned = parents.iter().flat_map(|p| &self.nodes[p.0].entries);
                 let repartitioned = repartitioned.clone().any(|e| matches!(self.nodes[*e].kind, Kind::CutEntry { .. }));
-                let own_task = repartitioned && !derived && step.lateness == Lateness::OwnTask;
-                let kind = Kind::Fold { step: step.clone(), fold: fold.clone(), by_window, own_task };
+                let own_task = repartitioned && !derived && !of_table && step.lateness == Lateness::OwnTask;
+                let kind = Kind::Fold { step: step.clone(), fold: fold.clone(), by_window, own_task, of_table };
                 let at = self.node(kind, parents);
                 self.nodes[at].derived = true;
                 self.nodes[at].windowed |= fold.window.is_some();
@@ -211,6 +234,7 @@ impl Plan {
         self.given.extend(partitions.map(|p| (topic.clone(), p)));
         let windowed = parents.iter().any(|p| self.nodes[p.0].windowed);
         let sessions = parents.iter().any(|p| self.nodes[p.0].sessions);
+        let grouped = parents.iter().any(|p| self.nodes[p.0].grouped);
         let writer = self.node(
             Kind::Cut {
                 step: step.name.clone(),
@@ -222,6 +246,7 @@ impl Plan {
         );
         let at = self.node(Kind::CutEntry { topic, writer }, vec![]);
         (self.nodes[at].windowed, self.nodes[at].sessions) = (windowed, sessions);
+        self.nodes[at].grouped = grouped;
         at
     }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use millstream_core::topology::spec::JoinKind;
 
-use super::Item;
+use super::{Item, Rec};
 
 /// A row's key with its window, and a row: value and time.
 type Key = (Option<(i64, i64)>, Vec<u8>);
-type Row = (Vec<u8>, i64);
+pub type Row = (Vec<u8>, i64);
 
 #[derive(Clone, Debug, Default)]
 pub struct Table {
@@ -20,17 +20,55 @@ fn key(item: &Item) -> Key {
 }
 
 impl Table {
-    /// Takes a change in; gives whether there was a row.
-    pub fn change(&mut self, item: &Item) -> bool {
-        let before = match &item.rec.value {
+    /// Takes a change in; gives what the row was.
+    pub fn change(&mut self, item: &Item) -> Option<Row> {
+        match &item.rec.value {
             Some(value) => self.rows.insert(key(item), (value.clone(), item.rec.time)),
             None => self.rows.remove(&key(item)),
-        };
-        before.is_some()
+        }
     }
 
     fn get(&self, item: &Item) -> Option<Row> {
         self.rows.get(&key(item)).cloned()
+    }
+}
+
+/// What was sent for each row of a table that is grouped anew: under which key, value and time.
+#[derive(Clone, Debug, Default)]
+pub struct Regrouped {
+    sent: BTreeMap<Key, (Vec<u8>, Row)>,
+}
+
+impl Regrouped {
+    /// What would be sent for a change that leaves the row at `new`: its key there, its value and time.
+    pub fn sending(&self, item: &Item, new: &Option<Item>) -> Vec<Item> {
+        let was = self.sent.get(&key(item)).cloned();
+        let bare = |item: Item| Item { window: None, ..item };
+        match (was, new.clone()) {
+            (Some((group, row)), Some(new)) if new.rec.key.as_ref() == Some(&group) => {
+                vec![bare(Item { old: Some(row), ..new })]
+            }
+            (was, new) => {
+                let time = new.as_ref().map_or(item.rec.time, |n| n.rec.time);
+                let gone = was.map(|(group, row)| {
+                    let mut gone = item.clone();
+                    (gone.rec.key, gone.rec.value, gone.rec.time) = (Some(group), None, time);
+                    bare(Item { old: Some(row), ..gone })
+                });
+                let came = new.map(|new| bare(Item { old: None, ..new }));
+                gone.into_iter().chain(came).collect()
+            }
+        }
+    }
+
+    /// It was sent.
+    pub fn keep(&mut self, item: &Item, new: Option<Item>) {
+        match new.map(|n| n.rec) {
+            Some(Rec { key: Some(group), value: Some(value), time, .. }) => {
+                self.sent.insert(key(item), (group, (value, time)));
+            }
+            _ => drop(self.sent.remove(&key(item))),
+        }
     }
 }
 
