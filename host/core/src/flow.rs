@@ -231,6 +231,18 @@ mod tests {
     }
 
     #[test]
+    fn changes_keep_what_rows_were_and_several_tables_are_a_stream() {
+        let mut old = Olds::default();
+        [Some((&b"was"[..], 7)), None, Some((&b"is"[..], 9))].into_iter().for_each(|row| old.push(row));
+        let changes = Flow { old: Some(Arc::new(old)), ..flow(&[(0, "a"), (1, "b"), (2, "c")]) };
+        let picked = changes.gather(&[2, 1]).old.unwrap();
+        assert_eq!((picked.get(0), picked.get(1)), (Some((&b"is"[..], 9)), None));
+        assert!(Flow::merge(&[&changes, &flow(&[(1, "d")])]).old.is_none());
+        assert!(Flow::merge(&[&changes, &Flow::default()]).old.is_none(), "also when the other has nothing just now");
+        assert!(changes.as_stream().old.is_none() && changes.as_stream().len() == 3);
+    }
+
+    #[test]
     fn gathering_all_shares() {
         let a = flow(&[(0, "x"), (1, "y")]);
         assert!(Arc::ptr_eq(&a.gather(&[0, 1]).batch.values, &a.batch.values));
