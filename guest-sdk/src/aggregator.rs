@@ -47,16 +47,29 @@ pub trait Merge: Aggregator {
     fn merge(&self, left: Self::State, right: Self::State) -> Result<Self::State, String>;
 }
 
+/// Aggregates over tables: what a row was is taken out before what it is comes in.
+pub trait Retract: Aggregator {
+    /// Takes a record out that [`add`](Aggregator::add) took in. One that is refused must leave the state as it was; what
+    /// `add` refuses is refused here too, as it never came in.
+    fn remove(&self, state: &mut Self::State, record: &Record<'_>) -> Result<(), Reject>;
+}
+
 /// Folds the members of each group into its state.
 pub fn add<A: Aggregator + ?Sized>(aggregator: &A, into: &Groups, records: &Batch) -> Result<Folded, String> {
-    fold(aggregator, into, records, |_, _| {})
+    fold(aggregator, into, records, |state, record| aggregator.add(state, record), |_, _| {})
+}
+
+/// Takes the members of each group out of its state.
+pub fn remove<A: Retract + ?Sized>(aggregator: &A, from: &Groups, records: &Batch) -> Result<Folded, String> {
+    fold(aggregator, from, records, |state, record| aggregator.remove(state, record), |_, _| {})
 }
 
 /// Folds the members of each group into its state, and finishes after each of them. A record that is refused leaves
 /// nothing.
 pub fn scan<A: Aggregator + ?Sized>(aggregator: &A, into: &Groups, records: &Batch) -> Result<Scanned, String> {
     let mut values = BytesColumn::with_capacity(into.members.len(), 0);
-    let Folded { states, rejected } = fold(aggregator, into, records, |state, group| match state {
+    let take = |state: &mut A::State, record: &Record<'_>| aggregator.add(state, record);
+    let Folded { states, rejected } = fold(aggregator, into, records, take, |state, group| match state {
         Some(state) => push_finished(aggregator, state, group, &mut values),
         None => values.push(None),
     })?;
@@ -69,6 +82,7 @@ fn fold<A: Aggregator + ?Sized>(
     aggregator: &A,
     into: &Groups,
     records: &Batch,
+    take: impl Fn(&mut A::State, &Record<'_>) -> Result<(), Reject>,
     mut each: impl FnMut(Option<&A::State>, &Group<'_>),
 ) -> Result<Folded, String> {
     let groups = into.keys.len();
@@ -83,7 +97,7 @@ fn fold<A: Aggregator + ?Sized>(
         let mut added = false;
         for place in into.offsets[index]..into.offsets[index + 1] {
             let record = records.record(into.members[place as usize] as usize);
-            match aggregator.add(&mut state, &record) {
+            match take(&mut state, &record) {
                 Ok(()) => {
                     added = true;
                     each(Some(&state), &group);
@@ -166,6 +180,23 @@ mod tests {
             out.extend_from_slice(format!("{start}:{state}").as_bytes());
             if *state > 0 { Leaves::Value } else { Leaves::Nothing }
         }
+    }
+
+    impl Retract for Lengths {
+        fn remove(&self, state: &mut u8, record: &Record<'_>) -> Result<(), Reject> {
+            let len = record.value.ok_or_else(|| Reject::new("no value"))?.len() as u8;
+            *state = state.checked_sub(len).ok_or_else(|| Reject::new("it never came in"))?;
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_taken_out_was_in() {
+        let folded = remove(&Lengths, &groups(), &two_records_and_a_null()).unwrap();
+        assert_eq!(folded.states, column(&[None, Some(&[7]), None, Some(&[98])]));
+        let refused: Vec<_> = folded.rejected.iter().map(|r| (r.index, r.reason.as_str())).collect();
+        let never = "it never came in";
+        assert_eq!(refused, [(0, never), (1, never), (2, "no value"), (4, "no value")]);
     }
 
     impl Merge for Lengths {

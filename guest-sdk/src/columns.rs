@@ -387,6 +387,15 @@ impl Groups {
     }
 }
 
+/// What a joiner answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Joined {
+    /// One for each pair; null: no value.
+    pub values: BytesColumn,
+    /// Pairs refused.
+    pub rejected: Vec<Rejection>,
+}
+
 /// What each record of a scan left, besides the states.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scanned {

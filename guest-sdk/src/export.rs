@@ -52,6 +52,18 @@ macro_rules! merger {
     };
 }
 
+/// Exports a [`Retract`](crate::Retract) beside its aggregator, for aggregates over tables: `retractor!(Sum);`
+#[macro_export]
+macro_rules! retractor {
+    ($aggregator:expr) => {
+        $crate::columns!(retractor, |from: &$crate::Groups, records: &$crate::Batch| $crate::remove(
+            &$aggregator,
+            from,
+            records
+        ));
+    };
+}
+
 /// Exports a [`Migrate`](crate::Migrate) beside its aggregator: `migrator!(Count);`
 #[macro_export]
 macro_rules! migrator {
@@ -59,6 +71,18 @@ macro_rules! migrator {
         $crate::columns!(migrator, || Ok($crate::layouts(&$migrator)), |old, new, states: &$crate::BytesColumn| {
             $crate::migrate(&$migrator, old, new, states)
         });
+    };
+}
+
+/// Exports a [`Joiner`](crate::Joiner): `joiner!(beside);`
+#[macro_export]
+macro_rules! joiner {
+    ($joiner:expr) => {
+        $crate::columns!(joiner, |keys: &$crate::BytesColumn,
+                                  left: &$crate::BytesColumn,
+                                  right: &$crate::BytesColumn| Ok($crate::join(
+            &$joiner, keys, left, right
+        )));
     };
 }
 
@@ -120,7 +144,7 @@ macro_rules! functions {
             }
         ),+];
         $crate::columns!(lifecycle, FUNCTIONS);
-        $crate::__export_each_once!([no no no no no no] $($first $($more)*)+);
+        $crate::__export_each_once!([no no no no no no no no] $($first $($more)*)+);
     };
 }
 
@@ -147,31 +171,37 @@ macro_rules! __or_empty {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_each_once {
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt] filter $($more:ident)*) => {
-        $crate::__export_each_once!([yes $m $a $s $g $i] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] filter $($more:ident)*) => {
+        $crate::__export_each_once!([yes $m $a $s $g $i $j $r] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt] mapper $($more:ident)*) => {
-        $crate::__export_each_once!([$f yes $a $s $g $i] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] mapper $($more:ident)*) => {
+        $crate::__export_each_once!([$f yes $a $s $g $i $j $r] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt] aggregator $($more:ident)*) => {
-        $crate::__export_each_once!([$f $m yes $s $g $i] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] aggregator $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m yes $s $g $i $j $r] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt] scanner $($more:ident)*) => {
-        $crate::__export_each_once!([$f $m $a yes $g $i] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] scanner $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a yes $g $i $j $r] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt] merger $($more:ident)*) => {
-        $crate::__export_each_once!([$f $m $a $s yes $i] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] merger $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a $s yes $i $j $r] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt] migrator $($more:ident)*) => {
-        $crate::__export_each_once!([$f $m $a $s $g yes] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] migrator $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a $s $g yes $j $r] $($more)*);
+    };
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] joiner $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a $s $g $i yes $r] $($more)*);
+    };
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] retractor $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a $s $g $i $j yes] $($more)*);
     };
     ([$($flags:tt)+] $other:ident $($more:ident)*) => {
         compile_error!(concat!(
             "`", stringify!($other), "` is not an interface of functions; there are filter, mapper, aggregator, scanner, \
-             merger and migrator"
+             merger, migrator, joiner and retractor"
         ));
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt]) => {
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt]) => {
         $crate::__export_if!($f filter, |records: &$crate::Batch| $crate::with_instance(|it| it.keep(records)));
         $crate::__export_if!($m mapper, |records: &$crate::Batch| $crate::with_instance(|it| it.apply(records)));
         $crate::__export_if!($a aggregator,
@@ -184,6 +214,12 @@ macro_rules! __export_each_once {
         $crate::__export_if!($i migrator,
             || $crate::with_instance(|it| Ok(it.layouts())),
             |old, new, states: &$crate::BytesColumn| $crate::with_instance(|it| it.migrate(old, new, states)));
+        $crate::__export_if!($r retractor,
+            |from: &$crate::Groups, records: &$crate::Batch| $crate::with_instance(|it| it.remove(from, records)));
+        $crate::__export_if!($j joiner,
+            |keys: &$crate::BytesColumn, left: &$crate::BytesColumn, right: &$crate::BytesColumn| {
+                $crate::with_instance(|it| it.join(keys, left, right))
+            });
     };
 }
 
@@ -199,7 +235,7 @@ macro_rules! __export_if {
 /// Exports an interface by functions on whole columns, which is what the other macros do underneath. For those few
 /// functions that are better written so; the columns given back are not checked here, but by the host.
 ///
-/// `filter`, `mapper`, `scanner` and `merger` take one function, `aggregator` (add, finish) and `migrator` (describe,
+/// `filter`, `mapper`, `scanner`, `merger`, `retractor` and `joiner` take one function, `aggregator` (add, finish) and `migrator` (describe,
 /// migrate) take two; `lifecycle` takes the `&[Function]`.
 ///
 /// ```
@@ -262,6 +298,20 @@ macro_rules! columns {
     aggregator::export!(Exported with_types_in aggregator);
         };
     };
+    (retractor, $remove:expr) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            use $crate::bindings::{retractor, types};
+            struct Exported;
+            impl retractor::exports::millstream::udf::retractor::Guest for Exported {
+                fn remove(from: types::Groups, records: types::Batch) -> ::core::result::Result<types::Folded, String> {
+                    $crate::log::show_panics();
+                    ($remove)(&from.into(), &records.into()).map(Into::into)
+                }
+            }
+            retractor::export!(Exported with_types_in retractor);
+        };
+    };
     (scanner, $scan:expr) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
@@ -319,6 +369,24 @@ macro_rules! columns {
                 }
             }
     migrator::export!(Exported with_types_in migrator);
+        };
+    };
+    (joiner, $join:expr) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            use $crate::bindings::{joiner, joiner::exports::millstream::udf::joiner::Joined, types::BytesColumn};
+            struct Exported;
+            impl joiner::exports::millstream::udf::joiner::Guest for Exported {
+                fn join(
+                    keys: BytesColumn,
+                    left: BytesColumn,
+                    right: BytesColumn,
+                ) -> ::core::result::Result<Joined, String> {
+                    $crate::log::show_panics();
+                    ($join)(&keys.into(), &left.into(), &right.into()).map(Into::into)
+                }
+            }
+    joiner::export!(Exported with_types_in joiner);
         };
     };
     (lifecycle, $functions:expr) => {

@@ -8,6 +8,7 @@ mod record;
 
 mod aggregator;
 mod filter;
+mod joiner;
 mod mapper;
 mod migrator;
 
@@ -21,14 +22,15 @@ mod export;
 #[cfg(target_arch = "wasm32")]
 pub mod bindings;
 
-pub use aggregator::{Aggregator, Leaves, Merge, add, finish, merge, scan};
+pub use aggregator::{Aggregator, Leaves, Merge, Retract, add, finish, merge, remove, scan};
 pub use columns::{
-    Batch, BytesColumn, Folded, Group, Groups, Header, HeaderColumns, Kept, OutputColumns, Rejection, Scanned,
+    Batch, BytesColumn, Folded, Group, Groups, Header, HeaderColumns, Joined, Kept, OutputColumns, Rejection, Scanned,
 };
 pub use context::{Context, Place, Window};
 #[doc(hidden)]
 pub use export::__made;
 pub use filter::{Filter, Verdict, keep};
+pub use joiner::{Joiner, Pair, join};
 pub use lifecycle::{Function, Parts, start};
 #[doc(hidden)]
 pub use lifecycle::{start_instance, with_instance};

@@ -4,8 +4,8 @@
 use std::{cell::OnceCell, rc::Rc};
 
 use crate::{
-    Aggregator, Batch, BytesColumn, Filter, Folded, Groups, Kept, Layouts, Mapper, Merge, Migrate, OutputColumns,
-    Scanned, Settings,
+    Aggregator, Batch, BytesColumn, Filter, Folded, Groups, Joined, Joiner, Kept, Layouts, Mapper, Merge, Migrate,
+    OutputColumns, Retract, Scanned, Settings,
 };
 
 /// One function of a file, as `functions!` describes it.
@@ -57,6 +57,7 @@ type MapperCall = Box<dyn Fn(&Batch) -> OutputColumns>;
 type FoldCall<T> = Box<dyn Fn(&Groups, &Batch) -> Result<T, String>>;
 type FinishCall = Box<dyn Fn(&Groups) -> Result<BytesColumn, String>>;
 type MergeCall = Box<dyn Fn(&BytesColumn, &BytesColumn) -> Result<BytesColumn, String>>;
+type JoinCall = Box<dyn Fn(&BytesColumn, &BytesColumn, &BytesColumn) -> Joined>;
 type MigrateCall = Box<dyn Fn(u32, u32, &BytesColumn) -> Result<BytesColumn, String>>;
 
 /// A function that was started: the calls it answers, a batch each.
@@ -66,10 +67,12 @@ pub struct Parts {
     mapper: Option<MapperCall>,
     add: Option<FoldCall<Folded>>,
     finish: Option<FinishCall>,
+    remove: Option<FoldCall<Folded>>,
     scan: Option<FoldCall<Scanned>>,
     merge: Option<MergeCall>,
     layouts: Option<Layouts>,
     migrate: Option<MigrateCall>,
+    join: Option<JoinCall>,
 }
 
 /// The parts a function has, added by `functions!`.
@@ -102,6 +105,12 @@ impl Parts {
         Self { scan: Some(Box::new(move |into, records| crate::scan(&*function, into, records))), ..self }
     }
 
+    /// It answers `retractor`.
+    pub fn retractor(self, function: &Rc<impl Retract + 'static>) -> Self {
+        let function = function.clone();
+        Self { remove: Some(Box::new(move |from, records| crate::remove(&*function, from, records))), ..self }
+    }
+
     /// It answers `merger`.
     pub fn merger(self, function: &Rc<impl Merge + 'static>) -> Self {
         let function = function.clone();
@@ -114,6 +123,12 @@ impl Parts {
         let function = function.clone();
         let migrate: MigrateCall = Box::new(move |old, new, states| crate::migrate(&*function, old, new, states));
         Self { layouts, migrate: Some(migrate), ..self }
+    }
+
+    /// It answers `joiner`.
+    pub fn joiner(self, function: &Rc<impl Joiner + 'static>) -> Self {
+        let function = function.clone();
+        Self { join: Some(Box::new(move |keys, left, right| crate::join(&*function, keys, left, right))), ..self }
     }
 }
 
@@ -144,6 +159,11 @@ impl Parts {
         part(&self.scan, "scanner")?(into, records)
     }
 
+    /// `retractor.remove`.
+    pub fn remove(&self, from: &Groups, records: &Batch) -> Result<Folded, String> {
+        part(&self.remove, "retractor")?(from, records)
+    }
+
     /// `merger.merge`.
     pub fn merge(&self, left: &BytesColumn, right: &BytesColumn) -> Result<BytesColumn, String> {
         part(&self.merge, "merger")?(left, right)
@@ -157,6 +177,11 @@ impl Parts {
     /// `migrator.migrate`.
     pub fn migrate(&self, old: u32, new: u32, states: &BytesColumn) -> Result<BytesColumn, String> {
         part(&self.migrate, "migrator")?(old, new, states)
+    }
+
+    /// `joiner.join`.
+    pub fn join(&self, keys: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Result<Joined, String> {
+        Ok(part(&self.join, "joiner")?(keys, left, right))
     }
 }
 

@@ -11,6 +11,7 @@ mod manifests;
 mod poison;
 mod prebuilt;
 mod swap;
+mod tables;
 
 /// Whether the long form was asked for.
 fn long() -> bool {

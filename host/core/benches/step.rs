@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use millstream_core::commit::{CommitOutcome, Interval};
 use millstream_core::function::{
-    Answer, Context, Folded, Functions, Groups, Interface, Kept, Output, Prepared, Records, Scanned,
+    Answer, Context, Fault, Folded, Functions, Groups, Interface, Joined, Kept, Output, Prepared, Records, Scanned,
 };
 use millstream_core::operator::Active;
 use millstream_core::record::{Batch, BatchBuilder, BytesColumn};
@@ -93,6 +93,9 @@ impl Functions for Native {
     }
     fn merge(&mut self, _: Prepared, _: &BytesColumn, left: &BytesColumn, _: &BytesColumn) -> Answer<BytesColumn> {
         Ok(left.clone())
+    }
+    fn join(&mut self, _: Prepared, _: &BytesColumn, _: &BytesColumn, _: &BytesColumn) -> Answer<Joined> {
+        Err(Fault::Unavailable { message: "no join is measured".into() })
     }
     fn migrate(
         &mut self,

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use crate::emit::Reason;
 use crate::envelope::{self, Opened};
 use crate::error::Verdict;
-use crate::flow::{Flow, Windows};
+use crate::flow::{Flow, Olds, Windows};
 use crate::operator::Cx;
 use crate::record::{BytesColumn, Timestamp};
 use crate::time::NEVER;
@@ -112,14 +112,17 @@ fn repartitioned(cx: &mut Cx<'_, '_>, input: usize, mine: Mine, out: &mut Decode
     let mut values = BytesColumn::with_capacity(mine.len(), batch.values.data().len());
     let mut windows = Windows::default();
     let (mut any_window, mut kept) = (false, Vec::with_capacity(mine.len()));
+    let (mut any_old, mut old) = (false, Olds::default());
     for row in mine {
         let at = row as usize;
         let (kind, upstream, time) = match batch.values.get(at).and_then(envelope::open) {
-            Some(Opened::Record { upstream, lag, window, value }) => {
+            Some(Opened::Record { upstream, lag, window, old: taken_out, value }) => {
                 let (start, end) = window.unwrap_or((NEVER, NEVER));
                 any_window |= window.is_some();
                 windows.starts.push(start);
                 windows.ends.push(end);
+                any_old |= taken_out.is_some();
+                old.push(taken_out.map(|(time, value)| (value, time)));
                 values.push(value);
                 kept.push(row);
                 (Kind::Record, upstream, batch.timestamps[at].saturating_add(lag))
@@ -140,6 +143,7 @@ fn repartitioned(cx: &mut Cx<'_, '_>, input: usize, mine: Mine, out: &mut Decode
     let mut flow = Flow::default();
     flow.batch.values = Arc::new(values);
     flow.windows = any_window.then(|| Arc::new(windows));
+    flow.old = any_old.then(|| Arc::new(old));
     if whole {
         flow.batch.keys = batch.keys.clone();
         flow.batch.timestamps = batch.timestamps.clone();

@@ -3,10 +3,11 @@
 //! | byte(s) | content |
 //! | --- | --- |
 //! | 1 | form: `0x11` a record, `0x12` a marker; the high half is the version |
-//! | record: 1 | flags: bit 0 the value is there, bit 1 a window follows |
+//! | record: 1 | flags: bit 0 the value is there, bit 1 a window follows, bit 2 what is taken out follows |
 //! | varint | upstream task: its partition number |
 //! | varint | lag: how far the record lies behind the upstream task's stream time, milliseconds |
 //! | 2 × signed varint | window start and end, where flagged |
+//! | signed varint, varint, bytes | what is taken out: its timestamp, its length, its value, where flagged |
 //! | rest | the value |
 //! | marker: 1 | flags: bit 0 idle, bit 1 a stream time follows |
 //! | varint, varint | upstream task, and how many there are |
@@ -14,14 +15,17 @@
 
 use alloc::vec::Vec;
 
-use crate::codec::{Reader, put_signed, put_varint};
+use crate::codec::{Reader, put_bytes, put_signed, put_varint};
 use crate::record::Timestamp;
 
 const RECORD: u8 = 0x11;
 const MARKER: u8 = 0x12;
 
-/// Bytes that a record's head takes at the most: form, flags, two varints, two bounds of a window.
+/// Bytes that a record's head takes at the most, where nothing is taken out: form, flags, two varints, two bounds of a window.
 pub const HEAD_BYTES_MAX: usize = 2 + 5 + 10 + 2 * 10;
+
+/// Bytes that what is taken out takes beside its value, at the most: a timestamp, a length.
+pub const OLD_BYTES_MAX: usize = 10 + 5;
 
 /// An upstream task's word about its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +51,8 @@ pub enum Opened<'a> {
         lag: i64,
         /// Start and end of the key's window.
         window: Option<(Timestamp, Timestamp)>,
+        /// What is taken out of the group, timestamp and value, before the value comes in: for groups over tables.
+        old: Option<(Timestamp, &'a [u8])>,
         /// The value.
         value: Option<&'a [u8]>,
     },
@@ -60,15 +66,20 @@ pub fn put_record_head(
     upstream: u32,
     lag: i64,
     window: Option<(Timestamp, Timestamp)>,
+    old: Option<(Timestamp, &[u8])>,
     has_value: bool,
 ) {
     out.push(RECORD);
-    out.push(u8::from(has_value) | u8::from(window.is_some()) << 1);
+    out.push(u8::from(has_value) | u8::from(window.is_some()) << 1 | u8::from(old.is_some()) << 2);
     put_varint(out, u64::from(upstream));
     put_varint(out, lag as u64);
     if let Some((start, end)) = window {
         put_signed(out, start);
         put_signed(out, end);
+    }
+    if let Some((time, value)) = old {
+        put_signed(out, time);
+        put_bytes(out, value);
     }
 }
 
@@ -87,7 +98,7 @@ pub fn put_marker(out: &mut Vec<u8>, marker: &Marker) {
 pub fn open(bytes: &[u8]) -> Option<Opened<'_>> {
     let mut reader = Reader(bytes);
     let (form, flags) = (reader.byte()?, reader.byte()?);
-    if flags > 3 {
+    if flags > 7 || form == MARKER && flags > 3 {
         return None;
     }
     let upstream = u32::try_from(reader.varint()?).ok()?;
@@ -95,8 +106,9 @@ pub fn open(bytes: &[u8]) -> Option<Opened<'_>> {
         RECORD => {
             let lag = i64::try_from(reader.varint()?).ok()?;
             let window = if flags & 2 != 0 { Some((reader.signed()?, reader.signed()?)) } else { None };
+            let old = if flags & 4 != 0 { Some((reader.signed()?, reader.bytes()?)) } else { None };
             let value = (flags & 1 != 0).then_some(reader.0);
-            Some(Opened::Record { upstream, lag, window, value })
+            Some(Opened::Record { upstream, lag, window, old, value })
         }
         MARKER => {
             let upstream_tasks = u32::try_from(reader.varint()?).ok()?;
@@ -114,12 +126,27 @@ mod tests {
 
     proptest! {
         #[test]
-        fn records_come_back(upstream: u32, lag in 0..i64::MAX, window: Option<(i64, i64)>, value: Option<Vec<u8>>) {
+        fn records_come_back(
+            upstream: u32,
+            lag in 0..i64::MAX,
+            window: Option<(i64, i64)>,
+            old: Option<(i64, Vec<u8>)>,
+            value: Option<Vec<u8>>
+        ) {
             let mut out = Vec::new();
-            put_record_head(&mut out, upstream, lag, window, value.is_some());
+            let old = old.as_ref().map(|(time, value)| (*time, &value[..]));
+            put_record_head(&mut out, upstream, lag, window, old, value.is_some());
             out.extend_from_slice(value.as_deref().unwrap_or_default());
             let value = value.as_deref();
-            prop_assert_eq!(open(&out), Some(Opened::Record { upstream, lag, window, value }));
+            prop_assert_eq!(open(&out), Some(Opened::Record { upstream, lag, window, old, value }));
+        }
+
+        #[test]
+        fn what_older_versions_wrote_is_read(upstream in 0u8..128, lag in 0u8..128, value: Option<Vec<u8>>) {
+            let mut out = alloc::vec![0x11, u8::from(value.is_some()), upstream, lag];
+            out.extend_from_slice(value.as_deref().unwrap_or_default());
+            let (upstream, lag, value) = (upstream.into(), lag.into(), value.as_deref());
+            prop_assert_eq!(open(&out), Some(Opened::Record { upstream, lag, window: None, old: None, value }));
         }
 
         #[test]

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::record::{Batch, BatchBuilder, Timestamp};
+use crate::record::{Batch, BatchBuilder, BytesColumn, Timestamp};
 use crate::time::NEVER;
 
 /// The row of a record that came out between batches.
@@ -37,6 +37,34 @@ impl Windows {
     }
 }
 
+/// What the rows of a table were before each change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Olds {
+    /// Values; null: there was no row.
+    pub values: BytesColumn,
+    /// Timestamps; [`NEVER`] where there was no row.
+    pub timestamps: Vec<Timestamp>,
+}
+
+impl Olds {
+    /// Adds what a row was.
+    pub fn push(&mut self, row: Option<(&[u8], Timestamp)>) {
+        self.values.push(row.map(|(value, _)| value));
+        self.timestamps.push(row.map_or(NEVER, |(_, time)| time));
+    }
+
+    /// What the row was before change `i`.
+    pub fn get(&self, i: usize) -> Option<(&[u8], Timestamp)> {
+        self.values.get(i).map(|value| (value, self.timestamps[i]))
+    }
+
+    /// The rows at these places.
+    pub fn gather(&self, at: &[u32]) -> Self {
+        let timestamps = at.iter().map(|a| self.timestamps[*a as usize]).collect();
+        Self { values: self.values.gather(at), timestamps }
+    }
+}
+
 /// Records between two nodes.
 #[derive(Clone, Debug, Default)]
 pub struct Flow {
@@ -49,6 +77,9 @@ pub struct Flow {
     pub windows: Option<Arc<Windows>>,
     /// Which of the inputs of the step that comes next each record came from; `None`: it has only one.
     pub inputs: Option<Arc<Vec<u32>>>,
+    /// Changes of a table: what each row was before; the records' values are what it is now, null: no row. `None`: records
+    /// of a stream.
+    pub old: Option<Arc<Olds>>,
 }
 
 impl Flow {
@@ -99,7 +130,13 @@ impl Flow {
             rows: self.rows_of(at),
             windows: self.windows.as_ref().map(|w| Arc::new(w.gather(at))),
             inputs: self.inputs.as_ref().map(|inputs| Arc::new(at.iter().map(|a| inputs[*a as usize]).collect())),
+            old: self.old.as_ref().map(|old| Arc::new(old.gather(at))),
         }
+    }
+
+    /// Changes of a table as a stream of new values.
+    pub fn as_stream(&self) -> Flow {
+        Flow { old: None, ..self.clone() }
     }
 
     /// Several flows as one, with the number of the flow that each record came from.
@@ -110,12 +147,12 @@ impl Flow {
         Flow::merge(&numbered.iter().collect::<Vec<_>>())
     }
 
-    /// Several flows as one: by row, then in the order given.
+    /// Several flows as one: by row, then in the order given. Changes of several tables are a stream.
     pub fn merge(flows: &[&Flow]) -> Flow {
         let full: Vec<&Flow> = flows.iter().copied().filter(|f| !f.is_empty()).collect();
         match full[..] {
             [] => return Flow::default(),
-            [one] => return one.clone(),
+            [one] => return one.as_stream(),
             _ => {}
         }
         let mut out = BatchBuilder::default();
@@ -140,7 +177,7 @@ impl Flow {
             }
         }
         let (windows, inputs) = (windows.map(Arc::new), inputs.map(Arc::new));
-        Flow { batch: out.finish(), rows: Some(Arc::new(rows)), windows, inputs }
+        Flow { batch: out.finish(), rows: Some(Arc::new(rows)), windows, inputs, old: None }
     }
 }
 
@@ -191,6 +228,18 @@ mod tests {
         assert_eq!(inputs(&[&a, &b]), Some(vec![0, 1, 0]));
         assert_eq!(inputs(&[&Flow::default(), &b]), Some(vec![1]));
         assert_eq!(Flow::join(&[&a, &b]).gather(&[1]).inputs.map(|i| i.to_vec()), Some(vec![1]));
+    }
+
+    #[test]
+    fn changes_keep_what_rows_were_and_several_tables_are_a_stream() {
+        let mut old = Olds::default();
+        [Some((&b"was"[..], 7)), None, Some((&b"is"[..], 9))].into_iter().for_each(|row| old.push(row));
+        let changes = Flow { old: Some(Arc::new(old)), ..flow(&[(0, "a"), (1, "b"), (2, "c")]) };
+        let picked = changes.gather(&[2, 1]).old.unwrap();
+        assert_eq!((picked.get(0), picked.get(1)), (Some((&b"is"[..], 9)), None));
+        assert!(Flow::merge(&[&changes, &flow(&[(1, "d")])]).old.is_none());
+        assert!(Flow::merge(&[&changes, &Flow::default()]).old.is_none(), "also when the other has nothing just now");
+        assert!(changes.as_stream().old.is_none() && changes.as_stream().len() == 3);
     }
 
     #[test]

@@ -142,6 +142,15 @@ pub struct Scanned {
     pub rejected: Vec<Rejection>,
 }
 
+/// A joiner's answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Joined {
+    /// One for each pair; null: the function says that there is no value.
+    pub values: BytesColumn,
+    /// Pairs refused.
+    pub rejected: Vec<Rejection>,
+}
+
 /// Why a call gave no usable answer. The receiver isolates the poisoned record; only `Unavailable` is the host's matter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -248,4 +257,12 @@ pub trait Functions {
         keys: &BytesColumn,
         states: &BytesColumn,
     ) -> Answer<BytesColumn>;
+    /// `joiner.join`; a null on one side stands for what is missing there.
+    fn join(
+        &mut self,
+        function: Prepared,
+        keys: &BytesColumn,
+        left: &BytesColumn,
+        right: &BytesColumn,
+    ) -> Answer<Joined>;
 }

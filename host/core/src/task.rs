@@ -16,8 +16,10 @@ use crate::meta::Meta;
 use crate::operator::aggregate::{self, Grouped, Held, Step, Times};
 use crate::operator::clock::NodeClock;
 use crate::operator::isolate::Isolation;
+use crate::operator::join::{self, Side, Sides};
 use crate::operator::sink::{Sink, Writer};
 use crate::operator::stateless::{self, Rules, StreamTimes};
+use crate::operator::table;
 use crate::operator::{Active, Cx, Ports};
 use crate::poll::{Inputs, Place, Polled};
 use crate::record::{Batch, Timestamp};
@@ -27,7 +29,9 @@ use crate::state::sessions::Sessions;
 use crate::state::slices::Slices;
 use crate::state::store::{Change, Ground, Store};
 use crate::time::{NEVER, Now};
-use crate::topology::graph::{InputKind, Node, NodeOperator, SubTopology, TimeRule, Topology};
+use crate::topology::graph::{
+    InputKind, JoinNode, Node, NodeOperator, RegroupNode, SubTopology, TableNode, TimeRule, Topology,
+};
 use crate::topology::spec::{Emit, WindowForm};
 
 /// Which task: sub-topology and partition.
@@ -78,6 +82,7 @@ enum NodeState {
     Stateless { observed: Timestamp },
     Aggregate(Box<aggregate::State>),
     Writer(Writer),
+    Table(Box<table::State>),
 }
 
 /// A task.
@@ -380,6 +385,7 @@ impl Task {
             NodeState::Stateless { observed } => (*observed, NEVER),
             NodeState::Aggregate(a) => (a.times.observed, a.times.closed),
             NodeState::Writer(w) => (w.time, NEVER),
+            NodeState::Table(t) => (t.observed, NEVER),
         };
         let nodes = sub.nodes.iter().zip(&self.nodes);
         let topics = sub.inputs.iter().map(|i| self.topology.topics[i.topic].name.clone());
@@ -407,15 +413,21 @@ impl Task {
     /// Lets go of cached state above a limit, in bytes for each store. Only when everything taken out was committed.
     pub fn shrink(&mut self, limit_bytes: usize) {
         for node in &mut self.nodes {
-            if let NodeState::Aggregate(a) = node {
-                a.store.shrink(limit_bytes);
+            match node {
+                NodeState::Aggregate(a) => a.store.shrink(limit_bytes),
+                NodeState::Table(t) => t.store.shrink(limit_bytes),
+                NodeState::Stateless { .. } | NodeState::Writer(_) => {}
             }
         }
     }
 
     /// Bytes of state in memory, estimated.
     pub fn state_bytes(&self) -> usize {
-        let bytes = |n: &NodeState| if let NodeState::Aggregate(a) = n { a.store.bytes() } else { 0 };
+        let bytes = |n: &NodeState| match n {
+            NodeState::Aggregate(a) => a.store.bytes(),
+            NodeState::Table(t) => t.store.bytes(),
+            NodeState::Stateless { .. } | NodeState::Writer(_) => 0,
+        };
         self.nodes.iter().map(bytes).sum()
     }
 
@@ -430,6 +442,7 @@ impl Task {
             NodeState::Stateless { observed } => *observed,
             NodeState::Aggregate(a) => a.times.observed,
             NodeState::Writer(w) => w.time,
+            NodeState::Table(t) => t.observed,
         });
         let closing = self.nodes.iter().filter_map(clock_of).map(|c| c.clock.closing());
         times.chain(closing).max().unwrap_or(NEVER)
@@ -487,6 +500,13 @@ fn open_node(
             NodeState::Aggregate(Box::new(aggregate::State { times, store }))
         }
         NodeOperator::Repartition { .. } => NodeState::Writer(Writer::new(observed, now)),
+        NodeOperator::Table(TableNode { store, by_window, .. })
+        | NodeOperator::Regroup(RegroupNode { store, by_window, .. })
+        | NodeOperator::Join(JoinNode { store: Some(store), by_window, .. }) => {
+            let ground = Ground { db: ports.db, space: ports.spaces[*store], prefix: ports.prefix };
+            let kind = if *by_window { StoreKind::WindowedKeyValue } else { StoreKind::KeyValue };
+            NodeState::Table(Box::new(table::State { observed, store: Store::open(kind, ground)? }))
+        }
         _ => NodeState::Stateless { observed },
     })
 }
@@ -494,6 +514,7 @@ fn open_node(
 fn take_changes(node: &mut NodeState) -> Option<Vec<Change>> {
     match node {
         NodeState::Aggregate(a) => Some(a.store.take_changes()),
+        NodeState::Table(t) => Some(t.store.take_changes()),
         _ => None,
     }
 }
@@ -506,6 +527,9 @@ pub fn function_of(node: &Node) -> Option<usize> {
         | NodeOperator::Branch { function, .. }
         | NodeOperator::Peek { function } => Some(*function),
         NodeOperator::Aggregate(a) => a.function,
+        NodeOperator::Table(t) => t.of.function(),
+        NodeOperator::Join(join) => Some(join.function),
+        NodeOperator::Regroup(regroup) => Some(regroup.function),
         _ => None,
     }
 }
@@ -519,9 +543,19 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
     for (at, node) in sub.nodes.iter().enumerate() {
         first.push(outputs.len());
         let flow = |(node, port): &(usize, u32)| &outputs[first[*node] + *port as usize];
+        if let NodeOperator::Join(join) = &node.operator {
+            let [left, right] = &node.parents[..] else { unreachable!("planned with both sides") };
+            let changes = run_join(cx, (at, join), states, [(left.0, flow(left)), (right.0, flow(right))])?;
+            outputs.push(changes);
+            continue;
+        }
         let merged;
         let input = match &node.parents[..] {
             [] => cx.empty,
+            [parent] if flow(parent).old.is_some() && !reads_changes(sub, node) => {
+                merged = flow(parent).as_stream();
+                &merged
+            }
             [parent] => flow(parent),
             parents => {
                 let flows: Vec<&Flow> = parents.iter().map(flow).collect();
@@ -549,6 +583,14 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
                     }
                 });
             }
+            (NodeOperator::Table(table), phase) => {
+                let NodeState::Table(state) = &mut states[at] else { unreachable!("opened by the same plan") };
+                outputs.push(table::process(cx, node, table, state, input, phase.rows())?);
+            }
+            (NodeOperator::Regroup(regroup), phase) => {
+                let NodeState::Table(state) = &mut states[at] else { unreachable!("opened by the same plan") };
+                outputs.push(table::regroup(cx, node, regroup, state, input, phase.rows())?);
+            }
             _ if input.is_empty() => outputs.extend((0..node.ports).map(|_| cx.empty.clone())),
             _ => {
                 let mut results = run_stateless(cx, node, &mut states[at], input, phase)?;
@@ -566,6 +608,56 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
 fn joins(sub: &SubTopology, at: usize) -> bool {
     let next = |n: &Node| n.name == sub.nodes[at].name && n.parents[..] == [(at, 0)];
     matches!(sub.nodes[at].operator, NodeOperator::Merge) && sub.nodes.get(at + 1).is_some_and(next)
+}
+
+/// Whether a node reads the changes of its one parent, and not a stream of new values.
+fn reads_changes(sub: &SubTopology, node: &Node) -> bool {
+    match &node.operator {
+        NodeOperator::Table(_) | NodeOperator::Regroup(_) => true,
+        NodeOperator::Aggregate(aggregate) => aggregate.of_table,
+        NodeOperator::Repartition { .. } => {
+            let grouped = |(at, _): &(usize, u32)| matches!(sub.nodes[*at].operator, NodeOperator::Regroup(_));
+            node.parents.iter().all(grouped)
+        }
+        _ => false,
+    }
+}
+
+/// A join of what its parents gave; `sides`: their places and flows.
+fn run_join(
+    cx: &mut Cx<'_, '_>,
+    (at, join): (usize, &JoinNode),
+    states: &mut [NodeState],
+    sides: [(usize, &Flow); 2],
+) -> Result<Flow, Verdict> {
+    let (sub, [(left, left_flow), (right, right_flow)]) = (cx.sub, sides);
+    let node = &sub.nodes[at];
+    let (above, own) = states.split_at_mut(at);
+    let NodeState::Table(own) = &mut own[0] else {
+        return join::stream(cx, node, join, left_flow, side(sub, right, right_flow, &mut above[right]));
+    };
+    let sides = if let Ok([l, r]) = above.get_disjoint_mut([left, right]) {
+        Sides { left: side(sub, left, left_flow, l), right: Some(side(sub, right, right_flow, r)) }
+    } else {
+        Sides { left: side(sub, left, left_flow, &mut above[left]), right: None }
+    };
+    join::tables(cx, node, join, sides, (rows_of(node), &mut own.store))
+}
+
+/// A table as a join sees it.
+fn side<'s>(sub: &SubTopology, at: usize, flow: &'s Flow, state: &'s mut NodeState) -> Side<'s> {
+    let NodeState::Table(state) = state else { unreachable!("opened by the same plan") };
+    Side { flow, store: &mut state.store, number: rows_of(&sub.nodes[at]) }
+}
+
+/// Number of the store in which a table has its rows.
+fn rows_of(node: &Node) -> usize {
+    match &node.operator {
+        NodeOperator::Table(TableNode { store, .. }) | NodeOperator::Join(JoinNode { store: Some(store), .. }) => {
+            *store
+        }
+        _ => unreachable!("planned with a table there"),
+    }
 }
 
 fn run_aggregate<S: Grouped>(
@@ -610,15 +702,15 @@ fn run_stateless(
     let times = StreamTimes { wanted, observed, rows: phase.rows() };
     match &node.operator {
         NodeOperator::Filter { negate, .. } => {
-            Ok(vec![stateless::filter(cx, node, function, !*negate, input, times)?.of(input)])
+            Ok(vec![stateless::filter(cx, node, function, !*negate, input, times, None)?.of(input)])
         }
-        NodeOperator::Map { form, .. } => stateless::map(cx, node, function, Rules::Form(*form), input, times),
+        NodeOperator::Map { form, .. } => stateless::map(cx, node, function, Rules::Form(*form), input, times, None),
         NodeOperator::Branch { otherwise, .. } => {
             let rules = Rules::Branch { otherwise: *otherwise };
-            stateless::map(cx, node, function, rules, input, times)
+            stateless::map(cx, node, function, rules, input, times, None)
         }
         _ => {
-            stateless::filter(cx, node, function, true, input, times)?;
+            stateless::filter(cx, node, function, true, input, times, None)?;
             Ok(vec![input.clone()])
         }
     }

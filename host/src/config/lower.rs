@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use millstream_core::state::keyspace::Durability;
 use millstream_core::topology::describe::operator_word;
 use millstream_core::topology::spec::{
-    self, Aggregate, Fold, From, FunctionSpec, Idle, KeyFormat, MapForm, Operator, SinkSpec, SourceSpec, Spec,
-    StepSpec, WindowForm,
+    self, Aggregate, Fold, From, FunctionSpec, Idle, Join, JoinKind, KeyFormat, MapForm, Operator, SinkSpec,
+    SourceSpec, Spec, StepSpec, WindowForm,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -210,6 +210,23 @@ impl Lower<'_> {
         if step.repartition.is_some() {
             return Some(Operator::Repartition { partitions: step.partitions });
         }
+        if step.table.is_some() {
+            return Some(Operator::Table { partitions: step.partitions });
+        }
+        if let Some(function) = &step.group_by {
+            return Some(Operator::Regroup { function: function.0.clone() });
+        }
+        if let Some(other) = &step.join {
+            return Some(Operator::Join(Join {
+                other: reference(&other.0),
+                kind: match step.join_type {
+                    None | Some(form::JoinType::Inner) => JoinKind::Inner,
+                    Some(form::JoinType::Left) => JoinKind::Left,
+                    Some(form::JoinType::Outer) => JoinKind::Outer,
+                },
+                function: step.with.as_ref().map(|f| f.0.clone()).unwrap_or_default(),
+            }));
+        }
         let count = step.count.as_ref().map(|c| match c.format {
             Some(form::CountFormat::Text) => Fold::Count(spec::CountFormat::Text),
             _ => Fold::Count(spec::CountFormat::Long),
@@ -267,17 +284,22 @@ impl Lower<'_> {
     fn misplaced(&mut self, name: &str, operator: &Operator) {
         let word = operator_word(operator);
         let aggregate = matches!(operator, Operator::Aggregate(_));
-        let behind = aggregate || matches!(operator, Operator::Repartition { .. });
+        let behind = aggregate || matches!(operator, Operator::Repartition { .. } | Operator::Table { .. });
+        // Before a join the other side says how many partitions there are.
+        let waits = behind || matches!(operator, Operator::Join(_));
         let wrong = |field: &&str| {
             AGGREGATE_FIELDS.contains(field) && !aggregate
-                || REPARTITION_FIELDS.contains(field) && !behind
+                || REPARTITION_FIELDS.contains(field) && !(if *field == "idle" { waits } else { behind })
                 || *field == "lateness" && !aggregate
         };
         let Some(node) = self.tree.get("steps").and_then(|s| s.get(name)) else { return };
         for field in node.keys().filter(wrong) {
             let message = format!("`{field}` does not belong to `{word}`");
             let whose = match field {
-                f if REPARTITION_FIELDS.contains(&f) => "`count`, `reduce`, `aggregate` and `repartition` have it",
+                "idle" => "`count`, `reduce`, `aggregate`, `table`, `join` and `repartition` have it",
+                f if REPARTITION_FIELDS.contains(&f) => {
+                    "`count`, `reduce`, `aggregate`, `table` and `repartition` have it"
+                }
                 _ => "`count`, `reduce` and `aggregate` have it",
             };
             let span = self.tree.key_place(&path(&["steps", name, field]));
@@ -487,11 +509,14 @@ impl Lower<'_> {
 }
 
 fn references(from: &OneOrMany<form::Reference>) -> Vec<From> {
-    let one = |text: &str| match text.split_once('.') {
+    from.all().iter().map(|r| reference(&r.0)).collect()
+}
+
+fn reference(text: &str) -> From {
+    match text.split_once('.') {
         Some((name, output)) => From { name: name.to_string(), output: Some(output.to_string()) },
         None => From { name: text.to_string(), output: None },
-    };
-    from.all().iter().map(|r| one(&r.0)).collect()
+    }
 }
 
 fn on_error(on_error: Option<form::OnError>) -> spec::OnError {

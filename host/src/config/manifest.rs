@@ -20,7 +20,7 @@ pub const NAME_CHARACTERS_MAX: usize = 100;
 /// Latest time that a source may begin with, milliseconds since 1970: the end of the year 9999.
 pub const TIME_MS_MAX: i64 = 253_402_300_799_999;
 /// Operators of steps; a step has exactly one.
-pub const OPERATORS: [&str; 14] = [
+pub const OPERATORS: [&str; 17] = [
     "filter",
     "filter-not",
     "map",
@@ -35,6 +35,9 @@ pub const OPERATORS: [&str; 14] = [
     "count",
     "reduce",
     "aggregate",
+    "table",
+    "join",
+    "group-by",
 ];
 
 /// The JSON Schema of the manifest.
@@ -368,7 +371,8 @@ pub enum OnError {
 #[schemars(extend("oneOf" = one_of(&OPERATORS)))]
 #[schemars(extend("dependentRequired" = {
     "count": ["group"], "reduce": ["group"], "aggregate": ["group"],
-    "branch": ["outputs"], "outputs": ["branch"], "otherwise": ["branch"]
+    "branch": ["outputs"], "outputs": ["branch"], "otherwise": ["branch"],
+    "join": ["with"], "with": ["join"], "type": ["join"]
 }))]
 pub struct Step {
     /// What it reads: a source, a step, a branch's output (`step.output`), or a list of them.
@@ -404,6 +408,18 @@ pub struct Step {
     pub reduce: Option<Name>,
     /// Folds the records of each group with a function, from an empty state.
     pub aggregate: Option<Name>,
+    /// Reads records as the latest value of each key: a null value removes the row.
+    #[serde(default, deserialize_with = "present")]
+    pub table: Option<Nothing>,
+    /// Gives the rows of a table other keys and values, for a `count`, `reduce` or `aggregate` over it.
+    pub group_by: Option<Name>,
+    /// Joins with this step, which makes a table; `from` is the left side.
+    pub join: Option<Reference>,
+    /// What becomes of what has no partner in a `join`. Default `inner`.
+    #[serde(rename = "type")]
+    pub join_type: Option<JoinType>,
+    /// The function of a `join`, which makes a value of two.
+    pub with: Option<Name>,
     /// By what `count`, `reduce` and `aggregate` group: `key`.
     pub group: Option<Group>,
     /// Windows of event time that groups are cut into. Without it a group lasts for ever.
@@ -427,6 +443,19 @@ pub struct Step {
     pub otherwise: Option<Name>,
     /// What becomes of a record that the function cannot handle. Default `fail`.
     pub on_error: Option<OnError>,
+}
+
+/// What becomes of what has no partner in a join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(title = "`inner`, `left` or `outer`")]
+pub enum JoinType {
+    /// It has no result.
+    Inner,
+    /// What stands on the left is joined with nothing.
+    Left,
+    /// What stands on either side is joined with nothing; of two tables only.
+    Outer,
 }
 
 /// Exactly one of these fields is there.

@@ -32,7 +32,9 @@ pub fn check(tree: &Node, fitting: &Fitting, manifest: &Manifest, problems: &mut
     }
     let planned = graph::plan(&manifest.spec, &|topic| Some(manifest.partitions_of(topic)));
     if let Err(why) = planned {
-        problems.push(Problem::error(tree.key_place(&["sources"]), why.to_string()));
+        let step = why.step().map(|step| vec!["steps".to_string(), step.to_string()]);
+        let place = step.unwrap_or_else(|| vec!["sources".to_string()]);
+        problems.push(Problem::error(tree.key_place(&place), why.to_string()));
     }
 }
 
@@ -44,6 +46,11 @@ fn follows(fitting: &Fitting, manifest: &Manifest, problem: &check::Problem) -> 
     let section = section(problem.place.section);
     // What is left of an entry still names others, rightly or wrongly.
     if is_cut(fitting, section, &problem.place.name) && problem.unknown.is_none() {
+        return true;
+    }
+    // A step that was cut may have made the table that a join needs.
+    let steps_cut = fitting.cut.iter().any(|cut| cut.first().is_some_and(|section| section == "steps"));
+    if steps_cut && matches!(problem.place.field, "join" | "type") && problem.unknown.is_none() {
         return true;
     }
     // A branch that was cut has lost its outputs.

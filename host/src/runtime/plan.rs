@@ -184,10 +184,13 @@ pub fn needed_interfaces(spec: &Spec, function: &str) -> Vec<millstream_core::fu
             Operator::Aggregate(a) => match &a.fold {
                 Fold::Reduce { function: f } | Fold::Aggregate { function: f } if f == function => {
                     let merger = a.window.is_some_and(|w| w.form.merges()).then_some(Interface::Merger);
-                    [Some(Interface::Aggregator), merger]
+                    let retractor = spec.reads_table(step).then_some(Interface::Retractor);
+                    [Some(Interface::Aggregator), merger.or(retractor)]
                 }
                 _ => continue,
             },
+            Operator::Join(join) if join.function == function => [Some(Interface::Joiner), None],
+            Operator::Regroup { function: f } if f == function => [Some(Interface::Mapper), None],
             _ => continue,
         };
         for needed in needed.into_iter().flatten() {
@@ -203,10 +206,45 @@ pub fn needed_interfaces(spec: &Spec, function: &str) -> Vec<millstream_core::fu
 mod tests {
     use millstream_core::function::Interface;
     use millstream_core::topology::spec::{
-        Aggregate, Emit, Fold, Idle, Lateness, OnError, Operator, Spec, StepSpec, Window, WindowForm,
+        Aggregate, Emit, Fold, From, Idle, Join, JoinKind, Lateness, OnError, Operator, Spec, StepSpec, Window,
+        WindowForm,
     };
 
     use super::needed_interfaces;
+
+    #[test]
+    fn what_folds_a_table_takes_out_again_and_what_joins_joins() {
+        let step = |name: &str, from: &str, operator| StepSpec {
+            name: name.into(),
+            from: vec![From { name: from.into(), output: None }],
+            operator,
+            on_error: OnError::Fail,
+            late: None,
+            idle: Idle::Never,
+            lateness: Lateness::OwnTask,
+        };
+        let fold = || {
+            let fold = Fold::Aggregate { function: "fold".into() };
+            let (window, emit) = (None, Emit::OnUpdate);
+            Operator::Aggregate(Aggregate { fold, window, emit, emit_every_update: false, partitions: None })
+        };
+        let join =
+            Join { other: From { name: "t".into(), output: None }, kind: JoinKind::Inner, function: "join".into() };
+        let mut steps = vec![
+            step("t", "in", Operator::Table { partitions: None }),
+            step("g", "t", Operator::Regroup { function: "group".into() }),
+            step("j", "in", Operator::Join(join)),
+            step("of-stream", "j", fold()),
+        ];
+        let needed = |steps: &[StepSpec], f| needed_interfaces(&Spec { steps: steps.to_vec(), ..Spec::default() }, f);
+        assert_eq!(needed(&steps, "fold"), [Interface::Aggregator]);
+        steps.push(step("of-table", "g", fold()));
+        assert_eq!(needed(&steps, "fold"), [Interface::Aggregator, Interface::Retractor]);
+        assert_eq!(
+            (needed(&steps, "join"), needed(&steps, "group")),
+            (vec![Interface::Joiner], vec![Interface::Mapper])
+        );
+    }
 
     #[test]
     fn windows_that_are_put_together_need_states_that_merge_and_others_do_not() {

@@ -1,7 +1,7 @@
 //! Native functions that keep the pledge or break it, each in one way.
 
 use millstream_core::function::{
-    Answer, Context, Fault, Folded, Functions, Groups, Interface, Kept, Output, Prepared, Records, Scanned,
+    Answer, Context, Fault, Folded, Functions, Groups, Interface, Joined, Kept, Output, Prepared, Records, Scanned,
 };
 use millstream_core::record::{Batch, BatchBuilder, BytesColumn};
 
@@ -89,6 +89,9 @@ impl Functions for Native {
         let left_of = |i: usize| if self.habit == Habit::MergesBadly { 0 } else { number(left, i) };
         let sums: Vec<[u8; 8]> = (0..left.len()).map(|i| (left_of(i) + number(right, i)).to_be_bytes()).collect();
         Ok(sums.iter().map(|s| Some(&s[..])).collect())
+    }
+    fn join(&mut self, _: Prepared, _: &BytesColumn, _: &BytesColumn, _: &BytesColumn) -> Answer<Joined> {
+        Err(Fault::Unavailable { message: "not here".into() })
     }
     fn migrate(
         &mut self,

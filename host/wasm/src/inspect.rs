@@ -96,7 +96,7 @@ const INTERFACES: [(Interface, &str); 12] = [
 ];
 
 /// Interfaces that this host calls; `lifecycle` comes with others.
-const CALLED: [Interface; 7] = [
+const CALLED: [Interface; 8] = [
     Interface::Filter,
     Interface::Mapper,
     Interface::Aggregator,
@@ -104,6 +104,7 @@ const CALLED: [Interface; 7] = [
     Interface::Scanner,
     Interface::Merger,
     Interface::Migrator,
+    Interface::Joiner,
 ];
 
 /// An interface's name in the contract.

@@ -294,7 +294,11 @@ pub(crate) fn lacking(interfaces: &[Interface], needed: &[Interface]) -> Vec<Str
     let say = |&i: &Interface| {
         let (name, has) = (interface_name(i), has.join(", "));
         let article = if name.starts_with(['a', 'o']) { "an" } else { "a" };
-        let why = if i == Interface::Merger { ", as sessions that meet become one" } else { "" };
+        let why = match i {
+            Interface::Merger => ", as sessions that meet become one",
+            Interface::Retractor => ", as rows of a table are taken out again",
+            _ => "",
+        };
         format!("a step needs {article} `{name}`{why}; the function is: {has}")
     };
     missing.map(say).collect()

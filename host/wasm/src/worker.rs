@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use millstream_core::function::{
-    Answer, Context, Fault, Folded, Functions, Groups, Interface, Kept, Output, Prepared, Records, Rejection, Scanned,
+    Answer, Context, Fault, Folded, Functions, Groups, Interface, Joined, Kept, Output, Prepared, Records, Rejection,
+    Scanned,
 };
 use millstream_core::record::BytesColumn;
 use wasmtime::Store;
@@ -133,10 +134,10 @@ fn once(rejected: &[Rejection], records: usize) -> Returned<()> {
     Ok(())
 }
 
-/// A state for each that was given.
-fn as_many(states: &BytesColumn, count: usize) -> Returned<()> {
-    if states.len() != count {
-        return Err(CallError::Bad(format!("it gives {} states for {count}", states.len())));
+/// An item for each that was given.
+fn as_many(what: &str, items: &BytesColumn, count: usize) -> Returned<()> {
+    if items.len() != count {
+        return Err(CallError::Bad(format!("it gives {} {what} for {count}", items.len())));
     }
     Ok(())
 }
@@ -244,7 +245,7 @@ impl Functions for WorkerFunctions {
         let count = keys.len();
         self.call(function, Context::default(), count, |exports, store| {
             let merged = exports.merge(store, [keys, left, right])?;
-            as_many(&merged, count).map(|()| merged)
+            as_many("states", &merged, count).map(|()| merged)
         })
     }
 
@@ -261,8 +262,23 @@ impl Functions for WorkerFunctions {
         let count = keys.len();
         self.call(function, Context::default(), count, |exports, store| {
             let migrated = exports.migrate(store, of)?;
-            as_many(&migrated, count)?;
+            as_many("states", &migrated, count)?;
             null_stays(&migrated, states).map(|()| migrated)
+        })
+    }
+
+    fn join(
+        &mut self,
+        function: Prepared,
+        keys: &BytesColumn,
+        left: &BytesColumn,
+        right: &BytesColumn,
+    ) -> Answer<Joined> {
+        let count = keys.len();
+        self.call(function, Context::default(), count, |exports, store| {
+            let joined = exports.join(store, [keys, left, right])?;
+            as_many("values", &joined.values, count)?;
+            once(&joined.rejected, count).map(|()| joined)
         })
     }
 }

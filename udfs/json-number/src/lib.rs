@@ -44,6 +44,11 @@ impl Number {
         self.0.checked_add(other.0).map(Self)
     }
 
+    /// The difference; `None` when it is out of range.
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        self.0.checked_sub(other.0).map(Self)
+    }
+
     /// 16 bytes, little-endian: how a state is stored.
     pub fn to_bytes(self) -> [u8; 16] {
         self.0.to_le_bytes()

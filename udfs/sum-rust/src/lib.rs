@@ -4,7 +4,7 @@
 use std::io::Write as _;
 
 use json_number::{Field, Number};
-use millstream_sdk::{Aggregator, Group, Leaves, Merge, Record, Reject, Settings};
+use millstream_sdk::{Aggregator, Group, Leaves, Merge, Record, Reject, Retract, Settings};
 
 /// The sum of a field.
 pub struct Sum {
@@ -47,10 +47,17 @@ impl Merge for Sum {
     }
 }
 
+impl Retract for Sum {
+    fn remove(&self, state: &mut Number, record: &Record<'_>) -> Result<(), Reject> {
+        *state = state.checked_sub(self.field.number(record)?).ok_or("the sum would be too large")?;
+        Ok(())
+    }
+}
+
 #[cfg(feature = "export")]
 millstream_sdk::functions! {
     /// Adds up the number in a JSON field.
-    "sum": aggregator + merger = Sum::new, settings = json_number::SETTINGS;
+    "sum": aggregator + merger + retractor = Sum::new, settings = json_number::SETTINGS;
 }
 
 #[cfg(test)]
@@ -77,6 +84,10 @@ mod tests {
         let twice = sum.merge(&folded.states, &folded.states).unwrap();
         let finished = sum.finish(&Groups { keys: keys(), states: twice, ..Groups::default() }).unwrap();
         assert_eq!(finished.get(0), Some(&b"0.6"[..]));
+        let left = sum.remove(&Groups { states: folded.states, ..groups }, &records).unwrap();
+        assert_eq!(left.rejected.len(), 1, "what never came in");
+        let finished = sum.finish(&Groups { keys: keys(), states: left.states, ..Groups::default() }).unwrap();
+        assert_eq!(finished.get(0), Some(&b"0"[..]));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! beforehand, so a window that closes inside the batch receives nothing behind the record that closed it, and its
 //! result carries that record's row.
 
+pub(crate) mod retract;
+
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
@@ -183,6 +185,9 @@ pub(crate) fn process<S: Grouped>(
 
 impl Grouped for Store {
     fn take<W: Walk>(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow, walk: W) -> Result<Flow, Verdict> {
+        if step.aggregate.of_table {
+            return retract::take(cx, step, flow);
+        }
         let mut results = Results::default();
         let (gone, mut passed) = if step.every_update() {
             every_update(cx, step, flow, walk, &mut results)?

@@ -64,7 +64,8 @@ pub(crate) fn finals(
 ) -> Result<(), Verdict> {
     if let (Fold::Aggregate { .. }, Some(function)) = (&aggregate.spec.fold, aggregate.function) {
         let prepared = cx.active[function].prepared;
-        let mut work = Finishing { cx, node, function, groups, results };
+        let tombstones = aggregate.of_table;
+        let mut work = Finishing { cx, node, function, groups, results, tombstones };
         return isolate::run(&mut work, &node.name, prepared, groups.len());
     }
     let mut text = String::new();
@@ -87,6 +88,8 @@ struct Finishing<'w, 'a, 'p> {
     function: usize,
     groups: &'w [Leaving<'w>],
     results: &'w mut Results,
+    /// Results are rows of a table.
+    tombstones: bool,
 }
 
 impl Work for Finishing<'_, '_, '_> {
@@ -125,9 +128,10 @@ impl Work for Finishing<'_, '_, '_> {
 
     fn accept(&mut self, from: usize, to: usize, values: BytesColumn) -> Result<usize, Verdict> {
         for (i, group) in self.groups[from..to].iter().enumerate() {
-            // Null: the function says that nothing leaves.
-            if let Some(value) = values.get(i) {
-                self.results.push(group, Some(value));
+            // Null: the function says that nothing leaves, or, of a table, that there is no row.
+            let value = values.get(i);
+            if value.is_some() || self.tombstones {
+                self.results.push(group, value);
             }
         }
         Ok(to - from)
@@ -174,6 +178,6 @@ impl Results {
     pub fn flow(self, empty: &Flow) -> Flow {
         let Some(batch) = self.batch else { return empty.clone() };
         let windows = self.any_window.then(|| Arc::new(self.windows));
-        Flow { batch: batch.finish(), rows: Some(Arc::new(self.rows)), windows, inputs: None }
+        Flow { batch: batch.finish(), rows: Some(Arc::new(self.rows)), windows, ..Flow::default() }
     }
 }

@@ -116,12 +116,32 @@ impl Staged {
     }
 }
 
+/// Whether records come into their groups or are taken out again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    In,
+    Out,
+}
+
 /// Computes the fold of records.
 pub(crate) fn stage(
     cx: &mut Cx<'_, '_>,
     step: &mut Step<'_>,
     flow: &Flow,
     chosen: Chosen<'_>,
+) -> Result<Staged, Verdict> {
+    stage_way(cx, step, flow, chosen, Way::In, None)
+}
+
+/// Computes the fold of records, in or out. Those that are taken out are of groups that have a state. `times`: those that
+/// groups get of the records, where they are not the records' own.
+pub(crate) fn stage_way(
+    cx: &mut Cx<'_, '_>,
+    step: &mut Step<'_>,
+    flow: &Flow,
+    chosen: Chosen<'_>,
+    way: Way,
+    times: Option<&[Timestamp]>,
 ) -> Result<Staged, Verdict> {
     let aggregate = step.aggregate;
     let reduce = matches!(aggregate.spec.fold, Fold::Reduce { .. });
@@ -151,6 +171,8 @@ pub(crate) fn stage(
         refused: Vec::new(),
         records,
         reduce,
+        way,
+        times: times.unwrap_or(&flow.batch.timestamps),
     };
     let len = work.records.len();
     isolate::run(&mut work, &step.node.name, prepared, len)?;
@@ -226,6 +248,8 @@ struct Folding<'w, 'a, 'p> {
     /// Record, and the range of its members.
     records: Vec<(u32, usize, usize)>,
     reduce: bool,
+    way: Way,
+    times: &'w [Timestamp],
 }
 
 /// What a fold of some records gave.
@@ -342,7 +366,7 @@ impl Work for Folding<'_, '_, '_> {
             let mut state = self.state(group);
             let head = self.record(places[0]);
             keys.push(self.flow.batch.keys.get(head));
-            if self.reduce && state.is_none() {
+            if self.reduce && state.is_none() && self.way == Way::In {
                 // The first value is the state; the function does the rest.
                 state = self.flow.batch.values.get(head);
                 places = &places[1..];
@@ -367,7 +391,11 @@ impl Work for Folding<'_, '_, '_> {
         let wanted = self.cx.ports.functions.wants_stream_times(prepared);
         let own = if wanted { &self.chosen.own[first - self.chosen.base..=last - self.chosen.base] } else { &[] };
         let part = part(self.flow, first, last + 1, own.to_vec());
-        let folded = self.cx.ports.functions.add(prepared, part.context(), groups, part.records())?;
+        let (functions, context, records) = (&mut self.cx.ports.functions, part.context(), part.records());
+        let folded = match self.way {
+            Way::In => functions.add(prepared, context, groups, records)?,
+            Way::Out => functions.remove(prepared, context, groups, records)?,
+        };
         check(&folded, touched.numbers.len(), members.len())?;
         self.check_sizes(&touched, &folded.states)?;
         let rejected = |r: Rejection| (asked[r.index as usize] as usize, r.reason);
@@ -380,7 +408,7 @@ impl Work for Folding<'_, '_, '_> {
         given.rejected.iter().for_each(|(place, _)| is_rejected[place - lo] = true);
         for (i, (group, places)) in given.touched.iter().enumerate() {
             let counted = places.iter().filter(|p| is_rejected.is_empty() || !is_rejected[**p as usize - lo]);
-            let newest = counted.map(|p| self.flow.batch.timestamps[self.record(*p)]).max();
+            let newest = counted.map(|p| self.times[self.record(*p)]).max();
             // A group whose records were all refused stays as it was.
             let Some(newest) = newest else { continue };
             let time = self.time(group).map_or(newest, |t| t.max(newest));
@@ -419,7 +447,7 @@ pub(crate) fn bounds(aggregate: &AggregateNode, slot: Slot, key: &[u8]) -> Optio
 /// Checks the counts of what a fold gave.
 pub(crate) fn check(folded: &Folded, groups: usize, members: usize) -> Answer<()> {
     if folded.states.len() != groups {
-        return Err(bad_result(format!("`add` gave {} states for {groups} groups", folded.states.len())));
+        return Err(bad_result(format!("it gave {} states for {groups} groups", folded.states.len())));
     }
     check_rejections(&folded.rejected, "member", members)
 }

@@ -5,10 +5,12 @@ pub(crate) mod clock;
 pub(crate) mod finish;
 pub(crate) mod fold;
 pub mod isolate;
+pub(crate) mod join;
 pub(crate) mod session;
 pub mod sink;
 pub(crate) mod slice;
 pub mod stateless;
+pub mod table;
 
 use alloc::format;
 use alloc::string::String;
@@ -222,6 +224,7 @@ pub(crate) fn part(flow: &Flow, from: usize, to: usize, stream_times: Vec<Timest
         rows: flow.rows_of(&all),
         windows: flow.windows.as_ref().map(|w| Arc::new(w.gather(&all))),
         inputs: flow.inputs.as_ref().map(|inputs| Arc::new(inputs[from..to].to_vec())),
+        old: flow.old.as_ref().map(|old| Arc::new(old.gather(&all))),
     };
     Part { flow: cut, stream_times }
 }

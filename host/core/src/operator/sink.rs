@@ -169,14 +169,17 @@ impl Writer {
     pub fn write(&mut self, cx: &mut Cx<'_, '_>, node: &Node, number: usize, flow: &Flow) -> Result<(), Verdict> {
         let (topic, wall, task_partition) = (&cx.topology.topics[number], cx.now.wall, cx.partition);
         let batch = &flow.batch;
-        let surely_taken = topic.limits.are_none() || topic.limits.take_all(wall, batch, envelope::HEAD_BYTES_MAX);
+        let head_bytes_max = || if flow.old.is_none() { Some(envelope::HEAD_BYTES_MAX) } else { None };
+        let all_taken = |more| topic.limits.take_all(wall, batch, more);
+        let surely_taken = topic.limits.are_none() || head_bytes_max().is_some_and(all_taken);
         let partitions = cx.out.partitions(number, topic.partitions);
         let (mut head, mut refused) = (Vec::new(), Vec::new());
         for i in 0..flow.len() {
             let (key, body, timestamp) = (batch.keys.get(i), batch.values.get(i), batch.timestamps[i]);
             let time = self.time.max(timestamp);
             head.clear();
-            envelope::put_record_head(&mut head, task_partition, time - timestamp, flow.window(i), body.is_some());
+            let old = flow.old.as_ref().and_then(|old| old.get(i)).map(|(value, time)| (time, value));
+            envelope::put_record_head(&mut head, task_partition, time - timestamp, flow.window(i), old, body.is_some());
             let headers = batch.headers.iter().flat_map(|h| h.of(i));
             let payload_bytes = head.len() + payload_bytes(key, body);
             let refusal = || topic.limits.refuse(wall, payload_bytes, timestamp, headers.clone());

@@ -76,6 +76,26 @@ impl StreamTimes<'_> {
     }
 }
 
+/// Which records the answers were about, for those who have to know.
+#[derive(Default)]
+pub(crate) struct Noted {
+    /// Of each result the place of its record.
+    pub sources: Vec<u32>,
+    /// Records that were refused, or on which the function failed.
+    pub refused: Vec<u32>,
+}
+
+impl Noted {
+    fn reject(noted: &mut Option<&mut Self>, from: usize, rejected: &[Rejection]) {
+        if let Some(noted) = noted {
+            let before = noted.refused.len();
+            noted.refused.extend(rejected.iter().map(|r| from as u32 + r.index));
+            // In no order: that is allowed.
+            noted.refused[before..].sort_unstable();
+        }
+    }
+}
+
 /// Filter, filter-not: places of the records of which the function says `wanted`. Of those that it refused or failed on it
 /// says neither.
 pub(crate) fn filter(
@@ -85,8 +105,9 @@ pub(crate) fn filter(
     wanted: bool,
     flow: &Flow,
     times: StreamTimes<'_>,
+    noted: Option<&mut Noted>,
 ) -> Result<Places, Verdict> {
-    let mut work = Filtering { node, function, wanted, flow, times, places: Places::First(0), cx };
+    let mut work = Filtering { node, function, wanted, flow, times, places: Places::First(0), noted, cx };
     let prepared = work.cx.active[function].prepared;
     isolate::run(&mut work, &node.name, prepared, flow.len())?;
     Ok(work.places)
@@ -120,6 +141,22 @@ impl Places {
         places
     }
 
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        match self {
+            Places::First(count) => *count,
+            Places::These(places) => places.len(),
+        }
+    }
+
+    /// Each of them, in order.
+    pub fn each(self, mut take: impl FnMut(u32)) {
+        match self {
+            Places::First(count) => (0..count as u32).for_each(take),
+            Places::These(places) => places.into_iter().for_each(&mut take),
+        }
+    }
+
     /// Those records of the flow.
     pub fn of(self, flow: &Flow) -> Flow {
         match self {
@@ -138,6 +175,7 @@ struct Filtering<'w, 'a, 'p> {
     flow: &'w Flow,
     times: StreamTimes<'w>,
     places: Places,
+    noted: Option<&'w mut Noted>,
 }
 
 impl Work for Filtering<'_, '_, '_> {
@@ -179,12 +217,14 @@ impl Work for Filtering<'_, '_, '_> {
             let list = self.places.list(self.flow.len());
             list.extend((0..stand).filter(|i| says(*i)).map(|i| (from + i) as u32));
         }
+        Noted::reject(&mut self.noted, from, &kept.rejected);
         self.times.advance(self.flow, from, from + stand, &kept.rejected);
         self.cx.reject(self.node, self.function, self.flow, from, &kept.rejected)?;
         Ok(stand)
     }
 
     fn poisoned(&mut self, at: usize, fault: &Fault) -> Result<(), Verdict> {
+        self.noted.iter_mut().for_each(|noted| noted.refused.push(at as u32));
         let message = format!("{fault}");
         self.cx.refuse(self.node, Some(self.function), self.flow, at, Reason::Poisoned, &message)
     }
@@ -198,9 +238,10 @@ pub(crate) fn map(
     rules: Rules,
     flow: &Flow,
     times: StreamTimes<'_>,
+    noted: Option<&mut Noted>,
 ) -> Result<Vec<Flow>, Verdict> {
     let pieces = (0..node.ports).map(|_| Vec::new()).collect();
-    let mut work = Mapping { cx, node, function, rules, flow, times, pieces };
+    let mut work = Mapping { cx, node, function, rules, flow, times, pieces, noted };
     let prepared = work.cx.active[function].prepared;
     isolate::run(&mut work, &node.name, prepared, flow.len())?;
     Ok(work.pieces.into_iter().map(join).collect())
@@ -235,6 +276,7 @@ struct Mapping<'w, 'a, 'p> {
     flow: &'w Flow,
     times: StreamTimes<'w>,
     pieces: Vec<Vec<Flow>>,
+    noted: Option<&'w mut Noted>,
 }
 
 impl Work for Mapping<'_, '_, '_> {
@@ -261,6 +303,14 @@ impl Work for Mapping<'_, '_, '_> {
 
     fn accept(&mut self, from: usize, _to: usize, (output, part): (Output, Part)) -> Result<usize, Verdict> {
         let taken = output.taken as usize;
+        Noted::reject(&mut self.noted, from, &output.rejected);
+        if let Some(noted) = &mut self.noted {
+            let given = |source: u32| from as u32 + source;
+            match &output.sources {
+                None => noted.sources.extend((0..output.taken).map(given)),
+                Some(sources) => noted.sources.extend(sources.iter().map(|s| given(*s))),
+            }
+        }
         self.times.advance(self.flow, from, from + taken, &output.rejected);
         self.cx.reject(self.node, self.function, self.flow, from, &output.rejected)?;
         let otherwise = match self.rules {
@@ -287,6 +337,7 @@ impl Work for Mapping<'_, '_, '_> {
     }
 
     fn poisoned(&mut self, at: usize, fault: &Fault) -> Result<(), Verdict> {
+        self.noted.iter_mut().for_each(|noted| noted.refused.push(at as u32));
         let message = format!("{fault}");
         self.cx.refuse(self.node, Some(self.function), self.flow, at, Reason::Poisoned, &message)
     }
@@ -403,7 +454,7 @@ fn results_of(output: Output, part: &Flow, rules: Rules) -> Results {
             _ => source.batch.headers,
         },
     };
-    Results { flow: Flow { batch, rows: source.rows, windows, inputs: None }, ports }
+    Results { flow: Flow { batch, rows: source.rows, windows, ..Flow::default() }, ports }
 }
 
 /// New keys have no window; one that is what it was keeps it, so that it does not matter whether a function that changed
@@ -443,6 +494,6 @@ fn gather_needed(part: &Flow, sources: &[u32], output: &Output, only_key: bool) 
         },
         rows: part.rows_of(sources),
         windows: part.windows.as_ref().map(|w| Arc::new(w.gather(sources))),
-        inputs: None,
+        ..Flow::default()
     }
 }

@@ -357,6 +357,32 @@ impl Store {
         Err(StorageError::Corrupted(why.to_string()))
     }
 
+    /// Takes a record out of a group's count, where there is one.
+    ///
+    /// # Errors
+    /// Those of the database; corrupted where the state is no count.
+    pub(crate) fn uncount(
+        &mut self,
+        ground: Ground<'_>,
+        hash: u64,
+        group: &[u8],
+        timestamp: Timestamp,
+    ) -> Result<Slot, StorageError> {
+        let slot = self.locate(ground, None, hash, group)?;
+        let bucket = &mut self.buckets[self.hint].1;
+        if bucket.entries[slot.at as usize].state().is_none() {
+            return Ok(slot);
+        }
+        bucket.touch(slot.at);
+        let entry = &mut bucket.entries[slot.at as usize];
+        entry.timestamp = entry.timestamp.max(timestamp);
+        if entry.state.uncount() {
+            return Ok(slot);
+        }
+        let why = "a stored count has not 8 bytes; was the step an aggregate before?";
+        Err(StorageError::Corrupted(why.to_string()))
+    }
+
     /// All groups of a window, by key; what of it was not in memory is read.
     ///
     /// # Errors

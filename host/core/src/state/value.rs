@@ -102,6 +102,14 @@ impl State {
         *self = Self::Inline(8, inline);
         true
     }
+
+    /// Takes one from a number that [`State::count`] made; there is none: there is nothing to take from.
+    pub fn uncount(&mut self) -> bool {
+        let Some(bytes) = self.get() else { return true };
+        let Ok(number) = bytes.try_into().map(i64::from_be_bytes) else { return false };
+        *self = Self::new(&(number - 1).to_be_bytes());
+        true
+    }
 }
 
 #[cfg(test)]
@@ -135,6 +143,9 @@ mod tests {
         assert_eq!(state.get(), Some(&256i64.to_be_bytes()[..]));
         let mut none = State::Absent;
         assert!(none.count() && none.get() == Some(&1i64.to_be_bytes()[..]));
-        assert!(!State::new(b"seven").count());
+        assert!(!State::new(b"seven").count() && !State::new(b"seven").uncount());
+        assert!(none.uncount() && none.get() == Some(&[0; 8][..]), "an empty group of a table is still there");
+        let mut absent = State::Absent;
+        assert!(absent.uncount() && absent.get().is_none());
     }
 }

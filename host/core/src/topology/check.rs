@@ -3,6 +3,8 @@
 //! Pure; places are names, which the shell maps to lines and columns. Not its work: the manifest's text, and what only a
 //! running host knows (files, topics that exist).
 
+mod tables;
+
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -103,7 +105,7 @@ pub fn check(spec: &Spec) -> Vec<Problem> {
         checker.step(step);
     }
     for sink in &spec.sinks {
-        checker.inputs(Section::Sinks, &sink.name, &sink.from);
+        checker.inputs(Section::Sinks, &sink.name, "from", &sink.from);
     }
     checker.duplicates();
     let order = checker.order();
@@ -124,6 +126,10 @@ struct Keys {
     kinds: Kinds,
     /// A repartition topic lies upstream.
     repartitioned: bool,
+    /// They are those of a table's changes.
+    table: bool,
+    /// They are those of a table that is grouped anew.
+    grouped: bool,
 }
 
 /// Kinds of windows that the keys of a stream may have.
@@ -244,24 +250,31 @@ impl<'a> Checker<'a> {
         let word = operator_word(&step.operator);
         let function = operator_function(&step.operator);
         if let Some(name) = function.filter(|n| !self.spec.functions.iter().any(|f| f.name == **n)) {
-            self.error(section, &step.name, word, format!("no function is called `{name}`"), "");
+            let field = if let Operator::Join(_) = step.operator { "with" } else { word };
+            self.error(section, &step.name, field, format!("no function is called `{name}`"), "");
             self.unknown(name, self.spec.functions.iter().map(|f| f.name.clone()).collect());
         }
-        if function.is_none() && step.on_error != OnError::Fail {
+        let keeps_rows = matches!(step.operator, Operator::Table { .. });
+        if function.is_none() && !keeps_rows && step.on_error != OnError::Fail {
             let message = format!("`on-error` has no effect: `{word}` calls no function that could fail");
             self.warn(section, &step.name, "on-error", message, "leave it out");
         }
         match &step.operator {
             Operator::Aggregate(aggregate) => self.aggregate(step, aggregate),
             Operator::Branch { outputs, otherwise, .. } => self.branch(step, outputs, otherwise.as_deref()),
-            Operator::Repartition { partitions } => self.partitions(&step.name, *partitions),
+            Operator::Repartition { partitions } | Operator::Table { partitions } => {
+                self.partitions(&step.name, *partitions);
+            }
             Operator::Merge if step.from.len() == 1 => {
                 let message = format!("step `{}` merges one stream, so it does nothing", step.name);
                 self.warn(section, &step.name, "from", message, "name several: `from: [a, b]`");
             }
             _ => {}
         }
-        self.inputs(section, &step.name, &step.from);
+        self.inputs(section, &step.name, "from", &step.from);
+        if let Operator::Join(join) = &step.operator {
+            self.inputs(section, &step.name, "join", core::slice::from_ref(&join.other));
+        }
     }
 
     fn aggregate(&mut self, step: &StepSpec, aggregate: &Aggregate) {
@@ -356,33 +369,33 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn inputs(&mut self, section: Section, name: &str, from: &[From]) {
+    fn inputs(&mut self, section: Section, name: &str, field: &'static str, from: &[From]) {
         let spec = self.spec;
         if from.is_empty() {
             let message = format!("`{name}` reads nothing");
-            self.error(section, name, "from", message, "name a source or a step: `from: NAME`");
+            self.error(section, name, field, message, "name a source or a step: `from: NAME`");
         }
         for (i, f) in from.iter().enumerate() {
             let step = spec.steps.iter().find(|s| s.name == f.name);
             let outputs = step.and_then(|s| branch_outputs(&s.operator));
             if step.is_none() && !spec.sources.iter().any(|s| s.name == f.name) {
-                self.unknown_input(section, name, f);
+                self.unknown_input(section, name, field, f);
             } else if let (Some(outputs), None) = (&outputs, &f.output) {
                 let message = format!("`{}` is a branch: which of its outputs?", f.name);
                 let all: Vec<String> = outputs.iter().map(|o| format!("`{}.{o}`", f.name)).collect();
-                self.error(section, name, "from", message, &format!("one of {}", all.join(", ")));
+                self.error(section, name, field, message, &format!("one of {}", all.join(", ")));
             } else if let Some(output) = &f.output {
                 let outputs = outputs.unwrap_or_default();
                 if !outputs.iter().any(|o| o == output) {
                     let help = if outputs.is_empty() { "only a branch has named outputs" } else { "" };
-                    self.error(section, name, "from", format!("`{}` has no output `{output}`", f.name), help);
+                    self.error(section, name, field, format!("`{}` has no output `{output}`", f.name), help);
                     let known = outputs.iter().map(|o| format!("{}.{o}", f.name)).collect();
                     self.unknown(&shown(f), known);
                 }
             }
             if from[..i].contains(f) {
                 let message = format!("`{}` is named twice, so each of its records comes twice", shown(f));
-                self.warn(section, name, "from", message, "");
+                self.warn(section, name, field, message, "");
             }
             if self.found.last().is_some_and(|p| p.place.name == name && p.place.field == "from" && from.len() > 1) {
                 self.item_if_unset(i);
@@ -396,16 +409,16 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn unknown_input(&mut self, section: Section, name: &str, f: &From) {
+    fn unknown_input(&mut self, section: Section, name: &str, field: &'static str, f: &From) {
         let spec = self.spec;
         let sink = spec.sinks.iter().find(|s| s.name == f.name);
         if let Some(sink) = sink {
             let message = format!("`{}` is a sink, and nothing comes out of a sink", f.name);
             let read: Vec<String> = sink.from.iter().map(|f| format!("`{}`", shown(f))).collect();
-            self.error(section, name, "from", message, &format!("read what it reads: {}", read.join(", ")));
+            self.error(section, name, field, message, &format!("read what it reads: {}", read.join(", ")));
             return;
         }
-        self.error(section, name, "from", format!("no source or step is called `{}`", f.name), "");
+        self.error(section, name, field, format!("no source or step is called `{}`", f.name), "");
         let sources = spec.sources.iter().map(|s| s.name.clone());
         let steps = spec.steps.iter().filter(|s| s.name != name);
         self.unknown(&f.name, sources.chain(steps.map(|s| s.name.clone())).collect());
@@ -435,7 +448,7 @@ impl<'a> Checker<'a> {
         while !left.is_empty() {
             // A name that a source has too, which is told elsewhere, is taken for the source's.
             let source = |name: &str| self.spec.sources.iter().any(|s| s.name == name);
-            let waits = |s: &StepSpec| s.from.iter().any(|f| !source(&f.name) && left.iter().any(|l| l.name == f.name));
+            let waits = |s: &StepSpec| s.reads().any(|f| !source(&f.name) && left.iter().any(|l| l.name == f.name));
             if let Some(ready) = left.iter().position(|s| !waits(s)) {
                 out.push(left.remove(ready));
                 continue;
@@ -465,10 +478,18 @@ impl<'a> Checker<'a> {
                 windowed: a.windowed || b.windowed,
                 kinds: a.kinds.or(b.kinds),
                 repartitioned: a.repartitioned || b.repartitioned,
+                table: from.len() == 1 && b.table,
+                grouped: a.grouped || b.grouped,
             })
         };
         for step in order {
             let mut own = joined(&keys, &step.from);
+            if let Some(own) = self.of_tables(step, own, &keys) {
+                self.without_repartition(step, own);
+                keys.insert(&step.name, own);
+                continue;
+            }
+            (own.table, own.grouped) = (false, false);
             match &step.operator {
                 Operator::Map { form, .. } if form.may_change_key() => {
                     own = Keys { changed: true, windowed: false, kinds: Kinds::default(), ..own };
@@ -482,6 +503,9 @@ impl<'a> Checker<'a> {
         }
         for sink in &self.spec.sinks {
             let joined = joined(&keys, &sink.from);
+            if joined.grouped {
+                self.grouped_anew(Section::Sinks, &sink.name);
+            }
             if sink.key_format == KeyFormat::Kafka {
                 self.kafka_keys(&sink.name, joined.kinds);
             }
@@ -530,6 +554,8 @@ impl<'a> Checker<'a> {
             windowed: input.windowed || aggregate.window.is_some(),
             kinds: aggregate.window.map_or(input.kinds, |w| Kinds::of(w.form)),
             repartitioned: input.repartitioned || input.changed,
+            table: false,
+            grouped: false,
         }
     }
 
@@ -637,7 +663,7 @@ impl<'a> Checker<'a> {
     fn unused(&mut self) {
         let spec = self.spec;
         let read = |name: &str, output: Option<&str>| {
-            let all = spec.steps.iter().flat_map(|s| &s.from).chain(spec.sinks.iter().flat_map(|s| &s.from));
+            let all = spec.steps.iter().flat_map(StepSpec::reads).chain(spec.sinks.iter().flat_map(|s| &s.from));
             all.into_iter().any(|f| f.name == name && (output.is_none() || f.output.as_deref() == output))
         };
         for function in &spec.functions {
@@ -672,7 +698,9 @@ pub fn operator_function(operator: &Operator) -> Option<&str> {
         | Operator::Branch { function, .. }
         | Operator::Peek { function } => Some(function),
         Operator::Aggregate(a) => a.fold.function(),
-        Operator::Merge | Operator::Repartition { .. } => None,
+        Operator::Join(join) => Some(&join.function),
+        Operator::Regroup { function } => Some(function),
+        Operator::Merge | Operator::Repartition { .. } | Operator::Table { .. } => None,
     }
 }
 
@@ -685,7 +713,7 @@ fn branch_outputs(operator: &Operator) -> Option<Vec<String>> {
 
 /// A circle among steps each of which reads another of them: it begins with the one that the manifest has first.
 fn circle<'a>(left: &[&'a StepSpec]) -> Vec<&'a StepSpec> {
-    let reads = |step: &StepSpec| step.from.iter().find_map(|f| left.iter().find(|s| s.name == f.name)).copied();
+    let reads = |step: &StepSpec| step.reads().find_map(|f| left.iter().find(|s| s.name == f.name)).copied();
     let mut path: Vec<&'a StepSpec> = vec![left[0]];
     loop {
         // Every one of them reads another, or it would have been taken before.

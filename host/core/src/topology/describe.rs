@@ -8,8 +8,10 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::graph::{AggregateNode, InputKind, Node, NodeOperator, SubTopology, Topology};
-use super::spec::{Aggregate, CountFormat, Emit, Fold, From, MapForm, OnError, Operator, Spec, Window, WindowForm};
+use super::graph::{AggregateNode, InputKind, Node, NodeOperator, SubTopology, TableOf, Topology};
+use super::spec::{
+    Aggregate, CountFormat, Emit, Fold, From, JoinKind, MapForm, OnError, Operator, Spec, Window, WindowForm,
+};
 
 /// A pipeline as boxes and arrows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -124,7 +126,14 @@ impl Drawing {
         if let NodeOperator::Sink { topic, .. } = node.operator {
             self.arrow(shape, topic, "", false);
         }
-        if let NodeOperator::Aggregate(AggregateNode { store, late, .. }) = &node.operator {
+        let (store, late) = match &node.operator {
+            NodeOperator::Aggregate(AggregateNode { store, late, .. }) => (Some(store), *late),
+            NodeOperator::Table(table) => (Some(&table.store), None),
+            NodeOperator::Join(join) => (join.store.as_ref(), None),
+            NodeOperator::Regroup(regroup) => (Some(&regroup.store), None),
+            _ => (None, None),
+        };
+        if let Some(store) = store {
             let lines = vec![sub.stores[*store].name.clone(), "store".to_string()];
             self.shapes.push(Shape { kind: ShapeKind::Store, lines });
             let at = self.shapes.len() - 1;
@@ -241,6 +250,22 @@ fn node_lines(topology: &Topology, node: &Node) -> Vec<String> {
         NodeOperator::Aggregate(aggregate) => aggregate_lines(&aggregate.spec),
         NodeOperator::Repartition { .. } => vec!["repartition".to_string()],
         NodeOperator::Sink { .. } => vec!["sink".to_string()],
+        NodeOperator::Table(table) => vec![match &table.of {
+            TableOf::Stream => "table".to_string(),
+            TableOf::Filter { function, negate: false } => format!("table, filter {}", name(function)),
+            TableOf::Filter { function, negate: true } => format!("table, filter-not {}", name(function)),
+            TableOf::MapValues { function } => format!("table, map-values {}", name(function)),
+        }],
+        NodeOperator::Regroup(regroup) => vec![format!("group by {}", name(&regroup.function))],
+        NodeOperator::Join(join) => {
+            let what = if join.store.is_some() { "table, " } else { "" };
+            let kind = match join.kind {
+                JoinKind::Inner => "",
+                JoinKind::Left => "left ",
+                JoinKind::Outer => "outer ",
+            };
+            vec![format!("{what}{kind}join with {}", name(&join.function))]
+        }
     });
     lines
 }
@@ -303,6 +328,9 @@ pub fn operator_word(operator: &Operator) -> &'static str {
         Operator::Aggregate(Aggregate { fold: Fold::Count(_), .. }) => "count",
         Operator::Aggregate(Aggregate { fold: Fold::Reduce { .. }, .. }) => "reduce",
         Operator::Aggregate(Aggregate { fold: Fold::Aggregate { .. }, .. }) => "aggregate",
+        Operator::Table { .. } => "table",
+        Operator::Join(_) => "join",
+        Operator::Regroup { .. } => "group-by",
     }
 }
 

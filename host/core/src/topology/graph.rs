@@ -3,6 +3,10 @@
 //! A *task* is one sub-topology at one partition number. Nodes of a sub-topology stand in an order in which parents come
 //! before children, so that a batch is evaluated by walking them once.
 
+mod tables;
+
+pub use tables::{JoinNode, RegroupNode, TableNode, TableOf};
+
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -46,7 +50,7 @@ pub struct SubTopology {
     pub inputs: Vec<Input>,
     /// Its nodes, parents first.
     pub nodes: Vec<Node>,
-    /// Its stores, one for each aggregate.
+    /// Its stores, one for each aggregate and each table, in the order of their nodes.
     pub stores: Vec<Store>,
     /// How many tasks: the largest partition count of its inputs.
     pub tasks: u32,
@@ -148,6 +152,12 @@ pub enum NodeOperator {
         /// Whether keys are those of sessions, of which Kafka's serializer writes end and start.
         sessions: bool,
     },
+    /// Keeps the latest value of each key.
+    Table(TableNode),
+    /// Joins its first parent with its second, which is a table.
+    Join(JoinNode),
+    /// Gives rows of a table other keys, for an aggregate over it.
+    Regroup(RegroupNode),
 }
 
 /// An aggregate with names resolved.
@@ -165,6 +175,8 @@ pub struct AggregateNode {
     pub time: TimeRule,
     /// Whether the incoming key has a window, which then is part of the group.
     pub by_window: bool,
+    /// Whether changes of a table come in, of which the old row is taken out first.
+    pub of_table: bool,
 }
 
 /// Whose time an operator goes by.
@@ -214,6 +226,69 @@ pub enum PlanError {
     /// More inputs than a sub-topology may have.
     #[error("a sub-topology reads {0} topics; the limit is {INPUTS_MAX}")]
     TooManyInputs(usize),
+    /// The other side of a join is no table.
+    #[error("`{step}` joins with `{other}`, which is no table; put `table: {{}}` behind it")]
+    NoTable {
+        /// The join.
+        step: String,
+        /// What is named.
+        other: String,
+    },
+    /// An outer join of a stream.
+    #[error(
+        "`{0}` is an outer join of a stream with a table, and a change of the table sets nothing off; use `type: left`"
+    )]
+    OuterStream(String),
+    /// Keys of one side have a window.
+    #[error("`{0}` joins keys that have a window with keys that have none")]
+    WindowedSide(String),
+    /// A regrouped table that something else than an aggregate reads.
+    #[error(
+        "`{0}` reads a table that is grouped anew, which `count`, `reduce` and `aggregate` can alone, each from one"
+    )]
+    GroupedTable(String),
+    /// A stream grouped as a table.
+    #[error("`{0}` groups a stream as if it were a table; use `select-key`, or put `table: {{}}` before it")]
+    GroupedStream(String),
+    /// Windows over a table.
+    #[error("`{0}` groups a table, whose rows lie in no windows")]
+    WindowedTable(String),
+    /// Sides of a join whose keys are not spread alike.
+    #[error(
+        "`{step}` joins `{}` ({}) with `{}` ({}); both sides need the same number of partitions: give one of the topics as many \
+         as the other, or put a `repartition` step in between",
+        one.0, partitions(one.1), other.0, partitions(other.1)
+    )]
+    NotCopartitioned {
+        /// The join.
+        step: String,
+        /// A topic, and how many partitions it has.
+        one: (String, u32),
+        /// Another with another number of them.
+        other: (String, u32),
+    },
+}
+
+impl PlanError {
+    /// The step that it is about, where it is about one.
+    pub fn step(&self) -> Option<&str> {
+        match self {
+            PlanError::Unknown { step, .. }
+            | PlanError::NestedWindow(step)
+            | PlanError::NoTable { step, .. }
+            | PlanError::OuterStream(step)
+            | PlanError::WindowedSide(step)
+            | PlanError::GroupedTable(step)
+            | PlanError::GroupedStream(step)
+            | PlanError::WindowedTable(step)
+            | PlanError::NotCopartitioned { step, .. } => Some(step),
+            PlanError::Cycle(_) | PlanError::NoTopic(_) | PlanError::TooManyInputs(_) => None,
+        }
+    }
+}
+
+fn partitions(count: u32) -> String {
+    format!("{count} partition{}", if count == 1 { "" } else { "s" })
 }
 
 /// Most topics that one sub-topology can read.
@@ -244,14 +319,14 @@ fn ordered_steps(spec: &Spec) -> Result<Vec<&spec::StepSpec>, PlanError> {
     let mut left: Vec<&spec::StepSpec> = spec.steps.iter().collect();
     let mut out = Vec::new();
     for step in &left {
-        for from in &step.from {
+        for from in step.reads() {
             if !done.contains(&from.name.as_str()) && !left.iter().any(|s| s.name == from.name) {
                 return Err(PlanError::Unknown { step: step.name.clone(), name: from.name.clone() });
             }
         }
     }
     while !left.is_empty() {
-        let ready = left.iter().position(|s| s.from.iter().all(|f| done.contains(&f.name.as_str())));
+        let ready = left.iter().position(|s| s.reads().all(|f| done.contains(&f.name.as_str())));
         let Some(at) = ready else {
             let names: Vec<&str> = left.iter().map(|s| s.name.as_str()).collect();
             return Err(PlanError::Cycle(names.join(", ")));
@@ -272,8 +347,12 @@ struct Draft {
     windowed: bool,
     /// Their windows are sessions.
     sessions: bool,
-    /// An aggregate lies between it and the inputs.
+    /// An aggregate, or a join of tables, lies between it and the inputs.
     derived: bool,
+    /// Its results are changes of a table.
+    table: bool,
+    /// They are those of a table that is grouped anew.
+    grouped: bool,
     /// For source nodes: topic, and step that writes it.
     input: Option<DraftInput>,
 }
@@ -321,7 +400,7 @@ impl<'a> Planner<'a> {
         let (dirty, windowed, derived) = (any(|d| d.dirty), any(|d| d.windowed), any(|d| d.derived));
         let sessions = any(|d| d.sessions);
         let node = Node { name: name.to_string(), operator, parents, ports: 1, on_error, inputs: 0 };
-        self.drafts.push(Draft { node, dirty, windowed, sessions, derived, input: None });
+        self.drafts.push(Draft { node, dirty, windowed, sessions, derived, table: false, grouped: false, input: None });
         self.drafts.len() - 1
     }
 
@@ -360,6 +439,9 @@ impl<'a> Planner<'a> {
     /// Where a step takes its records: its one parent, or a merge of several.
     fn joined(&mut self, step: &str, from: &[spec::From]) -> Result<(usize, u32), PlanError> {
         let parents = self.parents(step, from)?;
+        if parents.len() > 1 && parents.iter().any(|p| self.drafts[p.0].grouped) {
+            return Err(PlanError::GroupedTable(step.to_string()));
+        }
         Ok(match parents[..] {
             [one] => one,
             _ => (self.draft(step, NodeOperator::Merge, parents, OnError::Fail), 0),
@@ -368,6 +450,13 @@ impl<'a> Planner<'a> {
 
     fn step(&mut self, step: &spec::StepSpec) -> Result<(), PlanError> {
         let mut parent = self.joined(&step.name, &step.from)?;
+        if self.drafts[parent.0].grouped && !matches!(step.operator, Operator::Aggregate(_)) {
+            return Err(PlanError::GroupedTable(step.name.clone()));
+        }
+        if let Some(at) = self.table_step(step, parent)? {
+            self.names.insert(step.name.clone(), at);
+            return Ok(());
+        }
         let function = |planner: &Self, name: &str| planner.function(&step.name, name);
         let mut ports = 1;
         let operator = match &step.operator {
@@ -396,6 +485,9 @@ impl<'a> Planner<'a> {
                     parent = (self.repartition(step, parent, aggregate.partitions), 0);
                 }
                 self.aggregate(step, aggregate, parent)?
+            }
+            Operator::Table { .. } | Operator::Join(_) | Operator::Regroup { .. } => {
+                unreachable!("planned as a table's step")
             }
         };
         let at = self.draft(&step.name, operator, vec![parent], step.on_error.clone());
@@ -429,14 +521,26 @@ impl<'a> Planner<'a> {
         if windowed && aggregate.window.is_some() {
             return Err(PlanError::NestedWindow(step.name.clone()));
         }
+        let of_table = self.drafts[parent.0].table || self.drafts[parent.0].grouped;
+        if of_table && aggregate.window.is_some() {
+            return Err(PlanError::WindowedTable(step.name.clone()));
+        }
         let function = aggregate.fold.function().map(|f| self.function(&step.name, f)).transpose()?;
         let late = step.late.as_deref().map(|t| self.topic(t)).transpose()?;
         let time = match step.lateness {
-            Lateness::OwnTask if !derived => TimeRule::Upstream,
+            Lateness::OwnTask if !derived && !of_table => TimeRule::Upstream,
             _ => TimeRule::Observed,
         };
         let spec = aggregate.clone();
-        Ok(NodeOperator::Aggregate(AggregateNode { spec, function, store: 0, late, time, by_window: windowed }))
+        Ok(NodeOperator::Aggregate(AggregateNode {
+            spec,
+            function,
+            store: 0,
+            late,
+            time,
+            by_window: windowed,
+            of_table,
+        }))
     }
 
     /// Puts a repartition topic behind `parent`; gives the node that reads it.
@@ -450,6 +554,7 @@ impl<'a> Planner<'a> {
         let (windowed, sessions) = (self.drafts[parent.0].windowed, self.drafts[parent.0].sessions);
         let at = self.draft(&step.name, NodeOperator::Source, vec![], OnError::Fail);
         (self.drafts[at].windowed, self.drafts[at].sessions) = (windowed, sessions);
+        self.drafts[at].grouped = self.drafts[parent.0].grouped;
         self.drafts[at].input = Some(DraftInput { topic, on_error: OnError::Fail, writer: Some(writer) });
         at
     }
@@ -457,6 +562,9 @@ impl<'a> Planner<'a> {
     fn sinks(&mut self) -> Result<(), PlanError> {
         for sink in &self.spec.sinks {
             let parent = self.joined(&sink.name, &sink.from)?;
+            if self.drafts[parent.0].grouped {
+                return Err(PlanError::GroupedTable(sink.name.clone()));
+            }
             let topic = self.topic(&sink.topic)?;
             let (key_format, window_headers) = (sink.key_format, sink.window_headers);
             let sessions = self.drafts[parent.0].sessions;
@@ -481,6 +589,7 @@ impl<'a> Planner<'a> {
 
     /// Numbers connected nodes as sub-topologies and settles partition counts along the repartition topics.
     fn cut(mut self) -> Result<Topology, PlanError> {
+        self.tell_tables_everything();
         let component = components(&self.drafts);
         let mut order: Vec<usize> = Vec::new();
         component.iter().for_each(|c| {
@@ -488,7 +597,7 @@ impl<'a> Planner<'a> {
                 order.push(*c);
             }
         });
-        let tasks = self.settle_partitions(&component, &order);
+        let tasks = self.settle_partitions(&component, &order)?;
         let mut subs = Vec::new();
         for (number, c) in order.iter().enumerate() {
             subs.push(self.sub(&component, *c, tasks[number], &order, &tasks)?);
@@ -504,7 +613,8 @@ impl<'a> Planner<'a> {
     /// Task counts of the sub-topologies: the largest partition count among a sub-topology's inputs. A repartition topic
     /// without a count of its own has as many partitions as tasks write it. Counts only grow, up to the largest, so this
     /// ends, with circles too.
-    fn settle_partitions(&mut self, component: &[usize], order: &[usize]) -> Vec<u32> {
+    fn settle_partitions(&mut self, component: &[usize], order: &[usize]) -> Result<Vec<u32>, PlanError> {
+        let alike = self.copartitioned()?;
         let given: Vec<bool> = self.topics.iter().map(|t| t.partitions > 0).collect();
         let mut tasks = vec![0; order.len()];
         loop {
@@ -523,8 +633,15 @@ impl<'a> Planner<'a> {
                     }
                 }
             }
+            for topics in &alike {
+                let most = topics.iter().map(|t| self.topics[*t].partitions).max().unwrap_or(0);
+                for topic in topics.iter().filter(|t| !given[**t]) {
+                    settled &= self.topics[*topic].partitions == most;
+                    self.topics[*topic].partitions = most;
+                }
+            }
             if settled {
-                return tasks;
+                return Ok(tasks);
             }
         }
     }
@@ -544,7 +661,12 @@ impl<'a> Planner<'a> {
             let draft = &self.drafts[*global];
             let mut node = draft.node.clone();
             node.parents.iter_mut().for_each(|p| p.0 = local(p.0));
-            node.inputs = node.parents.iter().fold(0, |bits, p| bits | sub_inputs(&sub, p.0));
+            let triggers = match &node.operator {
+                // A change of the table sets nothing off, so that its inputs say nothing of the time of the results.
+                NodeOperator::Join(JoinNode { store: None, .. }) => &node.parents[..1],
+                _ => &node.parents[..],
+            };
+            node.inputs = triggers.iter().fold(0, |bits, p| bits | sub_inputs(&sub, p.0));
             if let Some(input) = &draft.input {
                 if sub.inputs.len() == INPUTS_MAX {
                     return Err(PlanError::TooManyInputs(INPUTS_MAX + 1));
@@ -568,6 +690,19 @@ impl<'a> Planner<'a> {
                 }
                 let (windowed, limits) = (aggregate.spec.window.is_some(), Limits::default());
                 sub.stores.push(Store { name: node.name.clone(), windowed, limits });
+            }
+            let store = match &mut node.operator {
+                NodeOperator::Table(table) => Some(&mut table.store),
+                NodeOperator::Join(join) => join.store.as_mut(),
+                NodeOperator::Regroup(regroup) => {
+                    regroup.topics = self.topics_behind(*global);
+                    Some(&mut regroup.store)
+                }
+                _ => None,
+            };
+            if let Some(store) = store {
+                *store = sub.stores.len();
+                sub.stores.push(Store { name: node.name.clone(), windowed: false, limits: Limits::default() });
             }
             sub.nodes.push(node);
         }

@@ -75,6 +75,35 @@ pub struct StepSpec {
     pub lateness: Lateness,
 }
 
+impl Spec {
+    /// Whether a step reads changes of a table: alone, and not as a stream of new values.
+    pub fn reads_table(&self, step: &StepSpec) -> bool {
+        // As many steps as there are: a circle ends.
+        self.reads_table_within(step, self.steps.len())
+    }
+
+    fn reads_table_within(&self, step: &StepSpec, steps: usize) -> bool {
+        let [from] = &step.from[..] else { return false };
+        let found = self.steps.iter().find(|s| s.name == from.name && from.output.is_none());
+        let Some((parent, left)) = found.zip(steps.checked_sub(1)) else { return false };
+        match &parent.operator {
+            Operator::Table { .. } | Operator::Regroup { .. } => true,
+            Operator::Filter { .. } | Operator::Map { form: MapForm::MapValues, .. } | Operator::Join(_) => {
+                self.reads_table_within(parent, left)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl StepSpec {
+    /// Everything that it reads: `from`, then the other side of a join.
+    pub fn reads(&self) -> impl Iterator<Item = &From> {
+        let other = if let Operator::Join(join) = &self.operator { Some(&join.other) } else { None };
+        self.from.iter().chain(other)
+    }
+}
+
 /// A name in `from`: a source, a step, or a branch step's named output (`step.output`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct From {
@@ -124,6 +153,41 @@ pub enum Operator {
     },
     /// Groups by key and folds.
     Aggregate(Aggregate),
+    /// Reads records as the latest value of each key.
+    Table {
+        /// Partitions of the repartition topic, where there is one.
+        partitions: Option<u32>,
+    },
+    /// Joins what the step reads with a table.
+    Join(Join),
+    /// Gives the rows of a table other keys, for an aggregate over it.
+    Regroup {
+        /// A mapper: key and value under which a row is grouped; no result, and it is in no group.
+        function: String,
+    },
+}
+
+/// A join of what a step reads, its left side, with a table. Where that is a table too, the result is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Join {
+    /// The right side.
+    pub other: From,
+    /// What becomes of rows that have no partner.
+    pub kind: JoinKind,
+    /// The function that makes a value of two.
+    pub function: String,
+}
+
+/// What becomes of what has no partner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JoinKind {
+    /// It has no result.
+    #[default]
+    Inner,
+    /// What stands on the left is joined with nothing.
+    Left,
+    /// What stands on either side is joined with nothing; of two tables only.
+    Outer,
 }
 
 /// What a [`Operator::Map`] may change, and how many results it may give.

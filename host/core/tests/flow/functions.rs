@@ -5,7 +5,7 @@ use millstream_core::function::*;
 use millstream_core::record::{BytesColumn, Timestamp};
 
 /// Names by number, and whether the function reads stream times.
-pub const NAMES: [(&str, bool); 15] = [
+pub const NAMES: [(&str, bool); 21] = [
     ("with-x", false),
     ("first-letter", false),
     ("upper", false),
@@ -21,6 +21,12 @@ pub const NAMES: [(&str, bool); 15] = [
     ("says-it-twice", false),
     ("lines", false),
     ("append", false),
+    ("plus", false),
+    ("both", false),
+    ("even", false),
+    ("region", false),
+    ("trace", false),
+    ("by-value", false),
 ];
 
 /// Versions × this + number.
@@ -52,6 +58,15 @@ fn map(
         // KEY@TIME is the key and the event time.
         "parse" => match text.split_once('@') {
             Some((key, time)) => vec![(0, Some(key.into()), own(value), time.parse().unwrap_or(-1))],
+            None => vec![],
+        },
+        "by-value" => vec![(0, own(value), own(value), time)],
+        // REGION:VALUE becomes that; without a region it is in none. Later versions write regions in capitals.
+        "region" => match text.split_once(':') {
+            Some((region, rest)) => {
+                let region = if version > 1 { region.to_uppercase() } else { region.to_string() };
+                vec![(0, Some(region.into()), Some(rest.into()), time)]
+            }
             None => vec![],
         },
         "route" => match text.bytes().next() {
@@ -103,7 +118,11 @@ impl Functions for Native {
         let values = || (0..records.values.len()).map(|i| records.values.get(i));
         let mut bits = vec![0; records.keys.len().div_ceil(8)];
         for (i, value) in values().enumerate() {
-            bits[i / 8] |= u8::from(value.unwrap_or_default().contains(&b'x')) << (i % 8);
+            let value = value.unwrap_or_default();
+            // `even` turns into its opposite in its next version.
+            let even = (number(value) % 2 == 0) == (f.0 / STRIDE == 1);
+            let keeps = if NAMES[(f.0 % STRIDE) as usize].0 == "even" { even } else { value.contains(&b'x') };
+            bits[i / 8] |= u8::from(keeps) << (i % 8);
         }
         Ok(Kept { bits, rejected: rejected(f, values())? })
     }
@@ -119,7 +138,7 @@ impl Functions for Native {
                 results.push(result);
             }
         }
-        let changes_keys = matches!(name, "first-letter" | "parse" | "same-key" | "lines");
+        let changes_keys = matches!(name, "first-letter" | "parse" | "same-key" | "lines" | "region" | "by-value");
         let route = name == "route";
         Ok(Output {
             taken: records.keys.len() as u32,
@@ -144,6 +163,7 @@ impl Functions for Native {
                 state = match name {
                     "latest" => Some(value.to_vec()),
                     "append" => Some(state.map_or(value.to_vec(), |s| [&s[..], b"+", value].concat())),
+                    "trace" => Some([state.as_deref().unwrap_or(b"0"), b"+", value].concat()),
                     _ => match number(state.as_deref().unwrap_or_default()) + number(value) {
                         0 if name == "positive" => None,
                         sum => Some(sum.to_string().into_bytes()),
@@ -164,8 +184,25 @@ impl Functions for Native {
         }
         Ok((0..of.keys.len()).map(|g| state(g).filter(|s| !positive || number(s) > 0)).collect())
     }
-    fn remove(&mut self, _: Prepared, _: Context<'_>, from: Groups<'_>, _: Records<'_>) -> Answer<Folded> {
-        Ok(Folded { states: from.states.clone(), rejected: vec![] })
+    /// What `add` added is subtracted; `positive` forgets a sum of 0. The latest is not known any more.
+    fn remove(&mut self, f: Prepared, _: Context<'_>, from: Groups<'_>, records: Records<'_>) -> Answer<Folded> {
+        let name = NAMES[(f.0 % STRIDE) as usize].0;
+        let rejected = rejected(f, from.members.iter().map(|m| records.values.get(*m as usize)))?;
+        let fold = |g: usize| {
+            let places = from.offsets[g]..from.offsets[g + 1];
+            let mut state = from.states.get(g).map(<[u8]>::to_vec);
+            for place in places.filter(|p| rejected.iter().all(|r| r.index != *p)) {
+                let value = records.values.get(from.members[place as usize] as usize).unwrap_or_default();
+                state = match (name, number(state.as_deref().unwrap_or_default()) - number(value)) {
+                    ("trace", _) => Some([state.as_deref().unwrap_or(b"0"), b"-", value].concat()),
+                    ("latest", _) | ("positive", 0) => None,
+                    (_, sum) => Some(sum.to_string().into_bytes()),
+                };
+            }
+            state
+        };
+        let states: Vec<_> = (0..from.keys.len()).map(fold).collect();
+        Ok(Folded { states: states.iter().map(Option::as_deref).collect(), rejected })
     }
     fn scan(&mut self, _: Prepared, _: Context<'_>, into: Groups<'_>, _: Records<'_>) -> Answer<Scanned> {
         Ok(Scanned { states: into.states.clone(), ..Scanned::default() })
@@ -195,5 +232,22 @@ impl Functions for Native {
         s: &BytesColumn,
     ) -> Answer<BytesColumn> {
         Ok(s.clone())
+    }
+    /// `both` gives none for two equal values.
+    fn join(&mut self, f: Prepared, keys: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Answer<Joined> {
+        let (name, version) = (NAMES[(f.0 % STRIDE) as usize].0, f.0 / STRIDE);
+        let text = |side: &BytesColumn, i: usize| {
+            side.get(i).map_or("null".into(), |v| String::from_utf8_lossy(v).into_owned())
+        };
+        let pairs: Vec<String> = (0..keys.len()).map(|i| format!("{}+{}", text(left, i), text(right, i))).collect();
+        let rejected = rejected(f, pairs.iter().map(|p| Some(p.as_bytes())))?;
+        let value = |(i, pair): (usize, &String)| {
+            if name == "both" && left.get(i) == right.get(i) {
+                return None;
+            }
+            Some(if version > 1 { format!("{pair}.v{version}") } else { pair.clone() })
+        };
+        let values: Vec<Option<String>> = pairs.iter().enumerate().map(value).collect();
+        Ok(Joined { values: values.iter().map(|v| v.as_deref().map(str::as_bytes)).collect(), rejected })
     }
 }

@@ -319,6 +319,17 @@ fn operator(kind: &str, words: &Words<'_>) -> Result<Operator, String> {
             let otherwise = words.option("otherwise").map(str::to_string);
             Ok(Operator::Branch { function, outputs: words.list("outputs"), otherwise })
         }
+        "table" => Ok(Operator::Table { partitions: words.number("partitions")? }),
+        "group-by" => Ok(Operator::Regroup { function }),
+        "join" => {
+            let other = From { name: words.option("table").unwrap_or_default().into(), output: None };
+            let kind = match (words.has("left"), words.has("outer")) {
+                (true, _) => JoinKind::Left,
+                (_, true) => JoinKind::Outer,
+                _ => JoinKind::Inner,
+            };
+            Ok(Operator::Join(Join { other, kind, function }))
+        }
         "repartition" => Ok(Operator::Repartition { partitions: words.number("partitions")? }),
         "count" => fold(words, Fold::Count(if words.has("text") { CountFormat::Text } else { CountFormat::Long })),
         "reduce" => fold(words, Fold::Reduce { function }),
@@ -365,10 +376,11 @@ fn result(batch: &Batch, i: usize) -> String {
 
 fn repartitioned(batch: &Batch, i: usize) -> String {
     match batch.values.get(i).and_then(envelope::open) {
-        Some(Opened::Record { upstream, lag, window, value }) => {
+        Some(Opened::Record { upstream, lag, window, old, value }) => {
+            let old = old.map_or(String::new(), |(time, old)| format!(" out={}@{time}", show(Some(old))));
             let window = window.map_or(String::new(), |(start, end)| format!(" window={start}..{end}"));
             let (key, time) = (show(batch.keys.get(i)), batch.timestamps[i]);
-            format!("key={key} value={} time={time} upstream={upstream} lag={lag}{window}", show(value))
+            format!("key={key} value={} time={time} upstream={upstream} lag={lag}{window}{old}", show(value))
         }
         Some(Opened::Marker(m)) => {
             let time = m.time.map_or("-".into(), |t| t.to_string());

@@ -98,6 +98,8 @@ fn promised(case: &Case, plan: &Plan, strayed: &BTreeSet<usize>) -> Vec<bool> {
                     matches!(fold.fold, Fold::Count(_)) && *own_task && node.entries.iter().filter(plain).count() < 2;
                 fold.emit == Emit::OnClose && (alone || free && !strayed.contains(&at))
             }
+            // Which of two changes of a row comes first, and what a join finds, is promised within one partition only.
+            Kind::Table { .. } | Kind::Join { .. } | Kind::Regroup(_) => alone,
             _ => alone || !timed,
         };
         promised.push(good && node.parents.iter().all(|p| promised[p.0]));

@@ -1,6 +1,6 @@
 //! A random case: a graph of steps, the records that enter, and what goes wrong. All from one seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_core::limits::Limits;
 use millstream_core::topology::spec::*;
@@ -50,6 +50,11 @@ struct Stream {
     from: From,
     windowed: bool,
     used: bool,
+    table: bool,
+    /// The key may have changed.
+    dirty: bool,
+    /// Topics that it comes from, without another in between.
+    topics: BTreeSet<String>,
 }
 
 struct Builder<'r> {
@@ -57,6 +62,8 @@ struct Builder<'r> {
     case: Case,
     streams: Vec<Stream>,
     removes: bool,
+    /// Topics that joins bring together.
+    alike: Vec<BTreeSet<String>>,
 }
 
 impl Case {
@@ -75,7 +82,7 @@ impl Case {
             jumps: size.faults & rng.one_in(4),
             limits: BTreeMap::new(),
         };
-        let mut builder = Builder { rng: &mut rng, case, streams: Vec::new(), removes: false };
+        let mut builder = Builder { rng: &mut rng, case, streams: Vec::new(), removes: false, alike: Vec::new() };
         builder.sources();
         let steps = builder.rng.below(7) as usize;
         (0..steps.min(size.steps)).for_each(|_| builder.step());
@@ -187,13 +194,14 @@ impl Builder<'_> {
             let on_error = self.on_error();
             let from = From { name: name.clone(), output: None };
             self.case.spec.sources.push(SourceSpec { name, topics, on_error });
-            self.streams.push(Stream { from, windowed: false, used: false });
+            let topics = self.case.spec.sources[s as usize].topics.iter().cloned().collect();
+            self.streams.push(Stream { from, windowed: false, used: false, table: false, dirty: false, topics });
         }
     }
 
     /// One stream or several; mostly the newest.
-    fn inputs(&mut self, windowed: bool) -> Option<Vec<usize>> {
-        let fits: Vec<usize> = (0..self.streams.len()).filter(|s| windowed || !self.streams[*s].windowed).collect();
+    fn inputs(&mut self, fits: impl Fn(&Stream) -> bool) -> Option<Vec<usize>> {
+        let fits: Vec<usize> = (0..self.streams.len()).filter(|s| fits(&self.streams[*s])).collect();
         let newest = *fits.last()?;
         let count = if self.rng.one_in(4) { 2 } else { 1 };
         let mut chosen: Vec<usize> =
@@ -220,7 +228,8 @@ impl Builder<'_> {
 
     fn operator(&mut self) -> Operator {
         let timed = self.rng.one_in(3);
-        match self.rng.below(14) {
+        match self.rng.below(17) {
+            14.. => Operator::Table { partitions: self.rng.one_in(3).then(|| 1 + self.rng.below(4) as u32) },
             0 | 1 => {
                 let (function, negate) = (self.function(Role::Keep), self.rng.one_in(3));
                 Operator::Filter { function, negate }
@@ -283,17 +292,115 @@ impl Builder<'_> {
     }
 
     fn step(&mut self) {
+        let tables: Vec<usize> = (0..self.streams.len()).filter(|s| self.streams[*s].table).collect();
+        if let Some(newest) = tables.last().filter(|_| self.rng.one_in(3)) {
+            let table = if self.rng.one_in(3) { *self.rng.pick(&tables) } else { *newest };
+            return self.join(table);
+        }
+        if let Some(table) = tables.last().filter(|_| self.rng.one_in(4)) {
+            return self.group(*table);
+        }
         let operator = self.operator();
         let nests = matches!(&operator, Operator::Aggregate(a) if a.window.is_some());
-        let Some(inputs) = self.inputs(!nests) else { return };
+        let Some(inputs) = self.inputs(|s| !(nests && (s.windowed || s.table))) else { return };
+        let any = |f: fn(&Stream) -> bool| inputs.iter().any(|s| f(&self.streams[*s]));
+        let (before, dirty) = (any(|s| s.windowed), any(|s| s.dirty));
+        let changes = matches!(&operator, Operator::Map { form, .. } if form.may_change_key());
+        let windowed = match &operator {
+            Operator::Aggregate(a) => before || a.window.is_some(),
+            _ => before && !changes,
+        };
+        let of_table = inputs.len() == 1 && any(|s| s.table);
+        let table = match &operator {
+            Operator::Filter { .. } | Operator::Map { form: MapForm::MapValues, .. } => of_table,
+            operator => matches!(operator, Operator::Table { .. }),
+        };
+        let cuts = match &operator {
+            Operator::Aggregate(_) | Operator::Table { .. } => dirty,
+            operator => matches!(operator, Operator::Repartition { .. }),
+        };
+        let topics = self.topics(&inputs, cuts);
+        let like = Stream { windowed, table, dirty: changes || dirty && !cuts, topics, ..self.streams[0].clone() };
+        self.push(operator, &inputs, like);
+    }
+
+    /// An aggregate over a table whose rows are given other keys.
+    fn group(&mut self, table: usize) {
+        let regroup = format!("s{}", self.case.spec.steps.len());
+        let function = self.function(Role::Rekey { shift: true });
+        let like = self.streams[table].clone();
+        self.streams[table].used = true;
+        self.push(Operator::Regroup { function }, &[table], like.clone());
+        // Nothing else can read it.
+        let grouped = self.streams.pop().expect("it was just pushed");
+        let mut fold = self.fold();
+        (fold.window, fold.emit) = (None, Emit::OnUpdate);
+        let topics = self.topics(&[table], true);
+        self.streams.push(Stream { windowed: false, table: false, dirty: false, topics, ..grouped });
+        let at = self.streams.len() - 1;
+        let like = self.streams[at].clone();
+        self.push(Operator::Aggregate(fold), &[at], like);
+        self.streams.retain(|s| s.from.name != regroup);
+    }
+
+    /// What a step comes from that reads these.
+    fn topics(&self, inputs: &[usize], cuts: bool) -> BTreeSet<String> {
+        if cuts {
+            return BTreeSet::from([format!("sim-s{}-repartition", self.case.spec.steps.len())]);
+        }
+        inputs.iter().flat_map(|s| self.streams[*s].topics.clone()).collect()
+    }
+
+    /// Joins with a table: a stream or several, or a table, perhaps the same.
+    fn join(&mut self, table: usize) {
+        let windowed = self.streams[table].windowed;
+        let Some(inputs) = self.inputs(|s| s.windowed == windowed) else { return };
+        let of_tables = inputs.len() == 1 && self.streams[inputs[0]].table;
+        let kind = match self.rng.below(3) {
+            0 => JoinKind::Inner,
+            1 if of_tables => JoinKind::Outer,
+            _ => JoinKind::Left,
+        };
+        self.streams[table].used = true;
+        let cuts = inputs.iter().any(|s| self.streams[*s].dirty);
+        let mut topics = self.topics(&inputs, cuts);
+        topics.extend(self.streams[table].topics.clone());
+        let function = self.function(Role::Pair);
+        let other = self.streams[table].from.clone();
+        let like =
+            Stream { windowed, table: of_tables, dirty: false, topics: topics.clone(), ..self.streams[0].clone() };
+        self.push(Operator::Join(Join { other, kind, function }), &inputs, like);
+        self.bring_together(topics);
+    }
+
+    /// Gives topics the same number of partitions.
+    fn bring_together(&mut self, mut topics: BTreeSet<String>) {
+        let (met, apart) = std::mem::take(&mut self.alike).into_iter().partition(|a| !a.is_disjoint(&topics));
+        self.alike = apart;
+        let met: Vec<BTreeSet<String>> = met;
+        topics.extend(met.into_iter().flatten());
+        let case = &mut self.case;
+        let mut count = topics.iter().find_map(|t| case.partitions.get(t).copied());
+        for topic in &topics {
+            if let Some(partitions) = case.partitions.get_mut(topic) {
+                *partitions = count.unwrap_or(*partitions);
+            }
+            let cut = case.spec.steps.iter_mut().find(|s| format!("sim-{}-repartition", s.name) == *topic);
+            let given = cut.and_then(|step| match &mut step.operator {
+                Operator::Repartition { partitions } | Operator::Table { partitions } => partitions.as_mut(),
+                Operator::Aggregate(fold) => fold.partitions.as_mut(),
+                _ => None,
+            });
+            if let Some(given) = given {
+                *given = *count.get_or_insert(*given);
+            }
+        }
+        self.alike.push(topics);
+    }
+
+    fn push(&mut self, operator: Operator, inputs: &[usize], like: Stream) {
         let name = format!("s{}", self.case.spec.steps.len());
         let from = inputs.iter().map(|s| self.streams[*s].from.clone()).collect();
-        let before = inputs.iter().any(|s| self.streams[*s].windowed);
-        let windowed = match &operator {
-            Operator::Map { form, .. } => before && !form.may_change_key(),
-            Operator::Aggregate(a) => before || a.window.is_some(),
-            _ => before,
-        };
         let outputs: Vec<Option<String>> = match &operator {
             Operator::Branch { outputs, otherwise, .. } => outputs.iter().chain(otherwise).cloned().map(Some).collect(),
             _ => vec![None],
@@ -304,7 +411,7 @@ impl Builder<'_> {
         let lateness = if self.rng.one_in(6) { Lateness::KafkaStreams } else { Lateness::OwnTask };
         let on_error = self.on_error();
         self.case.spec.steps.push(StepSpec { name: name.clone(), from, operator, on_error, late, idle, lateness });
-        let stream = |output| Stream { from: From { name: name.clone(), output }, windowed, used: false };
+        let stream = |output| Stream { from: From { name: name.clone(), output }, used: false, ..like.clone() };
         self.streams.extend(outputs.into_iter().map(stream));
     }
 

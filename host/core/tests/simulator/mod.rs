@@ -84,7 +84,7 @@ impl Shell {
         }
         let case = Case::new(seed, size);
         let told = told(&case);
-        let world = world::World::new(case, Rng::new(seed, 3), planted)?;
+        let world = world::World::new(case, Rng::new(seed, 3), planted).map_err(|why| format!("{why}\n{told}"))?;
         chaos::run(world).map_err(|why| format!("{why}\n{told}"))
     }
 }

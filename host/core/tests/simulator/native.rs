@@ -5,7 +5,7 @@ use millstream_core::function::*;
 use millstream_core::record::{BytesColumn, HeaderColumns};
 
 use super::rng::Rng;
-use super::roles::{Mark, Rec, Role, Running, keeps, mark};
+use super::roles::{Mark, Rec, Role, Running, keeps, mark, mark_of_pair};
 
 /// Numbers of prepared functions: epoch × this + number of the function.
 pub const FUNCTIONS_MAX: u32 = 32;
@@ -95,8 +95,12 @@ impl Native {
         values: impl Iterator<Item = Option<&'v [u8]>>,
     ) -> Result<Vec<Rejection>, Stop> {
         let function = (f.0 % FUNCTIONS_MAX) as usize;
+        self.let_through(f, values.map(|v| mark(function, v)).collect())
+    }
+
+    /// Lets a call over records with these marks through, with the places of those that are refused.
+    fn let_through(&mut self, f: Prepared, marks: Vec<Option<Mark>>) -> Result<Vec<Rejection>, Stop> {
         let stretched = self.stretched.take() == Some(f);
-        let marks: Vec<Option<Mark>> = values.map(|v| mark(function, v)).collect();
         if !stretched {
             self.instance(f, marks.len())?;
         }
@@ -287,8 +291,30 @@ impl Functions for Native {
         let values = (0..of.keys.len()).map(|g| running.finish(state(g), of.starts.get(g).copied()));
         Ok(values.collect::<Vec<_>>().iter().map(Option::as_deref).collect())
     }
-    fn remove(&mut self, _: Prepared, _: Context<'_>, _: Groups<'_>, _: Records<'_>) -> Answer<Folded> {
-        Err(Fault::Unavailable { message: "no table is simulated".into() })
+    fn remove(&mut self, f: Prepared, context: Context<'_>, from: Groups<'_>, records: Records<'_>) -> Answer<Folded> {
+        let value = |m: u32| records.values.get(m as usize);
+        let rejected = match self.enter(f, from.members.iter().map(|m| value(*m))) {
+            Err(Stop::Fault(fault)) => return Err(fault),
+            Err(Stop::Bad) => {
+                return Ok(Folded { states: BytesColumn::nulls(from.keys.len() + 1), rejected: vec![] });
+            }
+            Ok(rejected) => rejected,
+        };
+        let running = self.running(f);
+        let left = |g: usize| {
+            let mut state = from.states.get(g).map(<[u8]>::to_vec);
+            for place in from.offsets[g]..from.offsets[g + 1] {
+                let m = from.members[place as usize];
+                if rejected.iter().all(|r| r.index != place) {
+                    let own = context.stream_times.get(m as usize).copied().unwrap_or(0);
+                    // A group that went with the record before is gone: nothing is left to take from.
+                    state = state.and_then(|s| running.take_out(&s, value(m).unwrap_or_default(), own));
+                }
+            }
+            state
+        };
+        let states: Vec<_> = (0..from.keys.len()).map(left).collect();
+        Ok(Folded { states: states.iter().map(Option::as_deref).collect(), rejected })
     }
     fn scan(&mut self, _: Prepared, _: Context<'_>, _: Groups<'_>, _: Records<'_>) -> Answer<Scanned> {
         Err(Fault::Unavailable { message: "no scan is simulated".into() })
@@ -312,5 +338,17 @@ impl Functions for Native {
         _: &BytesColumn,
     ) -> Answer<BytesColumn> {
         Err(Fault::Unavailable { message: "no migration is simulated".into() })
+    }
+    fn join(&mut self, f: Prepared, keys: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Answer<Joined> {
+        let (running, count) = (self.running(f), keys.len());
+        let marks = (0..count).map(|i| mark_of_pair(running.function, left.get(i), right.get(i))).collect();
+        match self.let_through(f, marks) {
+            Err(Stop::Fault(fault)) => Err(fault),
+            Err(Stop::Bad) => Ok(Joined { values: BytesColumn::nulls(count + 1), rejected: vec![] }),
+            Ok(rejected) => {
+                let values: Vec<_> = (0..count).map(|i| running.pair(left.get(i), right.get(i))).collect();
+                Ok(Joined { values: values.iter().map(Option::as_deref).collect(), rejected })
+            }
+        }
     }
 }

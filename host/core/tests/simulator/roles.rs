@@ -30,6 +30,8 @@ pub enum Role {
     Route { outputs: u32 },
     /// Folds, minding the order.
     Sum(Sum),
+    /// A joiner.
+    Pair,
 }
 
 /// A kind of fold.
@@ -72,6 +74,11 @@ pub fn mark(function: usize, value: Option<&[u8]>) -> Option<Mark> {
     let digit = b'0' + (function % MINDERS) as u8;
     let pair = value?.windows(2).find(|w| w[1] == digit && MARKS.iter().any(|(letter, _)| *letter == w[0]))?;
     MARKS.iter().find(|(letter, _)| *letter == pair[0]).map(|(_, mark)| *mark)
+}
+
+/// What a joiner minds of two values.
+pub fn mark_of_pair(function: usize, left: Option<&[u8]>, right: Option<&[u8]>) -> Option<Mark> {
+    mark(function, left).or(mark(function, right))
 }
 
 /// FNV-1a.
@@ -131,7 +138,7 @@ impl Running {
                 let port = (h % u64::from(outputs + 1)) as u32;
                 return if port == outputs { Vec::new() } else { vec![(port, out)] };
             }
-            Role::Keep | Role::Sum(_) => {}
+            Role::Keep | Role::Sum(_) | Role::Pair => {}
         }
         vec![(0, out)]
     }
@@ -164,10 +171,29 @@ impl Running {
         Some(after.to_be_bytes().repeat(if sum.long { 3 } else { 1 }))
     }
 
+    /// A state with one value less; `None`: the group is gone.
+    pub fn take_out(self, state: &[u8], value: &[u8], own: i64) -> Option<Vec<u8>> {
+        let sum = self.sum();
+        if sum.removes && mark(self.function, Some(value)) == Some(Mark::Remove) {
+            return None;
+        }
+        let own = if sum.timed { own as u64 } else { 0 };
+        let after = (number(state).rotate_left(7) ^ number(value)).wrapping_add(own).wrapping_mul(11);
+        Some(after.to_be_bytes().repeat(if sum.long { 3 } else { 1 }))
+    }
+
     /// Two states as one; minds which is the earlier.
     pub fn merge(self, left: &[u8], right: &[u8]) -> Vec<u8> {
         let merged = (number(left).rotate_left(3) ^ number(right)).wrapping_mul(5);
         merged.to_be_bytes().repeat(if self.sum().long { 3 } else { 1 })
+    }
+
+    /// A value of two, or none: what is on the left, or else on the right, and a number of both.
+    pub fn pair(self, left: Option<&[u8]>, right: Option<&[u8]>) -> Option<Vec<u8>> {
+        let n = number(left.unwrap_or(b"-")).rotate_left(5) ^ number(right.unwrap_or(b"-"));
+        let mut out = left.or(right)?.to_vec();
+        out.extend_from_slice(format!("~{:x}v{}", n >> 7 & 0xfff, self.version).as_bytes());
+        (n >> 9 & 7 != 0).then_some(out)
     }
 
     /// Whether `finish` fails on a state.

@@ -292,8 +292,8 @@ pub fn planned(case: &Case) -> Result<Arc<Topology>, String> {
 fn without_lag(rec: &Rec) -> Rec {
     match wire::open(rec) {
         Opened::Marker { .. } => rec.clone(),
-        Opened::Record { upstream, window, value, .. } => {
-            Rec { value: Some(wire::wrap(upstream, 0, window, value.as_deref())), ..rec.clone() }
+        Opened::Record { upstream, window, old, value, .. } => {
+            Rec { value: Some(wire::wrap(upstream, 0, window, &old, value.as_deref())), ..rec.clone() }
         }
     }
 }

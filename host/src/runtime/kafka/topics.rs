@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use millstream_core::limits::Limits;
 use millstream_core::meta::Meta;
 use millstream_core::task::meta_name;
-use millstream_core::topology::graph::{Input, Node, NodeOperator, Store, Topology, plan};
+use millstream_core::topology::graph::{Input, JoinNode, Node, NodeOperator, Store, Topology, plan};
 use millstream_kafka::admin::{Admin, TopicInfo, TopicSpec};
 use millstream_kafka::error::KafkaError;
 use millstream_kafka::fetch::TopicPartition;
@@ -164,7 +164,12 @@ fn there_after(admin: &Admin, names: &[&str], wait: Duration) -> anyhow::Result<
 fn refuse_lost(admin: &Admin, topology: &Topology, name: &str) -> anyhow::Result<()> {
     let fills = |node: &&Node| match &node.operator {
         NodeOperator::Repartition { topic, .. } => topology.topics[*topic].name == name,
-        NodeOperator::Aggregate(_) => changelog::topic(&topology.pipeline, &node.name) == name,
+        NodeOperator::Aggregate(_)
+        | NodeOperator::Table(_)
+        | NodeOperator::Regroup(_)
+        | NodeOperator::Join(JoinNode { store: Some(_), .. }) => {
+            changelog::topic(&topology.pipeline, &node.name) == name
+        }
         _ => false,
     };
     let found = topology.subs.iter().find_map(|sub| Some((sub, sub.nodes.iter().find(fills)?)));

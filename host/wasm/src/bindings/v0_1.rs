@@ -1,13 +1,13 @@
 //! Contract 0.1, generated from its frozen WIT and put behind the common door. Checks that hold for every version are
 //! in `convert`.
 
-use millstream_core::function::{Folded, Groups, Kept, Output, Records, Rejection, Scanned};
+use millstream_core::function::{Folded, Groups, Joined, Kept, Output, Records, Rejection, Scanned};
 use millstream_core::record::{BytesColumn, HeaderColumns};
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, Instance, InstancePre, Linker};
 
 use self::generated::exports::millstream::udf::{
-    aggregator, filter, lifecycle, mapper, merger, migrator, retractor, scanner,
+    aggregator, filter, joiner, lifecycle, mapper, merger, migrator, retractor, scanner,
 };
 use self::generated::millstream::udf::{context, log, types};
 use super::{Binding, Contract, Exports, Layouts, Migration, convert};
@@ -31,6 +31,7 @@ mod generated {
                 export millstream:udf/scanner@0.1.0;
                 export millstream:udf/merger@0.1.0;
                 export millstream:udf/migrator@0.1.0;
+                export millstream:udf/joiner@0.1.0;
             }",
         path: "../../wit/released/0.1.0",
         ownership: Borrowing { duplicate_if_necessary: true },
@@ -101,6 +102,7 @@ interfaces! {
     scanner = "scanner",
     merger = "merger",
     migrator = "migrator",
+    joiner = "joiner",
 }
 
 fn exported(component: &InstancePre<Data>, name: &str) -> bool {
@@ -216,6 +218,12 @@ impl Exports for Guest {
         let migrator = there(&self.migrator, "migrator")?;
         let (keys, states) = (lower(of.keys), lower(of.states));
         lift("states", answer(migrator.call_migrate(store, of.store, of.old, of.new, keys, states))?)
+    }
+
+    fn join(&self, store: &mut Store<Data>, [keys, left, right]: [&BytesColumn; 3]) -> Returned<Joined> {
+        let joiner = there(&self.joiner, "joiner")?;
+        let joined = answer(joiner.call_join(store, lower(keys), lower(left), lower(right)))?;
+        Ok(Joined { values: lift("values", joined.values)?, rejected: rejected(joined.rejected) })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is refused, what is warned of, and that each limit is reached.
 
 use super::*;
-use crate::topology::spec::{CountFormat, Fold, FunctionSpec, MapForm, SinkSpec, SourceSpec};
+use crate::topology::spec::{CountFormat, Fold, FunctionSpec, Join, JoinKind, MapForm, SinkSpec, SourceSpec};
 
 fn from(name: &str) -> Vec<From> {
     vec![From { name: name.into(), output: None }]
@@ -54,6 +54,118 @@ fn unknown_input_and_unknown_function_are_both_told_with_what_is_known() {
     let known: Vec<_> = found.iter().map(|p| p.unknown.as_ref().unwrap().known.join(" ")).collect();
     assert_eq!(errors(&spec), [("a".into(), "map"), ("a".into(), "from")]);
     assert_eq!(known, ["f", "in"]);
+}
+
+fn table() -> Operator {
+    Operator::Table { partitions: None }
+}
+
+fn join(other: &str, kind: JoinKind) -> Operator {
+    Operator::Join(Join { other: from(other).remove(0), kind, function: "f".into() })
+}
+
+#[test]
+fn a_join_is_with_a_table_which_is_known_through_filters_and_maps_of_values_alone() {
+    let map_values = Operator::Map { function: "f".into(), form: MapForm::MapValues };
+    let filter = Operator::Filter { function: "f".into(), negate: false };
+    let peek = Operator::Peek { function: "f".into() };
+    let joined = |other: &str, kind| {
+        let steps = vec![
+            step("t", "in", table()),
+            step("kept", "t", filter.clone()),
+            step("new", "kept", map_values.clone()),
+            step("shown", "new", peek.clone()),
+            step("both", "t", join("new", JoinKind::Outer)),
+            step("s", "in", join(other, kind)),
+        ];
+        errors(&pipeline(steps))
+    };
+    for table in ["t", "kept", "new", "both"] {
+        assert_eq!(joined(table, JoinKind::Left), []);
+    }
+    let at = |field| [("s".to_string(), field)];
+    assert_eq!(joined("in", JoinKind::Inner), at("join"));
+    assert_eq!(joined("shown", JoinKind::Inner), at("join"));
+    assert_eq!(joined("nothing", JoinKind::Inner), at("join"));
+    assert_eq!(joined("t", JoinKind::Outer), at("type"));
+}
+
+#[test]
+fn joins_across_windows_and_unknown_joiners_are_refused() {
+    let window = Window { form: WindowForm::Hopping { size_ms: 5, advance_ms: 5 }, grace_ms: 0 };
+    let steps = vec![
+        step("c", "in", count(Some(window), Emit::OnUpdate)),
+        step("t", "c", table()),
+        step("j", "in", join("t", JoinKind::Inner)),
+    ];
+    assert_eq!(errors(&pipeline(steps)), [("j".into(), "join")]);
+    let missing = Join { other: from("t").remove(0), kind: JoinKind::Inner, function: "missing".into() };
+    let steps = vec![step("t", "in", table()), step("j", "in", Operator::Join(missing))];
+    assert_eq!(errors(&pipeline(steps)), [("j".into(), "with")]);
+}
+
+#[test]
+fn a_table_is_grouped_without_windows_and_grouped_anew_for_aggregates_alone() {
+    let window = Window { form: WindowForm::Hopping { size_ms: 5, advance_ms: 5 }, grace_ms: 0 };
+    let group_by = || Operator::Regroup { function: "f".into() };
+    let with = |more: Vec<StepSpec>| {
+        let steps = vec![step("t", "in", table()), step("g", "t", group_by())];
+        errors(&pipeline([steps, more].concat()))
+    };
+    let at = |name: &str, field| [(name.to_string(), field)];
+    assert_eq!(
+        with(vec![step("c", "g", count(None, Emit::OnUpdate)), step("d", "t", count(None, Emit::OnUpdate))]),
+        []
+    );
+    assert_eq!(with(vec![step("c", "t", count(Some(window), Emit::OnUpdate))]), at("c", "window"));
+    assert_eq!(with(vec![step("m", "g", map("f"))]), at("m", "from"));
+    assert_eq!(
+        with(vec![step("c", "in", count(None, Emit::OnUpdate)), step("s", "in", group_by())])[..1],
+        at("s", "from")
+    );
+    assert_eq!(with(vec![]), at("out", "from"), "a sink");
+    let mut both = step("c", "g", count(None, Emit::OnUpdate));
+    both.from.push(from("t").remove(0));
+    assert_eq!(with(vec![both]), at("c", "from"));
+}
+
+#[test]
+fn which_steps_read_changes_of_a_table() {
+    let map_values = Operator::Map { function: "f".into(), form: MapForm::MapValues };
+    let steps = vec![
+        step("t", "in", table()),
+        step("m", "t", map_values.clone()),
+        step("j", "m", join("t", JoinKind::Inner)),
+        step("g", "j", Operator::Regroup { function: "f".into() }),
+        step("c", "g", count(None, Emit::OnUpdate)),
+        step("s", "in", join("t", JoinKind::Inner)),
+        step("o", "s", map_values),
+        step("round", "about", Operator::Filter { function: "f".into(), negate: false }),
+        step("about", "round", Operator::Filter { function: "f".into(), negate: false }),
+    ];
+    let spec = pipeline(steps);
+    let reads: Vec<&str> = spec.steps.iter().filter(|s| spec.reads_table(s)).map(|s| s.name.as_str()).collect();
+    assert_eq!(reads, ["m", "j", "g", "c"]);
+}
+
+#[test]
+fn a_circle_through_the_other_side_of_a_join_is_told() {
+    let steps = vec![step("j", "in", join("t", JoinKind::Left)), step("t", "j", table())];
+    assert_eq!(errors(&pipeline(steps)), [("j".into(), "from")]);
+}
+
+#[test]
+fn a_table_of_a_table_and_partitions_without_a_repartition_are_warned_of() {
+    let warned = |operator: Operator| {
+        let steps = vec![step("t", "in", table()), step("again", "t", operator)];
+        let found = check(&pipeline(steps)).into_iter().filter(|p| p.severity == Severity::Warning);
+        found.map(|p| p.place.field).filter(|f| !f.is_empty()).collect::<Vec<_>>()
+    };
+    assert_eq!(warned(table()), ["table"]);
+    assert_eq!(warned(Operator::Table { partitions: Some(3) }), ["partitions", "table"]);
+    let mut kept = step("t", "in", table());
+    kept.on_error = OnError::Skip;
+    assert!(check(&pipeline(vec![kept])).iter().all(|p| p.place.field != "on-error"), "a row may be too large");
 }
 
 #[test]

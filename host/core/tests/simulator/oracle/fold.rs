@@ -80,6 +80,8 @@ pub struct FoldState {
     pub clock: Option<Clock>,
     /// A session or a slice got a record beyond its grace.
     pub strayed: bool,
+    /// Changes of a table come in, and so does the result.
+    pub of_table: bool,
 }
 
 /// Whether a window with this end is open.
@@ -123,6 +125,7 @@ impl FoldState {
             observed: NEVER,
             clock,
             strayed: false,
+            of_table: false,
         }
     }
 
@@ -185,6 +188,47 @@ impl FoldState {
     /// The window, if it is put together from slices.
     fn sliced(&self) -> Option<Window> {
         self.fold.window.filter(|w| matches!(w.form, WindowForm::Sliding { .. } | WindowForm::Panes { .. }))
+    }
+
+    /// Takes a change of a table in: what the row was goes, then what it is comes.
+    pub fn change(&mut self, item: Item) -> Vec<Event> {
+        self.observed = self.observed.max(item.rec.time);
+        let inner = if self.by_window { item.window.unwrap_or((NEVER, NEVER)) } else { (NEVER, NEVER) };
+        let id: GroupKey = (NONE, inner, item.rec.key.clone().expect("rows have keys"));
+        let state = |fold: &Self| fold.groups.get(&id).and_then(|g| g.state.clone());
+        let (was, mut touched, mut events) = (state(self).is_some(), false, Vec::new());
+        if let (Some((value, time)), true) = (&item.old, was) {
+            let old = super::Rec { value: Some(value.clone()), time: *time, headers: Vec::new(), ..item.rec.clone() };
+            let refusal = self.function.and_then(|running| match mark(running.function, Some(value)) {
+                Some(Mark::Trap | Mark::Bad) => Some("poisoned"),
+                Some(Mark::Reject) => Some("rejected"),
+                _ => None,
+            });
+            match refusal {
+                Some(why) => events.push(Event::Refused(why, Item { rec: old, ..item.clone() })),
+                None => {
+                    let (running, own) = (self.function, self.observed);
+                    let group = self.groups.get_mut(&id).expect("it is there");
+                    match (running, &group.state) {
+                        (Some(running), Some(state)) => group.state = running.take_out(state, value, own),
+                        _ => group.count -= 1,
+                    }
+                    (group.time, group.changed, touched) = (group.time.max(item.rec.time), true, true);
+                }
+            }
+        }
+        if let Some(value) = item.rec.value.clone() {
+            let (counted, refusal) = self.counted(std::slice::from_ref(&id), &value);
+            events.extend(refusal.map(|why| Event::Refused(why, item.clone())));
+            if !counted.is_empty() {
+                self.add(&id, &value, item.rec.time, self.observed);
+                touched |= state(self).is_some();
+            }
+        }
+        if touched && self.fold.emit_every_update {
+            events.extend(self.update(&id, was));
+        }
+        events
     }
 
     /// Own time and closing time once a record is in.
@@ -256,7 +300,10 @@ impl FoldState {
                 }
                 let start =
                     Some(if self.by_window { id.1.0 } else { id.0.1 }).filter(|s| self.by_window || *s != NEVER);
-                running.finish(state, start)?
+                match running.finish(state, start) {
+                    Some(value) => value,
+                    None => return self.of_table.then(|| Event::Result(self.item(id, None))),
+                }
             }
             _ => state.clone(),
         };
@@ -269,7 +316,7 @@ impl FoldState {
             None => Some(id.1).filter(|w| w.0 != NEVER),
         };
         let rec = super::Rec { key: Some(id.2.clone()), value, time: self.groups[id].time, headers: Vec::new() };
-        Item { rec, window, derived: true }
+        Item { rec, window, derived: true, old: None }
     }
 
     /// Closing time now.

@@ -6,6 +6,7 @@ pub mod fold;
 pub mod plan;
 pub mod session;
 pub mod slice;
+pub mod table;
 pub mod task;
 pub mod wire;
 
@@ -19,6 +20,8 @@ pub struct Item {
     pub window: Option<(i64, i64)>,
     /// No single record made it.
     pub derived: bool,
+    /// Of a change of a table, where it matters: what the row was, or what of it is in a group.
+    pub old: wire::Old,
 }
 
 /// Before any record.

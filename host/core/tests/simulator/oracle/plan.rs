@@ -23,6 +23,7 @@ pub enum Kind {
         fold: Aggregate,
         by_window: bool,
         own_task: bool,
+        of_table: bool,
     },
     /// Records leave into a repartition topic.
     Cut {
@@ -37,6 +38,19 @@ pub enum Kind {
         writer: usize,
     },
     Sink(SinkSpec),
+    /// The latest value of each key of what comes, or, `over` a table, of what the step makes of its rows.
+    Table {
+        step: StepSpec,
+        over: bool,
+    },
+    /// The first parent joined with the second; `tables`: both are.
+    Join {
+        step: StepSpec,
+        join: Join,
+        tables: bool,
+    },
+    /// A table whose rows are given other keys.
+    Regroup(StepSpec),
 }
 
 #[derive(Clone, Debug)]
@@ -47,10 +61,13 @@ pub struct Node {
     pub sub: usize,
     /// The key may have changed.
     dirty: bool,
-    windowed: bool,
+    pub windowed: bool,
     /// Windows are sessions.
     pub sessions: bool,
     derived: bool,
+    pub table: bool,
+    /// Changes are of a table that is grouped anew.
+    pub grouped: bool,
     /// Entries that reach it, by node.
     pub entries: BTreeSet<usize>,
 }
@@ -75,8 +92,13 @@ impl Plan {
             names.insert((source.name.clone(), None), at);
         }
         for step in in_order(&case.spec) {
-            let parents = step.from.iter().map(|f| names[&(f.name.clone(), f.output.clone())]).collect();
-            for (output, at) in plan.step(step, parents) {
+            let of = |f: &From| names[&(f.name.clone(), f.output.clone())];
+            let parents: Vec<_> = step.from.iter().map(of).collect();
+            let made = match &step.operator {
+                Operator::Join(join) => vec![(None, (plan.join(step, join, parents, of(&join.other)), 0))],
+                _ => plan.step(step, parents),
+            };
+            for (output, at) in made {
                 names.insert((step.name.clone(), output), at);
             }
         }
@@ -84,8 +106,44 @@ impl Plan {
             let parents = sink.from.iter().map(|f| names[&(f.name.clone(), f.output.clone())]).collect();
             plan.node(Kind::Sink(sink.clone()), parents);
         }
-        plan.subs();
+        (0..plan.nodes.len()).for_each(|at| plan.tell_everything(at));
+        plan.subs(case);
         plan
+    }
+
+    /// Aggregates that a table reads tell of each update.
+    fn tell_everything(&mut self, table: usize) {
+        if !matches!(self.nodes[table].kind, Kind::Table { over: false, .. }) {
+            return;
+        }
+        let mut left = vec![table];
+        while let Some(at) = left.pop() {
+            let above = if let Kind::CutEntry { writer, .. } = self.nodes[at].kind { Some(writer) } else { None };
+            for parent in self.nodes[at].parents.clone().into_iter().map(|p| p.0).chain(above) {
+                match &mut self.nodes[parent].kind {
+                    Kind::Fold { fold, .. } => fold.emit_every_update = fold.emit == Emit::OnUpdate,
+                    _ => left.push(parent),
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, step: &StepSpec, join: &Join, mut left: Vec<(usize, u32)>, right: (usize, u32)) -> usize {
+        let tables = left.len() == 1 && self.nodes[left[0].0].table;
+        if left.iter().any(|p| self.nodes[p.0].dirty) {
+            left = vec![(self.cut(step, None, left), 0)];
+        }
+        if left.len() > 1 {
+            left = vec![(self.node(Kind::Merge, left), 0)];
+        }
+        let at = self.node(Kind::Join { step: step.clone(), join: join.clone(), tables }, vec![left[0], right]);
+        self.nodes[at].table = tables;
+        self.nodes[at].derived = tables || self.nodes[left[0].0].derived;
+        if !tables {
+            // Changes of the table bring nothing about.
+            self.nodes[at].entries = self.nodes[left[0].0].entries.clone();
+        }
+        at
     }
 
     fn node(&mut self, kind: Kind, parents: Vec<(usize, u32)>) -> usize {
@@ -96,16 +154,48 @@ impl Plan {
         if matches!(kind, Kind::Entry { .. } | Kind::CutEntry { .. }) {
             entries.insert(self.nodes.len());
         }
-        self.nodes.push(Node { kind, parents, sub: 0, dirty, windowed, sessions, derived, entries });
+        self.nodes.push(Node {
+            kind,
+            parents,
+            sub: 0,
+            dirty,
+            windowed,
+            sessions,
+            derived,
+            table: false,
+            grouped: false,
+            entries,
+        });
         self.nodes.len() - 1
     }
 
     fn step(&mut self, step: &StepSpec, mut parents: Vec<(usize, u32)>) -> Vec<(Option<String>, (usize, u32))> {
         let one = |at: usize| vec![(None, (at, 0))];
         let dirty = parents.iter().any(|p| self.nodes[p.0].dirty);
+        let over = parents.len() == 1 && self.nodes[parents[0].0].table;
         match &step.operator {
+            Operator::Regroup { .. } => {
+                let at = self.node(Kind::Regroup(step.clone()), parents);
+                let node = &mut self.nodes[at];
+                (node.grouped, node.dirty, node.windowed, node.sessions) = (true, true, false, false);
+                one(at)
+            }
+            Operator::Table { partitions } => {
+                if dirty {
+                    parents = vec![(self.cut(step, *partitions, parents), 0)];
+                }
+                let at = self.node(Kind::Table { step: step.clone(), over: false }, parents);
+                self.nodes[at].table = true;
+                one(at)
+            }
+            Operator::Filter { .. } | Operator::Map { form: MapForm::MapValues, .. } if over => {
+                let at = self.node(Kind::Table { step: step.clone(), over }, parents);
+                self.nodes[at].table = true;
+                one(at)
+            }
             Operator::Repartition { partitions } => one(self.cut(step, *partitions, parents)),
             Operator::Aggregate(fold) => {
+                let of_table = over || parents.len() == 1 && self.nodes[parents[0].0].grouped;
                 if dirty {
                     parents = vec![(self.cut(step, fold.partitions, parents), 0)];
                 }
@@ -113,8 +203,8 @@ impl Plan {
                 let (by_window, derived) = (any(|n| n.windowed), any(|n| n.derived));
                 let repartitioned = parents.iter().flat_map(|p| &self.nodes[p.0].entries);
                 let repartitioned = repartitioned.clone().any(|e| matches!(self.nodes[*e].kind, Kind::CutEntry { .. }));
-                let own_task = repartitioned && !derived && step.lateness == Lateness::OwnTask;
-                let kind = Kind::Fold { step: step.clone(), fold: fold.clone(), by_window, own_task };
+                let own_task = repartitioned && !derived && !of_table && step.lateness == Lateness::OwnTask;
+                let kind = Kind::Fold { step: step.clone(), fold: fold.clone(), by_window, own_task, of_table };
                 let at = self.node(kind, parents);
                 self.nodes[at].derived = true;
                 self.nodes[at].windowed |= fold.window.is_some();
@@ -144,6 +234,7 @@ impl Plan {
         self.given.extend(partitions.map(|p| (topic.clone(), p)));
         let windowed = parents.iter().any(|p| self.nodes[p.0].windowed);
         let sessions = parents.iter().any(|p| self.nodes[p.0].sessions);
+        let grouped = parents.iter().any(|p| self.nodes[p.0].grouped);
         let writer = self.node(
             Kind::Cut {
                 step: step.name.clone(),
@@ -155,11 +246,12 @@ impl Plan {
         );
         let at = self.node(Kind::CutEntry { topic, writer }, vec![]);
         (self.nodes[at].windowed, self.nodes[at].sessions) = (windowed, sessions);
+        self.nodes[at].grouped = grouped;
         at
     }
 
     /// Connected nodes are a sub-topology; its tasks are as many as the most partitions that it reads.
-    fn subs(&mut self) {
+    fn subs(&mut self, case: &Case) {
         let mut of: Vec<usize> = (0..self.nodes.len()).collect();
         for _ in 0..self.nodes.len() {
             for at in 0..self.nodes.len() {
@@ -186,6 +278,34 @@ impl Plan {
                     self.partitions.insert(topic.clone(), count);
                 }
             }
+            self.spread_alike(case);
+        }
+    }
+
+    /// Topics that joins bring together, directly or over others, have as many partitions as each other: those of which the number
+    /// is not free, or else the most.
+    fn spread_alike(&mut self, case: &Case) {
+        let mut groups: Vec<BTreeSet<String>> = Vec::new();
+        for node in self.nodes.iter().filter(|n| matches!(n.kind, Kind::Join { .. })) {
+            let entries = node.parents.iter().flat_map(|p| &self.nodes[p.0].entries);
+            let mut group: BTreeSet<String> = entries.map(|e| self.topic_of(*e).clone()).collect();
+            while let Some(at) = groups.iter().position(|g| !g.is_disjoint(&group)) {
+                group.extend(groups.remove(at));
+            }
+            groups.push(group);
+        }
+        for group in groups {
+            let bound = |t: &&String| case.partitions.contains_key(*t) || self.given.contains_key(*t);
+            let bound = group.iter().filter(bound).map(|t| self.partitions[t]).max();
+            let count = bound.or(group.iter().map(|t| self.partitions[t]).max()).expect("a join reads something");
+            self.partitions.extend(group.into_iter().map(|t| (t, count)));
+        }
+    }
+
+    fn topic_of(&self, entry: usize) -> &String {
+        match &self.nodes[entry].kind {
+            Kind::Entry { topic, .. } | Kind::CutEntry { topic, .. } => topic,
+            _ => unreachable!("an entry has a topic"),
         }
     }
 
@@ -222,7 +342,7 @@ fn in_order(spec: &Spec) -> Vec<&StepSpec> {
     let mut done: BTreeSet<&str> = spec.sources.iter().map(|s| s.name.as_str()).collect();
     let (mut left, mut out): (Vec<&StepSpec>, Vec<&StepSpec>) = (spec.steps.iter().collect(), Vec::new());
     while !left.is_empty() {
-        let ready = left.iter().position(|s| s.from.iter().all(|f| done.contains(f.name.as_str())));
+        let ready = left.iter().position(|s| s.reads().all(|f| done.contains(f.name.as_str())));
         let step = left.remove(ready.expect("cases have no circles"));
         done.insert(&step.name);
         out.push(step);

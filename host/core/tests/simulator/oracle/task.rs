@@ -8,9 +8,10 @@ use millstream_core::partition::partition_for_key;
 use millstream_core::topology::spec::*;
 
 use super::super::case::Case;
-use super::super::roles::{Mark, Rec, Running, keeps, mark};
+use super::super::roles::{Mark, Rec, Running, keeps, mark, mark_of_pair};
 use super::fold::{Clock, Event, FoldState};
 use super::plan::{Kind, Plan};
+use super::table::{Joined, Meeting, Regrouped, Table};
 use super::wire::{self, Failure, Opened};
 use super::{Item, NEVER, Row};
 
@@ -35,6 +36,9 @@ pub struct OracleTask {
     /// Epochs of the functions, by number.
     pub epochs: BTreeMap<usize, u64>,
     folds: BTreeMap<usize, FoldState>,
+    tables: BTreeMap<usize, Table>,
+    joins: BTreeMap<usize, Joined>,
+    regrouped: BTreeMap<usize, Regrouped>,
     /// Stream times of steps and of what is written to repartition topics, by node.
     times: BTreeMap<usize, i64>,
     /// Which writers wrote since this was looked at.
@@ -48,7 +52,7 @@ impl OracleTask {
     pub fn new(case: &Arc<Case>, plan: &Arc<Plan>, sub: usize, partition: u32) -> Self {
         let mut folds = BTreeMap::new();
         for (at, node) in plan.nodes.iter().enumerate().filter(|(_, n)| n.sub == sub) {
-            if let Kind::Fold { fold, by_window, own_task, .. } = &node.kind {
+            if let Kind::Fold { fold, by_window, own_task, of_table, .. } = &node.kind {
                 let topics: Vec<(String, u32)> = node
                     .entries
                     .iter()
@@ -61,13 +65,31 @@ impl OracleTask {
                     |e| matches!(&plan.nodes[*e].kind, Kind::Entry { topic, .. } if partition < plan.partitions[topic]),
                 );
                 let clock = own_task.then(|| Clock::new(&topics, plain));
-                folds.insert(at, FoldState::new(fold.clone(), *by_window, clock));
+                let mut state = FoldState::new(fold.clone(), *by_window, clock);
+                state.of_table = *of_table;
+                folds.insert(at, state);
             }
         }
         let positions = plan.inputs(sub).into_iter().map(|(topic, _)| (topic, 0)).collect();
         let (case, plan) = (case.clone(), plan.clone());
-        let (epochs, times, wrote) = Default::default();
-        Self { case, plan, sub, partition, positions, epochs, folds, times, wrote, done: Done::default(), wall: 0 }
+        let (epochs, times, wrote, tables, joins, regrouped) = Default::default();
+        let (done, wall) = Default::default();
+        Self {
+            case,
+            plan,
+            sub,
+            partition,
+            positions,
+            epochs,
+            folds,
+            tables,
+            joins,
+            regrouped,
+            times,
+            wrote,
+            done,
+            wall,
+        }
     }
 
     /// Functions that its steps call.
@@ -139,17 +161,17 @@ impl OracleTask {
         match self.plan.nodes[entry].kind.clone() {
             Kind::CutEntry { .. } => match wire::open(&row.rec) {
                 Opened::Marker { upstream, time, idle, .. } => self.hear(entry, &row.topic, upstream, time, idle),
-                Opened::Record { upstream, lag, window, value } => {
+                Opened::Record { upstream, lag, window, old, value } => {
                     let time = row.rec.time.saturating_add(lag);
                     (row.rec.value, row.window, row.upstream) = (value, window, Some((upstream, time)));
                     self.done.records += 1;
                     self.hear(entry, &row.topic, upstream, Some(time), false);
-                    entering.push(Item { rec: row.rec.clone(), window, derived: false });
+                    entering.push(Item { rec: row.rec.clone(), window, derived: false, old });
                 }
             },
             Kind::Entry { on_error, .. } => {
                 self.done.records += 1;
-                let item = Item { rec: row.rec.clone(), window: None, derived: false };
+                let item = Item { rec: row.rec.clone(), window: None, derived: false, old: None };
                 if item.rec.time < 0 {
                     let name = self.source_name(&row.topic);
                     self.refuse(&name, None, &on_error, &item, Some(&row), "negative-timestamp");
@@ -187,7 +209,15 @@ impl OracleTask {
             let of = |(n, p): (u32, &(usize, u32))| {
                 outputs.get(p).into_iter().flatten().map(move |i| (n, i.clone())).collect::<Vec<_>>()
             };
-            let numbered: Vec<(u32, Item)> = (0..).zip(&node.parents).flat_map(of).collect();
+            let mut numbered: Vec<(u32, Item)> = (0..).zip(&node.parents).flat_map(of).collect();
+            let minds_old = match &node.kind {
+                Kind::Fold { of_table, .. } => *of_table,
+                Kind::Cut { .. } => node.parents.iter().all(|p| plan.nodes[p.0].grouped),
+                _ => false,
+            };
+            if !minds_old {
+                numbered.iter_mut().for_each(|(_, item)| item.old = None);
+            }
             let several = node.parents.len() > 1;
             let items: Vec<Item> = numbered.iter().map(|(_, item)| item.clone()).collect();
             match &node.kind {
@@ -200,8 +230,23 @@ impl OracleTask {
                         }
                     }
                 }
+                Kind::Regroup(step) => {
+                    let results = items.into_iter().flat_map(|item| self.regroup(at, step, item, row)).collect();
+                    outputs.insert((at, 0), results);
+                }
                 Kind::Fold { step, .. } => {
                     let results = self.fold(at, step, items, row);
+                    outputs.insert((at, 0), results);
+                }
+                Kind::Table { step, over } => {
+                    let results = items.into_iter().filter_map(|item| self.table(at, step, *over, item, row));
+                    let results = results.collect();
+                    outputs.insert((at, 0), results);
+                }
+                Kind::Join { step, join, tables } => {
+                    let of = |side| numbered.iter().filter(move |(n, _)| *n == side).map(|(_, item)| item.clone());
+                    let sides = [of(0).collect(), of(1).collect()];
+                    let results = self.join(at, step, (join, *tables), sides, row);
                     outputs.insert((at, 0), results);
                 }
                 Kind::Cut { step, on_error, topic, .. } => {
@@ -248,7 +293,7 @@ impl OracleTask {
         let (step, on_error, topic) = to;
         let time = self.written(at).max(item.rec.time);
         let partition = self.partition_of(&item.rec, topic);
-        let value = wire::wrap(self.partition, time - item.rec.time, item.window, item.rec.value.as_deref());
+        let value = wire::wrap(self.partition, time - item.rec.time, item.window, &item.old, item.rec.value.as_deref());
         let rec = Rec { value: Some(value), ..item.rec.clone() };
         if let Some(reason) = self.refusal(topic, &rec) {
             return self.refuse(step, None, on_error, &item, row, reason);
@@ -304,7 +349,20 @@ impl OracleTask {
         input: Option<u32>,
     ) -> Vec<(u32, Item)> {
         let Some(function) = function_of(&Kind::Step(step.clone())) else { return vec![(0, item)] };
-        let peek = matches!(step.operator, Operator::Peek { .. });
+        // A peek's answer is ignored, also where it has none.
+        let ignored = matches!(step.operator, Operator::Peek { .. }).then(|| vec![(0, item.clone())]);
+        self.asked(at, (step, function), item, row, input).or(ignored).unwrap_or_default()
+    }
+
+    /// What a function answers about a record; `None`: it refuses it, or fails on it.
+    fn asked(
+        &mut self,
+        at: usize,
+        (step, function): (&StepSpec, usize),
+        item: Item,
+        row: Option<&Row>,
+        input: Option<u32>,
+    ) -> Option<Vec<(u32, Item)>> {
         let refusal = match mark(function, item.rec.value.as_deref()) {
             Some(Mark::Trap | Mark::Bad) => Some("poisoned"),
             Some(Mark::Reject) => Some("rejected"),
@@ -312,12 +370,11 @@ impl OracleTask {
         };
         if let Some(reason) = refusal {
             self.refuse(&step.name, Some(function), &step.on_error, &item, row, reason);
-            // A peek's answer is ignored, also where it has none.
-            return if peek { vec![(0, item)] } else { Vec::new() };
+            return None;
         }
         let observed = self.written(at).max(item.rec.time);
         self.times.insert(at, observed);
-        match &step.operator {
+        Some(match &step.operator {
             Operator::Filter { negate, .. } if keeps(function, &item.rec) == *negate => Vec::new(),
             Operator::Filter { .. } | Operator::Peek { .. } => vec![(0, item)],
             operator => {
@@ -326,7 +383,109 @@ impl OracleTask {
                 let results = self.running(function).map(&item.rec, stream, input);
                 mapped(operator, &item, results)
             }
+        })
+    }
+
+    /// A table's change, where a record makes one.
+    fn table(&mut self, at: usize, step: &StepSpec, over: bool, item: Item, row: Option<&Row>) -> Option<Item> {
+        if !over {
+            if item.rec.key.is_none() {
+                *self.done.dropped.entry((step.name.clone(), "null-key".into())).or_default() += 1;
+                return None;
+            }
+            // Keys that a step may have changed have no windows, also where one happened to stay as it was.
+            let window = item.window.filter(|_| self.plan.nodes[at].windowed);
+            let item = Item { window, ..item };
+            let old = self.tables.entry(at).or_default().change(&item);
+            return Some(Item { old, ..item });
         }
+        let gone = Item { rec: Rec { value: None, ..item.rec.clone() }, ..item.clone() };
+        let function = function_of(&Kind::Step(step.clone())).expect("a filter or a map");
+        let is = match item.rec.value {
+            None => gone,
+            Some(_) => self.asked(at, (step, function), item, row, None)?.pop().map_or(gone, |(_, item)| item),
+        };
+        let old = self.tables.entry(at).or_default().change(&is);
+        (old.is_some() || is.rec.value.is_some()).then_some(Item { old, ..is })
+    }
+
+    /// What is sent for a change of a table that is grouped anew.
+    fn regroup(&mut self, at: usize, step: &StepSpec, item: Item, row: Option<&Row>) -> Vec<Item> {
+        let function = function_of(&Kind::Step(step.clone())).expect("a mapper");
+        let new = match item.rec.value {
+            None => None,
+            Some(_) => match self.asked(at, (step, function), item.clone(), row, None) {
+                Some(mut results) => results.pop().map(|(_, item)| item),
+                None => return Vec::new(),
+            },
+        };
+        // Without a key or a value it is in no group.
+        let new = new.filter(|n| n.rec.key.is_some() && n.rec.value.is_some());
+        let sent = self.regrouped.entry(at).or_default().sending(&item, &new);
+        if let Some(reason) = sent.iter().find_map(|piece| self.refusal_of_piece(at, piece)) {
+            self.refuse(&step.name, None, &step.on_error, &item, row, reason);
+            return Vec::new();
+        }
+        self.regrouped.entry(at).or_default().keep(&item, new);
+        sent
+    }
+
+    /// Why one of the topics behind might not take what is sent for a row, with what may stand around a value there.
+    fn refusal_of_piece(&self, at: usize, piece: &Item) -> Option<&'static str> {
+        let mut rec = piece.rec.clone();
+        let old = piece.old.as_ref().map_or(0, |(value, _)| 15 + value.len());
+        rec.value.get_or_insert_default().extend(vec![0; 37 + old]);
+        let behind = self.plan.nodes.iter().filter(|n| n.parents.iter().any(|p| p.0 == at));
+        let topics = behind.filter_map(|n| if let Kind::Cut { topic, .. } = &n.kind { Some(topic) } else { None });
+        topics.into_iter().find_map(|topic| self.refusal(topic, &rec))
+    }
+
+    fn join(
+        &mut self,
+        at: usize,
+        step: &StepSpec,
+        (join, tables): (&Join, bool),
+        [left, right]: [Vec<Item>; 2],
+        row: Option<&Row>,
+    ) -> Vec<Item> {
+        let mut joined = self.joins.remove(&at).unwrap_or_default();
+        let met = if tables {
+            joined.meet(join.kind, left, right)
+        } else {
+            let (good, bad): (Vec<Item>, Vec<Item>) = left.into_iter().partition(|item| joins_at_all(join.kind, item));
+            for item in bad {
+                let why =
+                    if item.rec.key.is_none() && join.kind == JoinKind::Inner { "null-key" } else { "null-value" };
+                *self.done.dropped.entry((step.name.clone(), why.into())).or_default() += 1;
+            }
+            joined.look_up(join.kind, self.plan.nodes[at].windowed, good, &right)
+        };
+        let function = function_of(&self.plan.nodes[at].kind).expect("a joiner");
+        let mut results = Vec::new();
+        for Meeting { item, pair } in met {
+            let value = match pair {
+                None => None,
+                Some((left, right)) => {
+                    let reason = match mark_of_pair(function, left.as_deref(), right.as_deref()) {
+                        Some(Mark::Trap | Mark::Bad) => Some("poisoned"),
+                        Some(Mark::Reject) => Some("rejected"),
+                        _ => None,
+                    };
+                    if let Some(reason) = reason {
+                        self.refuse(&step.name, Some(function), &step.on_error, &item, row, reason);
+                        continue;
+                    }
+                    self.running(function).pair(left.as_deref(), right.as_deref())
+                }
+            };
+            let is = Item { rec: Rec { value, ..item.rec }, ..item };
+            let old = if tables { joined.own.change(&is) } else { None };
+            if !tables || old.is_some() || is.rec.value.is_some() {
+                results.push(Item { old, ..is });
+            }
+        }
+        self.joins.insert(at, joined);
+        results
     }
 
     fn fold(&mut self, at: usize, step: &StepSpec, items: Vec<Item>, row: Option<&Row>) -> Vec<Item> {
@@ -336,7 +495,7 @@ impl OracleTask {
         fold.function = running;
         let mut events: Vec<Event> = Vec::new();
         for item in items {
-            events.extend(fold.take(item, row));
+            events.extend(if fold.of_table { fold.change(item) } else { fold.take(item, row) });
         }
         events.extend(fold.close());
         if row.is_none() {
@@ -372,6 +531,11 @@ impl OracleTask {
     }
 }
 
+/// Whether a stream's record takes part in a join.
+fn joins_at_all(kind: JoinKind, item: &Item) -> bool {
+    item.rec.value.is_some() && (item.rec.key.is_some() || kind == JoinKind::Left)
+}
+
 /// What a mapper's results become in a step of this form.
 fn mapped(operator: &Operator, item: &Item, results: Vec<(u32, Rec)>) -> Vec<(u32, Item)> {
     match operator {
@@ -380,14 +544,14 @@ fn mapped(operator: &Operator, item: &Item, results: Vec<(u32, Rec)>) -> Vec<(u3
             None if otherwise.is_some() => vec![(outputs.len() as u32, item.clone())],
             None => Vec::new(),
         },
-        Operator::Map { form, .. } => results
+        Operator::Map { .. } | Operator::Regroup { .. } => results
             .into_iter()
             .map(|(_, mut rec)| {
-                if *form == MapForm::SelectKey {
+                if matches!(operator, Operator::Map { form: MapForm::SelectKey, .. }) {
                     rec = Rec { key: rec.key, ..item.rec.clone() };
                 }
                 let window = item.window.filter(|_| rec.key == item.rec.key);
-                (0, Item { rec, window, derived: item.derived })
+                (0, Item { rec, window, ..item.clone() })
             })
             .collect(),
         _ => unreachable!("no mapper"),
@@ -397,7 +561,11 @@ fn mapped(operator: &Operator, item: &Item, results: Vec<(u32, Rec)>) -> Vec<(u3
 /// The number of the function that a node calls.
 pub fn function_of(kind: &Kind) -> Option<usize> {
     let name = match kind {
-        Kind::Step(step) | Kind::Fold { step, .. } => match &step.operator {
+        Kind::Step(step)
+        | Kind::Regroup(step)
+        | Kind::Fold { step, .. }
+        | Kind::Table { step, .. }
+        | Kind::Join { step, .. } => match &step.operator {
             Operator::Filter { function, .. }
             | Operator::Map { function, .. }
             | Operator::Branch { function, .. }
@@ -406,7 +574,9 @@ pub fn function_of(kind: &Kind) -> Option<usize> {
                 Fold::Count(_) => None,
                 Fold::Reduce { function } | Fold::Aggregate { function } => Some(function),
             },
-            Operator::Merge | Operator::Repartition { .. } => None,
+            Operator::Join(join) => Some(&join.function),
+            Operator::Regroup { function } => Some(function),
+            Operator::Merge | Operator::Repartition { .. } | Operator::Table { .. } => None,
         },
         _ => None,
     };

@@ -5,10 +5,13 @@ use millstream_core::topology::spec::{KeyFormat, SinkSpec};
 
 use super::super::roles::{Header, Rec};
 
+/// What is taken out of a group: value and time.
+pub type Old = Option<(Vec<u8>, i64)>;
+
 /// A value of a repartition topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opened {
-    Record { upstream: u32, lag: i64, window: Option<(i64, i64)>, value: Option<Vec<u8>> },
+    Record { upstream: u32, lag: i64, window: Option<(i64, i64)>, old: Old, value: Option<Vec<u8>> },
     Marker { upstream: u32, tasks: u32, time: Option<i64>, idle: bool },
 }
 
@@ -46,12 +49,18 @@ fn signed(bytes: &mut &[u8]) -> i64 {
 }
 
 /// A record's value with its envelope.
-pub fn wrap(upstream: u32, lag: i64, window: Option<(i64, i64)>, value: Option<&[u8]>) -> Vec<u8> {
-    let mut out = vec![0x11, u8::from(value.is_some()) + 2 * u8::from(window.is_some())];
+pub fn wrap(upstream: u32, lag: i64, window: Option<(i64, i64)>, old: &Old, value: Option<&[u8]>) -> Vec<u8> {
+    let flags = u8::from(value.is_some()) + 2 * u8::from(window.is_some()) + 4 * u8::from(old.is_some());
+    let mut out = vec![0x11, flags];
     put(&mut out, upstream.into());
     put(&mut out, lag as u128);
     for bound in window.iter().flat_map(|w| [w.0, w.1]) {
         put(&mut out, zigzag(bound));
+    }
+    if let Some((value, time)) = old {
+        put(&mut out, zigzag(*time));
+        put(&mut out, value.len() as u128);
+        out.extend_from_slice(value);
     }
     out.extend_from_slice(value.unwrap_or_default());
     out
@@ -78,7 +87,14 @@ pub fn open(rec: &Rec) -> Opened {
     }
     let lag = take(&mut rest) as i64;
     let window = (flags & 2 != 0).then(|| (signed(&mut rest), signed(&mut rest)));
-    Opened::Record { upstream, lag, window, value: (flags & 1 != 0).then(|| rest.to_vec()) }
+    let old = (flags & 4 != 0).then(|| {
+        let time = signed(&mut rest);
+        let len = take(&mut rest) as usize;
+        let (old, left) = rest.split_at(len);
+        rest = left;
+        (old.to_vec(), time)
+    });
+    Opened::Record { upstream, lag, window, old, value: (flags & 1 != 0).then(|| rest.to_vec()) }
 }
 
 /// A result as a sink writes it.

@@ -1,0 +1,24 @@
+//! Joins with tables: what stands on one side meets what the other had at that moment, record by record; the joiner is called
+//! once for a batch.
+//!
+//! In a row of the polled batch, from which both sides may have come, the table of a stream–table join changes before the
+//! stream's record looks it up, and the left side of a table–table join before the right.
+
+mod call;
+mod moments;
+mod stream;
+mod tables;
+
+use crate::flow::Flow;
+use crate::state::store::Store;
+
+pub(crate) use stream::stream;
+pub(crate) use tables::{Sides, tables};
+
+/// A table as a join sees it: its changes in this batch, and its rows behind them.
+pub(crate) struct Side<'s> {
+    pub flow: &'s Flow,
+    pub store: &'s mut Store,
+    /// Number of the store within the sub-topology.
+    pub number: usize,
+}

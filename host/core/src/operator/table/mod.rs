@@ -1,0 +1,159 @@
+//! Tables: records read as the latest value of each key by arrival, whatever their timestamps; a null value removes the row.
+//! Filters and maps over tables are tables again, with rows of their own: what had been let through cannot be asked again of a
+//! function that was swapped meanwhile.
+//!
+//! What flows on are changes: each with what the row is now and what it was. Which side of a join sees which change when is in
+//! `join`.
+
+mod regroup;
+mod write;
+
+use alloc::vec::Vec;
+
+use super::Cx;
+use super::stateless::{self, Noted, Rules, StreamTimes};
+use crate::decode::Row;
+use crate::emit::Reason;
+use crate::error::Verdict;
+use crate::flow::Flow;
+use crate::record::{BatchBuilder, Timestamp};
+use crate::state::store::Store;
+use crate::topology::graph::{Node, TableNode, TableOf};
+use crate::topology::spec::MapForm;
+
+pub(crate) use regroup::regroup;
+pub(crate) use write::{Absent, Rows, row_key, write};
+
+/// A table's state in a task.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    /// The largest timestamp that its function was shown.
+    pub observed: Timestamp,
+    pub store: Store,
+}
+
+/// Takes records, or changes of another table, in; gives the changes that come of them. `rows`: what the rows of the polled
+/// batch say of time.
+pub(crate) fn process(
+    cx: &mut Cx<'_, '_>,
+    node: &Node,
+    table: &TableNode,
+    state: &mut State,
+    flow: &Flow,
+    rows: &[Row],
+) -> Result<Flow, Verdict> {
+    if flow.is_empty() {
+        return Ok(cx.empty.clone());
+    }
+    let into = Rows { store: table.store, by_window: table.by_window };
+    let State { observed, store } = state;
+    match table.of {
+        TableOf::Stream => {
+            let keyed = keyed(cx, node, flow);
+            write(cx, node, into, store, &keyed, Absent::Told)
+        }
+        TableOf::Filter { function, negate } => {
+            let wanted = cx.ports.functions.wants_stream_times(cx.active[function].prepared);
+            let times = StreamTimes { wanted, observed, rows };
+            let kept = filtered(cx, node, function, !negate, flow, times)?;
+            write(cx, node, into, store, &kept, Absent::Untold)
+        }
+        TableOf::MapValues { function } => {
+            let wanted = cx.ports.functions.wants_stream_times(cx.active[function].prepared);
+            let times = StreamTimes { wanted, observed, rows };
+            let mapped = mapped(cx, node, function, flow, times)?;
+            write(cx, node, into, store, &mapped, Absent::Untold)
+        }
+    }
+}
+
+/// The records that have a key; the others leave.
+fn keyed(cx: &mut Cx<'_, '_>, node: &Node, flow: &Flow) -> Flow {
+    let keys = &flow.batch.keys;
+    if !(0..flow.len()).any(|i| keys.is_null(i)) {
+        return flow.clone();
+    }
+    let (mut with, len) = (Vec::with_capacity(flow.len()), flow.len() as u32);
+    with.extend((0..len).filter(|i| !keys.is_null(*i as usize)));
+    (with.len()..flow.len()).for_each(|_| cx.out.dropped(&node.name, Reason::NullKey));
+    flow.gather(&with)
+}
+
+/// Places of the changes that leave a row: a row that is gone is not shown to a function.
+fn shown(flow: &Flow) -> Vec<u32> {
+    (0..flow.len() as u32).filter(|i| !flow.batch.values.is_null(*i as usize)).collect()
+}
+
+/// The changes as a filter leaves them: null where it does not let the row through. Those that it refuses have not come.
+fn filtered(
+    cx: &mut Cx<'_, '_>,
+    node: &Node,
+    function: usize,
+    wanted: bool,
+    flow: &Flow,
+    times: StreamTimes<'_>,
+) -> Result<Flow, Verdict> {
+    let (shown, mut noted) = (shown(flow), Noted::default());
+    let asked = flow.gather(&shown);
+    let kept = stateless::filter(cx, node, function, wanted, &asked, times, Some(&mut noted))?;
+    if kept.count() == asked.len() {
+        return Ok(flow.clone());
+    }
+    let mut fate = alloc::vec![Fate::Gone; flow.len()];
+    kept.each(|at| fate[shown[at as usize] as usize] = Fate::Stays(shown[at as usize]));
+    noted.refused.iter().for_each(|at| fate[shown[*at as usize] as usize] = Fate::Refused);
+    Ok(rebuilt(flow, &fate, flow))
+}
+
+/// The changes as a map leaves them: null where it gives no value. Those that it refuses have not come.
+fn mapped(
+    cx: &mut Cx<'_, '_>,
+    node: &Node,
+    function: usize,
+    flow: &Flow,
+    times: StreamTimes<'_>,
+) -> Result<Flow, Verdict> {
+    let (shown, mut noted) = (shown(flow), Noted::default());
+    let asked = flow.gather(&shown);
+    let rules = Rules::Form(MapForm::MapValues);
+    let mut results = stateless::map(cx, node, function, rules, &asked, times, Some(&mut noted))?;
+    let results = results.pop().unwrap_or_default();
+    if results.len() == flow.len() && noted.refused.is_empty() {
+        return Ok(results);
+    }
+    let mut fate = alloc::vec![Fate::Gone; flow.len()];
+    for (result, source) in (0u32..).zip(&noted.sources) {
+        fate[shown[*source as usize] as usize] = Fate::Stays(result);
+    }
+    noted.refused.iter().for_each(|at| fate[shown[*at as usize] as usize] = Fate::Refused);
+    Ok(rebuilt(flow, &fate, &results))
+}
+
+/// What becomes of a change.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// The row is gone.
+    Gone,
+    /// It is as the result at this place says.
+    Stays(u32),
+    /// The change has not come.
+    Refused,
+}
+
+/// Changes by their fates.
+fn rebuilt(flow: &Flow, fate: &[Fate], results: &Flow) -> Flow {
+    let (mut batch, mut at) = (BatchBuilder::default(), Vec::with_capacity(flow.len()));
+    for (i, fate) in fate.iter().enumerate() {
+        let (from, place) = match fate {
+            Fate::Refused => continue,
+            Fate::Gone => (flow, i),
+            Fate::Stays(place) => (results, *place as usize),
+        };
+        let value = if let Fate::Stays(_) = fate { from.batch.values.get(place) } else { None };
+        let headers = from.batch.headers.iter().flat_map(|h| h.of(place));
+        batch.push(flow.batch.keys.get(i), value, from.batch.timestamps[place], headers);
+        at.push(i as u32);
+    }
+    let windows = flow.windows.as_ref().map(|w| alloc::sync::Arc::new(w.gather(&at)));
+    Flow { batch: batch.finish(), rows: flow.rows_of(&at), windows, ..Flow::default() }
+}
