@@ -309,7 +309,7 @@ macro_rules! columns {
                     ($remove)(&from.into(), &records.into()).map(Into::into)
                 }
             }
-            retractor::export!(Exported with_types_in retractor);
+    retractor::export!(Exported with_types_in retractor);
         };
     };
     (scanner, $scan:expr) => {

@@ -333,13 +333,15 @@ impl Builder<'_> {
         self.push(Operator::Regroup { function }, &[table], like.clone());
         // Nothing else can read it.
         let grouped = self.streams.pop().expect("it was just pushed");
-        let mut fold = self.fold();
-        (fold.window, fold.emit) = (None, Emit::OnUpdate);
-        let topics = self.topics(&[table], true);
-        self.streams.push(Stream { windowed: false, table: false, dirty: false, topics, ..grouped });
+        self.streams.push(Stream { windowed: false, table: false, dirty: false, ..grouped });
         let at = self.streams.len() - 1;
-        let like = self.streams[at].clone();
-        self.push(Operator::Aggregate(fold), &[at], like);
+        for _ in 0..1 + self.rng.below(3) / 2 {
+            let mut fold = self.fold();
+            (fold.window, fold.emit) = (None, Emit::OnUpdate);
+            let topics = self.topics(&[table], true);
+            let like = Stream { topics, ..self.streams[at].clone() };
+            self.push(Operator::Aggregate(fold), &[at], like);
+        }
         self.streams.retain(|s| s.from.name != regroup);
     }
 

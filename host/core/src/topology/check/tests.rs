@@ -118,6 +118,7 @@ fn a_table_is_grouped_without_windows_and_grouped_anew_for_aggregates_alone() {
         []
     );
     assert_eq!(with(vec![step("c", "t", count(Some(window), Emit::OnUpdate))]), at("c", "window"));
+    assert_eq!(with(vec![step("c", "g", count(Some(window), Emit::OnUpdate))]), at("c", "window"));
     assert_eq!(with(vec![step("m", "g", map("f"))]), at("m", "from"));
     assert_eq!(
         with(vec![step("c", "in", count(None, Emit::OnUpdate)), step("s", "in", group_by())])[..1],

@@ -221,8 +221,9 @@ impl FoldState {
             let (counted, refusal) = self.counted(std::slice::from_ref(&id), &value);
             events.extend(refusal.map(|why| Event::Refused(why, item.clone())));
             if !counted.is_empty() {
+                let before = state(self).is_some();
                 self.add(&id, &value, item.rec.time, self.observed);
-                touched |= state(self).is_some();
+                touched |= before || state(self).is_some();
             }
         }
         if touched && self.fold.emit_every_update {
