@@ -2,7 +2,8 @@
 
 use crate::case::{Case, Fold, Record, Window};
 use crate::fold::Difference;
-use crate::{judge, kafka, ours};
+use crate::joins::{self, Join, Kind, Side};
+use crate::{Case as _, kafka, ours};
 
 /// `a@5` is a record of key `a` at 5, `a!@5` one without a value.
 fn records(text: &str) -> Vec<Record> {
@@ -70,11 +71,26 @@ fn every_rule_that_differs_has_an_example() {
     ];
     for (difference, window, on_close, input, here, there) in examples {
         let case = Case { window, grace: 1, fold: Fold::Count, on_close, records: records(input) };
-        let touched = judge(&case, &mut kafka, &ours).unwrap_or_else(|why| panic!("{difference:?}: {why}"));
+        let touched = case.judge(&mut kafka, &ours).unwrap_or_else(|why| panic!("{difference:?}: {why}"));
         assert_eq!(touched, [difference], "{input}");
         assert_eq!(shown(&ours.run(&case).unwrap()), here, "{difference:?} here");
         assert_eq!(shown(&kafka.run(&case).unwrap()), there, "{difference:?} there");
         seen.push(difference);
     }
     assert_eq!(seen, Difference::ALL, "one example each");
+}
+
+#[test]
+fn every_rule_of_joins_that_differs_has_an_example() {
+    let (mut kafka, ours) = (kafka::Judge::start(), ours::Host::new());
+    // A row of the other table is there, and none of this one was.
+    let record =
+        |side, value: Option<&str>| (side, Record { key: Some("a".into()), value: value.map(Into::into), time: 5 });
+    for kind in [Kind::Inner, Kind::Left] {
+        let records = vec![record(Side::Right, Some("r")), record(Side::Left, None)];
+        let case = joins::Case { join: Join::Tables(kind), records };
+        assert_eq!(case.judge(&mut kafka, &ours).unwrap(), joins::Difference::ALL);
+        assert_eq!(shown(&ours.join(&case).unwrap()), "");
+        assert_eq!(shown(&kafka.join(&case).unwrap()), "a[0,0]-");
+    }
 }

@@ -7,7 +7,9 @@ use millstream_tests::peers;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::Case as _;
 use crate::case::{Case, Outcome, Window};
+use crate::joins;
 
 pub struct Judge {
     child: Child,
@@ -29,11 +31,19 @@ impl Judge {
     }
 
     pub fn run(&mut self, case: &Case) -> Result<Vec<Outcome>, String> {
+        let windowed = case.window != Window::None;
+        Ok(self.ask(&case.json())?.iter().map(|r| outcome(windowed, r)).collect())
+    }
+
+    pub fn join(&mut self, case: &joins::Case) -> Result<Vec<Outcome>, String> {
+        Ok(self.ask(&case.json())?.iter().map(|r| outcome(false, r)).collect())
+    }
+
+    fn ask(&mut self, case: &Value) -> Result<Vec<Value>, String> {
         let mut line = String::new();
-        writeln!(self.input, "{}", case.json()).map_err(|e| format!("Java has ended: {e}"))?;
+        writeln!(self.input, "{case}").map_err(|e| format!("Java has ended: {e}"))?;
         self.output.read_line(&mut line).map_err(|e| format!("Java has ended: {e}"))?;
-        let results: Vec<Value> = serde_json::from_str(&line).map_err(|e| format!("Java says `{line}`: {e}"))?;
-        Ok(results.iter().map(|r| outcome(case, r)).collect())
+        serde_json::from_str(&line).map_err(|e| format!("Java says `{line}`: {e}"))
     }
 }
 
@@ -45,11 +55,11 @@ impl Drop for Judge {
 }
 
 /// A windowed key is shown as `key@start/end`.
-fn outcome(case: &Case, result: &Value) -> Outcome {
+fn outcome(windowed: bool, result: &Value) -> Outcome {
     let text = |name: &str| result[name].as_str().map(str::to_string);
     let number = |name: &str| result[name].as_i64().expect("a number");
-    let (mut key, mut window) = (text("key").expect("a key"), None);
-    if case.window != Window::None {
+    let (mut key, mut window) = (text("key").unwrap_or_default(), None);
+    if windowed {
         let (own, bounds) = key.rsplit_once('@').expect("a windowed key");
         let (start, end) = bounds.split_once('/').expect("bounds");
         window = Some((end.parse().expect("an end"), start.parse().expect("a start")));

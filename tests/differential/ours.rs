@@ -9,7 +9,8 @@ use millstream_tests::host;
 use millstream_wasm::{Compiler, Config, Registry};
 use tempfile::TempDir;
 
-use crate::case::{Case, Outcome};
+use crate::case::{Case, Outcome, Record};
+use crate::joins;
 
 /// Bytes read at once of the results.
 const READ_BYTES: usize = 1 << 20;
@@ -27,17 +28,27 @@ impl Host {
     }
 
     pub fn run(&self, case: &Case) -> Result<Vec<Outcome>, String> {
-        self.outcomes(case).map_err(|e| format!("Millstream: {e:#}"))
+        let manifest = case.manifest(&function("append"));
+        self.outcomes(&manifest, case.records.iter().map(|record| ("in", record))).map_err(failed)
     }
 
-    fn outcomes(&self, case: &Case) -> anyhow::Result<Vec<Outcome>> {
+    pub fn join(&self, case: &joins::Case) -> Result<Vec<Outcome>, String> {
+        let records = case.records.iter().map(|(side, record)| (joins::topic(*side), record));
+        self.outcomes(&case.manifest(&function("pair")), records).map_err(failed)
+    }
+
+    fn outcomes<'r>(
+        &self,
+        manifest: &str,
+        records: impl Iterator<Item = (&'static str, &'r Record)>,
+    ) -> anyhow::Result<Vec<Outcome>> {
         let file = self.folder.path().join("case.yaml");
-        std::fs::write(&file, case.manifest(&host::functions().join("append.wasm").display().to_string()))?;
+        std::fs::write(&file, manifest)?;
         let mut driver = Driver::new(&load::pipeline(&file, true)?, &self.registry)?;
         let (mut out, mut offset) = (Vec::new(), 0);
-        for (by, record) in case.records.iter().enumerate() {
+        for (by, (topic, record)) in records.enumerate() {
             let (key, value) = (record.key.as_deref().map(str::as_bytes), record.value.as_deref().map(str::as_bytes));
-            let fed = Fed { topic: "in", partition: None, key, value, timestamp: record.time };
+            let fed = Fed { topic, partition: None, key, value, timestamp: record.time };
             driver.feed(fed, [])?;
             let batch = driver.log.read("out", 0, offset, READ_BYTES)?.batch;
             offset += batch.len() as i64;
@@ -59,4 +70,12 @@ impl Host {
         }
         Ok(out)
     }
+}
+
+fn function(name: &str) -> String {
+    host::functions().join(format!("{name}.wasm")).display().to_string()
+}
+
+fn failed(error: anyhow::Error) -> String {
+    format!("Millstream: {error:#}")
 }

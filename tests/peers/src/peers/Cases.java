@@ -15,6 +15,9 @@ import java.io.OutputStreamWriter;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.Properties;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
@@ -28,6 +31,7 @@ import org.apache.kafka.streams.TopologyTestDriver;
 import org.apache.kafka.streams.kstream.Consumed;
 import org.apache.kafka.streams.kstream.EmitStrategy;
 import org.apache.kafka.streams.kstream.Grouped;
+import org.apache.kafka.streams.kstream.Joined;
 import org.apache.kafka.streams.kstream.KGroupedStream;
 import org.apache.kafka.streams.kstream.KStream;
 import org.apache.kafka.streams.kstream.KTable;
@@ -72,16 +76,24 @@ public final class Cases {
         // Results at the record that closes a window, not once a second of the wall clock.
         properties.put("__emit.interval.ms.kstreams.windowed.aggregation__", 0L);
         StreamsBuilder builder = new StreamsBuilder();
-        KStream<String, String> stream = builder.stream("in", Consumed.with(Serdes.String(), Serdes.String()));
-        aggregate(stream, test).to("out", Produced.with(Serdes.String(), Serdes.String()));
+        boolean joins = test.has("join");
+        KStream<String, String> results = joins
+            ? join(builder, test.get("join").asText())
+            : aggregate(builder.stream("in", Consumed.with(Serdes.String(), Serdes.String())), test);
+        results.to("out", Produced.with(Serdes.String(), Serdes.String()));
         try (TopologyTestDriver driver = new TopologyTestDriver(builder.build(properties), properties, Instant.EPOCH)) {
-            TestInputTopic<String, String> in =
-                driver.createInputTopic("in", new StringSerializer(), new StringSerializer());
+            Map<String, TestInputTopic<String, String>> in = new HashMap<>();
+            for (String topic : joins ? List.of("left", "right") : List.of("in")) {
+                in.put(topic, driver.createInputTopic(topic, new StringSerializer(), new StringSerializer()));
+            }
             TestOutputTopic<String, String> out =
                 driver.createOutputTopic("out", new StringDeserializer(), new StringDeserializer());
             int by = 0;
             for (JsonNode record : test.get("records")) {
-                in.pipeInput(text(record.get(0)), text(record.get(1)), record.get(2).asLong());
+                // Of a join the topic stands in front.
+                int at = joins ? 1 : 0;
+                in.get(joins ? record.get(0).asText() : "in")
+                    .pipeInput(text(record.get(at)), text(record.get(at + 1)), record.get(at + 2).asLong());
                 for (TestRecord<String, String> result : out.readRecordsToList()) {
                     ObjectNode node = results.addObject();
                     // Which record set it off.
@@ -93,6 +105,29 @@ public final class Cases {
                 by++;
             }
         }
+    }
+
+    private static KStream<String, String> join(StreamsBuilder builder, String how) {
+        Consumed<String, String> strings = Consumed.with(Serdes.String(), Serdes.String());
+        if (how.startsWith("stream-")) {
+            KStream<String, String> left = builder.stream("left", strings);
+            KTable<String, String> right = builder.table("right", strings, plain(Serdes.String()));
+            Joined<String, String, String> serdes = Joined.with(Serdes.String(), Serdes.String(), Serdes.String());
+            return how.equals("stream-left") ? left.leftJoin(right, Cases::pair, serdes) : left.join(right, Cases::pair, serdes);
+        }
+        KTable<String, String> left = builder.table("left", strings, plain(Serdes.String()));
+        KTable<String, String> right = builder.table("right", strings, plain(Serdes.String()));
+        KTable<String, String> joined = switch (how) {
+            case "tables-inner" -> left.join(right, Cases::pair);
+            case "tables-left" -> left.leftJoin(right, Cases::pair);
+            case "tables-outer" -> left.outerJoin(right, Cases::pair);
+            default -> throw new IllegalArgumentException("no join " + how);
+        };
+        return joined.toStream();
+    }
+
+    private static String pair(String left, String right) {
+        return (left == null ? "-" : left) + "," + (right == null ? "-" : right);
     }
 
     private static String text(JsonNode node) {
