@@ -189,6 +189,7 @@ pub fn needed_interfaces(spec: &Spec, function: &str) -> Vec<millstream_core::fu
                 }
                 _ => continue,
             },
+            Operator::Process(p) if p.function == function => [Some(Interface::Processor), None],
             _ => continue,
         };
         for needed in needed.into_iter().flatten() {

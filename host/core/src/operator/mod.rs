@@ -5,6 +5,7 @@ pub(crate) mod clock;
 pub(crate) mod finish;
 pub(crate) mod fold;
 pub mod isolate;
+pub mod process;
 pub(crate) mod session;
 pub mod sink;
 pub mod stateless;

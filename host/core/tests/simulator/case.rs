@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use millstream_core::limits::Limits;
 use millstream_core::topology::spec::*;
 
+use super::processors::STORES;
 use super::rng::Rng;
-use super::roles::{MARKS, MINDERS, Rec, Role, Sum};
+use super::roles::{MARKS, MINDERS, Proc, Rec, Role, Sum};
 
 /// What is left out when a failing case is made smaller.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +58,8 @@ struct Builder<'r> {
     case: Case,
     streams: Vec<Stream>,
     removes: bool,
+    /// There is a processor: what it sends comes at other times.
+    processes: bool,
 }
 
 impl Case {
@@ -75,7 +78,7 @@ impl Case {
             jumps: size.faults & rng.one_in(4),
             limits: BTreeMap::new(),
         };
-        let mut builder = Builder { rng: &mut rng, case, streams: Vec::new(), removes: false };
+        let mut builder = Builder { rng: &mut rng, case, streams: Vec::new(), removes: false, processes: false };
         builder.sources();
         let steps = builder.rng.below(7) as usize;
         (0..steps.min(size.steps)).for_each(|_| builder.step());
@@ -220,7 +223,7 @@ impl Builder<'_> {
 
     fn operator(&mut self) -> Operator {
         let timed = self.rng.one_in(3);
-        match self.rng.below(14) {
+        match self.rng.below(16) {
             0 | 1 => {
                 let (function, negate) = (self.function(Role::Keep), self.rng.one_in(3));
                 Operator::Filter { function, negate }
@@ -242,7 +245,22 @@ impl Builder<'_> {
                 let partitions = self.rng.one_in(2).then(|| 1 + self.rng.below(4) as u32);
                 Operator::Repartition { partitions }
             }
+            12 | 13 if !self.removes => Operator::Process(self.processor(timed)),
             _ => Operator::Aggregate(self.fold()),
+        }
+    }
+
+    fn processor(&mut self, timed: bool) -> Process {
+        self.processes = true;
+        let outputs = self.rng.below(3) as u32;
+        let proc = Proc { outputs: outputs.max(1), wall: self.rng.one_in(3), timed };
+        let ttl_ms = Some(*self.rng.pick(&[5, 20, 100]));
+        let stores = STORES.map(|name| StoreSpec { name: name.into(), ttl_ms: ttl_ms.filter(|_| name == STORES[1]) });
+        Process {
+            function: self.function(Role::Proc(proc)),
+            stores: stores.into(),
+            outputs: (0..outputs).map(|o| format!("o{o}")).collect(),
+            partitions: self.rng.one_in(3).then(|| 1 + self.rng.below(4) as u32),
         }
     }
 
@@ -258,7 +276,8 @@ impl Builder<'_> {
                 Fold::Reduce { function: self.function(Role::Sum(sum)) }
             }
             _ => {
-                let sum = Sum { long, timed, removes: self.rng.one_in(5), breaks: self.rng.one_in(5) };
+                let removes = self.rng.one_in(5) && !self.processes;
+                let sum = Sum { long, timed, removes, breaks: self.rng.one_in(5) };
                 self.removes |= sum.removes;
                 Fold::Aggregate { function: self.function(Role::Sum(sum)) }
             }
@@ -290,10 +309,12 @@ impl Builder<'_> {
         let windowed = match &operator {
             Operator::Map { form, .. } => before && !form.may_change_key(),
             Operator::Aggregate(a) => before || a.window.is_some(),
+            Operator::Process(_) => false,
             _ => before,
         };
         let outputs: Vec<Option<String>> = match &operator {
             Operator::Branch { outputs, otherwise, .. } => outputs.iter().chain(otherwise).cloned().map(Some).collect(),
+            Operator::Process(p) if !p.outputs.is_empty() => p.outputs.iter().cloned().map(Some).collect(),
             _ => vec![None],
         };
         let is_fold = matches!(operator, Operator::Aggregate(_));

@@ -30,6 +30,8 @@ pub enum Role {
     Route { outputs: u32 },
     /// Folds, minding the order.
     Sum(Sum),
+    /// Keeps counts and values in its stores, sets timers.
+    Proc(Proc),
 }
 
 /// A kind of fold.
@@ -72,6 +74,16 @@ pub fn mark(function: usize, value: Option<&[u8]>) -> Option<Mark> {
     let digit = b'0' + (function % MINDERS) as u8;
     let pair = value?.windows(2).find(|w| w[1] == digit && MARKS.iter().any(|(letter, _)| *letter == w[0]))?;
     MARKS.iter().find(|(letter, _)| *letter == pair[0]).map(|(_, mark)| *mark)
+}
+
+/// A kind of processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proc {
+    pub outputs: u32,
+    /// Sets timers by the wall clock, too.
+    pub wall: bool,
+    /// Mixes the stream time in.
+    pub timed: bool,
 }
 
 /// FNV-1a.
@@ -131,12 +143,12 @@ impl Running {
                 let port = (h % u64::from(outputs + 1)) as u32;
                 return if port == outputs { Vec::new() } else { vec![(port, out)] };
             }
-            Role::Keep | Role::Sum(_) => {}
+            Role::Keep | Role::Sum(_) | Role::Proc(_) => {}
         }
         vec![(0, out)]
     }
 
-    fn new_key(self, rec: &Rec, h: u64) -> Option<Vec<u8>> {
+    pub fn new_key(self, rec: &Rec, h: u64) -> Option<Vec<u8>> {
         match h % 7 {
             0 => None,
             1 | 2 => rec.key.clone(),

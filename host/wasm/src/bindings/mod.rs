@@ -4,7 +4,7 @@
 mod convert;
 mod v0_1;
 
-use millstream_core::function::{Folded, Groups, Kept, Output, Records, Scanned};
+use millstream_core::function::{Folded, Groups, Kept, Output, Records, Scanned, TimerClock};
 use millstream_core::record::BytesColumn;
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre, Linker};
@@ -53,6 +53,8 @@ pub(crate) trait Exports: Send {
     fn scan(&self, store: &mut Store<Data>, into: Groups<'_>, records: Records<'_>) -> Returned<Scanned>;
     fn merge(&self, store: &mut Store<Data>, columns: [&BytesColumn; 3]) -> Returned<BytesColumn>;
     fn migrate(&self, store: &mut Store<Data>, of: Migration<'_>) -> Returned<BytesColumn>;
+    fn process(&self, store: &mut Store<Data>, records: Records<'_>) -> Returned<Output>;
+    fn fire(&self, store: &mut Store<Data>, clock: TimerClock, due: Records<'_>) -> Returned<Output>;
 }
 
 /// States to be taken from one layout to another.
