@@ -60,6 +60,48 @@ pub mod migrator {
     });
 }
 
+/// Exports `processor`.
+pub mod processor {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk-processor; world sdk-processor { export millstream:udf/processor@0.1.0; }",
+        path: "wit", pub_export_macro: true,
+        with: { "millstream:udf/types@0.1.0": super::filter::millstream::udf::types },
+    });
+}
+
+/// Exports `on-timer`.
+pub mod on_timer {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk-on-timer; world sdk-on-timer { export millstream:udf/on-timer@0.1.0; }",
+        path: "wit", pub_export_macro: true,
+        with: { "millstream:udf/types@0.1.0": super::filter::millstream::udf::types },
+    });
+}
+
+/// A processor's stores. Only what it calls ends up in the component, here as below.
+pub mod stores {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk-stores; world sdk-stores { import millstream:udf/state@0.1.0; }",
+        path: "wit",
+        with: {
+            "millstream:udf/types@0.1.0": super::filter::millstream::udf::types,
+            "millstream:udf/state@0.1.0": generate,
+        },
+    });
+}
+
+/// A processor's timers.
+pub mod timers {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk-timers; world sdk-timers { import millstream:udf/timers@0.1.0; }",
+        path: "wit",
+        with: {
+            "millstream:udf/types@0.1.0": super::filter::millstream::udf::types,
+            "millstream:udf/timers@0.1.0": generate,
+        },
+    });
+}
+
 /// Exports `lifecycle`.
 pub mod lifecycle {
     wit_bindgen::generate!({
