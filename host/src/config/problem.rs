@@ -13,7 +13,7 @@ pub const PROBLEMS_SHOWN_MAX: usize = 100;
 /// Most distance in edits, in thirds of a name's length, at which another name is proposed.
 const NEAR_THIRDS: usize = 1;
 /// Most names listed where none is near.
-const NAMES_LISTED_MAX: usize = 14;
+const NAMES_LISTED_MAX: usize = 20;
 
 /// Something wrong with a manifest, or rarely meant.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -34,7 +34,6 @@ const NOT_YET: [(&str, &[&str]); 5] = [
             "join",
             "left-join",
             "outer-join",
-            "process",
             "scan",
             "cogroup",
             "router",
