@@ -243,7 +243,7 @@ mod tests {
     fn the_guide_shows_functions_that_are_built_and_tested() {
         let guide = fs::read_to_string(root().join("docs/write-a-function.md")).unwrap();
         let blocks = guide.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next());
-        let samples = ["only-logins", "only-action"]
+        let samples = ["only-logins", "alarm", "only-action"]
             .map(|name| fs::read_to_string(root().join(format!("udfs/{name}-rust/src/lib.rs"))).unwrap());
         assert_eq!(blocks.collect::<Vec<_>>(), samples);
     }

@@ -42,15 +42,6 @@ pub mod merger {
     });
 }
 
-/// Exports `retractor`.
-pub mod retractor {
-    wit_bindgen::generate!({
-        inline: "package millstream:sdk-retractor; world sdk-retractor { export millstream:udf/retractor@0.1.0; }",
-        path: "wit", pub_export_macro: true,
-        with: { "millstream:udf/types@0.1.0": super::filter::millstream::udf::types },
-    });
-}
-
 /// Exports `scanner`.
 pub mod scanner {
     wit_bindgen::generate!({
@@ -75,6 +66,48 @@ pub mod joiner {
         inline: "package millstream:sdk-joiner; world sdk-joiner { export millstream:udf/joiner@0.1.0; }",
         path: "wit", pub_export_macro: true,
         with: { "millstream:udf/types@0.1.0": super::filter::millstream::udf::types },
+    });
+}
+
+/// Exports `processor`.
+pub mod processor {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk-processor; world sdk-processor { export millstream:udf/processor@0.1.0; }",
+        path: "wit", pub_export_macro: true,
+        with: { "millstream:udf/types@0.1.0": super::filter::millstream::udf::types },
+    });
+}
+
+/// Exports `on-timer`.
+pub mod on_timer {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk-on-timer; world sdk-on-timer { export millstream:udf/on-timer@0.1.0; }",
+        path: "wit", pub_export_macro: true,
+        with: { "millstream:udf/types@0.1.0": super::filter::millstream::udf::types },
+    });
+}
+
+/// A processor's stores. Only what it calls ends up in the component, here as below.
+pub mod stores {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk-stores; world sdk-stores { import millstream:udf/state@0.1.0; }",
+        path: "wit",
+        with: {
+            "millstream:udf/types@0.1.0": super::filter::millstream::udf::types,
+            "millstream:udf/state@0.1.0": generate,
+        },
+    });
+}
+
+/// A processor's timers.
+pub mod timers {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk-timers; world sdk-timers { import millstream:udf/timers@0.1.0; }",
+        path: "wit",
+        with: {
+            "millstream:udf/types@0.1.0": super::filter::millstream::udf::types,
+            "millstream:udf/timers@0.1.0": generate,
+        },
     });
 }
 
@@ -166,12 +199,6 @@ impl From<columns::Folded> for types::Folded {
 impl From<columns::Scanned> for scanner::exports::millstream::udf::scanner::Scanned {
     fn from(scanned: columns::Scanned) -> Self {
         Self { states: scanned.states.into(), values: scanned.values.into(), rejected: rejections(scanned.rejected) }
-    }
-}
-
-impl From<columns::Joined> for joiner::exports::millstream::udf::joiner::Joined {
-    fn from(joined: columns::Joined) -> Self {
-        Self { values: joined.values.into(), rejected: rejections(joined.rejected) }
     }
 }
 

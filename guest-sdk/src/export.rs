@@ -64,6 +64,22 @@ macro_rules! retractor {
     };
 }
 
+/// Exports a [`Processor`](crate::Processor): `processor!(count);`
+#[macro_export]
+macro_rules! processor {
+    ($processor:expr) => {
+        $crate::columns!(processor, |records: &$crate::Batch, host| Ok($crate::process(&$processor, records, host)));
+    };
+}
+
+/// Exports an [`OnTimer`](crate::OnTimer) beside its processor, which may then set timers: `on_timer!(ring);`
+#[macro_export]
+macro_rules! on_timer {
+    ($on_timer:expr) => {
+        $crate::columns!(on_timer, |clock, due: &$crate::Batch, host| Ok($crate::fire(&$on_timer, clock, due, host)));
+    };
+}
+
 /// Exports a [`Migrate`](crate::Migrate) beside its aggregator: `migrator!(Count);`
 #[macro_export]
 macro_rules! migrator {
@@ -235,7 +251,7 @@ macro_rules! __export_if {
 /// Exports an interface by functions on whole columns, which is what the other macros do underneath. For those few
 /// functions that are better written so; the columns given back are not checked here, but by the host.
 ///
-/// `filter`, `mapper`, `scanner`, `merger`, `retractor` and `joiner` take one function, `aggregator` (add, finish) and `migrator` (describe,
+/// `filter`, `mapper`, `scanner`, `merger`, `retractor`, `joiner`, `processor` and `on_timer` take one function, `aggregator` (add, finish) and `migrator` (describe,
 /// migrate) take two; `lifecycle` takes the `&[Function]`.
 ///
 /// ```
@@ -387,6 +403,38 @@ macro_rules! columns {
                 }
             }
     joiner::export!(Exported with_types_in joiner);
+        };
+    };
+    (processor, $process:expr) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            use $crate::bindings::{processor, types};
+            struct Exported;
+            impl processor::exports::millstream::udf::processor::Guest for Exported {
+                fn process(records: types::Batch) -> ::core::result::Result<types::Output, String> {
+                    $crate::log::show_panics();
+                    ($process)(&records.into(), $crate::Host::calling()).map(Into::into)
+                }
+            }
+    processor::export!(Exported with_types_in processor);
+        };
+    };
+    (on_timer, $fire:expr) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            use $crate::bindings::{on_timer, types};
+            struct Exported;
+            impl on_timer::exports::millstream::udf::on_timer::Guest for Exported {
+                fn fire(clock: types::Clock, due: types::Batch) -> ::core::result::Result<types::Output, String> {
+                    $crate::log::show_panics();
+                    let clock = match clock {
+                        types::Clock::EventTime => $crate::Clock::EventTime,
+                        types::Clock::WallClock => $crate::Clock::WallClock,
+                    };
+                    ($fire)(clock, &due.into(), $crate::Host::calling()).map(Into::into)
+                }
+            }
+    on_timer::export!(Exported with_types_in on_timer);
         };
     };
     (lifecycle, $functions:expr) => {

@@ -11,6 +11,7 @@ mod filter;
 mod joiner;
 mod mapper;
 mod migrator;
+mod processor;
 
 mod lifecycle;
 mod settings;
@@ -36,5 +37,8 @@ pub use lifecycle::{Function, Parts, start};
 pub use lifecycle::{start_instance, with_instance};
 pub use mapper::{Mapped, Mapper, Output, RESULT_BYTES_MAX, apply};
 pub use migrator::{Layouts, Migrate, layouts, migrate};
+#[cfg(not(target_arch = "wasm32"))]
+pub use processor::TestHost;
+pub use processor::{Call, Clock, Host, OnTimer, Processor, Store, Timer, Timers, fire, process};
 pub use record::{Record, Reject};
 pub use settings::Settings;

@@ -110,7 +110,7 @@ impl Headers<'_> {
 }
 
 impl<'a> Output<'a> {
-    fn new(records: &'a Batch) -> Self {
+    pub(crate) fn new(records: &'a Batch) -> Self {
         Self {
             records,
             record: 0,
@@ -314,9 +314,21 @@ impl Output<'_> {
         &mut headers.columns
     }
 
+    /// Begins with the results of record `record`; gives how many there are so far.
+    #[inline]
+    pub(crate) fn begin(&mut self, record: usize) -> usize {
+        (self.record, self.port) = (record, 0);
+        self.results
+    }
+
+    /// Values are given, also where they are the records' own. Before the first result.
+    pub(crate) fn give_values(&mut self) {
+        self.open_values();
+    }
+
     /// Forgets all results from `results` on.
     #[cold]
-    fn truncate(&mut self, results: usize) {
+    pub(crate) fn truncate(&mut self, results: usize) {
         self.results = results;
         [&mut self.sources, &mut self.ports].into_iter().flatten().for_each(|column| column.truncate(results));
         [&mut self.keys, &mut self.values].into_iter().flatten().for_each(|column| column.truncate(results));
@@ -328,9 +340,26 @@ impl Output<'_> {
         }
     }
 
+    /// The columns, of so many records.
+    pub(crate) fn into_columns(mut self, taken: usize, rejected: Vec<Rejection>) -> OutputColumns {
+        if self.results != taken || !rejected.is_empty() {
+            self.sources.get_or_insert_with(|| (0..self.results as u32).collect());
+        }
+        OutputColumns {
+            taken: taken as u32,
+            sources: self.sources,
+            ports: self.ports,
+            keys: self.keys,
+            values: self.values,
+            timestamps: self.timestamps,
+            headers: self.headers.map(|headers| headers.columns),
+            rejected,
+        }
+    }
+
     /// About how many bytes the results take.
     #[inline]
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let column = |column: &Option<BytesColumn>| column.as_ref().map_or(0, |column| column.data.len());
         let headers = || self.headers.as_ref().map_or(0, |headers| headers.columns.bytes());
         let rare = if self.open.has(Fields::RARE) { headers() } else { 0 };
@@ -367,27 +396,14 @@ fn apply_up_to<M: Mapper + ?Sized>(mapper: &M, records: &Batch, bytes_max: usize
     let mut rejected = Vec::new();
     let mut taken = 0;
     while taken < records.len() && out.bytes() < bytes_max {
-        let results = out.results;
-        (out.record, out.port) = (taken, 0);
+        let results = out.begin(taken);
         if let Err(reject) = mapper.map(&records.record(taken), &mut out) {
             out.truncate(results);
             rejected.push(Rejection { index: taken as u32, reason: reject.into_reason() });
         }
         taken += 1;
     }
-    if out.results != taken || !rejected.is_empty() {
-        out.sources.get_or_insert_with(|| (0..out.results as u32).collect());
-    }
-    OutputColumns {
-        taken: taken as u32,
-        sources: out.sources,
-        ports: out.ports,
-        keys: out.keys,
-        values: out.values,
-        timestamps: out.timestamps,
-        headers: out.headers.map(|headers| headers.columns),
-        rejected,
-    }
+    out.into_columns(taken, rejected)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod exactly_once;
 mod manifests;
 mod poison;
 mod prebuilt;
+mod processors;
 mod swap;
 mod tables;
 

@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use millstream_core::commit::{CommitOutcome, Interval};
 use millstream_core::function::{
-    Answer, Context, Fault, Folded, Functions, Groups, Interface, Joined, Kept, Output, Prepared, Records, Scanned,
+    Answer, Context, Fault, Folded, Functions, Groups, Hosted, Interface, Joined, Kept, Output, Prepared, Records,
+    Scanned, Stop, TimerClock,
 };
 use millstream_core::operator::Active;
 use millstream_core::record::{Batch, BatchBuilder, BytesColumn};
@@ -32,7 +33,7 @@ impl Guard for Locked {
 /// Functions by number: keep all, keep half, a new value of 8 bytes, a new key, a sum of lengths.
 struct Native;
 
-const NAMES: [&str; 5] = ["all", "half", "short", "key", "sum"];
+const NAMES: [&str; 6] = ["all", "half", "short", "key", "sum", "last"];
 
 /// The records of a run, and the most of one event-time millisecond.
 const RECORDS: usize = 1 << 17;
@@ -107,6 +108,16 @@ impl Functions for Native {
         s: &BytesColumn,
     ) -> Answer<BytesColumn> {
         Ok(s.clone())
+    }
+    /// Reads the last value of each key and writes this one.
+    fn process(&mut self, _: Prepared, _: Context<'_>, records: Records<'_>, host: &mut dyn Hosted) -> Answer<Output> {
+        let stopped = |stop: Stop| Fault::Trap { message: stop.to_string() };
+        let before = host.get(0, records.keys).map_err(stopped)?;
+        host.put(0, records.keys, records.values).map_err(stopped)?;
+        Ok(Output { taken: records.keys.len() as u32, values: Some(before), ..Output::default() })
+    }
+    fn fire(&mut self, _: Prepared, _: TimerClock, due: Records<'_>, _: &mut dyn Hosted) -> Answer<Output> {
+        Ok(Output { taken: due.keys.len() as u32, values: Some(due.values.clone()), ..Output::default() })
     }
 }
 
@@ -216,6 +227,11 @@ fn fold(fold: Fold, window: Option<Window>, emit: Emit) -> Operator {
     Operator::Aggregate(Aggregate { fold, window, emit, emit_every_update: false, partitions: None })
 }
 
+fn process() -> Operator {
+    let stores = vec![StoreSpec { name: "s".into(), ttl_ms: None }];
+    Operator::Process(Process { function: "last".into(), stores, outputs: Vec::new(), partitions: None })
+}
+
 fn count(window: Option<Window>) -> Operator {
     let emit = if window.is_some() { Emit::OnClose } else { Emit::OnUpdate };
     fold(Fold::Count(CountFormat::Long), window, emit)
@@ -252,6 +268,7 @@ fn operators() {
             true,
             1,
         ),
+        ("process: an entry read and written", vec![process()], true, 1),
         (
             "new key, into a repartition topic",
             vec![map("key", MapForm::SelectKey), count(window(10_000, 10_000))],

@@ -151,6 +151,52 @@ pub struct Joined {
     pub rejected: Vec<Rejection>,
 }
 
+/// What time a timer goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TimerClock {
+    /// Stream time of the step; closing time behind a repartition topic.
+    EventTime,
+    /// The worker's wall clock.
+    WallClock,
+}
+
+/// The call cannot go on: end it with a trap. Why is known to whoever said so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the call was ended by its host")]
+pub struct Stop;
+
+/// What a processor asks of its host in the middle of a call: the step's stores and its timers, those of the task at hand.
+/// What is written here counts when the call succeeds.
+pub trait Hosted {
+    /// Number of a store that the manifest gives to the step.
+    fn store(&self, name: &str) -> Option<u32>;
+    /// Values of keys; null where there is none.
+    ///
+    /// # Errors
+    /// [`Stop`]: a number that [`Hosted::store`] did not give, a null among the keys, a limit, the database.
+    fn get(&mut self, store: u32, keys: &BytesColumn) -> Result<BytesColumn, Stop>;
+    /// Sets as many keys as there are values; a null value removes the key.
+    ///
+    /// # Errors
+    /// As for [`Hosted::get`]; counts that differ.
+    fn put(&mut self, store: u32, keys: &BytesColumn, values: &BytesColumn) -> Result<(), Stop>;
+    /// Keys and values with `start` <= key < `end` in key order; an empty `end` is no bound; at most `limit` of them.
+    ///
+    /// # Errors
+    /// As for [`Hosted::get`].
+    fn range(&mut self, store: u32, start: &[u8], end: &[u8], limit: u32) -> Result<(BytesColumn, BytesColumn), Stop>;
+    /// Sets a timer of this name for each key, moving those that are set already. A null key: the task's.
+    ///
+    /// # Errors
+    /// [`Stop`]: counts that differ, a limit, the database, a function that does not export `on-timer`.
+    fn set(&mut self, clock: TimerClock, keys: &BytesColumn, name: &str, due: &[Timestamp]) -> Result<(), Stop>;
+    /// Removes the timers of this name of these keys, where they are.
+    ///
+    /// # Errors
+    /// As for [`Hosted::set`].
+    fn cancel(&mut self, clock: TimerClock, keys: &BytesColumn, name: &str) -> Result<(), Stop>;
+}
+
 /// Why a call gave no usable answer. The receiver isolates the poisoned record; only `Unavailable` is the host's matter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -265,4 +311,20 @@ pub trait Functions {
         left: &BytesColumn,
         right: &BytesColumn,
     ) -> Answer<Joined>;
+    /// `processor.process`.
+    fn process(
+        &mut self,
+        function: Prepared,
+        context: Context<'_>,
+        records: Records<'_>,
+        host: &mut dyn Hosted,
+    ) -> Answer<Output>;
+    /// `on-timer.fire`: `due` are timers, each with its key, its name as value and its due time.
+    fn fire(
+        &mut self,
+        function: Prepared,
+        clock: TimerClock,
+        due: Records<'_>,
+        host: &mut dyn Hosted,
+    ) -> Answer<Output>;
 }

@@ -17,6 +17,7 @@ use crate::operator::aggregate::{self, Grouped, Held, Step, Times};
 use crate::operator::clock::NodeClock;
 use crate::operator::isolate::Isolation;
 use crate::operator::join::{self, Side, Sides};
+use crate::operator::process;
 use crate::operator::sink::{Sink, Writer};
 use crate::operator::stateless::{self, Rules, StreamTimes};
 use crate::operator::table;
@@ -83,6 +84,7 @@ enum NodeState {
     Aggregate(Box<aggregate::State>),
     Writer(Writer),
     Table(Box<table::State>),
+    Process(Box<process::State>),
 }
 
 /// A task.
@@ -311,9 +313,12 @@ impl Task {
         walk(&mut cx, nodes, &Phase::Flush)
     }
 
-    /// Whether something is to be committed: records were taken, a version changed, a marker is due.
+    /// Whether something is to be committed: records were taken, a version changed, a marker or a timer of the wall clock is due.
     pub fn has_news(&self, now: Now) -> bool {
-        self.touched || self.writers().any(|(_, writer, idle)| self.marker_due(now, writer, idle).is_some())
+        let is_due = |n: &NodeState| matches!(n, NodeState::Process(p) if p.is_due(now.wall));
+        self.touched
+            || self.nodes.iter().any(is_due)
+            || self.writers().any(|(_, writer, idle)| self.marker_due(now, writer, idle).is_some())
     }
 
     fn writers(&self) -> impl Iterator<Item = (usize, &Writer, crate::topology::spec::Idle)> {
@@ -324,8 +329,13 @@ impl Task {
     }
 
     fn marker_due(&self, now: Now, writer: &Writer, idle: crate::topology::spec::Idle) -> Option<bool> {
-        // Steps of this task that hold windows may all stand upstream of the topic; one too many only waits longer.
-        let open = self.nodes.iter().any(|n| matches!(n, NodeState::Aggregate(a) if a.store.has_windows()));
+        // Steps of this task that hold windows or timers may all stand upstream of the topic; one too many only waits longer.
+        let holds = |n: &NodeState| match n {
+            NodeState::Aggregate(a) => a.store.has_windows(),
+            NodeState::Process(p) => p.has_event_timers(),
+            _ => false,
+        };
+        let open = self.nodes.iter().any(holds);
         writer.due(now.passed_ms, idle, self.inputs.at_end(now.ends_since), open)
     }
 
@@ -346,7 +356,7 @@ impl Task {
         Ok(TaskPart {
             task: self.id,
             outputs: self.out.take(),
-            changes: self.nodes.iter_mut().filter_map(take_changes).collect(),
+            changes: self.nodes.iter_mut().flat_map(take_changes).collect(),
             meta,
             positions: topics.zip(self.inputs.positions()).collect(),
             switches: core::mem::take(&mut self.switches),
@@ -386,6 +396,7 @@ impl Task {
             NodeState::Aggregate(a) => (a.times.observed, a.times.closed),
             NodeState::Writer(w) => (w.time, NEVER),
             NodeState::Table(t) => (t.observed, NEVER),
+            NodeState::Process(p) => (p.times.observed, p.times.closed),
         };
         let nodes = sub.nodes.iter().zip(&self.nodes);
         let topics = sub.inputs.iter().map(|i| self.topology.topics[i.topic].name.clone());
@@ -416,6 +427,7 @@ impl Task {
             match node {
                 NodeState::Aggregate(a) => a.store.shrink(limit_bytes),
                 NodeState::Table(t) => t.store.shrink(limit_bytes),
+                NodeState::Process(p) => p.shrink(limit_bytes),
                 NodeState::Stateless { .. } | NodeState::Writer(_) => {}
             }
         }
@@ -426,6 +438,7 @@ impl Task {
         let bytes = |n: &NodeState| match n {
             NodeState::Aggregate(a) => a.store.bytes(),
             NodeState::Table(t) => t.store.bytes(),
+            NodeState::Process(p) => p.bytes(),
             NodeState::Stateless { .. } | NodeState::Writer(_) => 0,
         };
         self.nodes.iter().map(bytes).sum()
@@ -443,6 +456,7 @@ impl Task {
             NodeState::Aggregate(a) => a.times.observed,
             NodeState::Writer(w) => w.time,
             NodeState::Table(t) => t.observed,
+            NodeState::Process(p) => p.times.observed,
         });
         let closing = self.nodes.iter().filter_map(clock_of).map(|c| c.clock.closing());
         times.chain(closing).max().unwrap_or(NEVER)
@@ -460,7 +474,11 @@ pub fn meta_name(node: &Node) -> String {
 }
 
 fn clock_of(state: &NodeState) -> Option<&NodeClock> {
-    if let NodeState::Aggregate(aggregate) = state { aggregate.times.clock.as_ref() } else { None }
+    match state {
+        NodeState::Aggregate(aggregate) => aggregate.times.clock.as_ref(),
+        NodeState::Process(process) => process.times.clock.as_ref(),
+        NodeState::Table(_) | NodeState::Stateless { .. } | NodeState::Writer(_) => None,
+    }
 }
 
 fn open_node(
@@ -476,13 +494,17 @@ fn open_node(
         .iter()
         .find(|(n, ..)| *n == name)
         .map_or((NEVER, NEVER), |(_, observed, closed)| (*observed, *closed));
+    let times = |time| {
+        let mut clock = (time == TimeRule::Upstream).then(|| clock(node));
+        if let (Some(clock), Some(known)) = (&mut clock, meta.clocks.iter().find(|c| c.node == name)) {
+            clock.restore(known);
+        }
+        Times { observed, closed, clock }
+    };
     Ok(match &node.operator {
+        NodeOperator::Process(p) => NodeState::Process(Box::new(process::State::open(p, times(p.time), ports)?)),
         NodeOperator::Aggregate(a) => {
             let ground = Ground { db: ports.db, space: ports.spaces[a.store], prefix: ports.prefix };
-            let mut clock = (a.time == TimeRule::Upstream).then(|| clock(node));
-            if let (Some(clock), Some(known)) = (&mut clock, meta.clocks.iter().find(|c| c.node == name)) {
-                clock.restore(known);
-            }
             let groups = |kind| Store::open(kind, ground).map(Held::Groups);
             let store = match (a.spec.window.map(|w| w.form), a.by_window) {
                 (Some(WindowForm::Session { .. }), _) => Held::Sessions(Sessions::open(ground)?),
@@ -496,8 +518,7 @@ fn open_node(
                 (None, true) => groups(StoreKind::WindowedKeyValue)?,
                 (None, false) => groups(StoreKind::KeyValue)?,
             };
-            let times = Times { observed, closed, clock };
-            NodeState::Aggregate(Box::new(aggregate::State { times, store }))
+            NodeState::Aggregate(Box::new(aggregate::State { times: times(a.time), store }))
         }
         NodeOperator::Repartition { .. } => NodeState::Writer(Writer::new(observed, now)),
         NodeOperator::Table(TableNode { store, by_window, .. })
@@ -511,11 +532,13 @@ fn open_node(
     })
 }
 
-fn take_changes(node: &mut NodeState) -> Option<Vec<Change>> {
+/// The changes of a node's stores, in their order.
+fn take_changes(node: &mut NodeState) -> Vec<Vec<Change>> {
     match node {
-        NodeState::Aggregate(a) => Some(a.store.take_changes()),
-        NodeState::Table(t) => Some(t.store.take_changes()),
-        _ => None,
+        NodeState::Aggregate(a) => vec![a.store.take_changes()],
+        NodeState::Table(t) => vec![t.store.take_changes()],
+        NodeState::Process(p) => p.take_changes(),
+        NodeState::Stateless { .. } | NodeState::Writer(_) => Vec::new(),
     }
 }
 
@@ -530,6 +553,7 @@ pub fn function_of(node: &Node) -> Option<usize> {
         NodeOperator::Table(t) => t.of.function(),
         NodeOperator::Join(join) => Some(join.function),
         NodeOperator::Regroup(regroup) => Some(regroup.function),
+        NodeOperator::Process(p) => Some(p.function),
         _ => None,
     }
 }
@@ -590,6 +614,10 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
             (NodeOperator::Regroup(regroup), phase) => {
                 let NodeState::Table(state) = &mut states[at] else { unreachable!("opened by the same plan") };
                 outputs.push(table::regroup(cx, node, regroup, state, input, phase.rows())?);
+            }
+            (NodeOperator::Process(operator), phase) => {
+                let NodeState::Process(state) = &mut states[at] else { unreachable!("opened by the same plan") };
+                outputs.extend(run_process(cx, &mut process::Step { node, process: operator, state }, input, phase)?);
             }
             _ if input.is_empty() => outputs.extend((0..node.ports).map(|_| cx.empty.clone())),
             _ => {
@@ -673,6 +701,21 @@ fn run_aggregate<S: Grouped>(
         Phase::Flush => S::flush(cx, step)?,
     };
     Ok(if then.is_empty() { now } else { Flow::merge(&[&now, &then]) })
+}
+
+/// What a processor makes of records and of time: a flow for each of its outputs. Timers that are not due at the end of a test stay.
+fn run_process(
+    cx: &mut Cx<'_, '_>,
+    step: &mut process::Step<'_>,
+    input: &Flow,
+    phase: &Phase<'_>,
+) -> Result<Vec<Flow>, Verdict> {
+    let now = process::process(cx, step, input, phase.rows())?;
+    if !matches!(phase, Phase::End) {
+        return Ok(now);
+    }
+    let then = process::end_interval(cx, step)?;
+    Ok(now.iter().zip(&then).map(|(now, then)| Flow::merge(&[now, then])).collect())
 }
 
 /// What a step without state, or an end, makes of records: a flow for each of its ports.

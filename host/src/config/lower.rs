@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use millstream_core::state::keyspace::Durability;
 use millstream_core::topology::describe::operator_word;
 use millstream_core::topology::spec::{
-    self, Aggregate, Fold, From, FunctionSpec, Idle, Join, JoinKind, KeyFormat, MapForm, Operator, SinkSpec,
-    SourceSpec, Spec, StepSpec, WindowForm,
+    self, Aggregate, Fold, From, FunctionSpec, Idle, Join, JoinKind, KeyFormat, MapForm, Operator, Process, SinkSpec,
+    SourceSpec, Spec, StepSpec, StoreSpec, WindowForm,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -204,6 +204,14 @@ impl Lower<'_> {
             let otherwise = step.otherwise.as_ref().map(|o| o.0.clone());
             return Some(Operator::Branch { function: function.0.clone(), outputs, otherwise });
         }
+        if let Some(function) = &step.process {
+            return Some(Operator::Process(Process {
+                function: function.0.clone(),
+                stores: self.stores(name, step),
+                outputs: step.outputs.iter().flatten().map(|o| o.0.clone()).collect(),
+                partitions: step.partitions,
+            }));
+        }
         if let Some(function) = &step.peek {
             return Some(Operator::Peek { function: function.0.clone() });
         }
@@ -280,26 +288,40 @@ impl Lower<'_> {
         Some(spec::Window { form, grace_ms })
     }
 
+    /// A processor's stores, by name: their order in the text means nothing.
+    fn stores(&mut self, name: &str, step: &form::Step) -> Vec<StoreSpec> {
+        let given = step.stores.iter().flat_map(|stores| &stores.0);
+        let one = |(store, given): (&String, &form::Store)| {
+            let at = path(&["steps", name, "stores", store, "ttl"]);
+            StoreSpec { name: store.clone(), ttl_ms: given.ttl.as_ref().map(|ttl| self.duration(ttl, &at)) }
+        };
+        given.map(one).collect()
+    }
+
     /// Fields that another operator has.
     fn misplaced(&mut self, name: &str, operator: &Operator) {
         let word = operator_word(operator);
         let aggregate = matches!(operator, Operator::Aggregate(_));
-        let behind = aggregate || matches!(operator, Operator::Repartition { .. } | Operator::Table { .. });
+        let process = matches!(operator, Operator::Process(_));
+        let behind = aggregate || process || matches!(operator, Operator::Repartition { .. } | Operator::Table { .. });
         // Before a join the other side says how many partitions there are.
         let waits = behind || matches!(operator, Operator::Join(_));
         let wrong = |field: &&str| {
             AGGREGATE_FIELDS.contains(field) && !aggregate
                 || REPARTITION_FIELDS.contains(field) && !(if *field == "idle" { waits } else { behind })
-                || *field == "lateness" && !aggregate
+                || *field == "lateness" && !aggregate && !process
+                || *field == "outputs" && !process && !matches!(operator, Operator::Branch { .. })
         };
         let Some(node) = self.tree.get("steps").and_then(|s| s.get(name)) else { return };
         for field in node.keys().filter(wrong) {
             let message = format!("`{field}` does not belong to `{word}`");
             let whose = match field {
-                "idle" => "`count`, `reduce`, `aggregate`, `table`, `join` and `repartition` have it",
+                "idle" => "`count`, `reduce`, `aggregate`, `process`, `table`, `join` and `repartition` have it",
                 f if REPARTITION_FIELDS.contains(&f) => {
-                    "`count`, `reduce`, `aggregate`, `table` and `repartition` have it"
+                    "`count`, `reduce`, `aggregate`, `process`, `table` and `repartition` have it"
                 }
+                "lateness" => "`count`, `reduce`, `aggregate` and `process` have it",
+                "outputs" => "`branch` and `process` have it",
                 _ => "`count`, `reduce` and `aggregate` have it",
             };
             let span = self.tree.key_place(&path(&["steps", name, field]));

@@ -20,7 +20,7 @@ pub const NAME_CHARACTERS_MAX: usize = 100;
 /// Latest time that a source may begin with, milliseconds since 1970: the end of the year 9999.
 pub const TIME_MS_MAX: i64 = 253_402_300_799_999;
 /// Operators of steps; a step has exactly one.
-pub const OPERATORS: [&str; 17] = [
+pub const OPERATORS: [&str; 18] = [
     "filter",
     "filter-not",
     "map",
@@ -38,6 +38,7 @@ pub const OPERATORS: [&str; 17] = [
     "table",
     "join",
     "group-by",
+    "process",
 ];
 
 /// The JSON Schema of the manifest.
@@ -111,7 +112,7 @@ pub struct Manifest {
 }
 
 /// Entries by name.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(transparent)]
 pub struct Named<T>(pub BTreeMap<String, T>);
 
@@ -371,11 +372,11 @@ pub enum OnError {
 #[schemars(extend("oneOf" = one_of(&OPERATORS)))]
 #[schemars(extend("dependentRequired" = {
     "count": ["group"], "reduce": ["group"], "aggregate": ["group"],
-    "branch": ["outputs"], "outputs": ["branch"], "otherwise": ["branch"],
+    "branch": ["outputs"], "otherwise": ["branch"], "stores": ["process"],
     "join": ["with"], "with": ["join"], "type": ["join"]
 }))]
 pub struct Step {
-    /// What it reads: a source, a step, a branch's output (`step.output`), or a list of them.
+    /// What it reads: a source, a step, a named output of one (`step.output`), or a list of them.
     pub from: OneOrMany<Reference>,
     /// Keeps the records for which the function says so.
     pub filter: Option<Name>,
@@ -420,6 +421,10 @@ pub struct Step {
     pub join_type: Option<JoinType>,
     /// The function of a `join`, which makes a value of two.
     pub with: Option<Name>,
+    /// A function with stores, timers and named outputs.
+    pub process: Option<Name>,
+    /// A processor's stores by the names that its function opens them by.
+    pub stores: Option<Named<Store>>,
     /// By what `count`, `reduce` and `aggregate` group: `key`.
     pub group: Option<Group>,
     /// Windows of event time that groups are cut into. Without it a group lasts for ever.
@@ -437,7 +442,7 @@ pub struct Step {
     /// Partitions of the repartition topic. Default: the largest of the sources before it.
     #[schemars(range(min = 1, max = PARTITIONS_MAX))]
     pub partitions: Option<u32>,
-    /// Names of a branch's outputs, in the order of the function's answers.
+    /// Names of the outputs of a branch or a processor, in the order of the function's answers.
     pub outputs: Option<Vec<Name>>,
     /// Name of one more output of a branch, for records that match none. Without it they are dropped.
     pub otherwise: Option<Name>,
@@ -456,6 +461,14 @@ pub enum JoinType {
     Left,
     /// What stands on either side is joined with nothing; of two tables only.
     Outer,
+}
+
+/// A store of a processor.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Store {
+    /// How long an entry is kept after it was written last, by the step's time. Default: for ever.
+    pub ttl: Option<DurationText>,
 }
 
 /// Exactly one of these fields is there.

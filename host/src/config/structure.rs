@@ -26,7 +26,7 @@ pub const SECTIONS: [&str; 4] = ["functions", "sources", "steps", "sinks"];
 const NOT_YET: [(&str, &[&str]); 4] = [
     ("", &["marker-interval", "stores"]),
     ("sources", &["pattern", "timestamp", "max-idle", "offset-gone"]),
-    ("steps", &["global-table", "process", "scan", "cogroup", "router", "to", "max-idle", "retention", "timers"]),
+    ("steps", &["global-table", "scan", "cogroup", "router", "to", "max-idle", "retention", "timers"]),
     ("sinks", &["router", "partitioner"]),
 ];
 

@@ -191,6 +191,7 @@ pub fn needed_interfaces(spec: &Spec, function: &str) -> Vec<millstream_core::fu
             },
             Operator::Join(join) if join.function == function => [Some(Interface::Joiner), None],
             Operator::Regroup { function: f } if f == function => [Some(Interface::Mapper), None],
+            Operator::Process(p) if p.function == function => [Some(Interface::Processor), None],
             _ => continue,
         };
         for needed in needed.into_iter().flatten() {

@@ -1,7 +1,8 @@
 //! Native functions that keep the pledge or break it, each in one way.
 
 use millstream_core::function::{
-    Answer, Context, Fault, Folded, Functions, Groups, Interface, Joined, Kept, Output, Prepared, Records, Scanned,
+    Answer, Context, Fault, Folded, Functions, Groups, Hosted, Interface, Joined, Kept, Output, Prepared, Records,
+    Scanned, TimerClock,
 };
 use millstream_core::record::{Batch, BatchBuilder, BytesColumn};
 
@@ -103,6 +104,12 @@ impl Functions for Native {
         _: &BytesColumn,
     ) -> Answer<BytesColumn> {
         Err(Fault::Unavailable { message: "not here".into() })
+    }
+    fn process(&mut self, _: Prepared, _: Context<'_>, _: Records<'_>, _: &mut dyn Hosted) -> Answer<Output> {
+        Err(Fault::Unavailable { message: "no processor is tried".into() })
+    }
+    fn fire(&mut self, _: Prepared, _: TimerClock, _: Records<'_>, _: &mut dyn Hosted) -> Answer<Output> {
+        Err(Fault::Unavailable { message: "no processor is tried".into() })
     }
 }
 

@@ -95,7 +95,7 @@ const INTERFACES: [(Interface, &str); 12] = [
     (Interface::OnTimer, "on-timer"),
 ];
 
-/// Interfaces that this host calls; `lifecycle` comes with others.
+/// Interfaces that this host calls; `lifecycle` comes with others, `on-timer` with `processor`.
 const CALLED: [Interface; 8] = [
     Interface::Filter,
     Interface::Mapper,
@@ -105,6 +105,7 @@ const CALLED: [Interface; 8] = [
     Interface::Merger,
     Interface::Migrator,
     Interface::Joiner,
+    Interface::Processor,
 ];
 
 /// An interface's name in the contract.
@@ -248,10 +249,18 @@ fn import(full: &str, functions: &[String], look: &mut Look) -> Vec<String> {
         "types" => &[],
         "log" => &["write"],
         "context" => &["headers", "stream-times", "windows", "inputs"],
-        "state" | "timers" => {
-            return vec![format!(
-                "it imports `{full}`, which only processors have, and this host does not run processors yet"
-            )];
+        "state" => {
+            if !look.kinds.contains(&Interface::Processor) {
+                return vec![format!("it imports `{full}`, which only processors have, and it exports no `processor`")];
+            }
+            &["[static]store.open", "[method]store.get", "[method]store.put", "[method]store.range"]
+        }
+        "timers" => {
+            if let Some(missing) = [Interface::Processor, Interface::OnTimer].iter().find(|i| !look.kinds.contains(i)) {
+                let missing = interface_name(*missing);
+                return vec![format!("it imports `{full}`, and it exports no `{missing}` that its timers belong to")];
+            }
+            &["set", "cancel"]
         }
         _ => {
             return vec![format!(
@@ -275,7 +284,8 @@ fn import(full: &str, functions: &[String], look: &mut Look) -> Vec<String> {
     unknown.map(needs).collect()
 }
 
-const OFFERED: &str = "millstream:udf/context and millstream:udf/log";
+const OFFERED: &str =
+    "millstream:udf/context and millstream:udf/log, and processors millstream:udf/state and millstream:udf/timers";
 
 fn resources(component: &Component, limits: &Limits, inspection: &mut Inspection) {
     // `None` where it imports memories, which no component of the contract does; the pool refuses those.

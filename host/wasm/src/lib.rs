@@ -9,6 +9,7 @@
 //! | `trial`, [`inspect`] | from bytes to something that can be called, or to every reason why not |
 //! | [`compile`], `cache` | compiled code: made in a child process, kept in a folder |
 //! | `instance`, `store`, `voice`, `fault` | one instance: its limits, a call, what it says, what a failed call means |
+//! | `desk` | a processor's stores and timers, lent for a call |
 //! | `bindings` | the released versions of the contract, behind one door |
 //! | `wasi` | WASI 0.2 without any capability, for languages that want one |
 //! | `engine` | every setting of wasmtime, the pool, the clock that interrupts |
@@ -29,6 +30,7 @@ pub mod compile;
 mod bindings;
 mod wasi;
 
+mod desk;
 mod fault;
 mod instance;
 mod store;
@@ -43,6 +45,7 @@ pub mod stats;
 
 pub use bindings::Layouts;
 pub use compile::{CompileLimits, Compiler, compile_child};
+pub use desk::{STORE_HANDLES_MAX, STORE_NAME_BYTES_MAX, STORE_NAMES_MAX};
 pub use inspect::{FunctionInfo, Import, Inspection, interface_name, interface_named};
 pub use limits::{Limits, WORKER_STACK_BYTES};
 pub use log::{LogLevel, LogLine, LogSink};

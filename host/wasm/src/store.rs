@@ -10,6 +10,7 @@ use millstream_core::record::{HeaderColumns, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
 
+use crate::desk::Desk;
 use crate::limits::{CORE_INSTANCES_MAX, Limits, MEMORIES_MAX, TABLES_MAX, size};
 use crate::log::{Gate, LogSink};
 use crate::stats::Counters;
@@ -57,6 +58,7 @@ pub(crate) struct Data {
     pub(crate) facts: Facts,
     pub(crate) voice: Voice,
     pub(crate) wasi: Wasi,
+    pub(crate) desk: Desk,
 }
 
 /// A store for one instance of a version.
@@ -67,6 +69,7 @@ pub(crate) fn store(engine: &Engine, shared: &Arc<Shared>) -> Store<Data> {
         clock: Clock::default(),
         facts: Facts::default(),
         voice: Voice::default(),
+        desk: Desk::default(),
         wasi: Wasi::new(shared.wall_ms.load(Ordering::Relaxed)),
         shared: shared.clone(),
     };

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use millstream_core::function::{
-    Answer, Context, Fault, Folded, Functions, Groups, Interface, Joined, Kept, Output, Prepared, Records, Rejection,
-    Scanned,
+    Answer, Context, Fault, Folded, Functions, Groups, Hosted, Interface, Joined, Kept, Output, Prepared, Records,
+    Rejection, Scanned, TimerClock,
 };
 use millstream_core::record::BytesColumn;
 use wasmtime::Store;
 
 use crate::bindings::{Exports, Migration};
+use crate::desk::lend;
 use crate::fault::{CallError, Returned};
 use crate::instance::Live;
 use crate::registry::{Entry, Registry};
@@ -279,6 +280,37 @@ impl Functions for WorkerFunctions {
             let joined = exports.join(store, [keys, left, right])?;
             as_many("values", &joined.values, count)?;
             once(&joined.rejected, count).map(|()| joined)
+        })
+    }
+
+    fn process(
+        &mut self,
+        function: Prepared,
+        context: Context<'_>,
+        records: Records<'_>,
+        host: &mut dyn Hosted,
+    ) -> Answer<Output> {
+        let (count, limit) = (records.timestamps.len(), self.limit(function));
+        self.call(function, context, count, |exports, store| {
+            let output = lend(store, host, |store| exports.process(store, records))?;
+            once(&output.rejected, count)?;
+            few(output, count, limit)
+        })
+    }
+
+    fn fire(
+        &mut self,
+        function: Prepared,
+        clock: TimerClock,
+        due: Records<'_>,
+        host: &mut dyn Hosted,
+    ) -> Answer<Output> {
+        let (count, limit) = (due.timestamps.len(), self.limit(function));
+        let context = Context { stream_times: due.timestamps, ..Context::default() };
+        self.call(function, context, count, |exports, store| {
+            let output = lend(store, host, |store| exports.fire(store, clock, due))?;
+            once(&output.rejected, count)?;
+            few(output, count, limit)
         })
     }
 }

@@ -122,7 +122,21 @@ fn odd_components() -> Vec<(&'static str, Vec<u8>)> {
             ),
         ),
         (
-            "a processor alone",
+            "timers without their processor",
+            wat(r#"(component
+                (import "millstream:udf/timers@0.1.0" (instance (export "set" (func))))
+                (instance $i)
+                (export "millstream:udf/on-timer@0.1.0" (instance $i)))"#),
+        ),
+        (
+            "timers that nobody fires",
+            wat(r#"(component
+                (import "millstream:udf/timers@0.1.0" (instance (export "set" (func)) (export "sleep" (func))))
+                (instance $i)
+                (export "millstream:udf/processor@0.1.0" (instance $i)))"#),
+        ),
+        (
+            "a processor that is none",
             wat(r#"(component (instance $i) (export "millstream:udf/processor@0.1.0" (instance $i)))"#),
         ),
         (

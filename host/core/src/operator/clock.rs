@@ -99,6 +99,10 @@ pub(crate) trait Walk: Clone {
     fn steps(&self) -> &[(u32, Timestamp)];
     /// Goes on behind the last record.
     fn finish(self) -> Passed;
+    /// Whether the record that came last has moved time itself, so that it would not have been moved without it.
+    fn moved(&self) -> bool;
+    /// Closing time now.
+    fn closing(&self) -> Timestamp;
 }
 
 /// Where a walk has come to.
@@ -154,6 +158,14 @@ impl Walk for Observed<'_> {
 
     fn finish(self) -> Passed {
         Passed { steps: self.steps, closing: self.now, clock: None }
+    }
+
+    fn moved(&self) -> bool {
+        self.now != self.before
+    }
+
+    fn closing(&self) -> Timestamp {
+        self.now
     }
 }
 
@@ -225,6 +237,16 @@ impl Walk for ByUpstream<'_> {
     fn finish(mut self) -> Passed {
         self.rows_until(self.rows.len());
         Passed { steps: self.steps, closing: self.clock.clock.closing(), clock: Some(self.clock) }
+    }
+
+    fn moved(&self) -> bool {
+        self.undo.is_some_and(|(slot, held, closing)| {
+            self.clock.clock.slots()[slot] != held || self.clock.clock.closing() != closing
+        })
+    }
+
+    fn closing(&self) -> Timestamp {
+        self.clock.clock.closing()
     }
 }
 

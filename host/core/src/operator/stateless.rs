@@ -248,7 +248,7 @@ pub(crate) fn map(
 }
 
 /// Pieces of one call after the other, in order, as one flow.
-fn join(mut pieces: Vec<Flow>) -> Flow {
+pub(crate) fn join(mut pieces: Vec<Flow>) -> Flow {
     if pieces.len() == 1 {
         return pieces.remove(0);
     }
@@ -266,6 +266,8 @@ pub(crate) enum Rules {
         /// See [`crate::topology::graph::NodeOperator::Branch`].
         otherwise: Option<u32>,
     },
+    /// A processor: anything, to any of its outputs.
+    Process,
 }
 
 struct Mapping<'w, 'a, 'p> {
@@ -321,18 +323,7 @@ impl Work for Mapping<'_, '_, '_> {
             let flow = part.flow.gather(&places);
             self.pieces[port as usize].push(flow);
         }
-        let results = results_of(output, &part.flow, self.rules);
-        match results.ports {
-            None => self.pieces[0].push(results.flow),
-            Some(ports) => {
-                for port in 0..self.node.ports {
-                    let places: Vec<u32> = (0..ports.len() as u32).filter(|i| ports[*i as usize] == port).collect();
-                    if !places.is_empty() {
-                        self.pieces[port as usize].push(results.flow.gather(&places));
-                    }
-                }
-            }
-        }
+        results_of(output, &part.flow, self.rules).sort_into(&mut self.pieces);
         Ok(taken)
     }
 
@@ -363,7 +354,7 @@ fn unmatched(output: &Output) -> Vec<u32> {
 }
 
 /// Checks an answer against the contract and the step's form.
-fn check_output(output: &Output, len: usize, rules: Rules, ports: u32) -> Answer<()> {
+pub(crate) fn check_output(output: &Output, len: usize, rules: Rules, ports: u32) -> Answer<()> {
     let taken = output.taken as usize;
     if taken == 0 || taken > len {
         return Err(bad_result(format!("`taken` is {taken}; between 1 and {len} were to be taken")));
@@ -426,13 +417,27 @@ fn check_counts(output: &Output, results: usize) -> Answer<()> {
     Ok(())
 }
 
-struct Results {
+/// Results of a call, and to which output each goes; `None`: all to the first.
+pub(crate) struct Results {
     flow: Flow,
     ports: Option<Vec<u32>>,
 }
 
+impl Results {
+    /// Adds them to what there is for each output.
+    pub fn sort_into(self, pieces: &mut [Vec<Flow>]) {
+        let Some(ports) = self.ports else { return pieces[0].push(self.flow) };
+        for (port, pieces) in (0..).zip(pieces) {
+            let places: Vec<u32> = (0..ports.len() as u32).filter(|i| ports[*i as usize] == port).collect();
+            if !places.is_empty() {
+                pieces.push(self.flow.gather(&places));
+            }
+        }
+    }
+}
+
 /// The results as records: what the function gave, and what it left as it was, by reference where it can be.
-fn results_of(output: Output, part: &Flow, rules: Rules) -> Results {
+pub(crate) fn results_of(output: Output, part: &Flow, rules: Rules) -> Results {
     let taken = output.taken;
     let only_key = matches!(rules, Rules::Form(MapForm::SelectKey));
     let source = match &output.sources {
@@ -440,7 +445,7 @@ fn results_of(output: Output, part: &Flow, rules: Rules) -> Results {
         None => part.gather(&(0..taken).collect::<Vec<_>>()),
         Some(sources) => gather_needed(part, sources, &output, only_key),
     };
-    let ports = if matches!(rules, Rules::Branch { .. }) { output.ports } else { None };
+    let ports = if matches!(rules, Rules::Form(_)) { None } else { output.ports };
     let windows = match &output.keys {
         Some(keys) => source.windows.as_ref().and_then(|w| kept_windows(keys, part, output.sources.as_deref(), w)),
         None => source.windows,

@@ -12,6 +12,7 @@
 //! | `0x02` window's start, its end, the key | stored aggregate of a store by windowed key |
 //! | `0x03` window's mark, the key | stored aggregate of a window store |
 //! | `0x05` the key, session's end, its start | stored aggregate of a session, or that it has no state; the index is made from it |
+//! | `0x08` clock, due time, who | `0x01`: there is such a timer; the index is made from it |
 //! | `0xf0` … | the shell's own, beside the store's |
 
 use alloc::collections::BTreeSet;
@@ -21,7 +22,7 @@ use alloc::vec::Vec;
 use super::key::{self, StoreKind};
 use super::keyspace::{Scan, Space, StorageError, Write};
 use super::store::{Change, Ground};
-use super::value::{STATELESS, Stored};
+use super::value::{STATELESS, Stored, TIMER};
 use crate::record::Batch;
 
 /// First byte of keys that are the shell's own, in a changelog and in a store's keyspace alike.
@@ -59,8 +60,16 @@ fn writes_of(space: Space, prefix: &[u8], key: &[u8], value: Option<&[u8]>) -> [
         Some(value) => Write::Put(space, key, value.to_vec()),
         None => Write::Delete(space, key),
     };
-    let timed = key::split_session(key).map(|(key, start, end)| key::session_time(prefix, &key, start, end));
-    [Some(write([prefix, key].concat(), value)), timed.map(|timed| write(timed, value.map(|_| &b""[..])))]
+    let session = || key::split_session(key).map(|(key, start, end)| key::session_time(prefix, &key, start, end));
+    let beside = match key::split_timer(key) {
+        // A timer that is moved goes before it comes, so what the index says last is so.
+        Some((clock, due, who)) => {
+            let due = key::ordered(due);
+            Some(write(key::timer_by_who(prefix, clock, who), value.map(|_| &due[..])))
+        }
+        None => session().map(|timed| write(timed, value.map(|_| &b""[..]))),
+    };
+    [Some(write([prefix, key].concat(), value)), beside]
 }
 
 /// Gives what an interval's changes of a store are in its changelog: for each key one record, the last. `ground`: that
@@ -144,6 +153,10 @@ fn is_ours(key: &[u8], value: Option<&[u8]>) -> bool {
         Some(first) if *first == StoreKind::Session as u8 => {
             let known = |value: &[u8]| value == STATELESS || Stored::decode(value).is_some();
             key::split_session(key).is_some() && value.is_none_or(known)
+        }
+        Some(first) if *first == StoreKind::Timer as u8 => {
+            let known = key::split_timer(key).is_some_and(|(.., who)| key::split_timer_who(who).is_some());
+            known && value.is_none_or(|value| value == TIMER)
         }
         Some(first) => {
             kinds.iter().any(|kind| *kind as u8 == *first) && value.is_none_or(|value| Stored::decode(value).is_some())
@@ -308,6 +321,9 @@ mod tests {
         let stored = Stored { layout: 0, timestamp: 1, state: b"s" }.encode();
         assert!(record(Some(&[1, b'k']), Some(&stored)) && record(Some(&[3, b'k']), None));
         assert!(record(Some(&[OWN_KIND, 1]), Some(b"anything")));
+        let timer = key::timer(&[], 1, 5, &key::timer_who(None, "n"));
+        assert!(record(Some(&timer), Some(TIMER)) && record(Some(&timer), None));
+        assert!(!record(Some(&timer), Some(b"text")) && !record(Some(&timer[..9]), None));
         assert!(!record(None, Some(&stored)) && !record(Some(&[]), None));
         assert!(!record(Some(&[9, b'k']), Some(&stored)) && !record(Some(&[1, b'k']), Some(b"text")));
     }

@@ -7,6 +7,8 @@
 //! | `0x03` | window | window's mark (ordered 8 bytes), the key |
 //! | `0x04` | session, in order of time; nothing is stored under it | session end, start (ordered 8 bytes each), the key |
 //! | `0x05` | session | the key, escaped; session end, start (ordered 8 bytes each) |
+//! | `0x08` | timer, in order of time | clock (0 event time, 1 wall clock), due time (ordered 8 bytes), who |
+//! | `0x09` | timer by who, in no changelog | clock, who; stored under it is the due time (ordered 8 bytes) |
 //! | `0xf0` | none | the shell's own, beside a store's |
 //!
 //! The marks of a store's windows (see [`crate::window`]) grow with their ends, so window keys in byte order stand by end,
@@ -14,6 +16,10 @@
 //!
 //! Sessions are found by key, and closed in order of time. What is stored stands by key; the other is an index beside it. In an
 //! escaped key a zero byte is `0x00 0xff`, and `0x00 0x00` ends it: keys keep their order, and none is the beginning of another.
+//!
+//! A named store of a processor is a key-value store. A timer is *who* it is for: `0x00` for the task or `0x01` and the key, escaped
+//! as above, then its name. Timers fire in order of time, which is how they are stored; to move one it has to be found by who it is.
+//!
 //! In front of it all stands the task's partition (4 bytes, big end first) where one database holds several tasks.
 
 use alloc::vec::Vec;
@@ -34,6 +40,10 @@ pub enum StoreKind {
     SessionTime = 0x04,
     /// Sessions by key.
     Session = 0x05,
+    /// Timers in order of time.
+    Timer = 0x08,
+    /// When the timer of each is due: an index.
+    TimerWho = 0x09,
 }
 
 /// Eight bytes that compare as the numbers do.
@@ -73,13 +83,7 @@ pub fn sessions_of(prefix: &[u8], key: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(prefix.len() + key.len() + 19);
     out.extend_from_slice(prefix);
     out.push(StoreKind::Session as u8);
-    for byte in key {
-        out.push(*byte);
-        if *byte == 0 {
-            out.push(0xff);
-        }
-    }
-    out.extend_from_slice(&[0, 0]);
+    escape(&mut out, key);
     out
 }
 
@@ -96,18 +100,76 @@ pub fn session_time(prefix: &[u8], key: &[u8], start: Timestamp, end: Timestamp)
     [prefix, &[StoreKind::SessionTime as u8], &ordered(end)[..], &ordered(start), key].concat()
 }
 
-/// Splits what [`session`] made without a prefix: key, start, end.
-pub fn split_session(whole: &[u8]) -> Option<(Vec<u8>, Timestamp, Timestamp)> {
-    let rest = whole.strip_prefix(&[StoreKind::Session as u8])?;
-    let (rest, start) = rest.split_last_chunk::<8>()?;
-    let (rest, end) = rest.split_last_chunk::<8>()?;
-    let (mut key, mut bytes) = (Vec::with_capacity(rest.len()), rest.strip_suffix(&[0, 0])?.iter());
+/// Whom a timer is for, as ordered bytes: the task, where `key` is none, then keys in their order, then names.
+pub fn timer_who(key: Option<&[u8]>, name: &str) -> Vec<u8> {
+    let Some(key) = key else { return [&[0], name.as_bytes()].concat() };
+    let mut out = Vec::with_capacity(key.len() + name.len() + 3);
+    out.push(1);
+    escape(&mut out, key);
+    out.extend_from_slice(name.as_bytes());
+    out
+}
+
+/// Splits what [`timer_who`] made: key, name.
+pub fn split_timer_who(who: &[u8]) -> Option<(Option<Vec<u8>>, &str)> {
+    let (key, name) = match who.split_first()? {
+        (0, name) => (None, name),
+        (1, rest) => {
+            let mut zeros = rest.iter().enumerate().filter(|(i, b)| **b == 0 && rest.get(i + 1) != Some(&0xff));
+            let (key, name) = rest.split_at(zeros.next()?.0);
+            (Some(unescape(key)?), name.strip_prefix(&[0, 0])?)
+        }
+        _ => return None,
+    };
+    Some((key, core::str::from_utf8(name).ok()?))
+}
+
+/// The whole key of a timer; an empty `who` is the beginning of those that are due then. `clock`: 0 event time, 1 wall clock.
+pub fn timer(prefix: &[u8], clock: u8, due: Timestamp, who: &[u8]) -> Vec<u8> {
+    [prefix, &[StoreKind::Timer as u8, clock], &ordered(due)[..], who].concat()
+}
+
+/// The whole key under which the due time of a timer is found.
+pub fn timer_by_who(prefix: &[u8], clock: u8, who: &[u8]) -> Vec<u8> {
+    [prefix, &[StoreKind::TimerWho as u8, clock], who].concat()
+}
+
+/// Splits what [`timer`] made without a prefix: clock, due time, who.
+pub fn split_timer(whole: &[u8]) -> Option<(u8, Timestamp, &[u8])> {
+    let (clock, rest) = whole.strip_prefix(&[StoreKind::Timer as u8])?.split_first()?;
+    let (due, who) = rest.split_first_chunk::<8>()?;
+    (*clock < 2).then_some((*clock, unordered(*due), who))
+}
+
+/// Appends a key so that keys keep their order and none is the beginning of another.
+fn escape(out: &mut Vec<u8>, key: &[u8]) {
+    for byte in key {
+        out.push(*byte);
+        if *byte == 0 {
+            out.push(0xff);
+        }
+    }
+    out.extend_from_slice(&[0, 0]);
+}
+
+/// Back from [`escape`], without the two zeros at the end.
+fn unescape(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (mut key, mut bytes) = (Vec::with_capacity(bytes.len()), bytes.iter());
     while let Some(byte) = bytes.next() {
         key.push(*byte);
         if *byte == 0 && bytes.next() != Some(&0xff) {
             return None;
         }
     }
+    Some(key)
+}
+
+/// Splits what [`session`] made without a prefix: key, start, end.
+pub fn split_session(whole: &[u8]) -> Option<(Vec<u8>, Timestamp, Timestamp)> {
+    let rest = whole.strip_prefix(&[StoreKind::Session as u8])?;
+    let (rest, start) = rest.split_last_chunk::<8>()?;
+    let (rest, end) = rest.split_last_chunk::<8>()?;
+    let key = unescape(rest.strip_suffix(&[0, 0])?)?;
     Some((key, unordered(*start), unordered(*end)))
 }
 
@@ -165,8 +227,39 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn timers_come_back_and_stand_by_clock_then_time_then_key_then_name(
+            a in proptest::option::of(proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(0xff)], 0..5)),
+            b in proptest::option::of(proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(0xff)], 0..5)),
+            names in ("[\\x00a]{0,2}", "[\\x00a]{0,2}"), clocks: [bool; 2], due: [i64; 2]
+        ) {
+            let (m, n) = (&names.0[..], &names.1[..]);
+            let (c, d) = (u8::from(clocks[0]), u8::from(clocks[1]));
+            let (v, w) = (timer_who(a.as_deref(), m), timer_who(b.as_deref(), n));
+            prop_assert_eq!(split_timer_who(&v), Some((a.clone(), m)));
+            prop_assert_eq!(v.cmp(&w), (&a, m).cmp(&(&b, n)));
+            let (x, y) = (timer(&[], c, due[0], &v), timer(&[], d, due[1], &w));
+            prop_assert_eq!(split_timer(&x), Some((c, due[0], &v[..])));
+            prop_assert_eq!(x.cmp(&y), (c, due[0], &a, m).cmp(&(d, due[1], &b, n)));
+        }
+
+        #[test]
+        fn garbage_is_no_timer_and_no_panic(bytes: Vec<u8>) {
+            if let Some((key, name)) = split_timer_who(&bytes) {
+                prop_assert_eq!(timer_who(key.as_deref(), name), bytes.clone());
+            }
+            split_timer(&bytes);
+        }
+    }
+
     #[test]
     fn bytes_are_as_written_down() {
+        assert_eq!(
+            timer(&[7], 1, 2, &timer_who(Some(b"k\0"), "n")),
+            [7, 8, 1, 0x80, 0, 0, 0, 0, 0, 0, 2, 1, b'k', 0, 0xff, 0, 0, b'n']
+        );
+        assert_eq!(timer_by_who(&[], 0, &timer_who(None, "n")), [9, 0, 0, b'n']);
         assert_eq!(plain(&[0, 0, 0, 7], StoreKind::KeyValue, b"k"), [0, 0, 0, 7, 1, b'k']);
         assert_eq!(window(&[], 1, b"k"), [3, 0x80, 0, 0, 0, 0, 0, 0, 1, b'k']);
         let session_bytes = [5, b'k', 0, 0xff, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 2, 0x80, 0, 0, 0, 0, 0, 0, 1];

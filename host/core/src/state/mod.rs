@@ -1,12 +1,14 @@
 //! State: reads now, a write set for later.
 
 pub mod changelog;
+pub mod entries;
 pub mod key;
 pub mod keyspace;
 pub mod memory;
 pub mod sessions;
 pub mod slices;
 pub mod store;
+pub mod timers;
 pub mod value;
 
 #[cfg(any(test, feature = "laws"))]

@@ -12,12 +12,15 @@ const FORMAT: u8 = 1;
 /// records all the same.
 pub const STATELESS: &[u8] = &[2];
 
-/// An aggregate as it is stored.
+/// What is stored of a timer, whose key says everything.
+pub const TIMER: &[u8] = &[1];
+
+/// An aggregate, or an entry of a processor's store, as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored<'a> {
     /// Layout number of the function that wrote it; 0 for built-in folds.
     pub layout: u32,
-    /// The largest timestamp of the records in it.
+    /// The largest timestamp of the records in it; of an entry of a processor's store, the time at which it was written.
     pub timestamp: Timestamp,
     /// The function's bytes.
     pub state: &'a [u8],

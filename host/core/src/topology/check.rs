@@ -30,7 +30,7 @@ pub const FUNCTIONS_MAX: usize = 256;
 pub const SOURCES_MAX: usize = 64;
 /// Most sinks of a pipeline.
 pub const SINKS_MAX: usize = 256;
-/// Most named outputs of a branch.
+/// Most named outputs of a branch or a processor.
 pub const OUTPUTS_MAX: usize = 64;
 /// Most windows that hold one record: each of them is read and written for it.
 pub const WINDOWS_PER_RECORD_MAX: i64 = 10_000;
@@ -265,6 +265,7 @@ impl<'a> Checker<'a> {
             Operator::Repartition { partitions } | Operator::Table { partitions } => {
                 self.partitions(&step.name, *partitions);
             }
+            Operator::Process(process) => self.process(step, process),
             Operator::Merge if step.from.len() == 1 => {
                 let message = format!("step `{}` merges one stream, so it does nothing", step.name);
                 self.warn(section, &step.name, "from", message, "name several: `from: [a, b]`");
@@ -377,17 +378,17 @@ impl<'a> Checker<'a> {
         }
         for (i, f) in from.iter().enumerate() {
             let step = spec.steps.iter().find(|s| s.name == f.name);
-            let outputs = step.and_then(|s| branch_outputs(&s.operator));
+            let outputs = step.and_then(|s| named_outputs(&s.operator));
             if step.is_none() && !spec.sources.iter().any(|s| s.name == f.name) {
                 self.unknown_input(section, name, field, f);
             } else if let (Some(outputs), None) = (&outputs, &f.output) {
-                let message = format!("`{}` is a branch: which of its outputs?", f.name);
+                let message = format!("`{}` has named outputs: which of them?", f.name);
                 let all: Vec<String> = outputs.iter().map(|o| format!("`{}.{o}`", f.name)).collect();
                 self.error(section, name, field, message, &format!("one of {}", all.join(", ")));
             } else if let Some(output) = &f.output {
                 let outputs = outputs.unwrap_or_default();
                 if !outputs.iter().any(|o| o == output) {
-                    let help = if outputs.is_empty() { "only a branch has named outputs" } else { "" };
+                    let help = if outputs.is_empty() { "only a branch and a processor have named outputs" } else { "" };
                     self.error(section, name, field, format!("`{}` has no output `{output}`", f.name), help);
                     let known = outputs.iter().map(|o| format!("{}.{o}", f.name)).collect();
                     self.unknown(&shown(f), known);
@@ -496,6 +497,11 @@ impl<'a> Checker<'a> {
                 }
                 Operator::Repartition { .. } => own = Keys { changed: false, repartitioned: true, ..own },
                 Operator::Aggregate(aggregate) => own = self.grouped(step, aggregate, own),
+                Operator::Process(process) => {
+                    self.without_effect(step, process.partitions, own);
+                    let repartitioned = own.repartitioned || own.changed;
+                    own = Keys { changed: true, windowed: false, kinds: Kinds::default(), repartitioned, ..own };
+                }
                 _ => {}
             }
             self.without_repartition(step, own);
@@ -538,17 +544,7 @@ impl<'a> Checker<'a> {
             let help = "a result of two windows has no form; give the records a key of their own first (`select-key`)";
             self.error(Section::Steps, &step.name, "window", message, help);
         }
-        if !input.changed && aggregate.partitions.is_some() {
-            let message =
-                "`partitions` has no effect: the key has not changed, so there is no repartition topic".to_string();
-            self.warn(
-                Section::Steps,
-                &step.name,
-                "partitions",
-                message,
-                "leave it out, or put a `repartition` step before",
-            );
-        }
+        self.without_effect(step, aggregate.partitions, input);
         Keys {
             changed: false,
             windowed: input.windowed || aggregate.window.is_some(),
@@ -556,6 +552,15 @@ impl<'a> Checker<'a> {
             repartitioned: input.repartitioned || input.changed,
             table: false,
             grouped: false,
+        }
+    }
+
+    /// `partitions` is that of a repartition topic.
+    fn without_effect(&mut self, step: &StepSpec, partitions: Option<u32>, input: Keys) {
+        if !input.changed && partitions.is_some() {
+            let message = "`partitions` has no effect: the key has not changed, so there is no repartition topic";
+            let help = "leave it out, or put a `repartition` step before";
+            self.warn(Section::Steps, &step.name, "partitions", message.to_string(), help);
         }
     }
 
@@ -676,7 +681,7 @@ impl<'a> Checker<'a> {
             self.warn(Section::Sources, &source.name, "", format!("nothing reads source `{}`", source.name), "");
         }
         for step in &spec.steps {
-            let outputs = branch_outputs(&step.operator).filter(|_| read(&step.name, None));
+            let outputs = named_outputs(&step.operator).filter(|_| read(&step.name, None));
             for output in outputs.iter().flatten().filter(|o| !read(&step.name, Some(o))) {
                 let message = format!("nothing reads `{}.{output}`: its records are dropped", step.name);
                 self.warn(Section::Steps, &step.name, "outputs", message, "");
@@ -698,15 +703,17 @@ pub fn operator_function(operator: &Operator) -> Option<&str> {
         | Operator::Branch { function, .. }
         | Operator::Peek { function } => Some(function),
         Operator::Aggregate(a) => a.fold.function(),
+        Operator::Process(p) => Some(&p.function),
         Operator::Join(join) => Some(&join.function),
         Operator::Regroup { function } => Some(function),
         Operator::Merge | Operator::Repartition { .. } | Operator::Table { .. } => None,
     }
 }
 
-fn branch_outputs(operator: &Operator) -> Option<Vec<String>> {
+fn named_outputs(operator: &Operator) -> Option<Vec<String>> {
     match operator {
         Operator::Branch { outputs, otherwise, .. } => Some(outputs.iter().chain(otherwise).cloned().collect()),
+        Operator::Process(process) if !process.outputs.is_empty() => Some(process.outputs.clone()),
         _ => None,
     }
 }
@@ -730,6 +737,8 @@ fn circle<'a>(left: &[&'a StepSpec]) -> Vec<&'a StepSpec> {
         path.push(next);
     }
 }
+
+pub mod process;
 
 #[cfg(test)]
 mod tests;

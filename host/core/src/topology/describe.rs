@@ -8,9 +8,9 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::graph::{AggregateNode, InputKind, Node, NodeOperator, SubTopology, TableOf, Topology};
+use super::graph::{AggregateNode, InputKind, Node, NodeOperator, ProcessNode, SubTopology, TableOf, Topology};
 use super::spec::{
-    Aggregate, CountFormat, Emit, Fold, From, JoinKind, MapForm, OnError, Operator, Spec, Window, WindowForm,
+    Aggregate, CountFormat, Emit, Fold, From, JoinKind, MapForm, OnError, Operator, Process, Spec, Window, WindowForm,
 };
 
 /// A pipeline as boxes and arrows.
@@ -68,7 +68,7 @@ pub struct Arrow {
     pub dashed: bool,
 }
 
-/// The drawing of a planned pipeline; `spec` is what it was planned from, and tells the names of a branch's outputs.
+/// The drawing of a planned pipeline; `spec` is what it was planned from, and tells the names of outputs.
 pub fn describe(topology: &Topology, spec: &Spec) -> Drawing {
     let mut drawing = Drawing::default();
     for topic in &topology.topics {
@@ -126,20 +126,29 @@ impl Drawing {
         if let NodeOperator::Sink { topic, .. } = node.operator {
             self.arrow(shape, topic, "", false);
         }
-        let (store, late) = match &node.operator {
-            NodeOperator::Aggregate(AggregateNode { store, late, .. }) => (Some(store), *late),
-            NodeOperator::Table(table) => (Some(&table.store), None),
-            NodeOperator::Join(join) => (join.store.as_ref(), None),
-            NodeOperator::Regroup(regroup) => (Some(&regroup.store), None),
-            _ => (None, None),
-        };
-        if let Some(store) = store {
-            let lines = vec![sub.stores[*store].name.clone(), "store".to_string()];
+        let mut store = |store: usize, what: &str| {
+            let lines = vec![sub.stores[store].name.clone(), what.to_string()];
             self.shapes.push(Shape { kind: ShapeKind::Store, lines });
             let at = self.shapes.len() - 1;
             self.frames[number].shapes.push(at);
             self.arrow(shape, at, "", true);
-            late.iter().for_each(|topic| self.arrow(shape, *topic, "late", true));
+        };
+        match &node.operator {
+            NodeOperator::Aggregate(AggregateNode { store: at, late, .. }) => {
+                store(*at, "store");
+                late.iter().for_each(|topic| self.arrow(shape, *topic, "late", true));
+            }
+            NodeOperator::Process(ProcessNode { store: first, spec, .. }) => {
+                (*first..).zip(&spec.stores).for_each(|(at, spec)| match spec.ttl_ms {
+                    Some(ttl_ms) => store(at, &format!("store, ttl {}", duration(ttl_ms))),
+                    None => store(at, "store"),
+                });
+                store(first + spec.stores.len(), "timers");
+            }
+            NodeOperator::Table(table) => store(table.store, "store"),
+            NodeOperator::Join(join) => join.store.iter().for_each(|at| store(*at, "store")),
+            NodeOperator::Regroup(regroup) => store(regroup.store, "store"),
+            _ => {}
         }
         if let OnError::DeadLetter(name) = &node.on_error
             && let Some(topic) = topology.topics.iter().position(|t| t.name == *name)
@@ -226,12 +235,13 @@ pub fn dot(drawing: &Drawing) -> String {
     out
 }
 
-/// The name of a branch's output, `""` for all else.
+/// The name of an output that has one, `""` for all else.
 fn output_name<'a>(spec: &'a Spec, step: &str, port: u32) -> &'a str {
     match spec.steps.iter().find(|s| s.name == step).map(|s| &s.operator) {
         Some(Operator::Branch { outputs, otherwise, .. }) => {
             outputs.iter().chain(otherwise).nth(port as usize).map_or("", String::as_str)
         }
+        Some(Operator::Process(Process { outputs, .. })) => outputs.get(port as usize).map_or("", String::as_str),
         _ => "",
     }
 }
@@ -266,6 +276,7 @@ fn node_lines(topology: &Topology, node: &Node) -> Vec<String> {
             };
             vec![format!("{what}{kind}join with {}", name(&join.function))]
         }
+        NodeOperator::Process(process) => vec![format!("process {}", name(&process.function))],
     });
     lines
 }
@@ -331,6 +342,7 @@ pub fn operator_word(operator: &Operator) -> &'static str {
         Operator::Table { .. } => "table",
         Operator::Join(_) => "join",
         Operator::Regroup { .. } => "group-by",
+        Operator::Process(_) => "process",
     }
 }
 

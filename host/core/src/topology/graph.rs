@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 
 use crate::limits::Limits;
 
-use super::spec::{self, Aggregate, Idle, Lateness, MapForm, OnError, Operator, Spec, WindowForm};
+use super::spec::{self, Aggregate, Idle, Lateness, MapForm, OnError, Operator, Process, Spec, WindowForm};
 
 /// A pipeline, ready to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,7 +50,8 @@ pub struct SubTopology {
     pub inputs: Vec<Input>,
     /// Its nodes, parents first.
     pub nodes: Vec<Node>,
-    /// Its stores, one for each aggregate and each table, in the order of their nodes.
+    /// Its stores, in the order of their nodes: one for each aggregate and each table; for each processor its named ones, then that of
+    /// its timers.
     pub stores: Vec<Store>,
     /// How many tasks: the largest partition count of its inputs.
     pub tasks: u32,
@@ -158,6 +159,21 @@ pub enum NodeOperator {
     Join(JoinNode),
     /// Gives rows of a table other keys, for an aggregate over it.
     Regroup(RegroupNode),
+    /// Calls a function that has stores and timers.
+    Process(ProcessNode),
+}
+
+/// A processor with names resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessNode {
+    /// What was asked for.
+    pub spec: Process,
+    /// Number of the function.
+    pub function: usize,
+    /// Number of its first store within the sub-topology; that of its timers stands behind its named ones.
+    pub store: usize,
+    /// Whose time it goes by.
+    pub time: TimeRule,
 }
 
 /// An aggregate with names resolved.
@@ -191,7 +207,7 @@ pub enum TimeRule {
 /// A store of a sub-topology.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
-    /// Name: the step's.
+    /// Name: the step's; of a processor's stores the step's and its own.
     pub name: String,
     /// Whether its keys have a window.
     pub windowed: bool,
@@ -293,6 +309,14 @@ fn partitions(count: u32) -> String {
 
 /// Most topics that one sub-topology can read.
 pub const INPUTS_MAX: usize = 64;
+
+/// What a processor's store of timers is called within its step.
+pub const TIMERS_STORE: &str = "timers";
+
+/// Name of a processor's store.
+pub fn store_name(step: &str, store: &str) -> String {
+    format!("{step}-{store}")
+}
 
 /// Name of the repartition topic in front of a step.
 pub fn repartition_topic(pipeline: &str, step: &str) -> String {
@@ -489,6 +513,17 @@ impl<'a> Planner<'a> {
             Operator::Table { .. } | Operator::Join(_) | Operator::Regroup { .. } => {
                 unreachable!("planned as a table's step")
             }
+            Operator::Process(process) => {
+                if self.drafts[parent.0].dirty {
+                    parent = (self.repartition(step, parent, process.partitions), 0);
+                }
+                for (port, output) in (0..).zip(&process.outputs) {
+                    self.outputs.insert((step.name.clone(), output.clone()), port);
+                }
+                ports = process.outputs.len().max(1) as u32;
+                let (spec, function) = (process.clone(), function(self, &process.function)?);
+                NodeOperator::Process(ProcessNode { spec, function, store: 0, time: self.time_rule(step, parent.0) })
+            }
         };
         let at = self.draft(&step.name, operator, vec![parent], step.on_error.clone());
         let draft = &mut self.drafts[at];
@@ -505,6 +540,10 @@ impl<'a> Planner<'a> {
                     draft.sessions = matches!(window.form, WindowForm::Session { .. });
                 }
             }
+            NodeOperator::Process(_) => {
+                (draft.dirty, draft.derived) = (true, true);
+                (draft.windowed, draft.sessions) = (false, false);
+            }
             _ => {}
         }
         self.names.insert(step.name.clone(), at);
@@ -517,7 +556,7 @@ impl<'a> Planner<'a> {
         aggregate: &Aggregate,
         parent: (usize, u32),
     ) -> Result<NodeOperator, PlanError> {
-        let (windowed, derived) = (self.drafts[parent.0].windowed, self.drafts[parent.0].derived);
+        let windowed = self.drafts[parent.0].windowed;
         if windowed && aggregate.window.is_some() {
             return Err(PlanError::NestedWindow(step.name.clone()));
         }
@@ -527,10 +566,7 @@ impl<'a> Planner<'a> {
         }
         let function = aggregate.fold.function().map(|f| self.function(&step.name, f)).transpose()?;
         let late = step.late.as_deref().map(|t| self.topic(t)).transpose()?;
-        let time = match step.lateness {
-            Lateness::OwnTask if !derived && !of_table => TimeRule::Upstream,
-            _ => TimeRule::Observed,
-        };
+        let time = if of_table { TimeRule::Observed } else { self.time_rule(step, parent.0) };
         let spec = aggregate.clone();
         Ok(NodeOperator::Aggregate(AggregateNode {
             spec,
@@ -541,6 +577,14 @@ impl<'a> Planner<'a> {
             by_window: windowed,
             of_table,
         }))
+    }
+
+    /// Whose time a step goes by that reads this draft, if a repartition topic feeds it.
+    fn time_rule(&self, step: &spec::StepSpec, parent: usize) -> TimeRule {
+        match step.lateness {
+            Lateness::OwnTask if !self.drafts[parent].derived => TimeRule::Upstream,
+            _ => TimeRule::Observed,
+        }
     }
 
     /// Puts a repartition topic behind `parent`; gives the node that reads it.
@@ -681,32 +725,47 @@ impl<'a> Planner<'a> {
                 };
                 sub.inputs.push(Input { topic: input.topic, node: at, kind });
             }
-            if let NodeOperator::Aggregate(aggregate) = &mut node.operator {
-                aggregate.store = sub.stores.len();
-                let repartitioned = (0..sub.inputs.len())
-                    .any(|i| node.inputs >> i & 1 == 1 && matches!(sub.inputs[i].kind, InputKind::Repartition { .. }));
-                if !repartitioned {
-                    aggregate.time = TimeRule::Observed;
-                }
-                let (windowed, limits) = (aggregate.spec.window.is_some(), Limits::default());
-                sub.stores.push(Store { name: node.name.clone(), windowed, limits });
+            let repartitioned = (0..sub.inputs.len())
+                .any(|i| node.inputs >> i & 1 == 1 && matches!(sub.inputs[i].kind, InputKind::Repartition { .. }));
+            if let NodeOperator::Aggregate(AggregateNode { time, .. }) | NodeOperator::Process(ProcessNode { time, .. }) =
+                &mut node.operator
+                && !repartitioned
+            {
+                *time = TimeRule::Observed;
             }
-            let store = match &mut node.operator {
-                NodeOperator::Table(table) => Some(&mut table.store),
-                NodeOperator::Join(join) => join.store.as_mut(),
-                NodeOperator::Regroup(regroup) => {
-                    regroup.topics = self.topics_behind(*global);
-                    Some(&mut regroup.store)
-                }
-                _ => None,
-            };
-            if let Some(store) = store {
-                *store = sub.stores.len();
-                sub.stores.push(Store { name: node.name.clone(), windowed: false, limits: Limits::default() });
+            if let NodeOperator::Regroup(regroup) = &mut node.operator {
+                regroup.topics = self.topics_behind(*global);
             }
+            sub.place_stores(&mut node);
             sub.nodes.push(node);
         }
         Ok(sub)
+    }
+}
+
+impl SubTopology {
+    /// Adds the stores of a node.
+    fn place_stores(&mut self, node: &mut Node) {
+        let (first, name) = (self.stores.len(), &node.name);
+        let store = |name, windowed| Store { name, windowed, limits: Limits::default() };
+        match &mut node.operator {
+            NodeOperator::Aggregate(aggregate) => {
+                aggregate.store = first;
+                self.stores.push(store(name.clone(), aggregate.spec.window.is_some()));
+            }
+            NodeOperator::Process(process) => {
+                process.store = first;
+                let named = process.spec.stores.iter().map(|s| &s.name[..]).chain([TIMERS_STORE]);
+                self.stores.extend(named.map(|own| store(store_name(name, own), false)));
+            }
+            NodeOperator::Table(TableNode { store: at, .. })
+            | NodeOperator::Regroup(RegroupNode { store: at, .. })
+            | NodeOperator::Join(JoinNode { store: Some(at), .. }) => {
+                *at = first;
+                self.stores.push(store(name.clone(), false));
+            }
+            _ => {}
+        }
     }
 }
 

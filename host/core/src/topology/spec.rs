@@ -165,6 +165,8 @@ pub enum Operator {
         /// A mapper: key and value under which a row is grouped; no result, and it is in no group.
         function: String,
     },
+    /// A function with stores, timers and named outputs.
+    Process(Process),
 }
 
 /// A join of what a step reads, its left side, with a table. Where that is a table too, the result is one.
@@ -188,6 +190,28 @@ pub enum JoinKind {
     Left,
     /// What stands on either side is joined with nothing; of two tables only.
     Outer,
+}
+
+/// A processor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// The function.
+    pub function: String,
+    /// Its stores, in the manifest's order; that of its timers is not among them.
+    pub stores: Vec<StoreSpec>,
+    /// Named outputs, by port; none: one output without a name.
+    pub outputs: Vec<String>,
+    /// Partitions of the repartition topic, where there is one.
+    pub partitions: Option<u32>,
+}
+
+/// A named store of a processor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSpec {
+    /// The name that the function opens it by.
+    pub name: String,
+    /// How long an entry is kept after it was written last, milliseconds of the step's time, at least 1; `None`: for ever.
+    pub ttl_ms: Option<i64>,
 }
 
 /// What a [`Operator::Map`] may change, and how many results it may give.

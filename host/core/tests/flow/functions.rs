@@ -1,11 +1,14 @@
 //! Functions for transcripts, by name. All of them trap on a value with `!`, refuse one with `?`; those that have versions
 //! show them.
 
+#[path = "processor.rs"]
+mod processor;
+
 use millstream_core::function::*;
 use millstream_core::record::{BytesColumn, Timestamp};
 
 /// Names by number, and whether the function reads stream times.
-pub const NAMES: [(&str, bool); 21] = [
+pub const NAMES: [(&str, bool); 25] = [
     ("with-x", false),
     ("first-letter", false),
     ("upper", false),
@@ -27,6 +30,10 @@ pub const NAMES: [(&str, bool); 21] = [
     ("region", false),
     ("trace", false),
     ("by-value", false),
+    ("script", false),
+    ("script-times", true),
+    ("no-timers", false),
+    ("forgets-timers", false),
 ];
 
 /// Versions × this + number.
@@ -106,8 +113,12 @@ impl Functions for Native {
     fn wants_stream_times(&self, f: Prepared) -> bool {
         NAMES[(f.0 % STRIDE) as usize].1
     }
-    fn exports(&self, _: Prepared, _: Interface) -> bool {
-        true
+    fn exports(&self, f: Prepared, interface: Interface) -> bool {
+        match NAMES[(f.0 % STRIDE) as usize].0 {
+            "no-timers" => interface != Interface::OnTimer,
+            "forgets-timers" => interface != Interface::OnTimer || f.0 / STRIDE < 2,
+            _ => true,
+        }
     }
     fn layout(&self, _: Prepared) -> u32 {
         0
@@ -249,5 +260,18 @@ impl Functions for Native {
         };
         let values: Vec<Option<String>> = pairs.iter().enumerate().map(value).collect();
         Ok(Joined { values: values.iter().map(|v| v.as_deref().map(str::as_bytes)).collect(), rejected })
+    }
+
+    fn process(
+        &mut self,
+        f: Prepared,
+        context: Context<'_>,
+        records: Records<'_>,
+        host: &mut dyn Hosted,
+    ) -> Answer<Output> {
+        processor::process(NAMES[(f.0 % STRIDE) as usize].0, context, records, host)
+    }
+    fn fire(&mut self, _: Prepared, clock: TimerClock, due: Records<'_>, host: &mut dyn Hosted) -> Answer<Output> {
+        processor::fire(clock, due, host)
     }
 }

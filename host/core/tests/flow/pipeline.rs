@@ -334,6 +334,14 @@ fn operator(kind: &str, words: &Words<'_>) -> Result<Operator, String> {
         "count" => fold(words, Fold::Count(if words.has("text") { CountFormat::Text } else { CountFormat::Long })),
         "reduce" => fold(words, Fold::Reduce { function }),
         "aggregate" => fold(words, Fold::Aggregate { function }),
+        "process" => {
+            let stores = words.list("stores").into_iter().map(|store| match store.split_once(':') {
+                Some((name, ttl)) => Ok(StoreSpec { name: name.into(), ttl_ms: Some(time(ttl)?) }),
+                None => Ok(StoreSpec { name: store, ttl_ms: None }),
+            });
+            let (stores, partitions) = (stores.collect::<Result<_, String>>()?, words.number("partitions")?);
+            Ok(Operator::Process(Process { function, stores, outputs: words.list("outputs"), partitions }))
+        }
         other => Err(format!("what is `{other}`?")),
     }
 }

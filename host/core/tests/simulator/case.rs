@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use millstream_core::limits::Limits;
 use millstream_core::topology::spec::*;
 
+use super::processors::STORES;
 use super::rng::Rng;
-use super::roles::{MARKS, MINDERS, Rec, Role, Sum};
+use super::roles::{MARKS, MINDERS, Proc, Rec, Role, Sum};
 
 /// What is left out when a failing case is made smaller.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +65,8 @@ struct Builder<'r> {
     removes: bool,
     /// Topics that joins bring together.
     alike: Vec<BTreeSet<String>>,
+    /// There is a processor: what it sends comes at other times.
+    processes: bool,
 }
 
 impl Case {
@@ -82,7 +85,8 @@ impl Case {
             jumps: size.faults & rng.one_in(4),
             limits: BTreeMap::new(),
         };
-        let mut builder = Builder { rng: &mut rng, case, streams: Vec::new(), removes: false, alike: Vec::new() };
+        let (streams, alike) = Default::default();
+        let mut builder = Builder { rng: &mut rng, case, streams, removes: false, alike, processes: false };
         builder.sources();
         let steps = builder.rng.below(7) as usize;
         (0..steps.min(size.steps)).for_each(|_| builder.step());
@@ -228,8 +232,8 @@ impl Builder<'_> {
 
     fn operator(&mut self) -> Operator {
         let timed = self.rng.one_in(3);
-        match self.rng.below(17) {
-            14.. => Operator::Table { partitions: self.rng.one_in(3).then(|| 1 + self.rng.below(4) as u32) },
+        match self.rng.below(19) {
+            17.. => Operator::Table { partitions: self.rng.one_in(3).then(|| 1 + self.rng.below(4) as u32) },
             0 | 1 => {
                 let (function, negate) = (self.function(Role::Keep), self.rng.one_in(3));
                 Operator::Filter { function, negate }
@@ -251,7 +255,22 @@ impl Builder<'_> {
                 let partitions = self.rng.one_in(2).then(|| 1 + self.rng.below(4) as u32);
                 Operator::Repartition { partitions }
             }
+            12 | 13 if !self.removes => Operator::Process(self.processor(timed)),
             _ => Operator::Aggregate(self.fold()),
+        }
+    }
+
+    fn processor(&mut self, timed: bool) -> Process {
+        self.processes = true;
+        let outputs = self.rng.below(3) as u32;
+        let proc = Proc { outputs: outputs.max(1), wall: self.rng.one_in(3), timed };
+        let ttl_ms = Some(*self.rng.pick(&[5, 20, 100]));
+        let stores = STORES.map(|name| StoreSpec { name: name.into(), ttl_ms: ttl_ms.filter(|_| name == STORES[1]) });
+        Process {
+            function: self.function(Role::Proc(proc)),
+            stores: stores.into(),
+            outputs: (0..outputs).map(|o| format!("o{o}")).collect(),
+            partitions: self.rng.one_in(3).then(|| 1 + self.rng.below(4) as u32),
         }
     }
 
@@ -267,7 +286,8 @@ impl Builder<'_> {
                 Fold::Reduce { function: self.function(Role::Sum(sum)) }
             }
             _ => {
-                let sum = Sum { long, timed, removes: self.rng.one_in(5), breaks: self.rng.one_in(5) };
+                let removes = self.rng.one_in(5) && !self.processes;
+                let sum = Sum { long, timed, removes, breaks: self.rng.one_in(5) };
                 self.removes |= sum.removes;
                 Fold::Aggregate { function: self.function(Role::Sum(sum)) }
             }
@@ -305,7 +325,8 @@ impl Builder<'_> {
         let Some(inputs) = self.inputs(|s| !(nests && (s.windowed || s.table))) else { return };
         let any = |f: fn(&Stream) -> bool| inputs.iter().any(|s| f(&self.streams[*s]));
         let (before, dirty) = (any(|s| s.windowed), any(|s| s.dirty));
-        let changes = matches!(&operator, Operator::Map { form, .. } if form.may_change_key());
+        let process = matches!(operator, Operator::Process(_));
+        let changes = process || matches!(&operator, Operator::Map { form, .. } if form.may_change_key());
         let windowed = match &operator {
             Operator::Aggregate(a) => before || a.window.is_some(),
             _ => before && !changes,
@@ -316,7 +337,7 @@ impl Builder<'_> {
             operator => matches!(operator, Operator::Table { .. }),
         };
         let cuts = match &operator {
-            Operator::Aggregate(_) | Operator::Table { .. } => dirty,
+            Operator::Aggregate(_) | Operator::Table { .. } | Operator::Process(_) => dirty,
             operator => matches!(operator, Operator::Repartition { .. }),
         };
         let topics = self.topics(&inputs, cuts);
@@ -391,6 +412,7 @@ impl Builder<'_> {
             let given = cut.and_then(|step| match &mut step.operator {
                 Operator::Repartition { partitions } | Operator::Table { partitions } => partitions.as_mut(),
                 Operator::Aggregate(fold) => fold.partitions.as_mut(),
+                Operator::Process(process) => process.partitions.as_mut(),
                 _ => None,
             });
             if let Some(given) = given {
@@ -405,6 +427,7 @@ impl Builder<'_> {
         let from = inputs.iter().map(|s| self.streams[*s].from.clone()).collect();
         let outputs: Vec<Option<String>> = match &operator {
             Operator::Branch { outputs, otherwise, .. } => outputs.iter().chain(otherwise).cloned().map(Some).collect(),
+            Operator::Process(p) if !p.outputs.is_empty() => p.outputs.iter().cloned().map(Some).collect(),
             _ => vec![None],
         };
         let is_fold = matches!(operator, Operator::Aggregate(_));

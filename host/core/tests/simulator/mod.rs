@@ -9,6 +9,7 @@ pub mod fleet;
 pub mod judge;
 pub mod native;
 pub mod oracle;
+pub mod processors;
 pub mod rng;
 pub mod roles;
 pub mod watch;

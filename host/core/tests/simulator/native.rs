@@ -4,6 +4,7 @@
 use millstream_core::function::*;
 use millstream_core::record::{BytesColumn, HeaderColumns};
 
+use super::processors::Desk;
 use super::rng::Rng;
 use super::roles::{Mark, Rec, Role, Running, keeps, mark, mark_of_pair};
 
@@ -28,6 +29,23 @@ pub struct Native {
     /// A planted bug: states of a call that failed count all the same.
     pub leaks: bool,
     leaked: Vec<(Vec<u8>, Option<i64>, Vec<u8>)>,
+}
+
+/// Results of a call, each with the record that it came from.
+#[derive(Default)]
+struct Results {
+    sources: Vec<u32>,
+    ports: Vec<u32>,
+    out: Vec<Rec>,
+    given: Vec<Rec>,
+}
+
+/// Which columns a function may give; `port`: it always gives ports.
+#[derive(Clone, Copy)]
+struct May {
+    key: bool,
+    rest: bool,
+    port: bool,
 }
 
 /// What a call that is not let through gives.
@@ -159,15 +177,21 @@ impl Native {
                 given.push(source.clone());
             }
         }
-        // Columns that are as they were may be left out, or not.
-        let mut told = |changed: bool, allowed: bool| allowed && (changed || self.rng.one_in(2));
         let route = matches!(running.role, Role::Route { .. });
         let may_key = matches!(running.role, Role::Rekey { .. } | Role::Key | Role::Fan { keys: true });
+        let may = May { key: may_key, rest: !route, port: route };
+        self.output(taken, Results { sources, ports, out, given }, rejected, may)
+    }
+
+    /// Results as columns. Those that are as they were may be left out, or not.
+    fn output(&mut self, taken: usize, results: Results, rejected: Vec<Rejection>, may: May) -> Output {
+        let Results { sources, ports, out, given } = results;
+        let mut told = |changed: bool, allowed: bool| allowed && (changed || self.rng.one_in(2));
         let differs = |f: fn(&Rec, &Rec) -> bool| out.iter().zip(&given).any(|(a, b)| f(a, b));
-        let keys = told(differs(|a, b| a.key != b.key), may_key);
-        let values = told(differs(|a, b| a.value != b.value), !route);
-        let times = told(differs(|a, b| a.time != b.time), !route);
-        let headers = told(differs(|a, b| a.headers != b.headers), !route);
+        let keys = told(differs(|a, b| a.key != b.key), may.key);
+        let values = told(differs(|a, b| a.value != b.value), may.rest);
+        let times = told(differs(|a, b| a.time != b.time), may.rest);
+        let headers = told(differs(|a, b| a.headers != b.headers), may.rest);
         let one_each =
             rejected.is_empty() && sources.iter().enumerate().all(|(i, s)| i as u32 == *s) && sources.len() == taken;
         let mut columns = HeaderColumns::default();
@@ -175,7 +199,7 @@ impl Native {
         Output {
             taken: taken as u32,
             sources: (!one_each || self.rng.one_in(2)).then_some(sources),
-            ports: (route || self.rng.one_in(2)).then_some(ports),
+            ports: (may.port || self.rng.one_in(2)).then_some(ports),
             keys: keys.then(|| out.iter().map(|r| r.key.as_deref()).collect()),
             values: values.then(|| out.iter().map(|r| r.value.as_deref()).collect()),
             timestamps: times.then(|| out.iter().map(|r| r.time).collect()),
@@ -229,6 +253,7 @@ impl Functions for Native {
         match self.running(f).role {
             Role::Stamp { timed } => timed,
             Role::Sum(sum) => sum.timed,
+            Role::Proc(proc) => proc.timed,
             _ => false,
         }
     }
@@ -350,5 +375,140 @@ impl Functions for Native {
                 Ok(Joined { values: values.iter().map(Option::as_deref).collect(), rejected })
             }
         }
+    }
+    fn process(
+        &mut self,
+        f: Prepared,
+        context: Context<'_>,
+        records: Records<'_>,
+        host: &mut dyn Hosted,
+    ) -> Answer<Output> {
+        let entered = self.enter(f, values(&records));
+        let running = self.running(f);
+        let rejected = entered.as_ref().map(Clone::clone).unwrap_or_default();
+        // Stops before the first record that a timer is due at which it has set, or anywhere, or nowhere.
+        let all = records.keys.len();
+        let mut taken = if self.rng.one_in(4) { 1 + self.rng.below(all as u64) as usize } else { all };
+        let polite = self.rng.one_in(2);
+        let (mut asking, mut results) = (Asking { host, earliest: None, ended: false }, Results::default());
+        for i in 0..taken {
+            if polite && i > 0 && asking.earliest.is_some_and(|due| due <= records.timestamps[i]) {
+                taken = i;
+                break;
+            }
+            let source = rec(&records, &context, i);
+            let stream = context.stream_times.get(i).copied().unwrap_or(i64::MIN);
+            let made = running.process(&source, stream, context.inputs.map(|inputs| inputs[i]), &mut asking);
+            // What is refused has written something all the same.
+            if rejected.iter().any(|r| r.index as usize == i) {
+                continue;
+            }
+            for (port, result) in made {
+                results.sources.push(i as u32);
+                results.ports.push(port);
+                results.out.push(result);
+                results.given.push(source.clone());
+            }
+        }
+        let ended = asking.ended;
+        match entered {
+            Err(Stop::Fault(fault)) => Err(fault),
+            Err(Stop::Bad) => Ok(Output { taken: 0, ..Output::default() }),
+            Ok(_) if ended => Err(Fault::Trap { message: "ended".into() }),
+            Ok(_) => {
+                let rejected = rejected.into_iter().filter(|r| (r.index as usize) < taken).collect();
+                let port = results.ports.iter().any(|port| *port > 0);
+                Ok(self.output(taken, results, rejected, May { key: true, rest: true, port }))
+            }
+        }
+    }
+    fn fire(&mut self, f: Prepared, clock: TimerClock, due: Records<'_>, host: &mut dyn Hosted) -> Answer<Output> {
+        let entered = self.enter(f, values(&due));
+        let running = self.running(f);
+        let rejected = entered.as_ref().map(Clone::clone).unwrap_or_default();
+        let all = due.keys.len();
+        let taken = if self.rng.one_in(4) { 1 + self.rng.below(all as u64) as usize } else { all };
+        let (mut asking, mut results) = (Asking { host, earliest: None, ended: false }, Results::default());
+        for i in 0..taken {
+            let timer = rec(&due, &Context::default(), i);
+            let name = String::from_utf8(timer.value.clone().unwrap_or_default()).expect("names are text");
+            let made = running.fired(clock == TimerClock::WallClock, &timer, &name, &mut asking);
+            if rejected.iter().any(|r| r.index as usize == i) {
+                continue;
+            }
+            for (port, result) in made {
+                results.sources.push(i as u32);
+                results.ports.push(port);
+                results.out.push(result);
+                results.given.push(timer.clone());
+            }
+        }
+        let ended = asking.ended;
+        match entered {
+            Err(Stop::Fault(fault)) => Err(fault),
+            Err(Stop::Bad) => Ok(Output { taken: 0, ..Output::default() }),
+            Ok(_) if ended => Err(Fault::Trap { message: "ended".into() }),
+            Ok(_) => {
+                let rejected = rejected.into_iter().filter(|r| (r.index as usize) < taken).collect();
+                let port = results.ports.iter().any(|port| *port > 0);
+                Ok(self.output(taken, results, rejected, May { key: true, rest: true, port }))
+            }
+        }
+    }
+}
+
+/// The host's stores and timers, one question at a time.
+struct Asking<'h> {
+    host: &'h mut dyn Hosted,
+    /// The earliest timer by event time that was set.
+    earliest: Option<i64>,
+    /// The host has ended the call.
+    ended: bool,
+}
+
+impl Asking<'_> {
+    fn answer<T: Default>(&mut self, answer: Result<T, millstream_core::function::Stop>) -> T {
+        self.ended |= answer.is_err();
+        answer.unwrap_or_default()
+    }
+}
+
+fn clock(wall: bool) -> TimerClock {
+    if wall { TimerClock::WallClock } else { TimerClock::EventTime }
+}
+
+fn one(item: Option<&[u8]>) -> BytesColumn {
+    [item].into_iter().collect()
+}
+
+impl Desk for Asking<'_> {
+    fn get(&mut self, store: &str, key: &[u8]) -> Option<Vec<u8>> {
+        let store = self.host.store(store).expect("it is named in the case");
+        let values = self.host.get(store, &one(Some(key)));
+        let values = self.answer(values);
+        (!values.is_empty()).then(|| values.get(0).map(<[u8]>::to_vec)).flatten()
+    }
+    fn put(&mut self, store: &str, key: &[u8], value: Option<&[u8]>) {
+        let store = self.host.store(store).expect("it is named in the case");
+        let done = self.host.put(store, &one(Some(key)), &one(value));
+        self.answer(done);
+    }
+    fn range(&mut self, store: &str, start: &[u8], end: &[u8], limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let store = self.host.store(store).expect("it is named in the case");
+        let found = self.host.range(store, start, end, limit as u32);
+        let (keys, values) = self.answer(found);
+        let own = |c: &BytesColumn, i: usize| c.get(i).expect("a range has no nulls").to_vec();
+        (0..keys.len()).map(|i| (own(&keys, i), own(&values, i))).collect()
+    }
+    fn set(&mut self, wall: bool, key: Option<&[u8]>, name: &str, due: i64) {
+        if !wall {
+            self.earliest = Some(self.earliest.map_or(due, |earliest| earliest.min(due)));
+        }
+        let done = self.host.set(clock(wall), &one(key), name, &[due]);
+        self.answer(done);
+    }
+    fn cancel(&mut self, wall: bool, key: Option<&[u8]>, name: &str) {
+        let done = self.host.cancel(clock(wall), &one(key), name);
+        self.answer(done);
     }
 }

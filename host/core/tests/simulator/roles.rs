@@ -32,6 +32,8 @@ pub enum Role {
     Sum(Sum),
     /// A joiner.
     Pair,
+    /// Keeps counts and values in its stores, sets timers.
+    Proc(Proc),
 }
 
 /// A kind of fold.
@@ -79,6 +81,16 @@ pub fn mark(function: usize, value: Option<&[u8]>) -> Option<Mark> {
 /// What a joiner minds of two values.
 pub fn mark_of_pair(function: usize, left: Option<&[u8]>, right: Option<&[u8]>) -> Option<Mark> {
     mark(function, left).or(mark(function, right))
+}
+
+/// A kind of processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proc {
+    pub outputs: u32,
+    /// Sets timers by the wall clock, too.
+    pub wall: bool,
+    /// Mixes the stream time in.
+    pub timed: bool,
 }
 
 /// FNV-1a.
@@ -138,12 +150,12 @@ impl Running {
                 let port = (h % u64::from(outputs + 1)) as u32;
                 return if port == outputs { Vec::new() } else { vec![(port, out)] };
             }
-            Role::Keep | Role::Sum(_) | Role::Pair => {}
+            Role::Keep | Role::Sum(_) | Role::Pair | Role::Proc(_) => {}
         }
         vec![(0, out)]
     }
 
-    fn new_key(self, rec: &Rec, h: u64) -> Option<Vec<u8>> {
+    pub fn new_key(self, rec: &Rec, h: u64) -> Option<Vec<u8>> {
         match h % 7 {
             0 => None,
             1 | 2 => rec.key.clone(),

@@ -4,7 +4,7 @@
 mod convert;
 mod v0_1;
 
-use millstream_core::function::{Folded, Groups, Joined, Kept, Output, Records, Scanned};
+use millstream_core::function::{Folded, Groups, Joined, Kept, Output, Records, Scanned, TimerClock};
 use millstream_core::record::BytesColumn;
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre, Linker};
@@ -54,6 +54,8 @@ pub(crate) trait Exports: Send {
     fn merge(&self, store: &mut Store<Data>, columns: [&BytesColumn; 3]) -> Returned<BytesColumn>;
     fn migrate(&self, store: &mut Store<Data>, of: Migration<'_>) -> Returned<BytesColumn>;
     fn join(&self, store: &mut Store<Data>, columns: [&BytesColumn; 3]) -> Returned<Joined>;
+    fn process(&self, store: &mut Store<Data>, records: Records<'_>) -> Returned<Output>;
+    fn fire(&self, store: &mut Store<Data>, clock: TimerClock, due: Records<'_>) -> Returned<Output>;
 }
 
 /// States to be taken from one layout to another.

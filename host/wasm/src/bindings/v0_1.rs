@@ -1,15 +1,15 @@
 //! Contract 0.1, generated from its frozen WIT and put behind the common door. Checks that hold for every version are
 //! in `convert`.
 
-use millstream_core::function::{Folded, Groups, Joined, Kept, Output, Records, Rejection, Scanned};
+use millstream_core::function::{Folded, Groups, Joined, Kept, Output, Records, Rejection, Scanned, TimerClock};
 use millstream_core::record::{BytesColumn, HeaderColumns};
 use wasmtime::Store;
-use wasmtime::component::{HasSelf, Instance, InstancePre, Linker};
+use wasmtime::component::{HasSelf, Instance, InstancePre, Linker, Resource};
 
 use self::generated::exports::millstream::udf::{
-    aggregator, filter, joiner, lifecycle, mapper, merger, migrator, retractor, scanner,
+    aggregator, filter, joiner, lifecycle, mapper, merger, migrator, on_timer, processor, retractor, scanner,
 };
-use self::generated::millstream::udf::{context, log, types};
+use self::generated::millstream::udf::{context, log, state, timers, types};
 use super::{Binding, Contract, Exports, Layouts, Migration, convert};
 use crate::fault::{CallError, Returned};
 use crate::inspect::FunctionInfo;
@@ -23,6 +23,8 @@ mod generated {
             world functions {
                 import millstream:udf/context@0.1.0;
                 import millstream:udf/log@0.1.0;
+                import millstream:udf/state@0.1.0;
+                import millstream:udf/timers@0.1.0;
                 export millstream:udf/lifecycle@0.1.0;
                 export millstream:udf/filter@0.1.0;
                 export millstream:udf/mapper@0.1.0;
@@ -32,11 +34,21 @@ mod generated {
                 export millstream:udf/merger@0.1.0;
                 export millstream:udf/migrator@0.1.0;
                 export millstream:udf/joiner@0.1.0;
+                export millstream:udf/processor@0.1.0;
+                export millstream:udf/on-timer@0.1.0;
             }",
         path: "../../wit/released/0.1.0",
         ownership: Borrowing { duplicate_if_necessary: true },
+        imports: {
+            "millstream:udf/state": trappable,
+            "millstream:udf/timers": trappable,
+        },
+        with: { "millstream:udf/state.store": super::StoreHandle },
     });
 }
+
+/// What stands behind a guest's handle of a store: its number alone is used.
+pub struct StoreHandle;
 
 /// Contract 0.1.
 pub(super) struct V0_1;
@@ -49,7 +61,9 @@ impl Contract for V0_1 {
     fn link(&self, linker: &mut Linker<Data>) -> wasmtime::Result<()> {
         types::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
         context::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
-        log::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)
+        log::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
+        state::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
+        timers::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)
     }
 
     fn bind(&self, component: &InstancePre<Data>) -> Result<Box<dyn Binding>, Vec<String>> {
@@ -103,6 +117,8 @@ interfaces! {
     merger = "merger",
     migrator = "migrator",
     joiner = "joiner",
+    processor = "processor",
+    on_timer = "on-timer",
 }
 
 fn exported(component: &InstancePre<Data>, name: &str) -> bool {
@@ -173,17 +189,7 @@ impl Exports for Guest {
     }
 
     fn apply(&self, store: &mut Store<Data>, records: Records<'_>) -> Returned<Output> {
-        let output = answer(there(&self.mapper, "mapper")?.call_apply(store, batch(records)))?;
-        Ok(Output {
-            taken: output.taken,
-            sources: output.sources,
-            ports: output.ports,
-            keys: output.keys.map(|c| lift("keys", c)).transpose()?,
-            values: output.values.map(|c| lift("values", c)).transpose()?,
-            timestamps: output.timestamps,
-            headers: output.headers.map(headers).transpose()?,
-            rejected: rejected(output.rejected),
-        })
+        output(answer(there(&self.mapper, "mapper")?.call_apply(store, batch(records)))?)
     }
 
     fn add(&self, store: &mut Store<Data>, into: Groups<'_>, records: Records<'_>) -> Returned<Folded> {
@@ -225,6 +231,31 @@ impl Exports for Guest {
         let joined = answer(joiner.call_join(store, lower(keys), lower(left), lower(right)))?;
         Ok(Joined { values: lift("values", joined.values)?, rejected: rejected(joined.rejected) })
     }
+
+    fn process(&self, store: &mut Store<Data>, records: Records<'_>) -> Returned<Output> {
+        output(answer(there(&self.processor, "processor")?.call_process(store, batch(records)))?)
+    }
+
+    fn fire(&self, store: &mut Store<Data>, clock: TimerClock, due: Records<'_>) -> Returned<Output> {
+        let clock = match clock {
+            TimerClock::EventTime => types::Clock::EventTime,
+            TimerClock::WallClock => types::Clock::WallClock,
+        };
+        output(answer(there(&self.on_timer, "on-timer")?.call_fire(store, clock, batch(due)))?)
+    }
+}
+
+fn output(output: types::Output) -> Returned<Output> {
+    Ok(Output {
+        taken: output.taken,
+        sources: output.sources,
+        ports: output.ports,
+        keys: output.keys.map(|c| lift("keys", c)).transpose()?,
+        values: output.values.map(|c| lift("values", c)).transpose()?,
+        timestamps: output.timestamps,
+        headers: output.headers.map(headers).transpose()?,
+        rejected: rejected(output.rejected),
+    })
 }
 
 fn headers(headers: types::HeaderColumns) -> Returned<HeaderColumns> {
@@ -272,5 +303,79 @@ impl log::Host for Data {
             log::Level::Error => LogLevel::Error,
         };
         self.log(level, message);
+    }
+}
+
+impl state::Host for Data {}
+
+/// A column that a guest hands over while it runs: what is wrong with it ends the call.
+fn given(what: &str, column: types::BytesColumnResult) -> wasmtime::Result<BytesColumn> {
+    lift(what, column).map_err(|error| match error {
+        CallError::Failed(error) => error,
+        CallError::Refused(what) | CallError::Bad(what) => wasmtime::Error::msg(what),
+    })
+}
+
+impl state::HostStore for Data {
+    fn open(&mut self, name: String) -> wasmtime::Result<Result<Resource<StoreHandle>, String>> {
+        Ok(self.desk.open(&name)?.map(Resource::new_own))
+    }
+
+    fn get(
+        &mut self,
+        handle: Resource<StoreHandle>,
+        keys: types::BytesColumnResult,
+    ) -> wasmtime::Result<types::BytesColumnResult> {
+        let keys = given("keys", keys)?;
+        let (store, host) = self.desk.store(handle.rep())?;
+        Ok(own(&host.get(store, &keys)?))
+    }
+
+    fn put(&mut self, handle: Resource<StoreHandle>, changes: state::Entries) -> wasmtime::Result<()> {
+        let (keys, values) = (given("keys", changes.keys)?, given("values", changes.values)?);
+        let (store, host) = self.desk.store(handle.rep())?;
+        Ok(host.put(store, &keys, &values)?)
+    }
+
+    fn range(
+        &mut self,
+        handle: Resource<StoreHandle>,
+        start: Vec<u8>,
+        end: Vec<u8>,
+        limit: u32,
+    ) -> wasmtime::Result<state::Entries> {
+        let (store, host) = self.desk.store(handle.rep())?;
+        let (keys, values) = host.range(store, &start, &end, limit)?;
+        Ok(state::Entries { keys: own(&keys), values: own(&values) })
+    }
+
+    fn drop(&mut self, _: Resource<StoreHandle>) -> wasmtime::Result<()> {
+        self.desk.close();
+        Ok(())
+    }
+}
+
+fn timer_clock(clock: types::Clock) -> TimerClock {
+    match clock {
+        types::Clock::EventTime => TimerClock::EventTime,
+        types::Clock::WallClock => TimerClock::WallClock,
+    }
+}
+
+impl timers::Host for Data {
+    fn set(
+        &mut self,
+        clock: types::Clock,
+        keys: types::BytesColumnResult,
+        name: String,
+        due: Vec<i64>,
+    ) -> wasmtime::Result<()> {
+        let keys = given("keys", keys)?;
+        Ok(self.desk.host()?.set(timer_clock(clock), &keys, &name, &due)?)
+    }
+
+    fn cancel(&mut self, clock: types::Clock, keys: types::BytesColumnResult, name: String) -> wasmtime::Result<()> {
+        let keys = given("keys", keys)?;
+        Ok(self.desk.host()?.cancel(timer_clock(clock), &keys, &name)?)
     }
 }

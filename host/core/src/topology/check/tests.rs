@@ -1,7 +1,10 @@
 //! What is refused, what is warned of, and that each limit is reached.
 
 use super::*;
-use crate::topology::spec::{CountFormat, Fold, FunctionSpec, Join, JoinKind, MapForm, SinkSpec, SourceSpec};
+use crate::topology::check::process::{STORE_CHARACTERS_MAX, STORES_MAX};
+use crate::topology::spec::{
+    CountFormat, Fold, FunctionSpec, Join, JoinKind, MapForm, Process, SinkSpec, SourceSpec, StoreSpec,
+};
 
 fn from(name: &str) -> Vec<From> {
     vec![From { name: name.into(), output: None }]
@@ -318,4 +321,59 @@ fn outputs_partitions_and_names_have_limits() {
         (fields(step(&long, "in", map("f"))), fields(step(&format!("{long}n"), "in", map("f")))),
         (vec![], vec![""])
     );
+}
+
+fn process(stores: &[(&str, Option<i64>)], outputs: usize) -> Operator {
+    let store = |(name, ttl_ms): &(&str, Option<i64>)| StoreSpec { name: name.to_string(), ttl_ms: *ttl_ms };
+    Operator::Process(Process {
+        function: "f".into(),
+        stores: stores.iter().map(store).collect(),
+        outputs: (0..outputs).map(|o| format!("o{o}")).collect(),
+        partitions: None,
+    })
+}
+
+#[test]
+fn stores_of_a_processor_have_limits_and_names_of_their_own() {
+    let fields = |stores: &[(&str, Option<i64>)], outputs: usize| {
+        let mut spec = pipeline(vec![step("a", "in", process(stores, outputs))]);
+        spec.sinks.clear();
+        errors(&spec).into_iter().map(|e| e.1).collect::<Vec<_>>()
+    };
+    let names: Vec<String> = (0..=STORES_MAX).map(|i| format!("s{i}")).collect();
+    let many: Vec<(&str, Option<i64>)> = names.iter().map(|name| (&name[..], None)).collect();
+    assert_eq!((fields(&many[1..], 0), fields(&many, 0)), (vec![], vec!["stores"]));
+    assert_eq!((fields(&[], OUTPUTS_MAX), fields(&[], OUTPUTS_MAX + 1)), (vec![], vec!["outputs"]));
+    let long = "n".repeat(STORE_CHARACTERS_MAX + 1);
+    assert_eq!((fields(&[(&long[1..], None)], 0), fields(&[(&long, None)], 0)), (vec![], vec!["stores"]));
+    assert_eq!((fields(&[("s", Some(1))], 0), fields(&[("s", Some(0))], 0)), (vec![], vec!["stores"]));
+    assert_eq!(fields(&[("s", None), ("s", None)], 0), ["stores"]);
+    for bad in ["", "a b", "ä"] {
+        assert_eq!(fields(&[(bad, None)], 0), ["stores"], "{bad:?}");
+    }
+    assert_eq!(fields(&[("timers", None)], 0), ["stores"]);
+}
+
+#[test]
+fn two_stores_of_one_name_and_changelogs_with_names_too_long_are_refused() {
+    let names = |first: StepSpec, second: StepSpec| errors(&pipeline(vec![first, second]));
+    let both = names(step("a-b", "in", count(None, Emit::OnUpdate)), step("a", "in", process(&[("b", None)], 0)));
+    assert_eq!(both, [("a".into(), "stores")]);
+    let both = names(step("a", "in", process(&[("b-timers", None)], 0)), step("a-b", "in", process(&[], 0)));
+    assert_eq!(both, [("a".into(), "stores"), ("a-b".into(), "stores")]);
+    // Of the changelog `p-NAME-timers-changelog`.
+    let around = "p--timers-changelog".len();
+    let long = |len: usize| errors(&pipeline(vec![step(&"n".repeat(len), "in", process(&[], 0))])).len();
+    assert_eq!((long(TOPIC_CHARACTERS_MAX - around), long(TOPIC_CHARACTERS_MAX - around + 1)), (0, 1));
+}
+
+#[test]
+fn results_of_a_processor_are_read_by_its_outputs_where_it_has_any() {
+    let read = |outputs: usize, output: Option<&str>| {
+        let mut spec = pipeline(vec![step("a", "in", process(&[], outputs))]);
+        spec.sinks[0].from[0].output = output.map(str::to_string);
+        errors(&spec).into_iter().map(|e| e.1).collect::<Vec<_>>()
+    };
+    assert_eq!((read(0, None), read(1, Some("o0"))), (vec![], vec![]));
+    assert_eq!((read(0, Some("o0")), read(1, None), read(1, Some("o1"))), (vec!["from"], vec!["from"], vec!["from"]));
 }

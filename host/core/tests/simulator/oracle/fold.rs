@@ -56,8 +56,21 @@ impl Clock {
         self.closing = Some(self.closing.map_or(now, |c| c.max(now)));
     }
 
-    fn closing(&self) -> i64 {
+    pub fn closing(&self) -> i64 {
         self.closing.unwrap_or(NEVER)
+    }
+
+    /// The stream time of a record's own task once it is in.
+    pub fn own(&mut self, time: i64, row: Option<&Row>) -> i64 {
+        match row.and_then(|r| r.upstream.map(|u| (r.topic.clone(), u.0))) {
+            Some(slot) => self.slots.get(&slot).map_or(NEVER, |s| s.0),
+            None => {
+                let plain = self.plain.unwrap_or(NEVER).max(time);
+                self.plain = Some(plain);
+                self.settle();
+                plain
+            }
+        }
     }
 }
 
@@ -238,15 +251,7 @@ impl FoldState {
             self.observed = self.observed.max(item.rec.time);
             return (self.observed, self.observed);
         };
-        let own = match row.and_then(|r| r.upstream.map(|u| (r.topic.clone(), u.0))) {
-            Some(slot) => clock.slots.get(&slot).map_or(NEVER, |s| s.0),
-            None => {
-                let plain = clock.plain.unwrap_or(NEVER).max(item.rec.time);
-                clock.plain = Some(plain);
-                clock.settle();
-                plain
-            }
-        };
+        let own = clock.own(item.rec.time, row);
         (own, clock.closing())
     }
 

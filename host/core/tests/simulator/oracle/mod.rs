@@ -4,6 +4,7 @@
 
 pub mod fold;
 pub mod plan;
+pub mod process;
 pub mod session;
 pub mod slice;
 pub mod table;

@@ -25,6 +25,11 @@ pub enum Kind {
         own_task: bool,
         of_table: bool,
     },
+    Process {
+        step: StepSpec,
+        process: Process,
+        own_task: bool,
+    },
     /// Records leave into a repartition topic.
     Cut {
         step: String,
@@ -200,10 +205,8 @@ impl Plan {
                     parents = vec![(self.cut(step, fold.partitions, parents), 0)];
                 }
                 let any = |f: fn(&Node) -> bool| parents.iter().any(|p| f(&self.nodes[p.0]));
-                let (by_window, derived) = (any(|n| n.windowed), any(|n| n.derived));
-                let repartitioned = parents.iter().flat_map(|p| &self.nodes[p.0].entries);
-                let repartitioned = repartitioned.clone().any(|e| matches!(self.nodes[*e].kind, Kind::CutEntry { .. }));
-                let own_task = repartitioned && !derived && !of_table && step.lateness == Lateness::OwnTask;
+                let by_window = any(|n| n.windowed);
+                let own_task = !of_table && self.goes_by_own_task(step, &parents);
                 let kind = Kind::Fold { step: step.clone(), fold: fold.clone(), by_window, own_task, of_table };
                 let at = self.node(kind, parents);
                 self.nodes[at].derived = true;
@@ -212,6 +215,19 @@ impl Plan {
                     self.nodes[at].sessions = matches!(window.form, WindowForm::Session { .. });
                 }
                 one(at)
+            }
+            Operator::Process(process) => {
+                if dirty {
+                    parents = vec![(self.cut(step, process.partitions, parents), 0)];
+                }
+                let own_task = self.goes_by_own_task(step, &parents);
+                let at = self.node(Kind::Process { step: step.clone(), process: process.clone(), own_task }, parents);
+                let node = &mut self.nodes[at];
+                (node.derived, node.dirty, node.windowed, node.sessions) = (true, true, false, false);
+                if process.outputs.is_empty() {
+                    return one(at);
+                }
+                (0..).zip(&process.outputs).map(|(port, output)| (Some(output.clone()), (at, port))).collect()
             }
             Operator::Branch { outputs, otherwise, .. } => {
                 let at = self.node(Kind::Step(step.clone()), parents);
@@ -227,6 +243,13 @@ impl Plan {
             }
             _ => one(self.node(Kind::Step(step.clone()), parents)),
         }
+    }
+
+    fn goes_by_own_task(&self, step: &StepSpec, parents: &[(usize, u32)]) -> bool {
+        let derived = parents.iter().any(|p| self.nodes[p.0].derived);
+        let mut entries = parents.iter().flat_map(|p| &self.nodes[p.0].entries);
+        let repartitioned = entries.any(|e| matches!(self.nodes[*e].kind, Kind::CutEntry { .. }));
+        repartitioned && !derived && step.lateness == Lateness::OwnTask
     }
 
     fn cut(&mut self, step: &StepSpec, partitions: Option<u32>, parents: Vec<(usize, u32)>) -> usize {

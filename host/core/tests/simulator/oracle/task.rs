@@ -11,6 +11,7 @@ use super::super::case::Case;
 use super::super::roles::{Mark, Rec, Running, keeps, mark, mark_of_pair};
 use super::fold::{Clock, Event, FoldState};
 use super::plan::{Kind, Plan};
+use super::process::{self, ProcState};
 use super::table::{Joined, Meeting, Regrouped, Table};
 use super::wire::{self, Failure, Opened};
 use super::{Item, NEVER, Row};
@@ -39,6 +40,7 @@ pub struct OracleTask {
     tables: BTreeMap<usize, Table>,
     joins: BTreeMap<usize, Joined>,
     regrouped: BTreeMap<usize, Regrouped>,
+    processors: BTreeMap<usize, ProcState>,
     /// Stream times of steps and of what is written to repartition topics, by node.
     times: BTreeMap<usize, i64>,
     /// Which writers wrote since this was looked at.
@@ -50,9 +52,9 @@ pub struct OracleTask {
 
 impl OracleTask {
     pub fn new(case: &Arc<Case>, plan: &Arc<Plan>, sub: usize, partition: u32) -> Self {
-        let mut folds = BTreeMap::new();
+        let (mut folds, mut processors) = (BTreeMap::new(), BTreeMap::new());
         for (at, node) in plan.nodes.iter().enumerate().filter(|(_, n)| n.sub == sub) {
-            if let Kind::Fold { fold, by_window, own_task, of_table, .. } = &node.kind {
+            if let Kind::Fold { own_task, .. } | Kind::Process { own_task, .. } = &node.kind {
                 let topics: Vec<(String, u32)> = node
                     .entries
                     .iter()
@@ -65,9 +67,17 @@ impl OracleTask {
                     |e| matches!(&plan.nodes[*e].kind, Kind::Entry { topic, .. } if partition < plan.partitions[topic]),
                 );
                 let clock = own_task.then(|| Clock::new(&topics, plain));
-                let mut state = FoldState::new(fold.clone(), *by_window, clock);
-                state.of_table = *of_table;
-                folds.insert(at, state);
+                match &node.kind {
+                    Kind::Fold { fold, by_window, of_table, .. } => {
+                        let mut state = FoldState::new(fold.clone(), *by_window, clock);
+                        state.of_table = *of_table;
+                        folds.insert(at, state);
+                    }
+                    Kind::Process { process, .. } => {
+                        drop(processors.insert(at, ProcState::new(process.clone(), clock)))
+                    }
+                    _ => unreachable!("it is one of them"),
+                }
             }
         }
         let positions = plan.inputs(sub).into_iter().map(|(topic, _)| (topic, 0)).collect();
@@ -82,6 +92,7 @@ impl OracleTask {
             positions,
             epochs,
             folds,
+            processors,
             tables,
             joins,
             regrouped,
@@ -101,9 +112,9 @@ impl OracleTask {
         all
     }
 
-    /// Whether a window is open in one of its steps.
+    /// Whether a window is open in one of its steps, or a timer set by event time.
     pub fn holds(&self) -> bool {
-        self.folds.values().any(FoldState::holds)
+        self.folds.values().any(FoldState::holds) || self.processors.values().any(ProcState::holds)
     }
 
     /// Nodes of sessions that got a record which lay further behind its own task's time than the grace: which session it is in
@@ -191,8 +202,10 @@ impl OracleTask {
 
     /// A word of an upstream task's time moves the clocks of the folds that it reaches.
     fn hear(&mut self, entry: usize, topic: &str, upstream: u32, time: Option<i64>, idle: bool) {
-        for (at, fold) in &mut self.folds {
-            if let (true, Some(clock)) = (self.plan.nodes[*at].entries.contains(&entry), &mut fold.clock) {
+        let folds = self.folds.iter_mut().map(|(at, fold)| (at, &mut fold.clock));
+        let processors = self.processors.iter_mut().map(|(at, p)| (at, &mut p.clock));
+        for (at, clock) in folds.chain(processors) {
+            if let (true, Some(clock)) = (self.plan.nodes[*at].entries.contains(&entry), clock) {
                 clock.hear(topic, upstream, time, idle);
             }
         }
@@ -248,6 +261,11 @@ impl OracleTask {
                     let sides = [of(0).collect(), of(1).collect()];
                     let results = self.join(at, step, (join, *tables), sides, row);
                     outputs.insert((at, 0), results);
+                }
+                Kind::Process { step, .. } => {
+                    for (port, result) in self.process(at, step, numbered, several, row) {
+                        outputs.entry((at, port)).or_default().push(result);
+                    }
                 }
                 Kind::Cut { step, on_error, topic, .. } => {
                     items.into_iter().for_each(|item| self.write(at, (step, on_error, topic), item, row));
@@ -524,6 +542,39 @@ impl OracleTask {
         results
     }
 
+    /// A processor, for what one row brings it, or the end of an interval.
+    fn process(
+        &mut self,
+        at: usize,
+        step: &StepSpec,
+        items: Vec<(u32, Item)>,
+        several: bool,
+        row: Option<&Row>,
+    ) -> Vec<(u32, Item)> {
+        let function = function_of(&self.plan.nodes[at].kind);
+        let mut processor = self.processors.remove(&at).expect("it was made");
+        processor.function = function.map(|f| self.running(f));
+        let mut out = processor.fire_due();
+        for (input, item) in items {
+            out.extend(processor.take(item, row, several.then_some(input)));
+        }
+        if row.is_none() {
+            out.extend(processor.fire_wall(self.wall));
+        }
+        self.processors.insert(at, processor);
+        let mut results = Vec::new();
+        for (port, event) in process::events(out) {
+            match event {
+                Event::Result(item) => results.push((port, item)),
+                Event::Refused(reason, item) => {
+                    self.refuse(&step.name, function, &step.on_error, &item, row, reason);
+                }
+                Event::Dropped(..) => unreachable!("a processor is given everything"),
+            }
+        }
+        results
+    }
+
     /// The end of an interval: what it must have done.
     pub fn end_interval(&mut self) -> Done {
         self.walk(None, None);
@@ -564,6 +615,7 @@ pub fn function_of(kind: &Kind) -> Option<usize> {
         Kind::Step(step)
         | Kind::Regroup(step)
         | Kind::Fold { step, .. }
+        | Kind::Process { step, .. }
         | Kind::Table { step, .. }
         | Kind::Join { step, .. } => match &step.operator {
             Operator::Filter { function, .. }
@@ -574,6 +626,7 @@ pub fn function_of(kind: &Kind) -> Option<usize> {
                 Fold::Count(_) => None,
                 Fold::Reduce { function } | Fold::Aggregate { function } => Some(function),
             },
+            Operator::Process(process) => Some(&process.function),
             Operator::Join(join) => Some(&join.function),
             Operator::Regroup { function } => Some(function),
             Operator::Merge | Operator::Repartition { .. } | Operator::Table { .. } => None,

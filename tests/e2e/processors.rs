@@ -1,0 +1,64 @@
+//! Processors through the whole program: a component with stores and timers in a pipeline, from manifest to results.
+
+use std::fs;
+
+use millstream_tests::host::run;
+
+use crate::manifests::Place;
+
+const MANIFEST: &str = "pipeline: alarms
+functions:
+  alarm: { component: {alarm.wasm} }
+sources:
+  in: { topic: in }
+steps:
+  alarms: { from: in, process: alarm, stores: { last: { ttl: 1h } }, outputs: [silent, again], on-error: { dead-letter: bad } }
+sinks:
+  silent: { from: alarms.silent, topic: silent }
+  again: { from: alarms.again, topic: again }
+";
+
+/// A record as a line of JSON.
+fn line(key: Option<&str>, value: &str, timestamp: i64) -> String {
+    serde_json::json!({ "key": key, "value": value, "timestamp": timestamp }).to_string() + "\n"
+}
+
+#[test]
+fn a_key_that_falls_silent_gives_an_alarm() {
+    let place = Place::new(MANIFEST);
+    let (input, expect) = (place.folder.with_extension("in"), place.folder.with_extension("out"));
+    let records = [
+        line(Some("a"), "up", 1_000),
+        line(Some("b"), "up", 2_000),
+        line(None, "nobody's", 3_000),
+        line(Some("a"), "still up", 20_000),
+        // b has been silent since 2 s, at 32 s: before this record.
+        line(Some("c"), "up", 40_000),
+        line(Some("b"), "back", 45_000),
+        // a at 50 s, c at 70 s, b at 75 s.
+        line(Some("d"), "up", 100_000),
+        // Of what b said there is nothing left after an hour.
+        line(Some("b"), "back again", 5_000_000),
+    ];
+    fs::write(&input, records.concat()).unwrap();
+    let (mut silent, mut again) = (String::new(), String::new());
+    for (key, value, timestamp) in [
+        ("b", "up", 32_000),
+        ("a", "still up", 50_000),
+        ("c", "up", 70_000),
+        ("b", "back", 75_000),
+        ("d", "up", 130_000),
+    ] {
+        let result = serde_json::json!({ "topic": "silent", "key": key, "value": value, "timestamp": timestamp });
+        silent += &(result.to_string() + "\n");
+    }
+    let result = serde_json::json!({ "topic": "again", "key": "b", "value": "43000", "timestamp": 45_000 });
+    again += &(result.to_string() + "\n");
+    let bad = serde_json::json!({ "topic": "bad", "value": "nobody's", "timestamp": 3_000 }).to_string() + "\n";
+    fs::write(&expect, silent + &again + &bad).unwrap();
+    let manifest = place.manifest.to_string_lossy().into_owned();
+    let args = ["test", &manifest, "--input", &input.to_string_lossy(), "--expect", &expect.to_string_lossy()];
+    let output = run(&args);
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", said(&output.stdout), said(&output.stderr));
+}
