@@ -512,7 +512,7 @@ fn open_node(
                     let slicing = a.spec.window.and_then(Slicing::of);
                     let planned = || Verdict::Corrupted("slices of other windows were planned".into());
                     let closes = a.spec.emit == Emit::OnClose;
-                    Held::Slices(Slices::open(ground, slicing.ok_or_else(planned)?, closes, closed)?)
+                    Held::Slices(Box::new(Slices::open(ground, slicing.ok_or_else(planned)?, closes, closed)?))
                 }
                 (Some(WindowForm::Hopping { .. } | WindowForm::Cumulating { .. }), _) => groups(StoreKind::Window)?,
                 (None, true) => groups(StoreKind::WindowedKeyValue)?,
@@ -603,6 +603,7 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
                         run_aggregate(cx, &mut Step { node, aggregate, times, store }, input, phase)?
                     }
                     Held::Slices(store) => {
+                        let store = &mut **store;
                         run_aggregate(cx, &mut Step { node, aggregate, times, store }, input, phase)?
                     }
                 });

@@ -96,7 +96,7 @@ const INTERFACES: [(Interface, &str); 12] = [
 ];
 
 /// Interfaces that this host calls; `lifecycle` comes with others, `on-timer` with `processor`.
-const CALLED: [Interface; 8] = [
+const CALLED: [Interface; 9] = [
     Interface::Filter,
     Interface::Mapper,
     Interface::Aggregator,

@@ -8,6 +8,7 @@
 pub(crate) mod retract;
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::Cx;
@@ -74,7 +75,7 @@ pub(crate) enum Held {
     /// Sessions.
     Sessions(Sessions),
     /// Slices of windows.
-    Slices(Slices),
+    Slices(Box<Slices>),
 }
 
 impl Held {
