@@ -42,6 +42,15 @@ pub mod merger {
     });
 }
 
+/// Exports `retractor`.
+pub mod retractor {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk-retractor; world sdk-retractor { export millstream:udf/retractor@0.1.0; }",
+        path: "wit", pub_export_macro: true,
+        with: { "millstream:udf/types@0.1.0": super::filter::millstream::udf::types },
+    });
+}
+
 /// Exports `scanner`.
 pub mod scanner {
     wit_bindgen::generate!({
@@ -199,6 +208,12 @@ impl From<columns::Folded> for types::Folded {
 impl From<columns::Scanned> for scanner::exports::millstream::udf::scanner::Scanned {
     fn from(scanned: columns::Scanned) -> Self {
         Self { states: scanned.states.into(), values: scanned.values.into(), rejected: rejections(scanned.rejected) }
+    }
+}
+
+impl From<columns::Joined> for joiner::exports::millstream::udf::joiner::Joined {
+    fn from(joined: columns::Joined) -> Self {
+        Self { values: joined.values.into(), rejected: rejections(joined.rejected) }
     }
 }
 

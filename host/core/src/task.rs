@@ -31,7 +31,7 @@ use crate::state::slices::Slices;
 use crate::state::store::{Change, Ground, Store};
 use crate::time::{NEVER, Now};
 use crate::topology::graph::{
-    InputKind, JoinNode, Node, NodeOperator, RegroupNode, SubTopology, TableNode, TimeRule, Topology,
+    AggregateNode, InputKind, JoinNode, Node, NodeOperator, RegroupNode, SubTopology, TableNode, TimeRule, Topology,
 };
 use crate::topology::spec::{Emit, WindowForm};
 
@@ -594,19 +594,7 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
             }
             (NodeOperator::Aggregate(aggregate), phase) => {
                 let NodeState::Aggregate(state) = &mut states[at] else { unreachable!("opened by the same plan") };
-                let aggregate::State { times, store } = &mut **state;
-                outputs.push(match store {
-                    Held::Groups(store) => {
-                        run_aggregate(cx, &mut Step { node, aggregate, times, store }, input, phase)?
-                    }
-                    Held::Sessions(store) => {
-                        run_aggregate(cx, &mut Step { node, aggregate, times, store }, input, phase)?
-                    }
-                    Held::Slices(store) => {
-                        let store = &mut **store;
-                        run_aggregate(cx, &mut Step { node, aggregate, times, store }, input, phase)?
-                    }
-                });
+                outputs.push(run_held(cx, node, aggregate, state, input, phase)?);
             }
             (NodeOperator::Table(table), phase) => {
                 let NodeState::Table(state) = &mut states[at] else { unreachable!("opened by the same plan") };
@@ -686,6 +674,25 @@ fn rows_of(node: &Node) -> usize {
             *store
         }
         _ => unreachable!("planned with a table there"),
+    }
+}
+
+fn run_held(
+    cx: &mut Cx<'_, '_>,
+    node: &Node,
+    aggregate: &AggregateNode,
+    state: &mut aggregate::State,
+    input: &Flow,
+    phase: &Phase<'_>,
+) -> Result<Flow, Verdict> {
+    let aggregate::State { times, store } = state;
+    match store {
+        Held::Groups(store) => run_aggregate(cx, &mut Step { node, aggregate, times, store }, input, phase),
+        Held::Sessions(store) => run_aggregate(cx, &mut Step { node, aggregate, times, store }, input, phase),
+        Held::Slices(store) => {
+            let store = &mut **store;
+            run_aggregate(cx, &mut Step { node, aggregate, times, store }, input, phase)
+        }
     }
 }
 

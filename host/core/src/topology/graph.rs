@@ -3,6 +3,7 @@
 //! A *task* is one sub-topology at one partition number. Nodes of a sub-topology stand in an order in which parents come
 //! before children, so that a batch is evaluated by walking them once.
 
+mod process;
 mod tables;
 
 pub use tables::{JoinNode, RegroupNode, TableNode, TableOf};
@@ -514,15 +515,8 @@ impl<'a> Planner<'a> {
                 unreachable!("planned as a table's step")
             }
             Operator::Process(process) => {
-                if self.drafts[parent.0].dirty {
-                    parent = (self.repartition(step, parent, process.partitions), 0);
-                }
-                for (port, output) in (0..).zip(&process.outputs) {
-                    self.outputs.insert((step.name.clone(), output.clone()), port);
-                }
                 ports = process.outputs.len().max(1) as u32;
-                let (spec, function) = (process.clone(), function(self, &process.function)?);
-                NodeOperator::Process(ProcessNode { spec, function, store: 0, time: self.time_rule(step, parent.0) })
+                self.process(step, process, &mut parent)?
             }
         };
         let at = self.draft(&step.name, operator, vec![parent], step.on_error.clone());

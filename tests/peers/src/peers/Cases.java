@@ -77,10 +77,10 @@ public final class Cases {
         properties.put("__emit.interval.ms.kstreams.windowed.aggregation__", 0L);
         StreamsBuilder builder = new StreamsBuilder();
         boolean joins = test.has("join");
-        KStream<String, String> results = joins
+        KStream<String, String> outcome = joins
             ? join(builder, test.get("join").asText())
             : aggregate(builder.stream("in", Consumed.with(Serdes.String(), Serdes.String())), test);
-        results.to("out", Produced.with(Serdes.String(), Serdes.String()));
+        outcome.to("out", Produced.with(Serdes.String(), Serdes.String()));
         try (TopologyTestDriver driver = new TopologyTestDriver(builder.build(properties), properties, Instant.EPOCH)) {
             Map<String, TestInputTopic<String, String>> in = new HashMap<>();
             for (String topic : joins ? List.of("left", "right") : List.of("in")) {
