@@ -46,12 +46,12 @@ const RECORDS: [u64; 2] = [20_000_000, 2_000_000];
 /// Records before them, in which caches fill and Java compiles.
 const WARM_UP: [u64; 2] = [2_000_000, 1_000_000];
 const RUNS: [usize; 2] = [3, 1];
-/// The same of windows that overlap 3,600 times, which take Kafka Streams some thousand times as long as others.
-const HOPPING_RECORDS: [u64; 2] = [60_000, 20_000];
-const HOPPING_WARM_UP: [u64; 2] = [20_000, 10_000];
+/// The same of windows that overlap 3,600 times: Kafka Streams takes as many of them as it gets through in some minutes.
+const HOPPING_RECORDS: [u64; 2] = [4_000_000, 1_000_000];
+const HOPPING_WARM_UP: [u64; 2] = [1_000_000, 200_000];
 /// Addresses there, and lines a second of event time.
-const HOPPING_ADDRESSES: u32 = 50;
-const HOPPING_PER_SECOND: u32 = 5_000;
+const HOPPING_ADDRESSES: u32 = 500;
+const HOPPING_PER_SECOND: u32 = 50_000;
 
 /// How much input, and of what kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

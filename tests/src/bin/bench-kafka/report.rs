@@ -113,14 +113,14 @@ impl Report {
             for runs in &one.runs {
                 let f = runs.median();
                 out += &format!(
-                    "| {} | {} | {:.0} | {:.2} | {:.2} | {:.0} | {:.0} |\n",
+                    "| {} | {} | {:.0} | {:.2} | {:.2} | {:.0} | {} |\n",
                     one.pipeline.name(),
                     runs.who.title(),
                     f.records_per_second,
                     f.cpu_micros,
                     f.broker_cpu_micros,
                     f.peak_mib,
-                    f.differing
+                    if f.differing.is_nan() { "did not end".into() } else { format!("{:.0}", f.differing) }
                 );
             }
         }
