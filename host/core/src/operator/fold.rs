@@ -392,11 +392,11 @@ impl Work for Folding<'_, '_, '_> {
         let own = if wanted { &self.chosen.own[first - self.chosen.base..=last - self.chosen.base] } else { &[] };
         let part = part(self.flow, first, last + 1, own.to_vec());
         let (functions, context, records) = (&mut self.cx.ports.functions, part.context(), part.records());
-        let folded = match self.way {
-            Way::In => functions.add(prepared, context, groups, records)?,
-            Way::Out => functions.remove(prepared, context, groups, records)?,
+        let (call, folded) = match self.way {
+            Way::In => ("add", functions.add(prepared, context, groups, records)?),
+            Way::Out => ("remove", functions.remove(prepared, context, groups, records)?),
         };
-        check(&folded, touched.numbers.len(), members.len())?;
+        check(call, &folded, touched.numbers.len(), members.len())?;
         self.check_sizes(&touched, &folded.states)?;
         let rejected = |r: Rejection| (asked[r.index as usize] as usize, r.reason);
         Ok(Given { touched, states: folded.states, rejected: folded.rejected.into_iter().map(rejected).collect() })
@@ -444,10 +444,10 @@ pub(crate) fn bounds(aggregate: &AggregateNode, slot: Slot, key: &[u8]) -> Optio
     Some(Grid::of(aggregate.spec.window?)?.bounds(slot.mark()?))
 }
 
-/// Checks the counts of what a fold gave.
-pub(crate) fn check(folded: &Folded, groups: usize, members: usize) -> Answer<()> {
+/// Checks the counts of what a call gave that folds.
+pub(crate) fn check(call: &str, folded: &Folded, groups: usize, members: usize) -> Answer<()> {
     if folded.states.len() != groups {
-        return Err(bad_result(format!("it gave {} states for {groups} groups", folded.states.len())));
+        return Err(bad_result(format!("`{call}` gave {} states for {groups} groups", folded.states.len())));
     }
     check_rejections(&folded.rejected, "member", members)
 }

@@ -205,7 +205,7 @@ impl<W: Walk, S: Kept> Folding<'_, '_, '_, '_, W, S> {
             let own = if wanted { plan.own[first - from..=last - from].to_vec() } else { Vec::new() };
             let part = part(self.flow, first, last + 1, own);
             let folded = self.cx.ports.functions.add(self.prepared, part.context(), groups, part.records())?;
-            check(&folded, nodes.len(), indexes.len())?;
+            check("add", &folded, nodes.len(), indexes.len())?;
             asked.rejected.extend(folded.rejected.into_iter().map(|r| (records[r.index as usize], r.reason)));
             folded.states
         };
