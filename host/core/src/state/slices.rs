@@ -11,7 +11,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::keyspace::StorageError;
-use super::sessions::{Fresh, Session, Sessions};
+use super::sessions::{Fresh, Sessions};
 use super::store::{Change, Ground};
 use super::value::State;
 use crate::function::Prepared;
@@ -150,13 +150,9 @@ impl Slices {
         self.kept.bytes() + self.merged.bytes + self.queued.len() * size_of::<Timestamp>() + windows
     }
 
-    /// The number of a key; see [`Sessions::find`].
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub(crate) fn find(&mut self, ground: Ground<'_>, hash: u64, key: &[u8]) -> Result<u32, StorageError> {
-        // One that is read is found again, in the database, when a window of it is due.
-        self.kept.find(ground, hash, key)
+    /// The same, to find keys in: one that is read is found again, in the database, when a window of it is due.
+    pub(crate) fn kept_mut(&mut self) -> &mut Sessions {
+        &mut self.kept
     }
 
     /// Has a key stand in the queue under its next window.
@@ -313,10 +309,5 @@ impl Slices {
         if self.merged.by != by {
             self.merged = Merged { by, ..Merged::default() };
         }
-    }
-
-    /// A key's slices, in order.
-    pub(crate) fn of(&self, at: u32) -> &[Session] {
-        self.kept.of(at)
     }
 }

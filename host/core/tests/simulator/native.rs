@@ -40,6 +40,18 @@ struct Results {
     given: Vec<Rec>,
 }
 
+impl Results {
+    /// Adds what came of record `i`.
+    fn add(&mut self, i: usize, made: Vec<(u32, Rec)>, of: &Rec) {
+        for (port, result) in made {
+            self.sources.push(i as u32);
+            self.ports.push(port);
+            self.out.push(result);
+            self.given.push(of.clone());
+        }
+    }
+}
+
 /// Which columns a function may give; `port`: it always gives ports.
 #[derive(Clone, Copy)]
 struct May {
@@ -181,6 +193,26 @@ impl Native {
         let may_key = matches!(running.role, Role::Rekey { .. } | Role::Key | Role::Fan { keys: true });
         let may = May { key: may_key, rest: !route, port: route };
         self.output(taken, Results { sources, ports, out, given }, rejected, may)
+    }
+
+    /// A processor's answer. `ended`: the host has ended the call.
+    fn answered(
+        &mut self,
+        entered: Result<Vec<Rejection>, Stop>,
+        ended: bool,
+        taken: usize,
+        results: Results,
+    ) -> Answer<Output> {
+        match entered {
+            Err(Stop::Fault(fault)) => Err(fault),
+            Err(Stop::Bad) => Ok(Output { taken: 0, ..Output::default() }),
+            Ok(_) if ended => Err(Fault::Trap { message: "ended".into() }),
+            Ok(rejected) => {
+                let rejected = rejected.into_iter().filter(|r| (r.index as usize) < taken).collect();
+                let port = results.ports.iter().any(|port| *port > 0);
+                Ok(self.output(taken, results, rejected, May { key: true, rest: true, port }))
+            }
+        }
     }
 
     /// Results as columns. Those that are as they were may be left out, or not.
@@ -400,27 +432,12 @@ impl Functions for Native {
             let stream = context.stream_times.get(i).copied().unwrap_or(i64::MIN);
             let made = running.process(&source, stream, context.inputs.map(|inputs| inputs[i]), &mut asking);
             // What is refused has written something all the same.
-            if rejected.iter().any(|r| r.index as usize == i) {
-                continue;
-            }
-            for (port, result) in made {
-                results.sources.push(i as u32);
-                results.ports.push(port);
-                results.out.push(result);
-                results.given.push(source.clone());
+            if rejected.iter().all(|r| r.index as usize != i) {
+                results.add(i, made, &source);
             }
         }
         let ended = asking.ended;
-        match entered {
-            Err(Stop::Fault(fault)) => Err(fault),
-            Err(Stop::Bad) => Ok(Output { taken: 0, ..Output::default() }),
-            Ok(_) if ended => Err(Fault::Trap { message: "ended".into() }),
-            Ok(_) => {
-                let rejected = rejected.into_iter().filter(|r| (r.index as usize) < taken).collect();
-                let port = results.ports.iter().any(|port| *port > 0);
-                Ok(self.output(taken, results, rejected, May { key: true, rest: true, port }))
-            }
-        }
+        self.answered(entered, ended, taken, results)
     }
     fn fire(&mut self, f: Prepared, clock: TimerClock, due: Records<'_>, host: &mut dyn Hosted) -> Answer<Output> {
         let entered = self.enter(f, values(&due));
@@ -433,27 +450,12 @@ impl Functions for Native {
             let timer = rec(&due, &Context::default(), i);
             let name = String::from_utf8(timer.value.clone().unwrap_or_default()).expect("names are text");
             let made = running.fired(clock == TimerClock::WallClock, &timer, &name, &mut asking);
-            if rejected.iter().any(|r| r.index as usize == i) {
-                continue;
-            }
-            for (port, result) in made {
-                results.sources.push(i as u32);
-                results.ports.push(port);
-                results.out.push(result);
-                results.given.push(timer.clone());
+            if rejected.iter().all(|r| r.index as usize != i) {
+                results.add(i, made, &timer);
             }
         }
         let ended = asking.ended;
-        match entered {
-            Err(Stop::Fault(fault)) => Err(fault),
-            Err(Stop::Bad) => Ok(Output { taken: 0, ..Output::default() }),
-            Ok(_) if ended => Err(Fault::Trap { message: "ended".into() }),
-            Ok(_) => {
-                let rejected = rejected.into_iter().filter(|r| (r.index as usize) < taken).collect();
-                let port = results.ports.iter().any(|port| *port > 0);
-                Ok(self.output(taken, results, rejected, May { key: true, rest: true, port }))
-            }
-        }
+        self.answered(entered, ended, taken, results)
     }
 }
 

@@ -106,11 +106,6 @@ impl State {
         changes.push(self.timers.take_changes());
         changes
     }
-
-    /// Closing time as it stands between batches.
-    fn closing(&self) -> Timestamp {
-        self.times.clock.as_ref().map_or(self.times.observed, |clock| clock.clock.closing())
-    }
 }
 
 /// A processor at work: its place in the plan beside its state.
@@ -141,7 +136,7 @@ pub(crate) fn process(
 pub(crate) fn end_interval(cx: &mut Cx<'_, '_>, step: &mut Step<'_>) -> Result<Vec<Flow>, Verdict> {
     let empty = cx.empty.clone();
     let mut run = Run::new(cx, step, &empty);
-    let closing = run.state.closing();
+    let closing = run.state.times.closing();
     if run.state.is_due(run.cx.now.wall) {
         run.fire_wall(closing)?;
         run.settle()?;
@@ -197,7 +192,7 @@ fn take<W: Walk>(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow, walk: W)
     let timeline = |refused: &BTreeMap<usize, _>| Timeline::new(flow, walk.clone(), |i| refused.contains_key(&i));
     let mut run = Run::new(cx, step, flow);
     let mut line = timeline(&refused);
-    let (mut at, mut passed, start) = (0, 0, run.state.closing());
+    let (mut at, mut passed, start) = (0, 0, run.state.times.closing());
     loop {
         let (mark, before) = (run.mark(), passed);
         while passed < line.steps_until(at) {

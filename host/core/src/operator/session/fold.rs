@@ -16,6 +16,7 @@ use super::super::finish::Results;
 use super::super::fold::{check, layout_differs, too_large};
 use super::super::isolate::{self, Isolation, Work};
 use super::super::{Cx, bad_result, part};
+use super::merge::Pairs;
 use super::plan::{Ground, Node, Parent, Plan, near};
 use super::{Kept, Place};
 use crate::emit::Reason;
@@ -55,7 +56,7 @@ pub(crate) fn run<W: Walk, S: Kept>(
             continue;
         }
         let key = flow.batch.keys.get(i).unwrap_or_default();
-        let at = step.store.find(ground(cx, step.aggregate.store), hash(key), key)?;
+        let at = step.store.sessions_mut().find(ground(cx, step.aggregate.store), hash(key), key)?;
         let time = flow.batch.timestamps[i];
         let mut touched = near(step.store.sessions().of(at), rule.around(time, time)).map(|(_, session)| session);
         let other = touched.find(|s| s.state.get().is_some() && s.layout != layout);
@@ -142,35 +143,18 @@ impl<W: Walk, S: Kept> Folding<'_, '_, '_, '_, W, S> {
 
     /// Merges what nodes have so far, the earlier, with one parent more.
     fn merge(&mut self, plan: &Plan<W>, states: &mut [State], meeting: &[usize], parent: usize) -> Answer<()> {
-        let (mut keys, mut left, mut right) = <(BytesColumn, BytesColumn, BytesColumn)>::default();
-        let (mut called, mut alone) = (Vec::new(), Vec::new());
+        let mut pairs = Pairs::default();
         for &at in meeting {
             let node = &plan.nodes[at];
             let earlier = match parent {
                 1 => self.state(states, node.key, node.parents[0]),
                 _ => states[at].get(),
             };
-            match (earlier, self.state(states, node.key, node.parents[parent])) {
-                (Some(earlier), Some(later)) => {
-                    keys.push(Some(self.step.store.sessions().key(node.key)));
-                    left.push(Some(earlier));
-                    right.push(Some(later));
-                    called.push(at);
-                }
-                (one, other) => alone.push((at, one.or(other).map_or(State::Absent, State::new))),
-            }
+            let later = self.state(states, node.key, node.parents[parent]);
+            pairs.push(self.step.store.sessions().key(node.key), earlier, later);
         }
-        alone.into_iter().for_each(|(at, state)| states[at] = state);
-        if called.is_empty() {
-            return Ok(());
-        }
-        let merged = self.cx.ports.functions.merge(self.prepared, &keys, &left, &right)?;
-        if merged.len() != called.len() {
-            return Err(bad_result(format!("`merge` gave {} states for {} pairs", merged.len(), called.len())));
-        }
-        for (i, at) in called.into_iter().enumerate() {
-            states[at] = merged.get(i).map_or(State::Absent, State::new);
-        }
+        let merged = pairs.merge(self.cx.ports.functions, self.prepared)?;
+        meeting.iter().zip(merged).for_each(|(at, state)| states[*at] = state);
         Ok(())
     }
 

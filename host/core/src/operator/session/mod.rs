@@ -4,6 +4,7 @@
 //! A session that is closed is never brought together with another: its result is out.
 
 pub(crate) mod fold;
+pub(crate) mod merge;
 pub(crate) mod plan;
 
 use alloc::string::ToString;
@@ -19,7 +20,7 @@ use crate::record::Timestamp;
 use crate::slicing::Meeting;
 use crate::state::keyspace::StorageError;
 use crate::state::sessions::{Fresh, Session, Sessions};
-use crate::state::store::{Ground, hash};
+use crate::state::store::hash;
 use crate::state::value::State;
 use crate::topology::spec::Fold;
 use crate::window::Gap;
@@ -34,8 +35,8 @@ pub(crate) trait Kept: Grouped {
     /// What is kept; a slice is a session without length.
     fn sessions(&self) -> &Sessions;
 
-    /// See [`Sessions::find`].
-    fn find(&mut self, ground: Ground<'_>, hash: u64, key: &[u8]) -> Result<u32, StorageError>;
+    /// The same.
+    fn sessions_mut(&mut self) -> &mut Sessions;
 
     /// Keeps what records have come to; where results come out after every record, those.
     fn absorb(
@@ -75,8 +76,8 @@ impl Kept for Sessions {
         self
     }
 
-    fn find(&mut self, ground: Ground<'_>, hash: u64, key: &[u8]) -> Result<u32, StorageError> {
-        Sessions::find(self, ground, hash, key)
+    fn sessions_mut(&mut self) -> &mut Sessions {
+        self
     }
 
     fn absorb(
@@ -189,7 +190,8 @@ pub(crate) fn count<W: Walk, S: Kept>(
             S::settle(cx, step, rule, &cut, results)?;
             step.times.closed = step.times.closed.max(closing);
         }
-        let (t, at) = (rule.place(time), step.store.find(ground(cx, step.aggregate.store), hash(key), key)?);
+        let (t, at) =
+            (rule.place(time), step.store.sessions_mut().find(ground(cx, step.aggregate.store), hash(key), key)?);
         let bounds = |s: &Session| (s.start, s.end);
         let sessions = step.store.sessions().of(at);
         let touched = touched(sessions, bounds, rule, rule.closed_ends(rule.judging(own, closing)), t);

@@ -13,17 +13,18 @@ use alloc::vec::Vec;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use super::super::Cx;
 use super::super::aggregate::Step;
 use super::super::finish::{Leaving, Results};
 use super::super::fold::layout_differs;
 use super::super::isolate::{self, Isolation, Work};
 use super::super::session::count_of;
-use super::super::{Cx, bad_result};
+use super::super::session::merge::Pairs;
 use crate::emit::Reason;
 use crate::error::Verdict;
 use crate::flow::NO_ROW;
-use crate::function::{Answer, Fault, Functions};
-use crate::record::{BytesColumn, Timestamp};
+use crate::function::{Answer, Fault, Functions, Prepared};
+use crate::record::Timestamp;
 use crate::search::{from_back, from_front, from_guess};
 use crate::slicing::Slicing;
 use crate::state::keyspace::StorageError;
@@ -56,37 +57,32 @@ pub(crate) fn windows(
     windows: &[Window],
 ) -> Result<Vec<Merged>, Verdict> {
     let (node, reduce) = (step.node, matches!(step.aggregate.spec.fold, Fold::Reduce { .. }));
-    let function = step.aggregate.function;
-    let prepared = function.map(|f| cx.active[f].prepared);
-    let layout = prepared.filter(|_| !reduce).map_or(0, |f| cx.ports.functions.layout(f));
-    step.store.merge_by(prepared);
-    let mut work =
-        Merging { cx, step, slicing, windows, function, first: None, out: Vec::with_capacity(windows.len()) };
-    let mut plan = work.plan(0, windows.len(), layout);
+    let function = step.aggregate.function.map(|f| (f, cx.active[f].prepared));
+    let layout = function.filter(|_| !reduce).map_or(0, |(_, f)| cx.ports.functions.layout(f));
+    step.store.merge_by(function.map(|(_, f)| f));
+    let mut plan = Plan::of(step.store, slicing, windows, layout);
     if let Some(other) = plan.tree.other_layout.filter(|_| !reduce) {
         return Err(layout_differs(node, other, layout));
     }
-    let Some(prepared) = prepared else {
-        plan.tree.count(work.step.store)?;
-        let given = work.given(plan);
-        work.accept(0, windows.len(), given)?;
-        return Ok(work.out);
+    let Some((function, prepared)) = function else {
+        plan.tree.count(step.store)?;
+        let Given { states, blocks } = plan.given(step.store);
+        step.store.keep_merged(blocks);
+        let merged = |(at, (state, timestamp))| Merged { at, state, timestamp };
+        return Ok(states.into_iter().enumerate().map(merged).collect());
     };
-    work.first = Some(plan);
+    let (first, out) = (Some(plan), Vec::with_capacity(windows.len()));
+    let mut work = Merging { cx, step, slicing, windows, function, prepared, layout, first, out };
     isolate::run(&mut work, &node.name, prepared, windows.len())?;
     Ok(work.out)
 }
 
 /// The slices in a window, and the place of the first.
 fn slices_of(store: &Slices, slicing: Slicing, (key, mark): Window) -> (usize, &[Session]) {
-    let (slices, (first, last)) = (store.of(key), slicing.span(mark));
+    let (slices, (first, last)) = (store.kept().of(key), slicing.span(mark));
     let from = from_front(slices, |s| s.start < first);
     let len = from_back(&slices[from..], |s| s.start <= last);
     (from, &slices[from..from + len])
-}
-
-fn newest(slices: &[Session]) -> Timestamp {
-    slices.last().map_or(0, |last| last.timestamp)
 }
 
 /// What a branch is merged of, or a window comes to.
@@ -130,8 +126,35 @@ struct Tree {
 /// Windows, and what they need.
 struct Plan {
     tree: Tree,
-    /// By window.
-    parts: Vec<Part>,
+    /// By window what it comes to, and the largest timestamp in it.
+    parts: Vec<(Part, Timestamp)>,
+}
+
+/// What windows come to, and what others may need.
+struct Given {
+    states: Vec<(State, Timestamp)>,
+    blocks: Vec<(Block, State)>,
+}
+
+impl Plan {
+    fn of(store: &Slices, slicing: Slicing, windows: &[Window], layout: u32) -> Self {
+        let mut tree = Tree { layout, ..Tree::default() };
+        let mut parts = Vec::with_capacity(windows.len());
+        for window in windows {
+            let (first, slices) = slices_of(store, slicing, *window);
+            let newest = slices.last().map_or(0, |last| last.timestamp);
+            parts.push((tree.part(store, window.0, slicing.span(window.1), first, slices), newest));
+        }
+        Self { tree, parts }
+    }
+
+    fn given(self, store: &Slices) -> Given {
+        let Self { mut tree, parts } = self;
+        let state = |part| tree.state(store, part).map_or(State::Absent, State::new);
+        let states = parts.iter().map(|(part, newest)| (state(*part), *newest)).collect();
+        let blocks = tree.branches.iter_mut().filter_map(|b| Some((b.block?, core::mem::take(&mut b.state)))).collect();
+        Given { states, blocks }
+    }
 }
 
 impl Tree {
@@ -187,7 +210,7 @@ impl Tree {
     fn state<'t>(&'t self, store: &'t Slices, part: Part) -> Option<&'t [u8]> {
         match part {
             Part::Nothing => None,
-            Part::Slice(key, at) => store.of(key)[at].state.get(),
+            Part::Slice(key, at) => store.kept().of(key)[at].state.get(),
             Part::Known(block) => store.merged(block).and_then(State::get),
             Part::Branch(at) => self.branches[at].state.get(),
         }
@@ -208,33 +231,16 @@ impl Tree {
         &mut self,
         store: &Slices,
         branches: &[usize],
-        call: &mut dyn FnMut(&BytesColumn, &BytesColumn, &BytesColumn) -> Answer<BytesColumn>,
+        functions: &mut dyn Functions,
+        prepared: Prepared,
     ) -> Answer<()> {
-        let (mut keys, mut left, mut right) = <(BytesColumn, BytesColumn, BytesColumn)>::default();
-        let (mut called, mut alone) = (Vec::with_capacity(branches.len()), Vec::new());
-        for &at in branches {
-            let branch = &self.branches[at];
-            match (self.state(store, branch.left), self.state(store, branch.right)) {
-                (Some(earlier), Some(later)) => {
-                    keys.push(Some(store.kept().key(branch.key)));
-                    left.push(Some(earlier));
-                    right.push(Some(later));
-                    called.push(at);
-                }
-                (one, other) => alone.push((at, one.or(other).map_or(State::Absent, State::new))),
-            }
+        let mut pairs = Pairs::default();
+        for branch in branches.iter().map(|at| &self.branches[*at]) {
+            let (earlier, later) = (self.state(store, branch.left), self.state(store, branch.right));
+            pairs.push(store.kept().key(branch.key), earlier, later);
         }
-        alone.into_iter().for_each(|(at, state)| self.branches[at].state = state);
-        if called.is_empty() {
-            return Ok(());
-        }
-        let merged = call(&keys, &left, &right)?;
-        if merged.len() != called.len() {
-            return Err(bad_result(format!("`merge` gave {} states for {} pairs", merged.len(), called.len())));
-        }
-        for (i, at) in called.into_iter().enumerate() {
-            self.branches[at].state = merged.get(i).map_or(State::Absent, State::new);
-        }
+        let merged = pairs.merge(functions, prepared)?;
+        branches.iter().zip(merged).for_each(|(at, state)| self.branches[*at].state = state);
         Ok(())
     }
 }
@@ -244,39 +250,12 @@ struct Merging<'w, 's, 'a, 'p> {
     step: &'w mut Step<'s, Slices>,
     slicing: Slicing,
     windows: &'w [Window],
-    function: Option<usize>,
+    function: usize,
+    prepared: Prepared,
+    layout: u32,
     /// What all windows need, until it was asked for.
     first: Option<Plan>,
     out: Vec<Merged>,
-}
-
-/// What windows come to, and what others may need.
-struct Given {
-    states: Vec<State>,
-    blocks: Vec<(Block, State)>,
-}
-
-impl Merging<'_, '_, '_, '_> {
-    fn slices(&self, window: Window) -> &[Session] {
-        slices_of(self.step.store, self.slicing, window).1
-    }
-
-    fn plan(&self, from: usize, to: usize, layout: u32) -> Plan {
-        let mut tree = Tree { layout, ..Tree::default() };
-        let mut parts = Vec::with_capacity(to - from);
-        for window in &self.windows[from..to] {
-            let (first, slices) = slices_of(self.step.store, self.slicing, *window);
-            parts.push(tree.part(self.step.store, window.0, self.slicing.span(window.1), first, slices));
-        }
-        Plan { tree, parts }
-    }
-
-    fn given(&self, Plan { mut tree, parts }: Plan) -> Given {
-        let of = |part: &Part| tree.state(self.step.store, *part).map_or(State::Absent, State::new);
-        let states = parts.iter().map(of).collect();
-        let blocks = tree.branches.iter_mut().filter_map(|b| Some((b.block?, core::mem::take(&mut b.state)))).collect();
-        Given { states, blocks }
-    }
 }
 
 impl Work for Merging<'_, '_, '_, '_> {
@@ -293,25 +272,19 @@ impl Work for Merging<'_, '_, '_, '_> {
     fn call(&mut self, from: usize, to: usize) -> Answer<Given> {
         // A part is only asked for when the whole has failed.
         let whole = self.first.take().filter(|plan| plan.parts.len() == to - from);
-        let mut plan = whole.unwrap_or_else(|| self.plan(from, to, 0));
+        let windows = &self.windows[from..to];
+        let mut plan = whole.unwrap_or_else(|| Plan::of(self.step.store, self.slicing, windows, self.layout));
         let mut heights = vec![Vec::new(); plan.tree.height];
         plan.tree.branches.iter().enumerate().for_each(|(at, branch)| heights[branch.height - 1].push(at));
-        let prepared = self.function.map(|f| self.cx.active[f].prepared);
-        let functions = &mut *self.cx.ports.functions;
-        let unavailable = || Fault::Unavailable { message: "a fold without a function was planned".into() };
-        let prepared = prepared.ok_or_else(unavailable)?;
         for branches in heights {
-            let mut call = |keys: &_, left: &_, right: &_| functions.merge(prepared, keys, left, right);
-            plan.tree.merge(self.step.store, &branches, &mut call)?;
+            plan.tree.merge(self.step.store, &branches, self.cx.ports.functions, self.prepared)?;
         }
-        Ok(self.given(plan))
+        Ok(plan.given(self.step.store))
     }
 
     fn accept(&mut self, from: usize, to: usize, given: Given) -> Result<usize, Verdict> {
-        for (at, state) in (from..to).zip(given.states) {
-            let timestamp = newest(self.slices(self.windows[at]));
-            self.out.push(Merged { at, state, timestamp });
-        }
+        let merged = |(at, (state, timestamp))| Merged { at, state, timestamp };
+        self.out.extend((from..).zip(given.states).map(merged));
         self.step.store.keep_merged(given.blocks);
         Ok(to - from)
     }
@@ -320,15 +293,15 @@ impl Work for Merging<'_, '_, '_, '_> {
     fn poisoned(&mut self, at: usize, fault: &Fault) -> Result<(), Verdict> {
         let (key, mark) = self.windows[at];
         let (start, end) = self.slicing.bounds(mark);
-        let slices = self.slices((key, mark));
+        let slices = slices_of(self.step.store, self.slicing, (key, mark)).1;
         let state = slices.iter().rev().find_map(|s| s.state.get());
         let key = self.step.store.kept().key(key);
         let mut group = Results::default();
-        let timestamp = newest(slices);
+        let timestamp = slices.last().map_or(0, |last| last.timestamp);
         group.push(&Leaving { row: NO_ROW, key, window: Some((start, end)), state, timestamp, was: false }, state);
         let flow = group.flow(self.cx.empty);
         let name = String::from_utf8_lossy(key).into_owned();
         let message = format!("`merge` for key {name:?} in the window {start}..{end}: {fault}");
-        self.cx.refuse(self.step.node, self.function, &flow, 0, Reason::Poisoned, &message)
+        self.cx.refuse(self.step.node, Some(self.function), &flow, 0, Reason::Poisoned, &message)
     }
 }

@@ -19,10 +19,8 @@ use crate::error::Verdict;
 use crate::flow::{Flow, NO_ROW};
 use crate::record::Timestamp;
 use crate::slicing::Slicing;
-use crate::state::keyspace::StorageError;
 use crate::state::sessions::{Fresh, Sessions};
 use crate::state::slices::{Slices, Window};
-use crate::state::store::Ground;
 
 impl Grouped for Slices {
     fn take<W: Walk>(cx: &mut Cx<'_, '_>, step: &mut Step<'_, Self>, flow: &Flow, walk: W) -> Result<Flow, Verdict> {
@@ -70,8 +68,8 @@ impl Kept for Slices {
         self.kept()
     }
 
-    fn find(&mut self, ground: Ground<'_>, hash: u64, key: &[u8]) -> Result<u32, StorageError> {
-        Slices::find(self, ground, hash, key)
+    fn sessions_mut(&mut self) -> &mut Sessions {
+        self.kept_mut()
     }
 
     fn absorb(
