@@ -1,5 +1,7 @@
 //! The six joined for one task: a sub-topology at one partition number.
 
+mod foreign;
+
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -25,13 +27,15 @@ use crate::operator::{Active, Cx, Ports};
 use crate::poll::{Inputs, Place, Polled};
 use crate::record::{Batch, Timestamp};
 use crate::slicing::Slicing;
+use crate::state::entries::Entries;
 use crate::state::key::StoreKind;
 use crate::state::sessions::Sessions;
 use crate::state::slices::Slices;
 use crate::state::store::{Change, Ground, Store};
 use crate::time::{NEVER, Now};
 use crate::topology::graph::{
-    AggregateNode, InputKind, JoinNode, Node, NodeOperator, RegroupNode, SubTopology, TableNode, TimeRule, Topology,
+    AggregateNode, ForeignNode, InputKind, JoinNode, Node, NodeOperator, RegroupNode, SubTopology, TableNode, TableOf,
+    TimeRule, Topology,
 };
 use crate::topology::spec::{Emit, WindowForm};
 
@@ -84,6 +88,7 @@ enum NodeState {
     Aggregate(Box<aggregate::State>),
     Writer(Writer),
     Table(Box<table::State>),
+    Subscriptions(Box<Entries>),
     Process(Box<process::State>),
 }
 
@@ -396,6 +401,7 @@ impl Task {
             NodeState::Aggregate(a) => (a.times.observed, a.times.closed),
             NodeState::Writer(w) => (w.time, NEVER),
             NodeState::Table(t) => (t.observed, NEVER),
+            NodeState::Subscriptions(_) => (NEVER, NEVER),
             NodeState::Process(p) => (p.times.observed, p.times.closed),
         };
         let nodes = sub.nodes.iter().zip(&self.nodes);
@@ -427,6 +433,7 @@ impl Task {
             match node {
                 NodeState::Aggregate(a) => a.store.shrink(limit_bytes),
                 NodeState::Table(t) => t.store.shrink(limit_bytes),
+                NodeState::Subscriptions(entries) => entries.shrink(limit_bytes),
                 NodeState::Process(p) => p.shrink(limit_bytes),
                 NodeState::Stateless { .. } | NodeState::Writer(_) => {}
             }
@@ -438,6 +445,7 @@ impl Task {
         let bytes = |n: &NodeState| match n {
             NodeState::Aggregate(a) => a.store.bytes(),
             NodeState::Table(t) => t.store.bytes(),
+            NodeState::Subscriptions(entries) => entries.bytes(),
             NodeState::Process(p) => p.bytes(),
             NodeState::Stateless { .. } | NodeState::Writer(_) => 0,
         };
@@ -456,6 +464,7 @@ impl Task {
             NodeState::Aggregate(a) => a.times.observed,
             NodeState::Writer(w) => w.time,
             NodeState::Table(t) => t.observed,
+            NodeState::Subscriptions(_) => NEVER,
             NodeState::Process(p) => p.times.observed,
         });
         let closing = self.nodes.iter().filter_map(clock_of).map(|c| c.clock.closing());
@@ -469,6 +478,7 @@ pub fn meta_name(node: &Node) -> String {
         NodeOperator::Repartition { .. } => alloc::format!("{}>", node.name),
         NodeOperator::Source => alloc::format!("{}<", node.name),
         NodeOperator::Merge => alloc::format!("{}+", node.name),
+        NodeOperator::Table(TableNode { of: TableOf::ForeignKey { .. }, .. }) => alloc::format!("{}=", node.name),
         _ => node.name.clone(),
     }
 }
@@ -477,7 +487,7 @@ fn clock_of(state: &NodeState) -> Option<&NodeClock> {
     match state {
         NodeState::Aggregate(aggregate) => aggregate.times.clock.as_ref(),
         NodeState::Process(process) => process.times.clock.as_ref(),
-        NodeState::Table(_) | NodeState::Stateless { .. } | NodeState::Writer(_) => None,
+        NodeState::Table(_) | NodeState::Subscriptions(_) | NodeState::Stateless { .. } | NodeState::Writer(_) => None,
     }
 }
 
@@ -521,7 +531,12 @@ fn open_node(
             NodeState::Aggregate(Box::new(aggregate::State { times: times(a.time), store }))
         }
         NodeOperator::Repartition { .. } => NodeState::Writer(Writer::new(observed, now)),
-        NodeOperator::Table(TableNode { store, by_window, .. })
+        NodeOperator::Foreign(ForeignNode::Right { store }) => {
+            let ground = Ground { db: ports.db, space: ports.spaces[*store], prefix: ports.prefix };
+            NodeState::Subscriptions(Box::new(Entries::open(ground)?))
+        }
+        NodeOperator::Foreign(ForeignNode::Left(JoinNode { store: Some(store), by_window, .. }))
+        | NodeOperator::Table(TableNode { store, by_window, .. })
         | NodeOperator::Regroup(RegroupNode { store, by_window, .. })
         | NodeOperator::Join(JoinNode { store: Some(store), by_window, .. }) => {
             let ground = Ground { db: ports.db, space: ports.spaces[*store], prefix: ports.prefix };
@@ -537,6 +552,7 @@ fn take_changes(node: &mut NodeState) -> Vec<Vec<Change>> {
     match node {
         NodeState::Aggregate(a) => vec![a.store.take_changes()],
         NodeState::Table(t) => vec![t.store.take_changes()],
+        NodeState::Subscriptions(entries) => vec![entries.take_changes()],
         NodeState::Process(p) => p.take_changes(),
         NodeState::Stateless { .. } | NodeState::Writer(_) => Vec::new(),
     }
@@ -551,7 +567,7 @@ pub fn function_of(node: &Node) -> Option<usize> {
         | NodeOperator::Peek { function } => Some(*function),
         NodeOperator::Aggregate(a) => a.function,
         NodeOperator::Table(t) => t.of.function(),
-        NodeOperator::Join(join) => Some(join.function),
+        NodeOperator::Join(join) | NodeOperator::Foreign(ForeignNode::Left(join)) => Some(join.function),
         NodeOperator::Regroup(regroup) => Some(regroup.function),
         NodeOperator::Process(p) => Some(p.function),
         _ => None,
@@ -571,6 +587,12 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
             let [left, right] = &node.parents[..] else { unreachable!("planned with both sides") };
             let changes = run_join(cx, (at, join), states, [(left.0, flow(left)), (right.0, flow(right))])?;
             outputs.push(changes);
+            continue;
+        }
+        if let NodeOperator::Foreign(half) = &node.operator {
+            let flows: Vec<&Flow> = node.parents.iter().map(flow).collect();
+            let made = foreign::run(cx, (at, half), states, &flows)?;
+            outputs.extend(made);
             continue;
         }
         let merged;
@@ -670,9 +692,9 @@ fn side<'s>(sub: &SubTopology, at: usize, flow: &'s Flow, state: &'s mut NodeSta
 /// Number of the store in which a table has its rows.
 fn rows_of(node: &Node) -> usize {
     match &node.operator {
-        NodeOperator::Table(TableNode { store, .. }) | NodeOperator::Join(JoinNode { store: Some(store), .. }) => {
-            *store
-        }
+        NodeOperator::Table(TableNode { store, .. })
+        | NodeOperator::Foreign(ForeignNode::Left(JoinNode { store: Some(store), .. }))
+        | NodeOperator::Join(JoinNode { store: Some(store), .. }) => *store,
         _ => unreachable!("planned with a table there"),
     }
 }

@@ -233,6 +233,7 @@ impl Lower<'_> {
                     Some(form::JoinType::Outer) => JoinKind::Outer,
                 },
                 function: step.with.as_ref().map(|f| f.0.clone()).unwrap_or_default(),
+                key: step.key.as_ref().map(|f| f.0.clone()),
             }));
         }
         let count = step.count.as_ref().map(|c| match c.format {

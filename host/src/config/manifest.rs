@@ -373,7 +373,7 @@ pub enum OnError {
 #[schemars(extend("dependentRequired" = {
     "count": ["group"], "reduce": ["group"], "aggregate": ["group"],
     "branch": ["outputs"], "otherwise": ["branch"], "stores": ["process"],
-    "join": ["with"], "with": ["join"], "type": ["join"]
+    "join": ["with"], "with": ["join"], "type": ["join"], "key": ["join"]
 }))]
 pub struct Step {
     /// What it reads: a source, a step, a named output of one (`step.output`), or a list of them.
@@ -421,6 +421,8 @@ pub struct Step {
     pub join_type: Option<JoinType>,
     /// The function of a `join`, which makes a value of two.
     pub with: Option<Name>,
+    /// Of a `join` of two tables by foreign key: a function whose answer's key is that of the row that it is joined with.
+    pub key: Option<Name>,
     /// A function with stores, timers and named outputs.
     pub process: Option<Name>,
     /// A processor's stores by the names that its function opens them by.

@@ -189,7 +189,10 @@ pub fn needed_interfaces(spec: &Spec, function: &str) -> Vec<millstream_core::fu
                 }
                 _ => continue,
             },
-            Operator::Join(join) if join.function == function => [Some(Interface::Joiner), None],
+            Operator::Join(join) => [
+                (join.function == function).then_some(Interface::Joiner),
+                (join.key.as_deref() == Some(function)).then_some(Interface::Mapper),
+            ],
             Operator::Regroup { function: f } if f == function => [Some(Interface::Mapper), None],
             Operator::Process(p) if p.function == function => [Some(Interface::Processor), None],
             _ => continue,
@@ -229,8 +232,12 @@ mod tests {
             let (window, emit) = (None, Emit::OnUpdate);
             Operator::Aggregate(Aggregate { fold, window, emit, emit_every_update: false, partitions: None })
         };
-        let join =
-            Join { other: From { name: "t".into(), output: None }, kind: JoinKind::Inner, function: "join".into() };
+        let join = Join {
+            other: From { name: "t".into(), output: None },
+            kind: JoinKind::Inner,
+            function: "join".into(),
+            key: Some("by".into()),
+        };
         let mut steps = vec![
             step("t", "in", Operator::Table { partitions: None }),
             step("g", "t", Operator::Regroup { function: "group".into() }),

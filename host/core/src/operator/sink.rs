@@ -9,9 +9,10 @@ use crate::emit::{Collector, Pending, sink_partition};
 use crate::envelope::{self, Marker};
 use crate::error::Verdict;
 use crate::flow::Flow;
+use crate::operator::join::foreign;
 use crate::record::{Header, Timestamp};
 use crate::time::{NEVER, Now};
-use crate::topology::graph::{Node, Topic};
+use crate::topology::graph::{ForeignNode, Node, NodeOperator, Topic};
 use crate::topology::spec::{Idle, KeyFormat};
 
 /// How a sink writes results.
@@ -172,6 +173,11 @@ impl Writer {
         let head_bytes_max = || if flow.old.is_none() { Some(envelope::HEAD_BYTES_MAX) } else { None };
         let all_taken = |more| topic.limits.take_all(wall, batch, more);
         let surely_taken = topic.limits.are_none() || head_bytes_max().is_some_and(all_taken);
+        let answers = |(at, _): &(usize, u32)| {
+            matches!(cx.sub.nodes[*at].operator, NodeOperator::Foreign(ForeignNode::Right { .. }))
+        };
+        // An answer goes where the question came from, whatever its key.
+        let answers = node.parents.iter().all(answers);
         let partitions = cx.out.partitions(number, topic.partitions);
         let (mut head, mut refused) = (Vec::new(), Vec::new());
         for i in 0..flow.len() {
@@ -188,7 +194,10 @@ impl Writer {
                 continue;
             }
             self.time = time;
-            let partition = &mut partitions[sink_partition(key, task_partition, topic.partitions) as usize];
+            let asked = if answers { foreign::partition_of(body) } else { None };
+            let to =
+                asked.map_or_else(|| sink_partition(key, task_partition, topic.partitions), |p| p % topic.partitions);
+            let partition = &mut partitions[to as usize];
             partition.open().push_joined(key, &head, body.unwrap_or_default(), timestamp, headers);
         }
         partitions.iter_mut().for_each(Pending::seal_full);

@@ -254,6 +254,11 @@ impl<'a> Checker<'a> {
             self.error(section, &step.name, field, format!("no function is called `{name}`"), "");
             self.unknown(name, self.spec.functions.iter().map(|f| f.name.clone()).collect());
         }
+        let key = if let Operator::Join(join) = &step.operator { join.key.as_deref() } else { None };
+        if let Some(name) = key.filter(|n| !self.spec.functions.iter().any(|f| f.name == **n)) {
+            self.error(section, &step.name, "key", format!("no function is called `{name}`"), "");
+            self.unknown(name, self.spec.functions.iter().map(|f| f.name.clone()).collect());
+        }
         let keeps_rows = matches!(step.operator, Operator::Table { .. });
         if function.is_none() && !keeps_rows && step.on_error != OnError::Fail {
             let message = format!("`on-error` has no effect: `{word}` calls no function that could fail");

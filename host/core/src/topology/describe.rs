@@ -8,7 +8,9 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::graph::{AggregateNode, InputKind, Node, NodeOperator, ProcessNode, SubTopology, TableOf, Topology};
+use super::graph::{
+    AggregateNode, ForeignNode, InputKind, Node, NodeOperator, ProcessNode, SubTopology, TableOf, Topology,
+};
 use super::spec::{
     Aggregate, CountFormat, Emit, Fold, From, JoinKind, MapForm, OnError, Operator, Process, Spec, Window, WindowForm,
 };
@@ -146,7 +148,10 @@ impl Drawing {
                 store(first + spec.stores.len(), "timers");
             }
             NodeOperator::Table(table) => store(table.store, "store"),
-            NodeOperator::Join(join) => join.store.iter().for_each(|at| store(*at, "store")),
+            NodeOperator::Join(join) | NodeOperator::Foreign(ForeignNode::Left(join)) => {
+                join.store.iter().for_each(|at| store(*at, "store"));
+            }
+            NodeOperator::Foreign(ForeignNode::Right { store: at }) => store(*at, "subscriptions"),
             NodeOperator::Regroup(regroup) => store(regroup.store, "store"),
             _ => {}
         }
@@ -265,8 +270,14 @@ fn node_lines(topology: &Topology, node: &Node) -> Vec<String> {
             TableOf::Filter { function, negate: false } => format!("table, filter {}", name(function)),
             TableOf::Filter { function, negate: true } => format!("table, filter-not {}", name(function)),
             TableOf::MapValues { function } => format!("table, map-values {}", name(function)),
+            TableOf::ForeignKey { function } => format!("table, foreign key {}", name(function)),
         }],
         NodeOperator::Regroup(regroup) => vec![format!("group by {}", name(&regroup.function))],
+        NodeOperator::Foreign(ForeignNode::Right { .. }) => vec!["answer by foreign key".to_string()],
+        NodeOperator::Foreign(ForeignNode::Left(join)) => {
+            let kind = if join.kind == JoinKind::Left { "left " } else { "" };
+            vec![format!("table, {kind}join by foreign key with {}", name(&join.function))]
+        }
         NodeOperator::Join(join) => {
             let what = if join.store.is_some() { "table, " } else { "" };
             let kind = match join.kind {

@@ -3,9 +3,12 @@
 //! A *task* is one sub-topology at one partition number. Nodes of a sub-topology stand in an order in which parents come
 //! before children, so that a batch is evaluated by walking them once.
 
+mod foreign;
 mod process;
+mod stores;
 mod tables;
 
+pub use foreign::{FOREIGN_PARTS, ForeignNode};
 pub use tables::{JoinNode, RegroupNode, TableNode, TableOf};
 
 use alloc::collections::BTreeMap;
@@ -158,6 +161,8 @@ pub enum NodeOperator {
     Table(TableNode),
     /// Joins its first parent with its second, which is a table.
     Join(JoinNode),
+    /// Half of a join by foreign key.
+    Foreign(ForeignNode),
     /// Gives rows of a table other keys, for an aggregate over it.
     Regroup(RegroupNode),
     /// Calls a function that has stores and timers.
@@ -259,6 +264,9 @@ pub enum PlanError {
     /// Keys of one side have a window.
     #[error("`{0}` joins keys that have a window with keys that have none")]
     WindowedSide(String),
+    /// A foreign key that does not bring two tables without windows together.
+    #[error("`{0}` joins by foreign key (`key`), inner or left, two tables whose keys have no windows")]
+    ForeignKey(String),
     /// A regrouped table that something else than an aggregate reads.
     #[error(
         "`{0}` reads a table that is grouped anew, which `count`, `reduce` and `aggregate` can alone, each from one"
@@ -295,6 +303,7 @@ impl PlanError {
             | PlanError::NoTable { step, .. }
             | PlanError::OuterStream(step)
             | PlanError::WindowedSide(step)
+            | PlanError::ForeignKey(step)
             | PlanError::GroupedTable(step)
             | PlanError::GroupedStream(step)
             | PlanError::WindowedTable(step)
@@ -734,32 +743,6 @@ impl<'a> Planner<'a> {
             sub.nodes.push(node);
         }
         Ok(sub)
-    }
-}
-
-impl SubTopology {
-    /// Adds the stores of a node.
-    fn place_stores(&mut self, node: &mut Node) {
-        let (first, name) = (self.stores.len(), &node.name);
-        let store = |name, windowed| Store { name, windowed, limits: Limits::default() };
-        match &mut node.operator {
-            NodeOperator::Aggregate(aggregate) => {
-                aggregate.store = first;
-                self.stores.push(store(name.clone(), aggregate.spec.window.is_some()));
-            }
-            NodeOperator::Process(process) => {
-                process.store = first;
-                let named = process.spec.stores.iter().map(|s| &s.name[..]).chain([TIMERS_STORE]);
-                self.stores.extend(named.map(|own| store(store_name(name, own), false)));
-            }
-            NodeOperator::Table(TableNode { store: at, .. })
-            | NodeOperator::Regroup(RegroupNode { store: at, .. })
-            | NodeOperator::Join(JoinNode { store: Some(at), .. }) => {
-                *at = first;
-                self.stores.push(store(name.clone(), false));
-            }
-            _ => {}
-        }
     }
 }
 

@@ -178,6 +178,8 @@ pub struct Join {
     pub kind: JoinKind,
     /// The function that makes a value of two.
     pub function: String,
+    /// A mapper whose answer's key is that of the right row: a join by foreign key; `None`: both keys are the same.
+    pub key: Option<String>,
 }
 
 /// What becomes of what has no partner.

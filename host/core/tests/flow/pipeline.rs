@@ -328,7 +328,8 @@ fn operator(kind: &str, words: &Words<'_>) -> Result<Operator, String> {
                 (_, true) => JoinKind::Outer,
                 _ => JoinKind::Inner,
             };
-            Ok(Operator::Join(Join { other, kind, function }))
+            let key = words.option("key").map(str::to_string);
+            Ok(Operator::Join(Join { other, kind, function, key }))
         }
         "repartition" => Ok(Operator::Repartition { partitions: words.number("partitions")? }),
         "count" => fold(words, Fold::Count(if words.has("text") { CountFormat::Text } else { CountFormat::Long })),

@@ -379,6 +379,9 @@ impl Builder<'_> {
         let windowed = self.streams[table].windowed;
         let Some(inputs) = self.inputs(|s| s.windowed == windowed) else { return };
         let of_tables = inputs.len() == 1 && self.streams[inputs[0]].table;
+        if of_tables && !windowed && self.rng.one_in(2) {
+            return self.join_by_foreign_key(inputs[0], table);
+        }
         let kind = match self.rng.below(3) {
             0 => JoinKind::Inner,
             1 if of_tables => JoinKind::Outer,
@@ -392,8 +395,24 @@ impl Builder<'_> {
         let other = self.streams[table].from.clone();
         let like =
             Stream { windowed, table: of_tables, dirty: false, topics: topics.clone(), ..self.streams[0].clone() };
-        self.push(Operator::Join(Join { other, kind, function }), &inputs, like);
+        self.push(Operator::Join(Join { other, kind, function, key: None }), &inputs, like);
         self.bring_together(topics);
+    }
+
+    /// Joins two tables, perhaps the same twice, by a key that a function names.
+    fn join_by_foreign_key(&mut self, left: usize, right: usize) {
+        let topic = |part: &str| format!("sim-s{}-{part}-repartition", self.case.spec.steps.len());
+        let (asked, answered) = (topic("subscriptions"), topic("answers"));
+        let mut sides = [left, right].map(|side| self.streams[side].topics.clone());
+        sides[0].insert(answered);
+        sides[1].insert(asked);
+        let kind = if self.rng.one_in(2) { JoinKind::Inner } else { JoinKind::Left };
+        self.streams[right].used = true;
+        let (function, key) = (self.function(Role::Pair), Some(self.function(Role::Rekey { shift: true })));
+        let other = self.streams[right].from.clone();
+        let like = Stream { topics: sides[0].clone(), ..self.streams[left].clone() };
+        self.push(Operator::Join(Join { other, kind, function, key }), &[left], like);
+        sides.into_iter().for_each(|side| self.bring_together(side));
     }
 
     /// Gives topics the same number of partitions.

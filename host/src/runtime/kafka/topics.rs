@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use millstream_core::limits::Limits;
 use millstream_core::meta::Meta;
 use millstream_core::task::meta_name;
-use millstream_core::topology::graph::{Input, JoinNode, Node, NodeOperator, Store, Topology, plan};
+use millstream_core::topology::graph::{Input, Node, NodeOperator, Store, SubTopology, Topology, plan};
 use millstream_kafka::admin::{Admin, TopicInfo, TopicSpec};
 use millstream_kafka::error::KafkaError;
 use millstream_kafka::fetch::TopicPartition;
@@ -162,17 +162,11 @@ fn there_after(admin: &Admin, names: &[&str], wait: Duration) -> anyhow::Result<
 
 /// Refuses to make an internal topic anew that was there when the group last committed: what it held is part of that.
 fn refuse_lost(admin: &Admin, topology: &Topology, name: &str) -> anyhow::Result<()> {
-    let fills = |node: &&Node| match &node.operator {
+    let fills = |sub: &SubTopology, node: &Node| match &node.operator {
         NodeOperator::Repartition { topic, .. } => topology.topics[*topic].name == name,
-        NodeOperator::Aggregate(_)
-        | NodeOperator::Table(_)
-        | NodeOperator::Regroup(_)
-        | NodeOperator::Join(JoinNode { store: Some(_), .. }) => {
-            changelog::topic(&topology.pipeline, &node.name) == name
-        }
-        _ => false,
+        _ => sub.stores_of(node).iter().any(|store| changelog::topic(&topology.pipeline, &store.name) == name),
     };
-    let found = topology.subs.iter().find_map(|sub| Some((sub, sub.nodes.iter().find(fills)?)));
+    let found = topology.subs.iter().find_map(|sub| Some((sub, sub.nodes.iter().find(|node| fills(sub, node))?)));
     let Some((sub, node)) = found else { return Ok(()) };
     let partitions = |input: &Input| {
         let topic = &topology.topics[input.topic];

@@ -5,6 +5,7 @@
 //! stream's record looks it up, and the left side of a table–table join before the right.
 
 mod call;
+pub(crate) mod foreign;
 mod moments;
 mod stream;
 mod tables;

@@ -43,6 +43,28 @@ pub(crate) fn tables(
     let left = Moments::new(sides.left, spec.by_window);
     let right = sides.right.map(|right| Moments::new(right, spec.by_window));
     let (others, times) = others(cx, &changes, left, right)?;
+    write_joined(cx, node, spec, Changes { flow: changes, others, times }, into)
+}
+
+/// Changes of one side or both.
+pub(super) struct Changes {
+    /// With the side that each is of; without, they are all of the left.
+    pub flow: Flow,
+    /// The row of the other side.
+    pub others: Olds,
+    /// When what comes of both is.
+    pub times: Vec<Timestamp>,
+}
+
+/// Joins changes with what they meet, and writes what comes of it into the rows of the result.
+pub(super) fn write_joined(
+    cx: &mut Cx<'_, '_>,
+    node: &Node,
+    spec: &JoinNode,
+    changes: Changes,
+    into: (usize, &mut Store),
+) -> Result<Flow, Verdict> {
+    let Changes { flow: changes, others, times } = changes;
     let (store, rows) = (into.1, Rows { store: into.0, by_window: spec.by_window });
     let becomes = joined(cx, node, spec, &changes, &others)?;
     let mut batch = changes.batch.gather(&becomes.places);

@@ -61,8 +61,15 @@ pub(crate) fn process(
         TableOf::MapValues { function } => {
             let wanted = cx.ports.functions.wants_stream_times(cx.active[function].prepared);
             let times = StreamTimes { wanted, observed, rows };
-            let mapped = mapped(cx, node, function, flow, times)?;
+            let mapped = mapped(cx, node, function, MapForm::MapValues, flow, times)?;
             write(cx, node, into, store, &mapped, Absent::Untold)
+        }
+        TableOf::ForeignKey { function } => {
+            let wanted = cx.ports.functions.wants_stream_times(cx.active[function].prepared);
+            let times = StreamTimes { wanted, observed, rows };
+            let keys = mapped(cx, node, function, MapForm::SelectKey, flow, times)?;
+            // The join has to hear of every row, also of those that have no foreign key and had none.
+            write(cx, node, into, store, &keys, Absent::Told)
         }
     }
 }
@@ -105,19 +112,24 @@ fn filtered(
     Ok(rebuilt(flow, &fate, flow))
 }
 
-/// The changes as a map leaves them: null where it gives no value. Those that it refuses have not come.
+/// The changes as a map leaves them: null where it gives no value. Those that it refuses have not come. Of `select-key` the new key is
+/// the value.
 fn mapped(
     cx: &mut Cx<'_, '_>,
     node: &Node,
     function: usize,
+    form: MapForm,
     flow: &Flow,
     times: StreamTimes<'_>,
 ) -> Result<Flow, Verdict> {
     let (shown, mut noted) = (shown(flow), Noted::default());
     let asked = flow.gather(&shown);
-    let rules = Rules::Form(MapForm::MapValues);
-    let mut results = stateless::map(cx, node, function, rules, &asked, times, Some(&mut noted))?;
-    let results = results.pop().unwrap_or_default();
+    let mut results = stateless::map(cx, node, function, Rules::Form(form), &asked, times, Some(&mut noted))?;
+    let mut results = results.pop().unwrap_or_default();
+    if form == MapForm::SelectKey {
+        let keys = asked.batch.keys.gather(&noted.sources);
+        results.batch.values = core::mem::replace(&mut results.batch.keys, alloc::sync::Arc::new(keys));
+    }
     if results.len() == flow.len() && noted.refused.is_empty() {
         return Ok(results);
     }

@@ -5,6 +5,7 @@ use alloc::format;
 
 use super::{Checker, Keys, Kinds, Section};
 use crate::topology::describe::shown;
+use crate::topology::graph::{FOREIGN_PARTS, store_name};
 use crate::topology::spec::{Join, JoinKind, MapForm, Operator, StepSpec};
 
 impl Checker<'_> {
@@ -73,6 +74,10 @@ impl Checker<'_> {
             self.error(Section::Steps, &step.name, "join", message, &help);
             return joined;
         }
+        if join.key.is_some() {
+            self.foreign(step, join, input, other);
+            return joined;
+        }
         if join.kind == JoinKind::Outer && !input.table {
             let message = "a stream has no outer join with a table: a change of the table sets nothing off";
             self.error(
@@ -91,5 +96,31 @@ impl Checker<'_> {
             self.error(Section::Steps, &step.name, "join", message, help);
         }
         joined
+    }
+
+    /// A join by foreign key.
+    fn foreign(&mut self, step: &StepSpec, join: &Join, input: Keys, other: Keys) {
+        let (section, name) = (Section::Steps, &step.name[..]);
+        if !input.table {
+            let message = "a stream has no join by foreign key (`key`): a change of the table sets nothing off there";
+            let help = "make a table of what `from` names, or give the records the other key with `select-key` and join without `key`";
+            self.error(section, name, "key", message.into(), help);
+        }
+        if join.kind == JoinKind::Outer {
+            let message = "a join by foreign key (`key`) is `inner` or `left`: right rows have no key on the left";
+            self.error(section, name, "type", message.into(), "use `type: left`, or leave `type` out");
+        }
+        if input.windowed || other.windowed {
+            let message = "a join by foreign key (`key`) takes tables whose keys have no window";
+            let help = "give the records keys of their own first (`select-key`)";
+            self.error(section, name, if input.windowed { "from" } else { "join" }, message.into(), help);
+        }
+        for part in FOREIGN_PARTS {
+            let own = store_name(name, part);
+            if self.spec.steps.iter().any(|other| other.name == own) {
+                let message = format!("`{name}` has a part called `{own}`, and so is another step");
+                self.error(section, name, "", message, "rename one of the steps");
+            }
+        }
     }
 }

@@ -64,7 +64,7 @@ fn table() -> Operator {
 }
 
 fn join(other: &str, kind: JoinKind) -> Operator {
-    Operator::Join(Join { other: from(other).remove(0), kind, function: "f".into() })
+    Operator::Join(Join { other: from(other).remove(0), kind, function: "f".into(), key: None })
 }
 
 #[test]

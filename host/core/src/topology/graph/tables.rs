@@ -47,6 +47,11 @@ pub enum TableOf {
         /// Number of the function.
         function: usize,
     },
+    /// Of each row of another table the key of the row that it belongs to, for a join by foreign key.
+    ForeignKey {
+        /// Number of the function.
+        function: usize,
+    },
 }
 
 impl TableOf {
@@ -54,7 +59,9 @@ impl TableOf {
     pub fn function(self) -> Option<usize> {
         match self {
             TableOf::Stream => None,
-            TableOf::Filter { function, .. } | TableOf::MapValues { function } => Some(function),
+            TableOf::Filter { function, .. } | TableOf::MapValues { function } | TableOf::ForeignKey { function } => {
+                Some(function)
+            }
         }
     }
 }
@@ -115,6 +122,9 @@ impl Planner<'_> {
         if !self.drafts[right.0].table {
             return Err(PlanError::NoTable { step: step.name.clone(), other: join.other.name.clone() });
         }
+        if let Some(key) = &join.key {
+            return self.foreign_join(step, join, key, left, right);
+        }
         let of_tables = self.drafts[left.0].table;
         if !of_tables && join.kind == JoinKind::Outer {
             return Err(PlanError::OuterStream(step.name.clone()));
@@ -161,7 +171,7 @@ impl Planner<'_> {
     pub(super) fn copartitioned(&mut self) -> Result<Vec<Vec<usize>>, PlanError> {
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for at in 0..self.drafts.len() {
-            if !matches!(self.drafts[at].node.operator, NodeOperator::Join(_)) {
+            if !matches!(self.drafts[at].node.operator, NodeOperator::Join(_) | NodeOperator::Foreign(_)) {
                 continue;
             }
             let mut topics = self.topics_above(at);

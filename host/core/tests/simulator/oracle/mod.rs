@@ -3,6 +3,7 @@
 //! cut them.
 
 pub mod fold;
+pub mod foreign;
 pub mod plan;
 pub mod process;
 pub mod session;

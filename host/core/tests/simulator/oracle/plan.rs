@@ -56,6 +56,15 @@ pub enum Kind {
     },
     /// A table whose rows are given other keys.
     Regroup(StepSpec),
+    /// Of each row of a table the key of the row that it is joined with; the step is a `select-key`.
+    ForeignKeys(StepSpec),
+    /// Where the left rows of a join by foreign key are: parents are the foreign keys, the rows and the answers.
+    Asks {
+        step: StepSpec,
+        join: Join,
+    },
+    /// Where the right ones are: parents are the questions and the rows.
+    Answers,
 }
 
 #[derive(Clone, Debug)]
@@ -133,7 +142,33 @@ impl Plan {
         }
     }
 
+    /// A join by foreign key: two halves that write to each other.
+    fn foreign(&mut self, step: &StepSpec, join: &Join, left: (usize, u32), right: (usize, u32)) -> usize {
+        let part = |part: &str| StepSpec { name: format!("{}-{part}", step.name), ..step.clone() };
+        let (asked, answered) = (part("subscriptions"), part("answers"));
+        let function = join.key.clone().expect("it is one by foreign key");
+        let selects = Operator::Map { function, form: MapForm::SelectKey };
+        let keys = self.node(Kind::ForeignKeys(StepSpec { operator: selects, ..step.clone() }), vec![left]);
+        let entry = |name: &str| format!("sim-{name}-repartition");
+        let back = Kind::CutEntry { topic: entry(&answered.name), writer: 0 };
+        let back = self.node(back, vec![]);
+        let asks = Kind::Asks { step: step.clone(), join: join.clone() };
+        let asks = self.node(asks, vec![(keys, 0), left, (back, 0)]);
+        (self.nodes[asks].table, self.nodes[asks].derived) = (true, true);
+        let there = self.cut(&asked, None, vec![(asks, 1)]);
+        let answers = self.node(Kind::Answers, vec![(there, 0), right]);
+        let topic = entry(&answered.name);
+        let cut =
+            Kind::Cut { step: answered.name, on_error: step.on_error.clone(), topic: topic.clone(), idle: step.idle };
+        let writer = self.node(cut, vec![(answers, 0)]);
+        self.nodes[back].kind = Kind::CutEntry { topic, writer };
+        asks
+    }
+
     fn join(&mut self, step: &StepSpec, join: &Join, mut left: Vec<(usize, u32)>, right: (usize, u32)) -> usize {
+        if join.key.is_some() {
+            return self.foreign(step, join, left[0], right);
+        }
         let tables = left.len() == 1 && self.nodes[left[0].0].table;
         if left.iter().any(|p| self.nodes[p.0].dirty) {
             left = vec![(self.cut(step, None, left), 0)];
@@ -309,7 +344,9 @@ impl Plan {
     /// is not free, or else the most.
     fn spread_alike(&mut self, case: &Case) {
         let mut groups: Vec<BTreeSet<String>> = Vec::new();
-        for node in self.nodes.iter().filter(|n| matches!(n.kind, Kind::Join { .. })) {
+        for node in
+            self.nodes.iter().filter(|n| matches!(n.kind, Kind::Join { .. } | Kind::Asks { .. } | Kind::Answers))
+        {
             let entries = node.parents.iter().flat_map(|p| &self.nodes[p.0].entries);
             let mut group: BTreeSet<String> = entries.map(|e| self.topic_of(*e).clone()).collect();
             while let Some(at) = groups.iter().position(|g| !g.is_disjoint(&group)) {

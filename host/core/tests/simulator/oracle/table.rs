@@ -28,7 +28,7 @@ impl Table {
         }
     }
 
-    fn get(&self, item: &Item) -> Option<Row> {
+    pub fn get(&self, item: &Item) -> Option<Row> {
         self.rows.get(&key(item)).cloned()
     }
 }
@@ -75,7 +75,7 @@ impl Regrouped {
 /// Both sides as far as the join has seen them, and its own rows.
 #[derive(Clone, Debug, Default)]
 pub struct Joined {
-    left: Table,
+    pub left: Table,
     right: Table,
     pub own: Table,
 }
@@ -125,7 +125,8 @@ impl Joined {
     }
 }
 
-fn meeting(
+/// What comes of a row of one side and of the other.
+pub fn meeting(
     kind: JoinKind,
     left: Option<Vec<u8>>,
     right: Option<Vec<u8>>,

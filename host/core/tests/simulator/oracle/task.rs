@@ -10,6 +10,7 @@ use millstream_core::topology::spec::*;
 use super::super::case::Case;
 use super::super::roles::{Mark, Rec, Running, keeps, mark, mark_of_pair};
 use super::fold::{Clock, Event, FoldState};
+use super::foreign::{self, Answers, Asks};
 use super::plan::{Kind, Plan};
 use super::process::{self, ProcState};
 use super::table::{Joined, Meeting, Regrouped, Table};
@@ -39,6 +40,8 @@ pub struct OracleTask {
     folds: BTreeMap<usize, FoldState>,
     tables: BTreeMap<usize, Table>,
     joins: BTreeMap<usize, Joined>,
+    asks: BTreeMap<usize, Asks>,
+    answers: BTreeMap<usize, Answers>,
     regrouped: BTreeMap<usize, Regrouped>,
     processors: BTreeMap<usize, ProcState>,
     /// Stream times of steps and of what is written to repartition topics, by node.
@@ -83,6 +86,7 @@ impl OracleTask {
         let positions = plan.inputs(sub).into_iter().map(|(topic, _)| (topic, 0)).collect();
         let (case, plan) = (case.clone(), plan.clone());
         let (epochs, times, wrote, tables, joins, regrouped) = Default::default();
+        let (asks, answers) = Default::default();
         let (done, wall) = Default::default();
         Self {
             case,
@@ -95,6 +99,8 @@ impl OracleTask {
             processors,
             tables,
             joins,
+            asks,
+            answers,
             regrouped,
             times,
             wrote,
@@ -262,6 +268,22 @@ impl OracleTask {
                     let results = self.join(at, step, (join, *tables), sides, row);
                     outputs.insert((at, 0), results);
                 }
+                Kind::ForeignKeys(step) => {
+                    let results = items.into_iter().filter_map(|item| self.foreign_key(at, step, item, row)).collect();
+                    outputs.insert((at, 0), results);
+                }
+                Kind::Asks { step, join } => {
+                    let of = |side| numbered.iter().filter(move |(n, _)| *n == side).map(|(_, item)| item.clone());
+                    let sides = [of(0).collect(), of(1).collect(), of(2).collect()];
+                    let (results, asked) = self.asks(at, step, join, sides, row);
+                    outputs.insert((at, 0), results);
+                    outputs.insert((at, 1), asked);
+                }
+                Kind::Answers => {
+                    let of = |side| numbered.iter().filter(move |(n, _)| *n == side).map(|(_, item)| item.clone());
+                    let said = self.answers.entry(at).or_default().take(of(0).collect(), of(1).collect());
+                    outputs.insert((at, 0), said);
+                }
                 Kind::Process { step, .. } => {
                     for (port, result) in self.process(at, step, numbered, several, row) {
                         outputs.entry((at, port)).or_default().push(result);
@@ -310,7 +332,8 @@ impl OracleTask {
     fn write(&mut self, at: usize, to: (&str, &OnError, &str), item: Item, row: Option<&Row>) {
         let (step, on_error, topic) = to;
         let time = self.written(at).max(item.rec.time);
-        let partition = self.partition_of(&item.rec, topic);
+        let answers = self.plan.nodes[at].parents.iter().all(|p| matches!(self.plan.nodes[p.0].kind, Kind::Answers));
+        let partition = if answers { foreign::partition_of(&item.rec) } else { self.partition_of(&item.rec, topic) };
         let value = wire::wrap(self.partition, time - item.rec.time, item.window, &item.old, item.rec.value.as_deref());
         let rec = Rec { value: Some(value), ..item.rec.clone() };
         if let Some(reason) = self.refusal(topic, &rec) {
@@ -478,6 +501,49 @@ impl OracleTask {
             }
             joined.look_up(join.kind, self.plan.nodes[at].windowed, good, &right)
         };
+        let results = self.bring_together(at, step, met, tables.then_some(&mut joined.own), row);
+        self.joins.insert(at, joined);
+        results
+    }
+
+    /// The foreign key of a row, as a row itself.
+    fn foreign_key(&mut self, at: usize, step: &StepSpec, item: Item, row: Option<&Row>) -> Option<Item> {
+        let mut is = item.clone();
+        is.rec.value = None;
+        if item.rec.value.is_some() {
+            let function = function_of(&Kind::ForeignKeys(step.clone())).expect("a mapper");
+            if let Some((_, named)) = self.asked(at, (step, function), item.clone(), row, None)?.pop() {
+                is.rec = Rec { value: named.rec.key.clone(), key: item.rec.key, ..named.rec };
+            }
+        }
+        Some(is)
+    }
+
+    fn asks(
+        &mut self,
+        at: usize,
+        step: &StepSpec,
+        join: &Join,
+        [keys, rows, answers]: [Vec<Item>; 3],
+        row: Option<&Row>,
+    ) -> (Vec<Item>, Vec<Item>) {
+        let mut asks = self.asks.remove(&at).unwrap_or_default();
+        let (asked, mut met) = asks.change(self.partition, join.kind, keys, rows);
+        met.extend(answers.into_iter().filter_map(|answer| asks.hear(join.kind, answer)));
+        let results = self.bring_together(at, step, met, Some(&mut asks.joined.own), row);
+        self.asks.insert(at, asks);
+        (results, asked)
+    }
+
+    /// What the joiner makes of those who have met; `own`: the rows of the result, where it is a table.
+    fn bring_together(
+        &mut self,
+        at: usize,
+        step: &StepSpec,
+        met: Vec<Meeting>,
+        mut own: Option<&mut Table>,
+        row: Option<&Row>,
+    ) -> Vec<Item> {
         let function = function_of(&self.plan.nodes[at].kind).expect("a joiner");
         let mut results = Vec::new();
         for Meeting { item, pair } in met {
@@ -497,12 +563,11 @@ impl OracleTask {
                 }
             };
             let is = Item { rec: Rec { value, ..item.rec }, ..item };
-            let old = if tables { joined.own.change(&is) } else { None };
-            if !tables || old.is_some() || is.rec.value.is_some() {
+            let old = own.as_mut().and_then(|own| own.change(&is));
+            if own.is_none() || old.is_some() || is.rec.value.is_some() {
                 results.push(Item { old, ..is });
             }
         }
-        self.joins.insert(at, joined);
         results
     }
 
@@ -613,6 +678,8 @@ fn mapped(operator: &Operator, item: &Item, results: Vec<(u32, Rec)>) -> Vec<(u3
 pub fn function_of(kind: &Kind) -> Option<usize> {
     let name = match kind {
         Kind::Step(step)
+        | Kind::ForeignKeys(step)
+        | Kind::Asks { step, .. }
         | Kind::Regroup(step)
         | Kind::Fold { step, .. }
         | Kind::Process { step, .. }

@@ -15,7 +15,7 @@ pub enum Opened {
     Marker { upstream: u32, tasks: u32, time: Option<i64>, idle: bool },
 }
 
-fn put(out: &mut Vec<u8>, mut n: u128) {
+pub fn put(out: &mut Vec<u8>, mut n: u128) {
     loop {
         let low = (n % 128) as u8;
         n /= 128;
@@ -26,11 +26,11 @@ fn put(out: &mut Vec<u8>, mut n: u128) {
     }
 }
 
-fn zigzag(n: i64) -> u128 {
+pub fn zigzag(n: i64) -> u128 {
     if n >= 0 { n as u128 * 2 } else { (-(i128::from(n) + 1)) as u128 * 2 + 1 }
 }
 
-fn take(bytes: &mut &[u8]) -> u128 {
+pub fn take(bytes: &mut &[u8]) -> u128 {
     let (mut n, mut factor) = (0, 1);
     loop {
         let (first, rest) = bytes.split_first().expect("an envelope is whole");
@@ -43,7 +43,7 @@ fn take(bytes: &mut &[u8]) -> u128 {
     }
 }
 
-fn signed(bytes: &mut &[u8]) -> i64 {
+pub fn signed(bytes: &mut &[u8]) -> i64 {
     let n = take(bytes);
     if n.is_multiple_of(2) { (n / 2) as i64 } else { (-((n / 2) as i128) - 1) as i64 }
 }
