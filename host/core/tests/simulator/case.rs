@@ -58,6 +58,9 @@ struct Stream {
     topics: BTreeSet<String>,
 }
 
+/// Most joins by foreign key in one case: each multiplies what the one before gives by the rows that belong to one.
+const FOREIGN_MAX: usize = 2;
+
 struct Builder<'r> {
     rng: &'r mut Rng,
     case: Case,
@@ -65,6 +68,8 @@ struct Builder<'r> {
     removes: bool,
     /// Topics that joins bring together.
     alike: Vec<BTreeSet<String>>,
+    /// Joins by foreign key so far.
+    foreign: usize,
     /// There is a processor: what it sends comes at other times.
     processes: bool,
 }
@@ -86,7 +91,7 @@ impl Case {
             limits: BTreeMap::new(),
         };
         let (streams, alike) = Default::default();
-        let mut builder = Builder { rng: &mut rng, case, streams, removes: false, alike, processes: false };
+        let mut builder = Builder { rng: &mut rng, case, streams, removes: false, alike, foreign: 0, processes: false };
         builder.sources();
         let steps = builder.rng.below(7) as usize;
         (0..steps.min(size.steps)).for_each(|_| builder.step());
@@ -379,7 +384,7 @@ impl Builder<'_> {
         let windowed = self.streams[table].windowed;
         let Some(inputs) = self.inputs(|s| s.windowed == windowed) else { return };
         let of_tables = inputs.len() == 1 && self.streams[inputs[0]].table;
-        if of_tables && !windowed && self.rng.one_in(2) {
+        if of_tables && !windowed && self.foreign < FOREIGN_MAX && self.rng.one_in(2) {
             return self.join_by_foreign_key(inputs[0], table);
         }
         let kind = match self.rng.below(3) {
@@ -401,6 +406,7 @@ impl Builder<'_> {
 
     /// Joins two tables, perhaps the same twice, by a key that a function names.
     fn join_by_foreign_key(&mut self, left: usize, right: usize) {
+        self.foreign += 1;
         let topic = |part: &str| format!("sim-s{}-{part}-repartition", self.case.spec.steps.len());
         let (asked, answered) = (topic("subscriptions"), topic("answers"));
         let mut sides = [left, right].map(|side| self.streams[side].topics.clone());

@@ -94,6 +94,29 @@ fn a_join_is_with_a_table_which_is_known_through_filters_and_maps_of_values_alon
 }
 
 #[test]
+fn a_foreign_key_brings_two_tables_without_windows_together() {
+    let tumbling = Window { form: WindowForm::Hopping { size_ms: 10, advance_ms: 10 }, grace_ms: 0 };
+    let joined = |left: &str, other: &str, kind, key: &str, name: &str| {
+        let join = Join { other: from(other).remove(0), kind, function: "f".into(), key: Some(key.into()) };
+        errors(&pipeline(vec![
+            step("t", "in", table()),
+            step("w", "in", count(Some(tumbling), Emit::OnUpdate)),
+            step("wt", "w", table()),
+            step(name, "t", Operator::Filter { function: "f".into(), negate: false }),
+            step("j", left, Operator::Join(join)),
+        ]))
+    };
+    let at = |field| vec![("j".to_string(), field)];
+    assert_eq!(joined("t", "t", JoinKind::Left, "f", "x"), []);
+    assert_eq!(joined("t", "t", JoinKind::Inner, "g", "x"), at("key"), "no such function");
+    assert_eq!(joined("in", "t", JoinKind::Inner, "f", "x"), at("key"), "a stream");
+    assert_eq!(joined("t", "t", JoinKind::Outer, "f", "x"), at("type"));
+    assert_eq!(joined("wt", "t", JoinKind::Inner, "f", "x"), at("from"));
+    assert_eq!(joined("t", "wt", JoinKind::Inner, "f", "x"), at("join"));
+    assert_eq!(joined("t", "t", JoinKind::Inner, "f", "j-answers"), at(""), "a part of it has that name");
+}
+
+#[test]
 fn joins_across_windows_and_unknown_joiners_are_refused() {
     let window = Window { form: WindowForm::Hopping { size_ms: 5, advance_ms: 5 }, grace_ms: 0 };
     let steps = vec![
@@ -102,7 +125,7 @@ fn joins_across_windows_and_unknown_joiners_are_refused() {
         step("j", "in", join("t", JoinKind::Inner)),
     ];
     assert_eq!(errors(&pipeline(steps)), [("j".into(), "join")]);
-    let missing = Join { other: from("t").remove(0), kind: JoinKind::Inner, function: "missing".into() };
+    let missing = Join { other: from("t").remove(0), kind: JoinKind::Inner, function: "missing".into(), key: None };
     let steps = vec![step("t", "in", table()), step("j", "in", Operator::Join(missing))];
     assert_eq!(errors(&pipeline(steps)), [("j".into(), "with")]);
 }

@@ -103,10 +103,11 @@ impl Met {
         right: (Option<&[u8]>, Option<Timestamp>),
     ) {
         let time = left.map_or(events.batch.timestamps[i], |(_, time)| time);
+        let time = right.1.map_or(time, |other| other.max(time));
         let headers = events.batch.headers.iter().flat_map(|h| h.of(i));
         self.batch.push(events.batch.keys.get(i), left.map(|(value, _)| value), time, headers);
         self.rows.push(row);
-        self.times.push(right.1.map_or(time, |other| other.max(time)));
+        self.times.push(time);
         self.rights.push(right.0.map(|value| (value, time)));
     }
 

@@ -131,10 +131,12 @@ mod tests {
             let asker = Asker { partition, mark };
             prop_assert_eq!(Asker::decode(&asker.encode()), Some(asker));
             let subscription = Subscription { gone, asker, row: &row };
-            prop_assert_eq!(Subscription::decode(&subscription.encode()), Some(subscription));
+            let bytes = subscription.encode();
+            prop_assert_eq!(Subscription::decode(&bytes), Some(subscription));
             let answer = Answer { asker, foreign: &foreign, value: value.as_deref(), time };
-            prop_assert_eq!(Answer::decode(&answer.encode()), Some(answer));
-            prop_assert_eq!(partition_of(Some(&answer.encode())), Some(partition));
+            let bytes = answer.encode();
+            prop_assert_eq!(Answer::decode(&bytes), Some(answer));
+            prop_assert_eq!(partition_of(Some(&bytes)), Some(partition));
         }
 
         #[test]
