@@ -190,6 +190,7 @@ pub fn needed_interfaces(spec: &Spec, function: &str) -> Vec<millstream_core::fu
                 _ => continue,
             },
             Operator::Join(join) if join.function == function => [Some(Interface::Joiner), None],
+            Operator::StreamJoin(join) if join.function.as_deref() == Some(function) => [Some(Interface::Joiner), None],
             Operator::Regroup { function: f } if f == function => [Some(Interface::Mapper), None],
             Operator::Process(p) if p.function == function => [Some(Interface::Processor), None],
             _ => continue,

@@ -250,7 +250,8 @@ impl<'a> Checker<'a> {
         }
         let word = operator_word(&step.operator);
         let function = operator_function(&step.operator);
-        if let Some(name) = function.filter(|n| !self.spec.functions.iter().any(|f| f.name == **n)) {
+        // One that was left out has no name, and the shell tells of it.
+        if let Some(name) = function.filter(|n| !n.is_empty() && !self.spec.functions.iter().any(|f| f.name == **n)) {
             let joins = matches!(step.operator, Operator::Join(_) | Operator::StreamJoin(_));
             let field = if joins { "with" } else { word };
             self.error(section, &step.name, field, format!("no function is called `{name}`"), "");

@@ -167,6 +167,7 @@ fn refuse_lost(admin: &Admin, topology: &Topology, name: &str) -> anyhow::Result
         NodeOperator::Aggregate(_)
         | NodeOperator::Table(_)
         | NodeOperator::Regroup(_)
+        | NodeOperator::StreamJoin(_)
         | NodeOperator::Join(JoinNode { store: Some(_), .. }) => {
             changelog::topic(&topology.pipeline, &node.name) == name
         }
