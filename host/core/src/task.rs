@@ -1,6 +1,7 @@
 //! The six joined for one task: a sub-topology at one partition number.
 
 mod foreign;
+mod joins;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -18,7 +19,7 @@ use crate::meta::Meta;
 use crate::operator::aggregate::{self, Grouped, Held, Step, Times};
 use crate::operator::clock::NodeClock;
 use crate::operator::isolate::Isolation;
-use crate::operator::join::{self, Side, Sides};
+use crate::operator::join::streams;
 use crate::operator::process;
 use crate::operator::sink::{Sink, Writer};
 use crate::operator::stateless::{self, Rules, StreamTimes};
@@ -90,6 +91,7 @@ enum NodeState {
     Table(Box<table::State>),
     Subscriptions(Box<Entries>),
     Process(Box<process::State>),
+    Join(Box<streams::State>),
 }
 
 /// A task.
@@ -335,12 +337,13 @@ impl Task {
 
     fn marker_due(&self, now: Now, writer: &Writer, idle: crate::topology::spec::Idle) -> Option<bool> {
         // Steps of this task that hold windows or timers may all stand upstream of the topic; one too many only waits longer.
-        let holds = |n: &NodeState| match n {
-            NodeState::Aggregate(a) => a.store.has_windows(),
-            NodeState::Process(p) => p.has_event_timers(),
+        let holds = |(n, state): (&Node, &NodeState)| match (state, &n.operator) {
+            (NodeState::Aggregate(a), _) => a.store.has_windows(),
+            (NodeState::Process(p), _) => p.has_event_timers(),
+            (NodeState::Join(j), NodeOperator::StreamJoin(join)) => j.holds(join.kind),
             _ => false,
         };
-        let open = self.nodes.iter().any(holds);
+        let open = self.sub().nodes.iter().zip(&self.nodes).any(holds);
         writer.due(now.passed_ms, idle, self.inputs.at_end(now.ends_since), open)
     }
 
@@ -403,6 +406,7 @@ impl Task {
             NodeState::Table(t) => (t.observed, NEVER),
             NodeState::Subscriptions(_) => (NEVER, NEVER),
             NodeState::Process(p) => (p.times.observed, p.times.closed),
+            NodeState::Join(j) => (j.times.observed, j.times.closed),
         };
         let nodes = sub.nodes.iter().zip(&self.nodes);
         let topics = sub.inputs.iter().map(|i| self.topology.topics[i.topic].name.clone());
@@ -435,6 +439,7 @@ impl Task {
                 NodeState::Table(t) => t.store.shrink(limit_bytes),
                 NodeState::Subscriptions(entries) => entries.shrink(limit_bytes),
                 NodeState::Process(p) => p.shrink(limit_bytes),
+                NodeState::Join(j) => j.shrink(limit_bytes),
                 NodeState::Stateless { .. } | NodeState::Writer(_) => {}
             }
         }
@@ -447,6 +452,7 @@ impl Task {
             NodeState::Table(t) => t.store.bytes(),
             NodeState::Subscriptions(entries) => entries.bytes(),
             NodeState::Process(p) => p.bytes(),
+            NodeState::Join(j) => j.bytes(),
             NodeState::Stateless { .. } | NodeState::Writer(_) => 0,
         };
         self.nodes.iter().map(bytes).sum()
@@ -466,6 +472,7 @@ impl Task {
             NodeState::Table(t) => t.observed,
             NodeState::Subscriptions(_) => NEVER,
             NodeState::Process(p) => p.times.observed,
+            NodeState::Join(j) => j.times.observed,
         });
         let closing = self.nodes.iter().filter_map(clock_of).map(|c| c.clock.closing());
         times.chain(closing).max().unwrap_or(NEVER)
@@ -487,6 +494,7 @@ fn clock_of(state: &NodeState) -> Option<&NodeClock> {
     match state {
         NodeState::Aggregate(aggregate) => aggregate.times.clock.as_ref(),
         NodeState::Process(process) => process.times.clock.as_ref(),
+        NodeState::Join(join) => join.times.clock.as_ref(),
         NodeState::Table(_) | NodeState::Subscriptions(_) | NodeState::Stateless { .. } | NodeState::Writer(_) => None,
     }
 }
@@ -513,6 +521,7 @@ fn open_node(
     };
     Ok(match &node.operator {
         NodeOperator::Process(p) => NodeState::Process(Box::new(process::State::open(p, times(p.time), ports)?)),
+        NodeOperator::StreamJoin(j) => NodeState::Join(Box::new(streams::State::open(j, times(j.time), ports)?)),
         NodeOperator::Aggregate(a) => {
             let ground = Ground { db: ports.db, space: ports.spaces[a.store], prefix: ports.prefix };
             let groups = |kind| Store::open(kind, ground).map(Held::Groups);
@@ -554,6 +563,7 @@ fn take_changes(node: &mut NodeState) -> Vec<Vec<Change>> {
         NodeState::Table(t) => vec![t.store.take_changes()],
         NodeState::Subscriptions(entries) => vec![entries.take_changes()],
         NodeState::Process(p) => p.take_changes(),
+        NodeState::Join(j) => vec![j.take_changes()],
         NodeState::Stateless { .. } | NodeState::Writer(_) => Vec::new(),
     }
 }
@@ -568,6 +578,7 @@ pub fn function_of(node: &Node) -> Option<usize> {
         NodeOperator::Aggregate(a) => a.function,
         NodeOperator::Table(t) => t.of.function(),
         NodeOperator::Join(join) | NodeOperator::Foreign(ForeignNode::Left(join)) => Some(join.function),
+        NodeOperator::StreamJoin(join) => join.function,
         NodeOperator::Regroup(regroup) => Some(regroup.function),
         NodeOperator::Process(p) => Some(p.function),
         _ => None,
@@ -583,10 +594,11 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
     for (at, node) in sub.nodes.iter().enumerate() {
         first.push(outputs.len());
         let flow = |(node, port): &(usize, u32)| &outputs[first[*node] + *port as usize];
-        if let NodeOperator::Join(join) = &node.operator {
-            let [left, right] = &node.parents[..] else { unreachable!("planned with both sides") };
-            let changes = run_join(cx, (at, join), states, [(left.0, flow(left)), (right.0, flow(right))])?;
-            outputs.push(changes);
+        if let (NodeOperator::Join(_) | NodeOperator::StreamJoin(_), [left, right]) =
+            (&node.operator, &node.parents[..])
+        {
+            let results = joins::run(cx, at, states, [(left.0, flow(left)), (right.0, flow(right))], phase)?;
+            outputs.push(results);
             continue;
         }
         if let NodeOperator::Foreign(half) = &node.operator {
@@ -659,43 +671,6 @@ fn reads_changes(sub: &SubTopology, node: &Node) -> bool {
             node.parents.iter().all(grouped)
         }
         _ => false,
-    }
-}
-
-/// A join of what its parents gave; `sides`: their places and flows.
-fn run_join(
-    cx: &mut Cx<'_, '_>,
-    (at, join): (usize, &JoinNode),
-    states: &mut [NodeState],
-    sides: [(usize, &Flow); 2],
-) -> Result<Flow, Verdict> {
-    let (sub, [(left, left_flow), (right, right_flow)]) = (cx.sub, sides);
-    let node = &sub.nodes[at];
-    let (above, own) = states.split_at_mut(at);
-    let NodeState::Table(own) = &mut own[0] else {
-        return join::stream(cx, node, join, left_flow, side(sub, right, right_flow, &mut above[right]));
-    };
-    let sides = if let Ok([l, r]) = above.get_disjoint_mut([left, right]) {
-        Sides { left: side(sub, left, left_flow, l), right: Some(side(sub, right, right_flow, r)) }
-    } else {
-        Sides { left: side(sub, left, left_flow, &mut above[left]), right: None }
-    };
-    join::tables(cx, node, join, sides, (rows_of(node), &mut own.store))
-}
-
-/// A table as a join sees it.
-fn side<'s>(sub: &SubTopology, at: usize, flow: &'s Flow, state: &'s mut NodeState) -> Side<'s> {
-    let NodeState::Table(state) = state else { unreachable!("opened by the same plan") };
-    Side { flow, store: &mut state.store, number: rows_of(&sub.nodes[at]) }
-}
-
-/// Number of the store in which a table has its rows.
-fn rows_of(node: &Node) -> usize {
-    match &node.operator {
-        NodeOperator::Table(TableNode { store, .. })
-        | NodeOperator::Foreign(ForeignNode::Left(JoinNode { store: Some(store), .. }))
-        | NodeOperator::Join(JoinNode { store: Some(store), .. }) => *store,
-        _ => unreachable!("planned with a table there"),
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! What was cut away for its form is stood in for, so that the names of its entry stay known. Names are not resolved here.
 
+mod joins;
+
 use std::path::PathBuf;
 
 use std::collections::BTreeMap;
@@ -9,8 +11,8 @@ use std::collections::BTreeMap;
 use millstream_core::state::keyspace::Durability;
 use millstream_core::topology::describe::operator_word;
 use millstream_core::topology::spec::{
-    self, Aggregate, Fold, From, FunctionSpec, Idle, Join, JoinKind, KeyFormat, MapForm, Operator, Process, SinkSpec,
-    SourceSpec, Spec, StepSpec, StoreSpec, WindowForm,
+    self, Aggregate, Fold, From, FunctionSpec, Idle, KeyFormat, MapForm, Operator, Process, SinkSpec, SourceSpec, Spec,
+    StepSpec, StoreSpec, WindowForm,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -225,16 +227,7 @@ impl Lower<'_> {
             return Some(Operator::Regroup { function: function.0.clone() });
         }
         if let Some(other) = &step.join {
-            return Some(Operator::Join(Join {
-                other: reference(&other.0),
-                kind: match step.join_type {
-                    None | Some(form::JoinType::Inner) => JoinKind::Inner,
-                    Some(form::JoinType::Left) => JoinKind::Left,
-                    Some(form::JoinType::Outer) => JoinKind::Outer,
-                },
-                function: step.with.as_ref().map(|f| f.0.clone()).unwrap_or_default(),
-                key: step.key.as_ref().map(|f| f.0.clone()),
-            }));
+            return Some(self.join(name, step, other));
         }
         let count = step.count.as_ref().map(|c| match c.format {
             Some(form::CountFormat::Text) => Fold::Count(spec::CountFormat::Text),
@@ -306,11 +299,12 @@ impl Lower<'_> {
         let process = matches!(operator, Operator::Process(_));
         let behind = aggregate || process || matches!(operator, Operator::Repartition { .. } | Operator::Table { .. });
         // Before a join the other side says how many partitions there are.
-        let waits = behind || matches!(operator, Operator::Join(_));
+        let within = matches!(operator, Operator::StreamJoin(_));
+        let waits = behind || within || matches!(operator, Operator::Join(_));
         let wrong = |field: &&str| {
-            AGGREGATE_FIELDS.contains(field) && !aggregate
+            AGGREGATE_FIELDS.contains(field) && !aggregate && !(within && *field == "late")
                 || REPARTITION_FIELDS.contains(field) && !(if *field == "idle" { waits } else { behind })
-                || *field == "lateness" && !aggregate && !process
+                || *field == "lateness" && !aggregate && !process && !within
                 || *field == "outputs" && !process && !matches!(operator, Operator::Branch { .. })
         };
         let Some(node) = self.tree.get("steps").and_then(|s| s.get(name)) else { return };
@@ -321,7 +315,8 @@ impl Lower<'_> {
                 f if REPARTITION_FIELDS.contains(&f) => {
                     "`count`, `reduce`, `aggregate`, `process`, `table` and `repartition` have it"
                 }
-                "lateness" => "`count`, `reduce`, `aggregate` and `process` have it",
+                "lateness" => "`count`, `reduce`, `aggregate`, `process` and a `join` of two streams have it",
+                "late" => "`count`, `reduce`, `aggregate` and a `join` of two streams have it",
                 "outputs" => "`branch` and `process` have it",
                 _ => "`count`, `reduce` and `aggregate` have it",
             };

@@ -373,7 +373,7 @@ pub enum OnError {
 #[schemars(extend("dependentRequired" = {
     "count": ["group"], "reduce": ["group"], "aggregate": ["group"],
     "branch": ["outputs"], "otherwise": ["branch"], "stores": ["process"],
-    "join": ["with"], "with": ["join"], "type": ["join"], "key": ["join"]
+    "with": ["join"], "type": ["join"], "key": ["join", "with"], "within": ["join"], "grace": ["within"]
 }))]
 pub struct Step {
     /// What it reads: a source, a step, a named output of one (`step.output`), or a list of them.
@@ -414,12 +414,16 @@ pub struct Step {
     pub table: Option<Nothing>,
     /// Gives the rows of a table other keys and values, for a `count`, `reduce` or `aggregate` over it.
     pub group_by: Option<Name>,
-    /// Joins with this step, which makes a table; `from` is the left side.
+    /// Joins with this step, which makes a table, or, `within` a time, with this stream; `from` is the left side.
     pub join: Option<Reference>,
+    /// How near in time records of two streams are that a `join` brings together.
+    pub within: Option<Within>,
+    /// How long after its window's end a record of a `join` of two streams still meets others. Default `0ms`, with a warning.
+    pub grace: Option<DurationText>,
     /// What becomes of what has no partner in a `join`. Default `inner`.
     #[serde(rename = "type")]
     pub join_type: Option<JoinType>,
-    /// The function of a `join`, which makes a value of two.
+    /// The function of a `join`, which makes a value of two. Without it, two streams give `{"left": …, "right": …}`.
     pub with: Option<Name>,
     /// Of a `join` of two tables by foreign key: a function whose answer's key is that of the row that it is joined with.
     pub key: Option<Name>,
@@ -452,6 +456,40 @@ pub struct Step {
     pub on_error: Option<OnError>,
 }
 
+/// How far apart in time records of two streams may be that meet.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Within {
+    /// As far in both directions.
+    Both(DurationText),
+    /// By direction.
+    Apart(Apart),
+}
+
+/// How much earlier and how much later than the left record the right one may be.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Apart {
+    /// How much earlier than the left record the right one may be.
+    pub before: DurationText,
+    /// How much later.
+    pub after: DurationText,
+}
+
+impl JsonSchema for Within {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Within".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (both, apart) = (generator.subschema_for::<DurationText>(), generator.subschema_for::<Apart>());
+        let title = "a duration such as `5m`, or `{ before: 1m, after: 10m }`";
+        json_schema!({ "title": title, "anyOf": [both, apart] })
+    }
+}
+
 /// What becomes of what has no partner in a join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -461,7 +499,7 @@ pub enum JoinType {
     Inner,
     /// What stands on the left is joined with nothing.
     Left,
-    /// What stands on either side is joined with nothing; of two tables only.
+    /// What stands on either side is joined with nothing; of two tables or two streams only.
     Outer,
 }
 

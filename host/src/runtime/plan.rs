@@ -193,6 +193,7 @@ pub fn needed_interfaces(spec: &Spec, function: &str) -> Vec<millstream_core::fu
                 (join.function == function).then_some(Interface::Joiner),
                 (join.key.as_deref() == Some(function)).then_some(Interface::Mapper),
             ],
+            Operator::StreamJoin(join) if join.function.as_deref() == Some(function) => [Some(Interface::Joiner), None],
             Operator::Regroup { function: f } if f == function => [Some(Interface::Mapper), None],
             Operator::Process(p) if p.function == function => [Some(Interface::Processor), None],
             _ => continue,

@@ -19,6 +19,7 @@ use crate::decode::Row;
 use crate::emit::Reason;
 use crate::error::Verdict;
 use crate::flow::{Flow, NO_ROW};
+use crate::limits::Refusal;
 use crate::record::Timestamp;
 use crate::slicing::Slicing;
 use crate::state::key::{split_windowed_group, windowed_group};
@@ -422,16 +423,22 @@ pub(crate) fn leave<S>(
 ) -> Result<(), Verdict> {
     cx.out.dropped(&step.node.name, reason);
     let (Some(number), Reason::Late | Reason::LateAfterIdle) = (step.aggregate.late, reason) else { return Ok(()) };
+    let Some(refusal) = to_late(cx, number, flow, i) else { return Ok(()) };
+    cx.refuse_all(step.node, number, flow, &[(i, refusal)])
+}
+
+/// Writes a record that came too late to a topic, or says why that does not take it.
+pub(crate) fn to_late(cx: &mut Cx<'_, '_>, number: usize, flow: &Flow, i: usize) -> Option<Refusal> {
     let (batch, topic) = (&flow.batch, &cx.topology.topics[number]);
     let (key, value, timestamp) = (batch.keys.get(i), batch.values.get(i), batch.timestamps[i]);
     let headers = || batch.headers.iter().flat_map(|h| h.of(i));
     let payload_bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
     if let Some(refusal) = topic.limits.refuse(cx.now.wall, payload_bytes, timestamp, headers()) {
-        return cx.refuse_all(step.node, number, flow, &[(i, refusal)]);
+        return Some(refusal);
     }
     let partition = crate::emit::sink_partition(key, cx.partition, topic.partitions);
     cx.out.push(number, partition, key, value, timestamp, headers());
-    Ok(())
+    None
 }
 
 /// Closes windows, in order of their end, at the row that moved closing time past it.

@@ -107,7 +107,7 @@ fn payload_bytes(key: Option<&[u8]>, value: Option<&[u8]>) -> usize {
 }
 
 /// Bytes as JSON: a string where they are UTF-8, else `{"base64": …}`.
-fn json_bytes(bytes: &[u8]) -> String {
+pub(crate) fn json_bytes(bytes: &[u8]) -> String {
     let Ok(text) = core::str::from_utf8(bytes) else {
         return format!("{{\"base64\":\"{}\"}}", base64(bytes));
     };

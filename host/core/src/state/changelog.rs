@@ -13,6 +13,7 @@
 //! | `0x03` window's mark, the key | stored aggregate of a window store |
 //! | `0x05` the key, session's end, its start | stored aggregate of a session, or that it has no state; the index is made from it |
 //! | `0x08` clock, due time, who | `0x01`: there is such a timer; the index is made from it |
+//! | `0x0a` side, the key, time, number | a record that waits for partners; the index is made from it |
 //! | `0xf0` … | the shell's own, beside the store's |
 
 use alloc::collections::BTreeSet;
@@ -23,6 +24,7 @@ use super::key::{self, StoreKind};
 use super::keyspace::{Scan, Space, StorageError, Write};
 use super::store::{Change, Ground};
 use super::value::{STATELESS, Stored, TIMER};
+use super::waiting;
 use crate::record::Batch;
 
 /// First byte of keys that are the shell's own, in a changelog and in a store's keyspace alike.
@@ -67,7 +69,13 @@ fn writes_of(space: Space, prefix: &[u8], key: &[u8], value: Option<&[u8]>) -> [
             let due = key::ordered(due);
             Some(write(key::timer_by_who(prefix, clock, who), value.map(|_| &due[..])))
         }
-        None => session().map(|timed| write(timed, value.map(|_| &b""[..]))),
+        None => match key::split_waiting(key) {
+            Some((side, who, time, number)) => {
+                let pending = [value.is_some_and(waiting::is_pending) as u8];
+                Some(write(key::waiting_time(prefix, side, &who, time, number), value.map(|_| &pending[..])))
+            }
+            None => session().map(|timed| write(timed, value.map(|_| &b""[..]))),
+        },
     };
     [Some(write([prefix, key].concat(), value)), beside]
 }
@@ -157,6 +165,9 @@ fn is_ours(key: &[u8], value: Option<&[u8]>) -> bool {
         Some(first) if *first == StoreKind::Timer as u8 => {
             let known = key::split_timer(key).is_some_and(|(.., who)| key::split_timer_who(who).is_some());
             known && value.is_none_or(|value| value == TIMER)
+        }
+        Some(first) if *first == StoreKind::Waiting as u8 => {
+            key::split_waiting(key).is_some() && value.is_none_or(|value| waiting::open(value).is_some())
         }
         Some(first) => {
             kinds.iter().any(|kind| *kind as u8 == *first) && value.is_none_or(|value| Stored::decode(value).is_some())
@@ -324,6 +335,10 @@ mod tests {
         let timer = key::timer(&[], 1, 5, &key::timer_who(None, "n"));
         assert!(record(Some(&timer), Some(TIMER)) && record(Some(&timer), None));
         assert!(!record(Some(&timer), Some(b"text")) && !record(Some(&timer[..9]), None));
+        let waits = key::waiting(&[], 1, b"k", 5, 0);
+        let whole = waiting::form(true, Vec::new(), b"v");
+        assert!(record(Some(&waits), Some(&whole)) && record(Some(&waits), None));
+        assert!(!record(Some(&waits), Some(b"v")) && !record(Some(&waits[..14]), Some(&whole)));
         assert!(!record(None, Some(&stored)) && !record(Some(&[]), None));
         assert!(!record(Some(&[9, b'k']), Some(&stored)) && !record(Some(&[1, b'k']), Some(b"text")));
     }

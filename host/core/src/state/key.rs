@@ -9,6 +9,8 @@
 //! | `0x05` | session | the key, escaped; session end, start (ordered 8 bytes each) |
 //! | `0x08` | timer, in order of time | clock (0 event time, 1 wall clock), due time (ordered 8 bytes), who |
 //! | `0x09` | timer by who, in no changelog | clock, who; stored under it is the due time (ordered 8 bytes) |
+//! | `0x0a` | record that waits for partners | side (0 left, 1 right), the key, escaped; time (ordered 8 bytes), number (4 bytes) |
+//! | `0x0b` | the same in order of time, in no changelog | side, time (ordered 8 bytes), the key, escaped; number (4 bytes); stored under it is 1 where it has met none |
 //! | `0xf0` | none | the shell's own, beside a store's |
 //!
 //! The marks of a store's windows (see [`crate::window`]) grow with their ends, so window keys in byte order stand by end,
@@ -19,6 +21,9 @@
 //!
 //! A named store of a processor is a key-value store. A timer is *who* it is for: `0x00` for the task or `0x01` and the key, escaped
 //! as above, then its name. Timers fire in order of time, which is how they are stored; to move one it has to be found by who it is.
+//!
+//! Of records that wait for partners those of a key stand in order of time and then of arrival, which the number says. What they are keyed by
+//! has the window in front where keys have one, as under `0x02`.
 //!
 //! In front of it all stands the task's partition (4 bytes, big end first) where one database holds several tasks.
 
@@ -44,6 +49,10 @@ pub enum StoreKind {
     Timer = 0x08,
     /// When the timer of each is due: an index.
     TimerWho = 0x09,
+    /// Records of two streams that wait for partners, by key.
+    Waiting = 0x0a,
+    /// The same in order of time: an index.
+    WaitingTime = 0x0b,
 }
 
 /// Eight bytes that compare as the numbers do.
@@ -139,6 +148,54 @@ pub fn split_timer(whole: &[u8]) -> Option<(u8, Timestamp, &[u8])> {
     let (clock, rest) = whole.strip_prefix(&[StoreKind::Timer as u8])?.split_first()?;
     let (due, who) = rest.split_first_chunk::<8>()?;
     (*clock < 2).then_some((*clock, unordered(*due), who))
+}
+
+/// What the whole keys of a key's waiting records of one side begin with.
+pub fn waiting_of(prefix: &[u8], side: u8, key: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(prefix.len() + key.len() + 16);
+    out.extend_from_slice(prefix);
+    out.extend_from_slice(&[StoreKind::Waiting as u8, side]);
+    escape(&mut out, key);
+    out
+}
+
+/// The whole key of a record that waits for partners.
+pub fn waiting(prefix: &[u8], side: u8, key: &[u8], time: Timestamp, number: u32) -> Vec<u8> {
+    let mut out = waiting_of(prefix, side, key);
+    out.extend_from_slice(&ordered(time));
+    out.extend_from_slice(&number.to_be_bytes());
+    out
+}
+
+/// The beginning of the whole keys of one side's waiting records from a time on, in order of time.
+pub fn waiting_from(prefix: &[u8], side: u8, time: Timestamp) -> Vec<u8> {
+    [prefix, &[StoreKind::WaitingTime as u8, side], &ordered(time)[..]].concat()
+}
+
+/// The whole key of a waiting record in order of time.
+pub fn waiting_time(prefix: &[u8], side: u8, key: &[u8], time: Timestamp, number: u32) -> Vec<u8> {
+    let mut out = waiting_from(prefix, side, time);
+    escape(&mut out, key);
+    out.extend_from_slice(&number.to_be_bytes());
+    out
+}
+
+/// Splits what [`waiting`] made without a prefix: side, key, time, number.
+pub fn split_waiting(whole: &[u8]) -> Option<(u8, Vec<u8>, Timestamp, u32)> {
+    let (side, rest) = whole.strip_prefix(&[StoreKind::Waiting as u8])?.split_first()?;
+    let (rest, number) = rest.split_last_chunk::<4>()?;
+    let (rest, time) = rest.split_last_chunk::<8>()?;
+    let key = unescape(rest.strip_suffix(&[0, 0])?)?;
+    (*side < 2).then(|| (*side, key, unordered(*time), u32::from_be_bytes(*number)))
+}
+
+/// Splits what [`waiting_time`] made without a prefix: side, key, time, number.
+pub fn split_waiting_time(whole: &[u8]) -> Option<(u8, Vec<u8>, Timestamp, u32)> {
+    let (side, rest) = whole.strip_prefix(&[StoreKind::WaitingTime as u8])?.split_first()?;
+    let (rest, number) = rest.split_last_chunk::<4>()?;
+    let (time, rest) = rest.split_first_chunk::<8>()?;
+    let key = unescape(rest.strip_suffix(&[0, 0])?)?;
+    (*side < 2).then(|| (*side, key, unordered(*time), u32::from_be_bytes(*number)))
 }
 
 /// Appends a key so that keys keep their order and none is the beginning of another.
@@ -245,7 +302,28 @@ mod tests {
         }
 
         #[test]
+        fn waiting_records_come_back_and_stand_by_side_then_key_then_time_or_the_other_way_round(
+            a in proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(0xff)], 0..5),
+            b in proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(0xff)], 0..5),
+            sides: [bool; 2], times: [i64; 2], numbers: [u32; 2]
+        ) {
+            let [s, t] = sides.map(u8::from);
+            let (x, y) = (waiting(&[], s, &a, times[0], numbers[0]), waiting(&[], t, &b, times[1], numbers[1]));
+            prop_assert_eq!(split_waiting(&x), Some((s, a.clone(), times[0], numbers[0])));
+            prop_assert_eq!(x.cmp(&y), (s, &a, times[0], numbers[0]).cmp(&(t, &b, times[1], numbers[1])));
+            prop_assert_eq!(x.starts_with(&waiting_of(&[], t, &b)), s == t && a == b);
+            let (x, y) = (waiting_time(&[], s, &a, times[0], numbers[0]), waiting_time(&[], t, &b, times[1], numbers[1]));
+            prop_assert_eq!(split_waiting_time(&x), Some((s, a.clone(), times[0], numbers[0])));
+            prop_assert_eq!(x.cmp(&y), (s, times[0], &a, numbers[0]).cmp(&(t, times[1], &b, numbers[1])));
+            prop_assert_eq!(x >= waiting_from(&[], t, times[1]), (s, times[0]) >= (t, times[1]));
+        }
+
+        #[test]
         fn garbage_is_no_timer_and_no_panic(bytes: Vec<u8>) {
+            if let Some((side, key, time, number)) = split_waiting(&bytes) {
+                prop_assert_eq!(waiting(&[], side, &key, time, number), bytes.clone());
+            }
+            split_waiting_time(&bytes);
             if let Some((key, name)) = split_timer_who(&bytes) {
                 prop_assert_eq!(timer_who(key.as_deref(), name), bytes.clone());
             }
@@ -266,6 +344,11 @@ mod tests {
         assert_eq!(session(&[], b"k\0", 1, 2), session_bytes);
         assert_eq!(session_time(&[], b"k", 1, 2), [4, 0x80, 0, 0, 0, 0, 0, 0, 2, 0x80, 0, 0, 0, 0, 0, 0, 1, b'k']);
         assert_eq!(split_session(&session_bytes[..9]), None);
+        assert_eq!(
+            waiting(&[7], 1, b"k\0", 1, 3),
+            [7, 10, 1, b'k', 0, 0xff, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 3]
+        );
+        assert_eq!(waiting_time(&[], 0, b"k", 1, 3), [11, 0, 0x80, 0, 0, 0, 0, 0, 0, 1, b'k', 0, 0, 0, 0, 0, 3]);
         assert_eq!(successor(&[1, 0xff]), Some(alloc::vec![2]));
         assert_eq!(successor(&[0xff]), None);
     }

@@ -1,5 +1,6 @@
 //! State: reads now, a write set for later.
 
+pub mod buffer;
 pub mod changelog;
 pub mod entries;
 pub mod key;
@@ -10,6 +11,7 @@ pub mod slices;
 pub mod store;
 pub mod timers;
 pub mod value;
+pub mod waiting;
 
 #[cfg(any(test, feature = "laws"))]
 pub mod laws;

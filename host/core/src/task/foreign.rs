@@ -3,7 +3,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{NodeState, rows_of, side};
+use super::NodeState;
+use super::joins::{rows_of, side};
 use crate::error::Verdict;
 use crate::flow::Flow;
 use crate::operator::Cx;

@@ -3,6 +3,7 @@
 //! Pure; places are names, which the shell maps to lines and columns. Not its work: the manifest's text, and what only a
 //! running host knows (files, topics that exist).
 
+mod streams;
 mod tables;
 
 use alloc::collections::BTreeMap;
@@ -249,8 +250,10 @@ impl<'a> Checker<'a> {
         }
         let word = operator_word(&step.operator);
         let function = operator_function(&step.operator);
-        if let Some(name) = function.filter(|n| !self.spec.functions.iter().any(|f| f.name == **n)) {
-            let field = if let Operator::Join(_) = step.operator { "with" } else { word };
+        // One that was left out has no name, and the shell tells of it.
+        if let Some(name) = function.filter(|n| !n.is_empty() && !self.spec.functions.iter().any(|f| f.name == **n)) {
+            let joins = matches!(step.operator, Operator::Join(_) | Operator::StreamJoin(_));
+            let field = if joins { "with" } else { word };
             self.error(section, &step.name, field, format!("no function is called `{name}`"), "");
             self.unknown(name, self.spec.functions.iter().map(|f| f.name.clone()).collect());
         }
@@ -259,7 +262,7 @@ impl<'a> Checker<'a> {
             self.error(section, &step.name, "key", format!("no function is called `{name}`"), "");
             self.unknown(name, self.spec.functions.iter().map(|f| f.name.clone()).collect());
         }
-        let keeps_rows = matches!(step.operator, Operator::Table { .. });
+        let keeps_rows = matches!(step.operator, Operator::Table { .. } | Operator::StreamJoin(_));
         if function.is_none() && !keeps_rows && step.on_error != OnError::Fail {
             let message = format!("`on-error` has no effect: `{word}` calls no function that could fail");
             self.warn(section, &step.name, "on-error", message, "leave it out");
@@ -271,6 +274,7 @@ impl<'a> Checker<'a> {
                 self.partitions(&step.name, *partitions);
             }
             Operator::Process(process) => self.process(step, process),
+            Operator::StreamJoin(join) => self.stream_join(step, join),
             Operator::Merge if step.from.len() == 1 => {
                 let message = format!("step `{}` merges one stream, so it does nothing", step.name);
                 self.warn(section, &step.name, "from", message, "name several: `from: [a, b]`");
@@ -278,9 +282,12 @@ impl<'a> Checker<'a> {
             _ => {}
         }
         self.inputs(section, &step.name, "from", &step.from);
-        if let Operator::Join(join) = &step.operator {
-            self.inputs(section, &step.name, "join", core::slice::from_ref(&join.other));
-        }
+        let other = match &step.operator {
+            Operator::Join(join) => Some(&join.other),
+            Operator::StreamJoin(join) => Some(&join.other),
+            _ => None,
+        };
+        other.iter().for_each(|other| self.inputs(section, &step.name, "join", core::slice::from_ref(*other)));
     }
 
     fn aggregate(&mut self, step: &StepSpec, aggregate: &Aggregate) {
@@ -663,7 +670,7 @@ impl<'a> Checker<'a> {
             let help = format!("1 to {TOPIC_CHARACTERS_MAX} letters, digits, `.`, `_` and `-`, but not `.` or `..`");
             self.error(section, name, field, format!("`{topic}` is not a topic's name"), &help);
         }
-        let owner = self.spec.steps.iter().find(|s| repartition_topic(&self.spec.pipeline, &s.name) == topic);
+        let owner = self.spec.steps.iter().find(|s| streams::internal_topics(self.spec, s).any(|own| own == topic));
         if let Some(step) = owner {
             let message = format!("`{topic}` is the internal topic in front of step `{}`", step.name);
             self.error(section, name, field, message, "choose another name; internal topics belong to the pipeline");
@@ -710,6 +717,7 @@ pub fn operator_function(operator: &Operator) -> Option<&str> {
         Operator::Aggregate(a) => a.fold.function(),
         Operator::Process(p) => Some(&p.function),
         Operator::Join(join) => Some(&join.function),
+        Operator::StreamJoin(join) => join.function.as_deref(),
         Operator::Regroup { function } => Some(function),
         Operator::Merge | Operator::Repartition { .. } | Operator::Table { .. } => None,
     }

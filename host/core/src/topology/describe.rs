@@ -9,10 +9,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::graph::{
-    AggregateNode, ForeignNode, InputKind, Node, NodeOperator, ProcessNode, SubTopology, TableOf, Topology,
+    AggregateNode, ForeignNode, InputKind, Node, NodeOperator, ProcessNode, StreamJoinNode, SubTopology, TableOf,
+    Topology,
 };
 use super::spec::{
-    Aggregate, CountFormat, Emit, Fold, From, JoinKind, MapForm, OnError, Operator, Process, Spec, Window, WindowForm,
+    Aggregate, CountFormat, Emit, Fold, From, JoinKind, JoinWindow, MapForm, OnError, Operator, Process, Spec, Window,
+    WindowForm,
 };
 
 /// A pipeline as boxes and arrows.
@@ -153,6 +155,10 @@ impl Drawing {
             }
             NodeOperator::Foreign(ForeignNode::Right { store: at }) => store(*at, "subscriptions"),
             NodeOperator::Regroup(regroup) => store(regroup.store, "store"),
+            NodeOperator::StreamJoin(StreamJoinNode { store: at, late, .. }) => {
+                store(*at, "store");
+                late.iter().for_each(|topic| self.arrow(shape, *topic, "late", true));
+            }
             _ => {}
         }
         if let OnError::DeadLetter(name) = &node.on_error
@@ -280,16 +286,29 @@ fn node_lines(topology: &Topology, node: &Node) -> Vec<String> {
         }
         NodeOperator::Join(join) => {
             let what = if join.store.is_some() { "table, " } else { "" };
-            let kind = match join.kind {
-                JoinKind::Inner => "",
-                JoinKind::Left => "left ",
-                JoinKind::Outer => "outer ",
+            vec![format!("{what}{}join with {}", kind_word(join.kind), name(&join.function))]
+        }
+        NodeOperator::StreamJoin(join) => {
+            let with = join.function.as_ref().map_or(String::new(), |function| format!(" with {}", name(function)));
+            let JoinWindow { before_ms, after_ms, grace_ms } = join.window;
+            let within = match before_ms == after_ms {
+                true => duration(before_ms),
+                false => format!("{} before, {} after", duration(before_ms), duration(after_ms)),
             };
-            vec![format!("{what}{kind}join with {}", name(&join.function))]
+            let window = format!("within {within}, grace {}", duration(grace_ms));
+            vec![format!("{}join of streams{with}", kind_word(join.kind)), window]
         }
         NodeOperator::Process(process) => vec![format!("process {}", name(&process.function))],
     });
     lines
+}
+
+fn kind_word(kind: JoinKind) -> &'static str {
+    match kind {
+        JoinKind::Inner => "",
+        JoinKind::Left => "left ",
+        JoinKind::Outer => "outer ",
+    }
 }
 
 fn aggregate_lines(aggregate: &Aggregate) -> Vec<String> {
@@ -351,7 +370,7 @@ pub fn operator_word(operator: &Operator) -> &'static str {
         Operator::Aggregate(Aggregate { fold: Fold::Reduce { .. }, .. }) => "reduce",
         Operator::Aggregate(Aggregate { fold: Fold::Aggregate { .. }, .. }) => "aggregate",
         Operator::Table { .. } => "table",
-        Operator::Join(_) => "join",
+        Operator::Join(_) | Operator::StreamJoin(_) => "join",
         Operator::Regroup { .. } => "group-by",
         Operator::Process(_) => "process",
     }

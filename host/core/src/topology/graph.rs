@@ -6,9 +6,11 @@
 mod foreign;
 mod process;
 mod stores;
+mod streams;
 mod tables;
 
 pub use foreign::{FOREIGN_PARTS, ForeignNode};
+pub use streams::{StreamJoinNode, side_name};
 pub use tables::{JoinNode, RegroupNode, TableNode, TableOf};
 
 use alloc::collections::BTreeMap;
@@ -54,7 +56,7 @@ pub struct SubTopology {
     pub inputs: Vec<Input>,
     /// Its nodes, parents first.
     pub nodes: Vec<Node>,
-    /// Its stores, in the order of their nodes: one for each aggregate and each table; for each processor its named ones, then that of
+    /// Its stores, in the order of their nodes: one for each aggregate, each table and each join of two streams; for each processor its named ones, then that of
     /// its timers.
     pub stores: Vec<Store>,
     /// How many tasks: the largest partition count of its inputs.
@@ -163,6 +165,8 @@ pub enum NodeOperator {
     Join(JoinNode),
     /// Half of a join by foreign key.
     Foreign(ForeignNode),
+    /// Joins its two parents, which are streams.
+    StreamJoin(StreamJoinNode),
     /// Gives rows of a table other keys, for an aggregate over it.
     Regroup(RegroupNode),
     /// Calls a function that has stores and timers.
@@ -249,7 +253,9 @@ pub enum PlanError {
     #[error("a sub-topology reads {0} topics; the limit is {INPUTS_MAX}")]
     TooManyInputs(usize),
     /// The other side of a join is no table.
-    #[error("`{step}` joins with `{other}`, which is no table; put `table: {{}}` behind it")]
+    #[error(
+        "`{step}` joins with `{other}`, which is no table; put `table: {{}}` behind it, or say `within:` to join two streams"
+    )]
     NoTable {
         /// The join.
         step: String,
@@ -261,6 +267,17 @@ pub enum PlanError {
         "`{0}` is an outer join of a stream with a table, and a change of the table sets nothing off; use `type: left`"
     )]
     OuterStream(String),
+    /// A join of two streams one of which is a table.
+    #[error(
+        "`{step}` joins two streams within a time, and `{table}` is a table; leave `within` out to join with what the table has \
+         when a record comes"
+    )]
+    TableWithin {
+        /// The join.
+        step: String,
+        /// The step that makes the table.
+        table: String,
+    },
     /// Keys of one side have a window.
     #[error("`{0}` joins keys that have a window with keys that have none")]
     WindowedSide(String),
@@ -301,6 +318,7 @@ impl PlanError {
             PlanError::Unknown { step, .. }
             | PlanError::NestedWindow(step)
             | PlanError::NoTable { step, .. }
+            | PlanError::TableWithin { step, .. }
             | PlanError::OuterStream(step)
             | PlanError::WindowedSide(step)
             | PlanError::ForeignKey(step)
@@ -520,7 +538,7 @@ impl<'a> Planner<'a> {
                 }
                 self.aggregate(step, aggregate, parent)?
             }
-            Operator::Table { .. } | Operator::Join(_) | Operator::Regroup { .. } => {
+            Operator::Table { .. } | Operator::Join(_) | Operator::StreamJoin(_) | Operator::Regroup { .. } => {
                 unreachable!("planned as a table's step")
             }
             Operator::Process(process) => {
@@ -657,42 +675,6 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// Task counts of the sub-topologies: the largest partition count among a sub-topology's inputs. A repartition topic
-    /// without a count of its own has as many partitions as tasks write it. Counts only grow, up to the largest, so this
-    /// ends, with circles too.
-    fn settle_partitions(&mut self, component: &[usize], order: &[usize]) -> Result<Vec<u32>, PlanError> {
-        let alike = self.copartitioned()?;
-        let given: Vec<bool> = self.topics.iter().map(|t| t.partitions > 0).collect();
-        let mut tasks = vec![0; order.len()];
-        loop {
-            for (number, c) in order.iter().enumerate() {
-                let inputs = self.drafts.iter().enumerate().filter(|(i, _)| component[*i] == *c);
-                let topics = inputs.filter_map(|(_, d)| d.input.as_ref().map(|i| i.topic));
-                tasks[number] = topics.map(|t| self.topics[t].partitions).max().unwrap_or(0);
-            }
-            let mut settled = true;
-            for draft in &self.drafts {
-                if let Some(DraftInput { topic, writer: Some(writer), .. }) = draft.input {
-                    let upstream = order.iter().position(|c| *c == component[writer]).unwrap_or(0);
-                    if !given[topic] && self.topics[topic].partitions < tasks[upstream] {
-                        self.topics[topic].partitions = tasks[upstream];
-                        settled = false;
-                    }
-                }
-            }
-            for topics in &alike {
-                let most = topics.iter().map(|t| self.topics[*t].partitions).max().unwrap_or(0);
-                for topic in topics.iter().filter(|t| !given[**t]) {
-                    settled &= self.topics[*topic].partitions == most;
-                    self.topics[*topic].partitions = most;
-                }
-            }
-            if settled {
-                return Ok(tasks);
-            }
-        }
-    }
-
     fn sub(
         &self,
         component: &[usize],
@@ -730,8 +712,9 @@ impl<'a> Planner<'a> {
             }
             let repartitioned = (0..sub.inputs.len())
                 .any(|i| node.inputs >> i & 1 == 1 && matches!(sub.inputs[i].kind, InputKind::Repartition { .. }));
-            if let NodeOperator::Aggregate(AggregateNode { time, .. }) | NodeOperator::Process(ProcessNode { time, .. }) =
-                &mut node.operator
+            if let NodeOperator::Aggregate(AggregateNode { time, .. })
+            | NodeOperator::StreamJoin(StreamJoinNode { time, .. })
+            | NodeOperator::Process(ProcessNode { time, .. }) = &mut node.operator
                 && !repartitioned
             {
                 *time = TimeRule::Observed;

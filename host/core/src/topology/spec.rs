@@ -99,7 +99,11 @@ impl Spec {
 impl StepSpec {
     /// Everything that it reads: `from`, then the other side of a join.
     pub fn reads(&self) -> impl Iterator<Item = &From> {
-        let other = if let Operator::Join(join) = &self.operator { Some(&join.other) } else { None };
+        let other = match &self.operator {
+            Operator::Join(join) => Some(&join.other),
+            Operator::StreamJoin(join) => Some(&join.other),
+            _ => None,
+        };
         self.from.iter().chain(other)
     }
 }
@@ -160,6 +164,8 @@ pub enum Operator {
     },
     /// Joins what the step reads with a table.
     Join(Join),
+    /// Joins the stream that the step reads with another, in windows.
+    StreamJoin(StreamJoin),
     /// Gives the rows of a table other keys, for an aggregate over it.
     Regroup {
         /// A mapper: key and value under which a row is grouped; no result, and it is in no group.
@@ -182,6 +188,30 @@ pub struct Join {
     pub key: Option<String>,
 }
 
+/// A join of two streams: records of a key meet whose times are near.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamJoin {
+    /// The right side.
+    pub other: From,
+    /// What becomes of records that have no partner.
+    pub kind: JoinKind,
+    /// The function that makes a value of two; `None`: they are put together as they are.
+    pub function: Option<String>,
+    /// How near.
+    pub window: JoinWindow,
+}
+
+/// Which records of two streams meet: `-before <= time of the right - time of the left <= after`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JoinWindow {
+    /// How much earlier than the left record the right one may be, milliseconds, at least 0.
+    pub before_ms: i64,
+    /// How much later, milliseconds, at least 0.
+    pub after_ms: i64,
+    /// How long after its window's end a record still meets others, milliseconds, at least 0.
+    pub grace_ms: i64,
+}
+
 /// What becomes of what has no partner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum JoinKind {
@@ -190,7 +220,7 @@ pub enum JoinKind {
     Inner,
     /// What stands on the left is joined with nothing.
     Left,
-    /// What stands on either side is joined with nothing; of two tables only.
+    /// What stands on either side is joined with nothing; of two tables or two streams only.
     Outer,
 }
 

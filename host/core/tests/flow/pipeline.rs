@@ -322,14 +322,24 @@ fn operator(kind: &str, words: &Words<'_>) -> Result<Operator, String> {
         "table" => Ok(Operator::Table { partitions: words.number("partitions")? }),
         "group-by" => Ok(Operator::Regroup { function }),
         "join" => {
-            let other = From { name: words.option("table").unwrap_or_default().into(), output: None };
+            let name = words.option("stream").or(words.option("table")).unwrap_or_default();
+            let other = From { name: name.into(), output: None };
             let kind = match (words.has("left"), words.has("outer")) {
                 (true, _) => JoinKind::Left,
                 (_, true) => JoinKind::Outer,
                 _ => JoinKind::Inner,
             };
-            let key = words.option("key").map(str::to_string);
-            Ok(Operator::Join(Join { other, kind, function, key }))
+            if words.option("stream").is_none() {
+                let key = words.option("key").map(str::to_string);
+                return Ok(Operator::Join(Join { other, kind, function, key }));
+            }
+            let at = |name: &str| words.option(name).map_or(Ok(0), time);
+            let within = words.option("within").map(time).transpose()?;
+            let (before_ms, after_ms) =
+                (within.map_or_else(|| at("before"), Ok)?, within.map_or_else(|| at("after"), Ok)?);
+            let window = JoinWindow { before_ms, after_ms, grace_ms: at("grace")? };
+            let function = Some(function).filter(|f| !f.is_empty());
+            Ok(Operator::StreamJoin(StreamJoin { other, kind, function, window }))
         }
         "repartition" => Ok(Operator::Repartition { partitions: words.number("partitions")? }),
         "count" => fold(words, Fold::Count(if words.has("text") { CountFormat::Text } else { CountFormat::Long })),

@@ -114,7 +114,8 @@ impl Case {
             return;
         }
         let written = self.spec.sinks.iter().map(|s| s.topic.clone());
-        let cuts = self.spec.steps.iter().map(|s| format!("sim-{}-repartition", s.name));
+        let sides = |s: &StepSpec| ["", "-left", "-right"].map(|side| format!("sim-{}{side}-repartition", s.name));
+        let cuts = self.spec.steps.iter().flat_map(sides);
         let topics: Vec<String> = written.chain(cuts).chain(["late".into(), "dead".into()]).collect();
         for topic in topics {
             if rng.one_in(2) {
@@ -325,6 +326,9 @@ impl Builder<'_> {
         if let Some(table) = tables.last().filter(|_| self.rng.one_in(4)) {
             return self.group(*table);
         }
+        if self.rng.one_in(6) {
+            return self.join_streams();
+        }
         let operator = self.operator();
         let nests = matches!(&operator, Operator::Aggregate(a) if a.window.is_some());
         let Some(inputs) = self.inputs(|s| !(nests && (s.windowed || s.table))) else { return };
@@ -421,6 +425,36 @@ impl Builder<'_> {
         sides.into_iter().for_each(|side| self.bring_together(side));
     }
 
+    /// Joins a stream or several with another, or with itself.
+    fn join_streams(&mut self) {
+        let Some(inputs) = self.inputs(|s| !s.table) else { return };
+        let windowed = inputs.iter().any(|s| self.streams[*s].windowed);
+        let fits: Vec<usize> = (0..self.streams.len())
+            .filter(|s| !self.streams[*s].table && self.streams[*s].windowed == windowed)
+            .collect();
+        let Some(other) = fits.get(self.rng.below(fits.len().max(1) as u64) as usize).copied() else { return };
+        self.streams[other].used = true;
+        let kind = *self.rng.pick(&[JoinKind::Inner, JoinKind::Left, JoinKind::Outer]);
+        let mut ms = || *self.rng.pick(&[0, 1, 3, 10, 40]);
+        let window = JoinWindow { before_ms: ms(), after_ms: ms(), grace_ms: ms() };
+        let function = (!self.rng.one_in(4)).then(|| self.function(Role::Pair));
+        let step = self.case.spec.steps.len();
+        let side = |builder: &Self, sides: &[usize], name: &str| {
+            if sides.iter().any(|s| builder.streams[*s].dirty) {
+                return BTreeSet::from([format!("sim-s{step}-{name}-repartition")]);
+            }
+            sides.iter().flat_map(|s| builder.streams[*s].topics.clone()).collect()
+        };
+        let mut topics = side(self, &inputs, "left");
+        if inputs != [other] {
+            topics.extend(side(self, &[other], "right"));
+        }
+        let join = StreamJoin { other: self.streams[other].from.clone(), kind, function, window };
+        let like = Stream { windowed, table: false, dirty: false, topics: topics.clone(), ..self.streams[0].clone() };
+        self.push(Operator::StreamJoin(join), &inputs, like);
+        self.bring_together(topics);
+    }
+
     /// Gives topics the same number of partitions.
     fn bring_together(&mut self, mut topics: BTreeSet<String>) {
         let (met, apart) = std::mem::take(&mut self.alike).into_iter().partition(|a| !a.is_disjoint(&topics));
@@ -455,7 +489,7 @@ impl Builder<'_> {
             Operator::Process(p) if !p.outputs.is_empty() => p.outputs.iter().cloned().map(Some).collect(),
             _ => vec![None],
         };
-        let is_fold = matches!(operator, Operator::Aggregate(_));
+        let is_fold = matches!(operator, Operator::Aggregate(_) | Operator::StreamJoin(_));
         let late = (is_fold && self.rng.one_in(2)).then(|| "late".to_string());
         let idle = if self.rng.one_in(2) { Idle::Never } else { Idle::After(50 + self.rng.below(300) as i64) };
         let lateness = if self.rng.one_in(6) { Lateness::KafkaStreams } else { Lateness::OwnTask };

@@ -31,6 +31,7 @@ import org.apache.kafka.streams.TopologyTestDriver;
 import org.apache.kafka.streams.kstream.Consumed;
 import org.apache.kafka.streams.kstream.EmitStrategy;
 import org.apache.kafka.streams.kstream.Grouped;
+import org.apache.kafka.streams.kstream.JoinWindows;
 import org.apache.kafka.streams.kstream.Joined;
 import org.apache.kafka.streams.kstream.KGroupedStream;
 import org.apache.kafka.streams.kstream.KStream;
@@ -40,6 +41,7 @@ import org.apache.kafka.streams.kstream.Produced;
 import org.apache.kafka.streams.kstream.SessionWindowedKStream;
 import org.apache.kafka.streams.kstream.SessionWindows;
 import org.apache.kafka.streams.kstream.SlidingWindows;
+import org.apache.kafka.streams.kstream.StreamJoined;
 import org.apache.kafka.streams.kstream.TimeWindowedKStream;
 import org.apache.kafka.streams.kstream.TimeWindows;
 import org.apache.kafka.streams.kstream.Windowed;
@@ -75,10 +77,12 @@ public final class Cases {
         properties.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, "nowhere:1");
         // Results at the record that closes a window, not once a second of the wall clock.
         properties.put("__emit.interval.ms.kstreams.windowed.aggregation__", 0L);
+        // The same of a join's results without a partner.
+        properties.put("__emit.interval.ms.kstreams.outer.join.spurious.results.fix__", 0L);
         StreamsBuilder builder = new StreamsBuilder();
         boolean joins = test.has("join");
         KStream<String, String> outcome = joins
-            ? join(builder, test.get("join").asText())
+            ? join(builder, test)
             : aggregate(builder.stream("in", Consumed.with(Serdes.String(), Serdes.String())), test);
         outcome.to("out", Produced.with(Serdes.String(), Serdes.String()));
         try (TopologyTestDriver driver = new TopologyTestDriver(builder.build(properties), properties, Instant.EPOCH)) {
@@ -107,8 +111,12 @@ public final class Cases {
         }
     }
 
-    private static KStream<String, String> join(StreamsBuilder builder, String how) {
+    private static KStream<String, String> join(StreamsBuilder builder, JsonNode test) {
+        String how = test.get("join").asText();
         Consumed<String, String> strings = Consumed.with(Serdes.String(), Serdes.String());
+        if (how.startsWith("streams-")) {
+            return joinStreams(builder.stream("left", strings), builder.stream("right", strings), how, test);
+        }
         if (how.startsWith("stream-")) {
             KStream<String, String> left = builder.stream("left", strings);
             KTable<String, String> right = builder.table("right", strings, plain(Serdes.String()));
@@ -124,6 +132,21 @@ public final class Cases {
             default -> throw new IllegalArgumentException("no join " + how);
         };
         return joined.toStream();
+    }
+
+    private static KStream<String, String> joinStreams(
+        KStream<String, String> left, KStream<String, String> right, String how, JsonNode test) {
+        // The grace is that of the first difference; both are set anew behind it.
+        JoinWindows windows = JoinWindows.ofTimeDifferenceAndGrace(ms(test, "before"), ms(test, "grace"))
+            .before(ms(test, "before")).after(ms(test, "after"));
+        StreamJoined<String, String, String> joined = StreamJoined.with(Serdes.String(), Serdes.String(), Serdes.String())
+            .withDslStoreSuppliers(new BuiltInDslStoreSuppliers.InMemoryDslStoreSuppliers()).withLoggingDisabled();
+        return switch (how) {
+            case "streams-inner" -> left.join(right, Cases::pair, windows, joined);
+            case "streams-left" -> left.leftJoin(right, Cases::pair, windows, joined);
+            case "streams-outer" -> left.outerJoin(right, Cases::pair, windows, joined);
+            default -> throw new IllegalArgumentException("no join " + how);
+        };
     }
 
     private static String pair(String left, String right) {

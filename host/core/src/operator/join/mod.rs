@@ -1,5 +1,5 @@
-//! Joins with tables: what stands on one side meets what the other had at that moment, record by record; the joiner is called
-//! once for a batch.
+//! Joins. With tables: what stands on one side meets what the other had at that moment. Of two streams: what is near in time meets.
+//! Record by record; the joiner is called once for a batch.
 //!
 //! In a row of the polled batch, from which both sides may have come, the table of a stream–table join changes before the
 //! stream's record looks it up, and the left side of a table–table join before the right.
@@ -7,7 +7,9 @@
 mod call;
 pub(crate) mod foreign;
 mod moments;
+mod pairs;
 mod stream;
+pub(crate) mod streams;
 mod tables;
 
 use crate::flow::Flow;

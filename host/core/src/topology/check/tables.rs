@@ -49,6 +49,7 @@ impl Checker<'_> {
                 Some(Keys { changed: true, windowed: false, kinds, table: false, grouped: true, ..input })
             }
             Operator::Join(join) => Some(self.join(step, join, input, keys)),
+            Operator::StreamJoin(join) => Some(self.joined_streams(step, join, input, keys)),
             _ => None,
         }
     }
@@ -70,7 +71,10 @@ impl Checker<'_> {
         if !other.table {
             let name = shown(&join.other);
             let message = format!("`{name}` is no table, and a stream is joined with a table");
-            let help = format!("make one of it, and join with that: `NAME: {{ from: {name}, table: {{}} }}`");
+            let help = format!(
+                "make one of it, and join with that: `NAME: {{ from: {name}, table: {{}} }}`; or, to join two streams, say \
+                 within which time records meet: `within: 5m`"
+            );
             self.error(Section::Steps, &step.name, "join", message, &help);
             return joined;
         }

@@ -1,8 +1,8 @@
 //! Stores of a sub-topology: which node has which, and what they are called.
 
 use super::{
-    AggregateNode, FOREIGN_PARTS, ForeignNode, JoinNode, Node, NodeOperator, RegroupNode, Store, SubTopology,
-    TIMERS_STORE, TableNode, TableOf, store_name,
+    AggregateNode, FOREIGN_PARTS, ForeignNode, JoinNode, Node, NodeOperator, RegroupNode, Store, StreamJoinNode,
+    SubTopology, TIMERS_STORE, TableNode, TableOf, store_name,
 };
 use crate::limits::Limits;
 
@@ -30,6 +30,7 @@ impl SubTopology {
             )
             | NodeOperator::Table(TableNode { store: at, .. })
             | NodeOperator::Regroup(RegroupNode { store: at, .. })
+            | NodeOperator::StreamJoin(StreamJoinNode { store: at, .. })
             | NodeOperator::Join(JoinNode { store: Some(at), .. }) => {
                 *at = first;
                 self.stores.push(store(name.clone(), false));
@@ -44,6 +45,7 @@ impl SubTopology {
             NodeOperator::Aggregate(AggregateNode { store, .. })
             | NodeOperator::Table(TableNode { store, .. })
             | NodeOperator::Regroup(RegroupNode { store, .. })
+            | NodeOperator::StreamJoin(StreamJoinNode { store, .. })
             | NodeOperator::Foreign(
                 ForeignNode::Left(JoinNode { store: Some(store), .. }) | ForeignNode::Right { store },
             )

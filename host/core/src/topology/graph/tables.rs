@@ -4,7 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::super::spec::{Emit, Join, JoinKind, MapForm, Operator, StepSpec};
-use super::{NodeOperator, PlanError, Planner};
+use super::{DraftInput, NodeOperator, PlanError, Planner};
 
 /// A regrouping with names resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +96,7 @@ impl Planner<'_> {
                 (TableOf::MapValues { function: self.function(&step.name, function)? }, parent)
             }
             Operator::Join(join) => return self.join(step, join, parent).map(Some),
+            Operator::StreamJoin(join) => return self.stream_join(step, join, parent).map(Some),
             Operator::Regroup { function } => return self.regroup(step, function, parent).map(Some),
             _ => return Ok(None),
         };
@@ -166,12 +167,51 @@ impl Planner<'_> {
         }
     }
 
+    /// Task counts of the sub-topologies: the largest partition count among a sub-topology's inputs. A repartition topic
+    /// without a count of its own has as many partitions as tasks write it. Counts only grow, up to the largest, so this
+    /// ends, with circles too.
+    pub(super) fn settle_partitions(&mut self, component: &[usize], order: &[usize]) -> Result<Vec<u32>, PlanError> {
+        let alike = self.copartitioned()?;
+        let given: Vec<bool> = self.topics.iter().map(|t| t.partitions > 0).collect();
+        let mut tasks = vec![0; order.len()];
+        loop {
+            for (number, c) in order.iter().enumerate() {
+                let inputs = self.drafts.iter().enumerate().filter(|(i, _)| component[*i] == *c);
+                let topics = inputs.filter_map(|(_, d)| d.input.as_ref().map(|i| i.topic));
+                tasks[number] = topics.map(|t| self.topics[t].partitions).max().unwrap_or(0);
+            }
+            let mut settled = true;
+            for draft in &self.drafts {
+                if let Some(DraftInput { topic, writer: Some(writer), .. }) = draft.input {
+                    let upstream = order.iter().position(|c| *c == component[writer]).unwrap_or(0);
+                    if !given[topic] && self.topics[topic].partitions < tasks[upstream] {
+                        self.topics[topic].partitions = tasks[upstream];
+                        settled = false;
+                    }
+                }
+            }
+            for topics in &alike {
+                let most = topics.iter().map(|t| self.topics[*t].partitions).max().unwrap_or(0);
+                for topic in topics.iter().filter(|t| !given[**t]) {
+                    settled &= self.topics[*topic].partitions == most;
+                    self.topics[*topic].partitions = most;
+                }
+            }
+            if settled {
+                return Ok(tasks);
+            }
+        }
+    }
+
     /// Topics that must have as many partitions as each other, since joins bring them together. Of each group those whose number
     /// is known have the same, and give it to the others.
     pub(super) fn copartitioned(&mut self) -> Result<Vec<Vec<usize>>, PlanError> {
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for at in 0..self.drafts.len() {
-            if !matches!(self.drafts[at].node.operator, NodeOperator::Join(_) | NodeOperator::Foreign(_)) {
+            let joins = |operator: &NodeOperator| {
+                matches!(operator, NodeOperator::Join(_) | NodeOperator::Foreign(_) | NodeOperator::StreamJoin(_))
+            };
+            if !joins(&self.drafts[at].node.operator) {
                 continue;
             }
             let mut topics = self.topics_above(at);

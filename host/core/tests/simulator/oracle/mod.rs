@@ -8,6 +8,7 @@ pub mod plan;
 pub mod process;
 pub mod session;
 pub mod slice;
+pub mod stream;
 pub mod table;
 pub mod task;
 pub mod wire;

@@ -54,6 +54,12 @@ pub enum Kind {
         join: Join,
         tables: bool,
     },
+    /// Two streams joined in windows.
+    StreamJoin {
+        step: StepSpec,
+        join: StreamJoin,
+        own_task: bool,
+    },
     /// A table whose rows are given other keys.
     Regroup(StepSpec),
     /// Of each row of a table the key of the row that it is joined with; the step is a `select-key`.
@@ -110,6 +116,7 @@ impl Plan {
             let parents: Vec<_> = step.from.iter().map(of).collect();
             let made = match &step.operator {
                 Operator::Join(join) => vec![(None, (plan.join(step, join, parents, of(&join.other)), 0))],
+                Operator::StreamJoin(join) => vec![(None, (plan.streams(step, join, parents, of(&join.other)), 0))],
                 _ => plan.step(step, parents),
             };
             for (output, at) in made {
@@ -183,6 +190,23 @@ impl Plan {
             // Changes of the table bring nothing about.
             self.nodes[at].entries = self.nodes[left[0].0].entries.clone();
         }
+        at
+    }
+
+    fn streams(&mut self, step: &StepSpec, join: &StreamJoin, left: Vec<(usize, u32)>, right: (usize, u32)) -> usize {
+        let side = |plan: &mut Self, parents: Vec<(usize, u32)>, name: &str| {
+            if parents.iter().any(|p| plan.nodes[p.0].dirty) {
+                let named = StepSpec { name: format!("{}-{name}", step.name), ..step.clone() };
+                return (plan.cut(&named, None, parents), 0);
+            }
+            if let [one] = parents[..] { one } else { (plan.node(Kind::Merge, parents), 0) }
+        };
+        let itself = left == [right];
+        let left = side(self, left, "left");
+        let right = if itself { left } else { side(self, vec![right], "right") };
+        let own_task = self.goes_by_own_task(step, &[left, right]);
+        let at = self.node(Kind::StreamJoin { step: step.clone(), join: join.clone(), own_task }, vec![left, right]);
+        self.nodes[at].derived = true;
         at
     }
 
@@ -344,9 +368,9 @@ impl Plan {
     /// is not free, or else the most.
     fn spread_alike(&mut self, case: &Case) {
         let mut groups: Vec<BTreeSet<String>> = Vec::new();
-        for node in
-            self.nodes.iter().filter(|n| matches!(n.kind, Kind::Join { .. } | Kind::Asks { .. } | Kind::Answers))
-        {
+        for node in self.nodes.iter().filter(|n| {
+            matches!(n.kind, Kind::Join { .. } | Kind::StreamJoin { .. } | Kind::Asks { .. } | Kind::Answers)
+        }) {
             let entries = node.parents.iter().flat_map(|p| &self.nodes[p.0].entries);
             let mut group: BTreeSet<String> = entries.map(|e| self.topic_of(*e).clone()).collect();
             while let Some(at) = groups.iter().position(|g| !g.is_disjoint(&group)) {

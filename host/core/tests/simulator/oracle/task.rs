@@ -13,6 +13,7 @@ use super::fold::{Clock, Event, FoldState};
 use super::foreign::{self, Answers, Asks};
 use super::plan::{Kind, Plan};
 use super::process::{self, ProcState};
+use super::stream::{self, StreamState};
 use super::table::{Joined, Meeting, Regrouped, Table};
 use super::wire::{self, Failure, Opened};
 use super::{Item, NEVER, Row};
@@ -44,6 +45,7 @@ pub struct OracleTask {
     answers: BTreeMap<usize, Answers>,
     regrouped: BTreeMap<usize, Regrouped>,
     processors: BTreeMap<usize, ProcState>,
+    streams: BTreeMap<usize, StreamState>,
     /// Stream times of steps and of what is written to repartition topics, by node.
     times: BTreeMap<usize, i64>,
     /// Which writers wrote since this was looked at.
@@ -55,9 +57,11 @@ pub struct OracleTask {
 
 impl OracleTask {
     pub fn new(case: &Arc<Case>, plan: &Arc<Plan>, sub: usize, partition: u32) -> Self {
-        let (mut folds, mut processors) = (BTreeMap::new(), BTreeMap::new());
+        let (mut folds, mut processors, mut streams) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for (at, node) in plan.nodes.iter().enumerate().filter(|(_, n)| n.sub == sub) {
-            if let Kind::Fold { own_task, .. } | Kind::Process { own_task, .. } = &node.kind {
+            if let Kind::Fold { own_task, .. } | Kind::Process { own_task, .. } | Kind::StreamJoin { own_task, .. } =
+                &node.kind
+            {
                 let topics: Vec<(String, u32)> = node
                     .entries
                     .iter()
@@ -79,6 +83,9 @@ impl OracleTask {
                     Kind::Process { process, .. } => {
                         drop(processors.insert(at, ProcState::new(process.clone(), clock)))
                     }
+                    Kind::StreamJoin { join, .. } => {
+                        drop(streams.insert(at, StreamState::new(join.clone(), node.windowed, clock)))
+                    }
                     _ => unreachable!("it is one of them"),
                 }
             }
@@ -97,6 +104,7 @@ impl OracleTask {
             epochs,
             folds,
             processors,
+            streams,
             tables,
             joins,
             asks,
@@ -120,13 +128,16 @@ impl OracleTask {
 
     /// Whether a window is open in one of its steps, or a timer set by event time.
     pub fn holds(&self) -> bool {
-        self.folds.values().any(FoldState::holds) || self.processors.values().any(ProcState::holds)
+        self.folds.values().any(FoldState::holds)
+            || self.processors.values().any(ProcState::holds)
+            || self.streams.values().any(StreamState::holds)
     }
 
-    /// Nodes of sessions that got a record which lay further behind its own task's time than the grace: which session it is in
+    /// Nodes of sessions and of joins that got a record which lay further behind its own task's time than the grace: which session it is in
     /// may depend on how tasks interleave.
     pub fn strayed(&self) -> impl Iterator<Item = usize> + use<'_> {
-        self.folds.iter().filter(|(_, fold)| fold.strayed).map(|(at, _)| *at)
+        let streams = self.streams.iter().filter(|(_, join)| join.strayed).map(|(at, _)| *at);
+        self.folds.iter().filter(|(_, fold)| fold.strayed).map(|(at, _)| *at).chain(streams)
     }
 
     /// The stream time of a writer; [`NEVER`] before it wrote.
@@ -210,7 +221,8 @@ impl OracleTask {
     fn hear(&mut self, entry: usize, topic: &str, upstream: u32, time: Option<i64>, idle: bool) {
         let folds = self.folds.iter_mut().map(|(at, fold)| (at, &mut fold.clock));
         let processors = self.processors.iter_mut().map(|(at, p)| (at, &mut p.clock));
-        for (at, clock) in folds.chain(processors) {
+        let streams = self.streams.iter_mut().map(|(at, join)| (at, &mut join.clock));
+        for (at, clock) in folds.chain(processors).chain(streams) {
             if let (true, Some(clock)) = (self.plan.nodes[*at].entries.contains(&entry), clock) {
                 clock.hear(topic, upstream, time, idle);
             }
@@ -283,6 +295,10 @@ impl OracleTask {
                     let of = |side| numbered.iter().filter(move |(n, _)| *n == side).map(|(_, item)| item.clone());
                     let said = self.answers.entry(at).or_default().take(of(0).collect(), of(1).collect());
                     outputs.insert((at, 0), said);
+                }
+                Kind::StreamJoin { step, .. } => {
+                    let results = self.streams(at, step, numbered, row);
+                    outputs.insert((at, 0), results);
                 }
                 Kind::Process { step, .. } => {
                     for (port, result) in self.process(at, step, numbered, several, row) {
@@ -571,6 +587,55 @@ impl OracleTask {
         results
     }
 
+    /// A join of two streams, for what one row brings it.
+    fn streams(&mut self, at: usize, step: &StepSpec, items: Vec<(u32, Item)>, row: Option<&Row>) -> Vec<Item> {
+        let function = function_of(&self.plan.nodes[at].kind);
+        let mut state = self.streams.remove(&at).expect("it was made");
+        let mut out = state.end();
+        for (side, item) in items {
+            out.extend(state.take(item, side == 0, row));
+        }
+        self.streams.insert(at, state);
+        let mut results = Vec::new();
+        for out in out {
+            let (item, left, right) = match out {
+                stream::Out::Met(item, left, right) => (item, left, right),
+                stream::Out::Dropped(reason, item) => {
+                    self.dropped(step, reason, item, row);
+                    continue;
+                }
+            };
+            let (left, right) = (left.as_deref(), right.as_deref());
+            let reason = match function.and_then(|f| mark_of_pair(f, left, right)) {
+                Some(Mark::Trap | Mark::Bad) => Some("poisoned"),
+                Some(Mark::Reject) => Some("rejected"),
+                _ => None,
+            };
+            if let Some(reason) = reason {
+                self.refuse(&step.name, function, &step.on_error, &item, row, reason);
+                continue;
+            }
+            let value = match function {
+                Some(function) => self.running(function).pair(left, right),
+                None => Some(stream::text(left, right)),
+            };
+            results.push(Item { rec: Rec { value, ..item.rec }, ..item });
+        }
+        results
+    }
+
+    /// Counts a record that is dropped; one that is late goes to its topic.
+    fn dropped(&mut self, step: &StepSpec, reason: &str, item: Item, row: Option<&Row>) {
+        *self.done.dropped.entry((step.name.clone(), reason.into())).or_default() += 1;
+        if let (Some(topic), true) = (&step.late, reason.starts_with("late")) {
+            let partition = self.partition_of(&item.rec, topic);
+            match self.refusal(topic, &item.rec) {
+                Some(reason) => self.refuse(&step.name, None, &step.on_error, &item, row, reason),
+                None => self.put(topic, partition, item.rec),
+            }
+        }
+    }
+
     fn fold(&mut self, at: usize, step: &StepSpec, items: Vec<Item>, row: Option<&Row>) -> Vec<Item> {
         let function = function_of(&self.plan.nodes[at].kind);
         let running = function.map(|f| self.running(f));
@@ -592,16 +657,7 @@ impl OracleTask {
                 Event::Refused(reason, item) => {
                     self.refuse(&step.name, function, &step.on_error, &item, row, reason);
                 }
-                Event::Dropped(reason, item) => {
-                    *self.done.dropped.entry((step.name.clone(), reason.into())).or_default() += 1;
-                    if let (Some(topic), true) = (&step.late, reason.starts_with("late")) {
-                        let partition = self.partition_of(&item.rec, topic);
-                        match self.refusal(topic, &item.rec) {
-                            Some(reason) => self.refuse(&step.name, None, &step.on_error, &item, row, reason),
-                            None => self.put(topic, partition, item.rec),
-                        }
-                    }
-                }
+                Event::Dropped(reason, item) => self.dropped(step, reason, item, row),
             }
         }
         results
@@ -684,6 +740,7 @@ pub fn function_of(kind: &Kind) -> Option<usize> {
         | Kind::Fold { step, .. }
         | Kind::Process { step, .. }
         | Kind::Table { step, .. }
+        | Kind::StreamJoin { step, .. }
         | Kind::Join { step, .. } => match &step.operator {
             Operator::Filter { function, .. }
             | Operator::Map { function, .. }
@@ -695,6 +752,7 @@ pub fn function_of(kind: &Kind) -> Option<usize> {
             },
             Operator::Process(process) => Some(&process.function),
             Operator::Join(join) => Some(&join.function),
+            Operator::StreamJoin(join) => join.function.as_ref(),
             Operator::Regroup { function } => Some(function),
             Operator::Merge | Operator::Repartition { .. } | Operator::Table { .. } => None,
         },

@@ -1,0 +1,74 @@
+//! Joins among a task's nodes: what stands on either side is found here; what comes of it is the operators' matter.
+
+use super::{NodeState, Phase};
+use crate::error::Verdict;
+use crate::flow::Flow;
+use crate::operator::Cx;
+use crate::operator::join::streams::{self, Step};
+use crate::operator::join::{self, Side, Sides};
+use crate::topology::graph::{ForeignNode, JoinNode, Node, NodeOperator, SubTopology, TableNode};
+
+/// The join at a place, of what its parents gave; `sides`: their places and flows.
+pub(super) fn run(
+    cx: &mut Cx<'_, '_>,
+    at: usize,
+    states: &mut [NodeState],
+    sides: [(usize, &Flow); 2],
+    phase: &Phase<'_>,
+) -> Result<Flow, Verdict> {
+    match (&cx.sub.nodes[at].operator, &mut states[at]) {
+        (NodeOperator::Join(join), _) => with_table(cx, (at, join), states, sides),
+        (NodeOperator::StreamJoin(join), NodeState::Join(state)) => {
+            let node = &cx.sub.nodes[at];
+            of_streams(cx, &mut Step { node, join, state }, sides.map(|(_, flow)| flow), phase)
+        }
+        _ => unreachable!("opened by the same plan"),
+    }
+}
+
+/// What comes of records of two streams, and of time.
+fn of_streams(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, sides: [&Flow; 2], phase: &Phase<'_>) -> Result<Flow, Verdict> {
+    let now = streams::streams(cx, step, &Flow::join(&sides), phase.rows())?;
+    if !matches!(phase, Phase::Flush) {
+        return Ok(now);
+    }
+    let then = streams::flush(cx, step)?;
+    Ok(if then.is_empty() { now } else { Flow::merge(&[&now, &then]) })
+}
+
+/// A join with a table.
+fn with_table(
+    cx: &mut Cx<'_, '_>,
+    (at, join): (usize, &JoinNode),
+    states: &mut [NodeState],
+    sides: [(usize, &Flow); 2],
+) -> Result<Flow, Verdict> {
+    let (sub, [(left, left_flow), (right, right_flow)]) = (cx.sub, sides);
+    let node = &sub.nodes[at];
+    let (above, own) = states.split_at_mut(at);
+    let NodeState::Table(own) = &mut own[0] else {
+        return join::stream(cx, node, join, left_flow, side(sub, right, right_flow, &mut above[right]));
+    };
+    let sides = if let Ok([l, r]) = above.get_disjoint_mut([left, right]) {
+        Sides { left: side(sub, left, left_flow, l), right: Some(side(sub, right, right_flow, r)) }
+    } else {
+        Sides { left: side(sub, left, left_flow, &mut above[left]), right: None }
+    };
+    join::tables(cx, node, join, sides, (rows_of(node), &mut own.store))
+}
+
+/// A table as a join sees it.
+pub(super) fn side<'s>(sub: &SubTopology, at: usize, flow: &'s Flow, state: &'s mut NodeState) -> Side<'s> {
+    let NodeState::Table(state) = state else { unreachable!("opened by the same plan") };
+    Side { flow, store: &mut state.store, number: rows_of(&sub.nodes[at]) }
+}
+
+/// Number of the store in which a table has its rows.
+pub(super) fn rows_of(node: &Node) -> usize {
+    match &node.operator {
+        NodeOperator::Table(TableNode { store, .. })
+        | NodeOperator::Foreign(ForeignNode::Left(JoinNode { store: Some(store), .. }))
+        | NodeOperator::Join(JoinNode { store: Some(store), .. }) => *store,
+        _ => unreachable!("planned with a table there"),
+    }
+}

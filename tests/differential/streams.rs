@@ -1,0 +1,255 @@
+//! Joins of two streams by both sides, and by a naive fold of ours: a list of everything that came. Of Kafka Streams it is known only
+//! where its rules are the same: every rule that differs has a name, and where a case touches one, the two are not compared.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::case::{Outcome, Record, Rng};
+use crate::joins::{Kind, Side, topic};
+use crate::{agree, kafka, ours};
+
+/// A rule that differs, touched by a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Difference {
+    /// A record that is older than its window's end: late here, or waiting for the grace to pass; there it comes out at once.
+    OutOfOrder,
+    /// A partner whose window has closed is none here; there it is for as long as its store keeps it, which may also be shorter.
+    Partner,
+    /// A record that is dropped, or has no key, moves time there, and lets nothing out by it.
+    NullMovesTime,
+    /// With `before` and `after` that are not the same, what comes out alone may wait for the longer of the two there.
+    Apart,
+}
+
+impl Difference {
+    pub const ALL: [Difference; 4] =
+        [Difference::OutOfOrder, Difference::Partner, Difference::NullMovesTime, Difference::Apart];
+}
+
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub kind: Kind,
+    pub before: i64,
+    pub after: i64,
+    pub grace: i64,
+    pub records: Vec<(Side, Record)>,
+}
+
+impl crate::Case for Case {
+    type Difference = Difference;
+
+    fn random(seed: u64) -> Self {
+        let mut rng = Rng(seed);
+        let kind = [Kind::Inner, Kind::Left, Kind::Outer][rng.below(3) as usize];
+        let before = rng.below(20) as i64;
+        let after = if rng.one_in(2) { before } else { rng.below(20) as i64 };
+        let grace = [0, 1, 10, 1_000][rng.below(4) as usize];
+        let (keys, nulls, spread) = (1 + rng.below(3), [9, 40, 1_000][rng.below(3) as usize], 1 + rng.below(12));
+        let step = [0, 1, 4, 12][rng.below(4) as usize];
+        let count = 1 + rng.below(30);
+        let records = (0..count).map(|i| {
+            let side = if rng.one_in(2) { Side::Left } else { Side::Right };
+            let key = (!rng.one_in(nulls)).then(|| format!("k{}", rng.below(keys)));
+            let value = (!rng.one_in(nulls)).then(|| format!("v{i}"));
+            (side, Record { key, value, time: i as i64 * step + rng.below(spread) as i64 })
+        });
+        Self { kind, before, after, grace, records: records.collect() }
+    }
+
+    fn json(&self) -> Value {
+        let join = match self.kind {
+            Kind::Inner => "streams-inner",
+            Kind::Left => "streams-left",
+            Kind::Outer => "streams-outer",
+        };
+        let records = self.records.iter().map(|(side, r)| json!([topic(*side), r.key, r.value, r.time]));
+        json!({
+            "join": join, "before": self.before, "after": self.after, "grace": self.grace,
+            "records": records.collect::<Vec<_>>(),
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    fn without(&self, at: usize) -> Self {
+        let mut less = self.clone();
+        less.records.remove(at);
+        less
+    }
+
+    fn judge(&self, kafka: &mut kafka::Judge, ours: &ours::Host) -> Result<Vec<Difference>, String> {
+        let (here, differences) = run(self);
+        let came = ours.join_streams(self)?;
+        agree("Millstream is not what the fold says", &here, &came)?;
+        if differences.is_empty() {
+            agree("Kafka Streams and Millstream differ", &kafka.join_streams(self)?, &came)?;
+        }
+        Ok(differences.into_iter().collect())
+    }
+}
+
+impl Case {
+    /// The manifest; the component of the joiner is `pair`.
+    pub fn manifest(&self, pair: &str) -> String {
+        let kind = match self.kind {
+            Kind::Inner => "inner",
+            Kind::Left => "left",
+            Kind::Outer => "outer",
+        };
+        let Self { before, after, grace, .. } = self;
+        format!(
+            "pipeline: case\nfunctions: {{ pair: {{ component: {pair} }} }}\n\
+             sources: {{ left: {{ topic: left }}, right: {{ topic: right }} }}\nsteps:\n  \
+             joined: {{ from: left, join: right, within: {{ before: {before}ms, after: {after}ms }}, grace: {grace}ms, \
+             type: {kind}, with: pair }}\n\
+             sinks: {{ out: {{ from: joined, topic: out }} }}\n"
+        )
+    }
+
+    fn keeps(&self, side: Side) -> bool {
+        self.kind == Kind::Outer || self.kind == Kind::Left && side == Side::Left
+    }
+
+    /// How far behind a record's time its window reaches.
+    fn on(&self, side: Side) -> i64 {
+        if side == Side::Left { self.after } else { self.before }
+    }
+
+    fn meets(&self, left: i64, right: i64) -> bool {
+        -self.before <= right - left && right - left <= self.after
+    }
+}
+
+struct Waits {
+    side: Side,
+    key: String,
+    value: String,
+    time: i64,
+    met: bool,
+    closed: bool,
+}
+
+/// What comes out here, in order, and which rules that differ were touched.
+pub fn run(case: &Case) -> (Vec<Outcome>, BTreeSet<Difference>) {
+    let (mut out, mut touched, mut waiting) = (Vec::new(), BTreeSet::new(), Vec::<Waits>::new());
+    // Before the first record there is no time; the stores of the other side forget by their own.
+    let (mut now, mut stores) = (i64::MIN, [i64::MIN; 2]);
+    if case.before != case.after && case.kind != Kind::Inner {
+        touched.insert(Difference::Apart);
+    }
+    for (by, (side, record)) in case.records.iter().enumerate() {
+        let (side, time) = (*side, record.time);
+        let mut tell = |key: &str, value: String, time: i64| {
+            out.push(Outcome { by, window: None, key: key.to_string(), value: Some(value), time });
+        };
+        if (record.key.is_none() || record.value.is_none()) && time > now {
+            touched.insert(Difference::NullMovesTime);
+        }
+        let Some(value) = record.value.clone().filter(|_| record.key.is_some() || case.keeps(side)) else { continue };
+        now = now.max(time);
+        let open = |side: Side, time: i64| time + case.on(side) + case.grace >= now;
+        let mut gone: Vec<&mut Waits> = waiting.iter_mut().filter(|w| !w.closed && !open(w.side, w.time)).collect();
+        gone.sort_by_key(|w| (w.time, w.side == Side::Left, w.key.clone()));
+        for w in gone {
+            w.closed = true;
+            if !w.met && case.keeps(w.side) {
+                tell(&w.key, pair(w.side, &w.value, None), w.time);
+            }
+        }
+        let Some(key) = record.key.clone() else {
+            tell("", pair(side, &value, None), time);
+            continue;
+        };
+        if time + case.on(side) < now {
+            touched.insert(Difference::OutOfOrder);
+        }
+        let mut partners: Vec<&mut Waits> = waiting.iter_mut().filter(|w| w.side != side && w.key == key).collect();
+        partners.retain(|w| if side == Side::Left { case.meets(time, w.time) } else { case.meets(w.time, time) });
+        partners.sort_by_key(|w| w.time);
+        let kept = case.before + case.after + case.grace;
+        let forgotten = |w: &Waits| w.time <= stores[w.side as usize].saturating_sub(kept);
+        if partners.iter().any(|w| w.closed || forgotten(w)) {
+            touched.insert(Difference::Partner);
+        }
+        stores[side as usize] = stores[side as usize].max(time);
+        if !open(side, time) {
+            continue;
+        }
+        let mut met = false;
+        for w in partners.into_iter().filter(|w| !w.closed) {
+            (w.met, met) = (true, true);
+            tell(&key, pair(side, &value, Some(&w.value)), time.max(w.time));
+        }
+        waiting.push(Waits { side, key, value, time, met, closed: false });
+    }
+    (out, touched)
+}
+
+fn pair(side: Side, own: &str, other: Option<&str>) -> String {
+    let other = other.unwrap_or("-");
+    if side == Side::Left { format!("{own},{other}") } else { format!("{other},{own}") }
+}
+
+/// Each rule that differs, by the smallest records that show it, and what both sides make of them.
+#[test]
+fn every_rule_of_joins_of_streams_that_differs_has_an_example() {
+    use crate::Case as _;
+    let (mut kafka, ours) = (kafka::Judge::start(), ours::Host::new());
+    let record = |side, key: Option<&str>, value: &str, time| {
+        (side, Record { key: key.map(Into::into), value: Some(value.into()).filter(|v: &String| v != "-"), time })
+    };
+    let (left, right) = (Side::Left, Side::Right);
+    let examples = [
+        // Its window has closed by 100.
+        (
+            Difference::OutOfOrder,
+            Kind::Outer,
+            (5, 5),
+            vec![record(left, Some("b"), "b", 100), record(right, Some("a"), "A", 12)],
+            "",
+            "a=-,A",
+        ),
+        // The window of a@10 has closed, that of A@5 has not, and the store of the left keeps 10 more.
+        (
+            Difference::Partner,
+            Kind::Inner,
+            (10, 1),
+            vec![record(left, Some("a"), "a", 10), record(right, Some("b"), "B", 12), record(right, Some("a"), "A", 5)],
+            "",
+            "a=a,A",
+        ),
+        (
+            Difference::NullMovesTime,
+            Kind::Left,
+            (5, 5),
+            vec![
+                record(left, Some("a"), "a", 10),
+                record(right, Some("a"), "-", 100),
+                record(right, Some("a"), "A", 12),
+            ],
+            "a=a,A",
+            "a=a,A",
+        ),
+        (
+            Difference::Apart,
+            Kind::Left,
+            (9, 1),
+            vec![record(left, Some("a"), "a", 10), record(right, Some("b"), "B", 12)],
+            "a=a,-",
+            "",
+        ),
+    ];
+    for (difference, kind, (before, after), records, here, there) in examples {
+        let case = Case { kind, before, after, grace: 0, records };
+        assert!(case.judge(&mut kafka, &ours).unwrap().contains(&difference), "{difference:?}");
+        let shown = |outcomes: Vec<Outcome>| {
+            let one = |o: &Outcome| format!("{}={}", o.key, o.value.clone().unwrap_or_default());
+            outcomes.iter().map(one).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(shown(ours.join_streams(&case).unwrap()), here, "{difference:?}, here");
+        assert_eq!(shown(kafka.join_streams(&case).unwrap()), there, "{difference:?}, there");
+    }
+}
