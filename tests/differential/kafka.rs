@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::Case as _;
 use crate::case::{Case, Outcome, Window};
-use crate::joins;
+use crate::{joins, tables};
 
 pub struct Judge {
     child: Child,
@@ -36,6 +36,10 @@ impl Judge {
     }
 
     pub fn join(&mut self, case: &joins::Case) -> Result<Vec<Outcome>, String> {
+        Ok(self.ask(&case.json())?.iter().map(|r| outcome(false, r)).collect())
+    }
+
+    pub fn table(&mut self, case: &tables::Case) -> Result<Vec<Outcome>, String> {
         Ok(self.ask(&case.json())?.iter().map(|r| outcome(false, r)).collect())
     }
 
