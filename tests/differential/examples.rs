@@ -3,6 +3,7 @@
 use crate::case::{Case, Fold, Record, Window};
 use crate::fold::Difference;
 use crate::joins::{self, Join, Kind, Side};
+use crate::tables::{self, By, End};
 use crate::{Case as _, kafka, ours};
 
 /// `a@5` is a record of key `a` at 5, `a!@5` one without a value.
@@ -92,5 +93,24 @@ fn every_rule_of_joins_that_differs_has_an_example() {
         assert_eq!(case.judge(&mut kafka, &ours).unwrap(), joins::Difference::ALL);
         assert_eq!(shown(&ours.join(&case).unwrap()), "");
         assert_eq!(shown(&kafka.join(&case).unwrap()), "a[0,0]-");
+    }
+}
+
+#[test]
+fn every_rule_of_tables_that_differs_has_an_example() {
+    let (mut kafka, ours) = (kafka::Judge::start(), ours::Host::new());
+    let record = |side, value: Option<String>| (side, Record { key: Some("a".into()), value, time: 5 });
+    // A row that was not there is removed; of the join a count is there, and no row of the other table was.
+    let joined = vec![record(Side::Left, Some(tables::row(None, 1))), record(Side::Right, None)];
+    let examples = [
+        (tables::Difference::MappedTombstone, End::Mapped, vec![record(Side::Left, None)]),
+        (tables::Difference::JoinedTombstone, End::Joined(By::Key, Kind::Inner), joined),
+    ];
+    for (difference, end, records) in examples {
+        let case = tables::Case { front: None, filters: Vec::new(), end, records };
+        let touched = case.judge(&mut kafka, &ours).unwrap_or_else(|why| panic!("{difference:?}: {why}"));
+        assert_eq!(touched, [difference]);
+        assert_eq!(shown(&ours.table(&case).unwrap()), "", "{difference:?} here");
+        assert_eq!(shown(&kafka.table(&case).unwrap()), "a[0,0]-", "{difference:?} there");
     }
 }

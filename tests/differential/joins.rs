@@ -59,11 +59,13 @@ impl crate::Case for Case {
         };
         let (keys, nulls, spread) = (1 + rng.below(3), [2, 4, 9][rng.below(3) as usize], 1 + rng.below(40));
         let count = 1 + rng.below(30);
+        // Near the beginning of time, and near where a distance of two times does not fit any more.
+        let base = if rng.one_in(4) { i64::MAX / 2 } else { 0 };
         let records = (0..count).map(|i| {
             let side = if rng.one_in(2) { Side::Left } else { Side::Right };
             let key = (!rng.one_in(15)).then(|| format!("k{}", rng.below(keys)));
             let value = (!rng.one_in(nulls)).then(|| format!("v{i}"));
-            (side, Record { key, value, time: rng.below(spread) as i64 })
+            (side, Record { key, value, time: base + rng.below(spread) as i64 })
         });
         Self { join, records: records.collect() }
     }

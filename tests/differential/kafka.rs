@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::Case as _;
 use crate::case::{Case, Outcome, Window};
-use crate::{joins, streams};
+use crate::{joins, streams, tables};
 
 pub struct Judge {
     child: Child,
@@ -40,6 +40,10 @@ impl Judge {
     }
 
     pub fn join_streams(&mut self, case: &streams::Case) -> Result<Vec<Outcome>, String> {
+        Ok(self.ask(&case.json())?.iter().map(|r| outcome(false, r)).collect())
+    }
+
+    pub fn table(&mut self, case: &tables::Case) -> Result<Vec<Outcome>, String> {
         Ok(self.ask(&case.json())?.iter().map(|r| outcome(false, r)).collect())
     }
 

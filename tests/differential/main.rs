@@ -4,7 +4,7 @@
 //! Each side must be what the fold says of it, and where no rule that differs was touched, both must be the same. The rules that
 //! differ have names, and an example each as a test of both sides; they are those of `docs/operators/`.
 //!
-//! CI runs 1,000 cases of groupings and as many of joins with tables and of two streams, the long form (`MILLSTREAM_LONG=1 ./x test -p millstream-tests --test differential`) 100,000 of each;
+//! CI runs 1,000 cases of groupings and as many of joins with tables, of joins of two streams and of tables, the long form (`MILLSTREAM_LONG=1 ./x test -p millstream-tests --test differential`) 100,000 of each;
 //! `MILLSTREAM_SEED=N` runs one.
 
 mod case;
@@ -15,6 +15,7 @@ mod kafka;
 mod ours;
 mod sliding;
 mod streams;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -165,4 +166,9 @@ fn joins_are_those_of_kafka_streams() {
 #[test]
 fn joins_of_two_streams_are_those_of_kafka_streams() {
     judge_all::<streams::Case>(&streams::Difference::ALL);
+}
+
+#[test]
+fn tables_are_those_of_kafka_streams() {
+    judge_all::<tables::Case>(&tables::Difference::ALL);
 }

@@ -10,7 +10,7 @@ use millstream_wasm::{Compiler, Config, Registry};
 use tempfile::TempDir;
 
 use crate::case::{Case, Outcome, Record};
-use crate::{joins, streams};
+use crate::{joins, streams, tables};
 
 /// Bytes read at once of the results.
 const READ_BYTES: usize = 1 << 20;
@@ -40,6 +40,11 @@ impl Host {
     pub fn join_streams(&self, case: &streams::Case) -> Result<Vec<Outcome>, String> {
         let records = case.records.iter().map(|(side, record)| (joins::topic(*side), record));
         self.outcomes(&case.manifest(&function("pair")), records).map_err(failed)
+    }
+
+    pub fn table(&self, case: &tables::Case) -> Result<Vec<Outcome>, String> {
+        let records = case.records.iter().map(|(side, record)| (tables::topic(*side), record));
+        self.outcomes(&case.manifest(function), records).map_err(failed)
     }
 
     fn outcomes<'r>(

@@ -1,14 +1,16 @@
 //! Functions for transcripts, by name. All of them trap on a value with `!`, refuse one with `?`; those that have versions
 //! show them.
 
+#[path = "kafkas.rs"]
+mod kafkas;
 #[path = "processor.rs"]
 mod processor;
 
 use millstream_core::function::*;
 use millstream_core::record::{BytesColumn, Timestamp};
 
-/// Names by number, and whether the function reads stream times.
-pub const NAMES: [(&str, bool); 25] = [
+/// Names by number, and whether the function reads stream times; behind them those of Kafka's tests.
+const OWN: [(&str, bool); 25] = [
     ("with-x", false),
     ("first-letter", false),
     ("upper", false),
@@ -36,13 +38,23 @@ pub const NAMES: [(&str, bool); 25] = [
     ("forgets-timers", false),
 ];
 
+pub const NAMES: [(&str, bool); OWN.len() + kafkas::NAMES.len()] = {
+    let mut all = [("", false); OWN.len() + kafkas::NAMES.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < OWN.len() { OWN[at] } else { kafkas::NAMES[at - OWN.len()] };
+        at += 1;
+    }
+    all
+};
+
 /// Versions × this + number.
 pub const STRIDE: u32 = 100;
 
 pub struct Native;
 
 /// A result: port, key, value, time.
-type Result4 = (u32, Option<Vec<u8>>, Option<Vec<u8>>, Timestamp);
+pub type Result4 = (u32, Option<Vec<u8>>, Option<Vec<u8>>, Timestamp);
 
 fn map(
     name: &str,
@@ -83,7 +95,7 @@ fn map(
         },
         "stamp" => vec![(0, own(key), value.map(|_| format!("{text}.v{version}").into_bytes()), time)],
         "see-time" => vec![(0, own(key), value.map(|_| format!("{text}.{stream}").into_bytes()), time)],
-        _ => vec![(0, own(key), own(value), time)],
+        _ => kafkas::map(name, key, value, time).unwrap_or_else(|| vec![(0, own(key), own(value), time)]),
     }
 }
 
@@ -132,7 +144,12 @@ impl Functions for Native {
             let value = value.unwrap_or_default();
             // `even` turns into its opposite in its next version.
             let even = (number(value) % 2 == 0) == (f.0 / STRIDE == 1);
-            let keeps = if NAMES[(f.0 % STRIDE) as usize].0 == "even" { even } else { value.contains(&b'x') };
+            let name = NAMES[(f.0 % STRIDE) as usize].0;
+            let keeps = match kafkas::keeps(name, records.keys.get(i), Some(value)) {
+                Some(keeps) => keeps,
+                None if name == "even" => even,
+                None => value.contains(&b'x'),
+            };
             bits[i / 8] |= u8::from(keeps) << (i % 8);
         }
         Ok(Kept { bits, rejected: rejected(f, values())? })
@@ -149,8 +166,9 @@ impl Functions for Native {
                 results.push(result);
             }
         }
-        let changes_keys = matches!(name, "first-letter" | "parse" | "same-key" | "lines" | "region" | "by-value");
-        let route = name == "route";
+        let changes_keys = matches!(name, "first-letter" | "parse" | "same-key" | "lines" | "region" | "by-value")
+            || kafkas::changes_keys(name);
+        let route = matches!(name, "route" | "route-by-key");
         Ok(Output {
             taken: records.keys.len() as u32,
             sources: Some(sources),
@@ -175,6 +193,7 @@ impl Functions for Native {
                     "latest" => Some(value.to_vec()),
                     "append" => Some(state.map_or(value.to_vec(), |s| [&s[..], b"+", value].concat())),
                     "trace" => Some([state.as_deref().unwrap_or(b"0"), b"+", value].concat()),
+                    "letters" => Some(kafkas::letters(state, value, true)),
                     _ => match number(state.as_deref().unwrap_or_default()) + number(value) {
                         0 if name == "positive" => None,
                         sum => Some(sum.to_string().into_bytes()),
@@ -206,6 +225,7 @@ impl Functions for Native {
                 let value = records.values.get(from.members[place as usize] as usize).unwrap_or_default();
                 state = match (name, number(state.as_deref().unwrap_or_default()) - number(value)) {
                     ("trace", _) => Some([state.as_deref().unwrap_or(b"0"), b"-", value].concat()),
+                    ("letters", _) => Some(kafkas::letters(state, value, false)),
                     ("latest", _) | ("positive", 0) => None,
                     (_, sum) => Some(sum.to_string().into_bytes()),
                 };
@@ -227,6 +247,7 @@ impl Functions for Native {
             out.push(match (name, number(left) + number(right)) {
                 ("latest", _) => right.to_vec(),
                 ("append", _) => [left, b"+", right].concat(),
+                ("trace", _) => [left, right.strip_prefix(b"0").unwrap_or(right)].concat(),
                 (_, 99) => return Err(Fault::Trap { message: "99".into() }),
                 (_, sum) => sum.to_string().into_bytes(),
             });

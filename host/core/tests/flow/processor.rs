@@ -9,21 +9,22 @@
 //! | `put:S:K:V`, `del:S:K`, `get:S:K` | an entry; what is got is emitted |
 //! | `list:S`, `list:S:FROM:TO:LIMIT` | entries in their order, emitted as one value |
 //! | `count:S` | how many records of this key there were, kept in the store and emitted |
-//! | `emit:V`, `emit:V:OUTPUT` | a result |
+//! | `emit:V`, `emit:V:OUTPUT`, `emit:V:OUTPUT:LATER` | a result, `LATER` milliseconds behind the record's or the timer's time |
 //! | `drop:S` | a store that is not there is opened |
 //!
 //! Any other command traps where it has a `!`, is refused where it has a `?`, and else does nothing. A timer that fires does what
-//! its name says, with `+` for `;`, and emits `NAME@DUE`; there `again:T` sets it again, `T` later.
+//! its name says, with `+` for `;`, and emits `NAME@DUE`; there `again:T` sets it again, `T` later,
+//! and `stop` cancels it.
 
 use millstream_core::function::*;
 use millstream_core::record::BytesColumn;
 
-/// A result: source, port, value.
-type Result3 = (u32, u32, Vec<u8>);
+/// A result: source, port, value, and how much later than its record or timer.
+type Result4 = (u32, u32, Vec<u8>, i64);
 
 struct Script<'h> {
     host: &'h mut dyn Hosted,
-    results: Vec<Result3>,
+    results: Vec<Result4>,
     rejected: Vec<Rejection>,
 }
 
@@ -62,7 +63,7 @@ impl Script<'_> {
         let Ok((keys, values)) = found else { return trap("range") };
         let text = |b: Option<&[u8]>| String::from_utf8_lossy(b.unwrap_or(b"-")).into_owned();
         let shown: Vec<_> = (0..keys.len()).map(|i| format!("{}:{}", text(keys.get(i)), text(values.get(i)))).collect();
-        self.results.push((source, 0, format!("[{}]", shown.join(",")).into_bytes()));
+        self.results.push((source, 0, format!("[{}]", shown.join(",")).into_bytes(), 0));
         Ok(())
     }
 
@@ -93,20 +94,21 @@ impl Script<'_> {
             "del" => self.put(parts[0], parts[1], None),
             "get" => {
                 let value = self.get(parts[0], parts[1])?.unwrap_or(b"-".to_vec());
-                self.results.push((source, 0, value));
+                self.results.push((source, 0, value, 0));
                 Ok(())
             }
             "count" => {
                 let before = self.get(parts[0], &text)?.and_then(|v| String::from_utf8(v).ok()?.parse().ok());
                 let count = (before.unwrap_or(0u64) + 1).to_string();
                 self.put(parts[0], &text, Some(&count))?;
-                self.results.push((source, 0, count.into_bytes()));
+                self.results.push((source, 0, count.into_bytes(), 0));
                 Ok(())
             }
             "list" => self.list(source, &parts),
             "emit" => {
                 let port = parts.get(1).and_then(|p| p.parse().ok()).unwrap_or(0);
-                self.results.push((source, port, parts[0].as_bytes().to_vec()));
+                let later = parts.get(2).and_then(|p| p.parse().ok()).unwrap_or(0);
+                self.results.push((source, port, parts[0].as_bytes().to_vec(), later));
                 Ok(())
             }
             "drop" => self.store(rest).map(drop),
@@ -120,12 +122,14 @@ impl Script<'_> {
         }
     }
 
-    fn output(self, taken: usize) -> Output {
+    /// `times` are those of the records, or of the timers.
+    fn output(self, times: &[i64]) -> Output {
         Output {
-            taken: taken as u32,
+            taken: times.len() as u32,
             sources: Some(self.results.iter().map(|r| r.0).collect()),
             ports: Some(self.results.iter().map(|r| r.1).collect()),
             values: Some(self.results.iter().map(|r| Some(&r.2[..])).collect()),
+            timestamps: Some(self.results.iter().map(|r| times[r.0 as usize] + r.3).collect()),
             rejected: self.rejected,
             ..Output::default()
         }
@@ -142,26 +146,29 @@ pub fn process(name: &str, context: Context<'_>, records: Records<'_>, host: &mu
     for i in 0..records.keys.len() {
         if name == "script-times" {
             let time = context.stream_times[i];
-            script.results.push((i as u32, 0, format!("{}.{time}", text(records.values, i)).into_bytes()));
+            script.results.push((i as u32, 0, format!("{}.{time}", text(records.values, i)).into_bytes(), 0));
         }
         for command in text(records.values, i).split(';') {
             script.run(i as u32, records.keys.get(i), command)?;
         }
     }
-    Ok(script.output(records.keys.len()))
+    Ok(script.output(records.timestamps))
 }
 
 pub fn fire(clock: TimerClock, due: Records<'_>, host: &mut dyn Hosted) -> Answer<Output> {
     let mut script = Script { host, results: Vec::new(), rejected: Vec::new() };
     for i in 0..due.keys.len() {
         let (name, at, key) = (text(due.values, i), due.timestamps[i], due.keys.get(i));
-        script.results.push((i as u32, 0, format!("{name}@{at}").into_bytes()));
+        script.results.push((i as u32, 0, format!("{name}@{at}").into_bytes(), 0));
         for command in name.split('+') {
             if let Some(later) = command.strip_prefix("again:") {
                 script.timer(clock, key, &name, Some(at + later.parse::<i64>().unwrap_or(0)))?;
             }
+            if command == "stop" {
+                script.timer(clock, key, &name, None)?;
+            }
             script.run(i as u32, key, command)?;
         }
     }
-    Ok(script.output(due.keys.len()))
+    Ok(script.output(due.timestamps))
 }

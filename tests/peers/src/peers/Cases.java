@@ -23,6 +23,7 @@ import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
+import org.apache.kafka.streams.KeyValue;
 import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.StreamsConfig;
 import org.apache.kafka.streams.TestInputTopic;
@@ -34,6 +35,7 @@ import org.apache.kafka.streams.kstream.Grouped;
 import org.apache.kafka.streams.kstream.JoinWindows;
 import org.apache.kafka.streams.kstream.Joined;
 import org.apache.kafka.streams.kstream.KGroupedStream;
+import org.apache.kafka.streams.kstream.KGroupedTable;
 import org.apache.kafka.streams.kstream.KStream;
 import org.apache.kafka.streams.kstream.KTable;
 import org.apache.kafka.streams.kstream.Materialized;
@@ -48,6 +50,7 @@ import org.apache.kafka.streams.kstream.Windowed;
 import org.apache.kafka.streams.state.BuiltInDslStoreSuppliers;
 import org.apache.kafka.streams.state.KeyValueStore;
 import org.apache.kafka.streams.state.SessionStore;
+import org.apache.kafka.streams.state.Stores;
 import org.apache.kafka.streams.state.WindowStore;
 import org.apache.kafka.common.utils.Bytes;
 import org.apache.kafka.streams.test.TestRecord;
@@ -81,22 +84,23 @@ public final class Cases {
         properties.put("__emit.interval.ms.kstreams.outer.join.spurious.results.fix__", 0L);
         StreamsBuilder builder = new StreamsBuilder();
         boolean joins = test.has("join");
-        KStream<String, String> outcome = joins
-            ? join(builder, test)
+        boolean tables = test.has("table");
+        KStream<String, String> outcome = joins ? join(builder, test)
+            : tables ? tables(builder, test)
             : aggregate(builder.stream("in", Consumed.with(Serdes.String(), Serdes.String())), test);
         outcome.to("out", Produced.with(Serdes.String(), Serdes.String()));
         try (TopologyTestDriver driver = new TopologyTestDriver(builder.build(properties), properties, Instant.EPOCH)) {
             Map<String, TestInputTopic<String, String>> in = new HashMap<>();
-            for (String topic : joins ? List.of("left", "right") : List.of("in")) {
+            for (String topic : joins ? List.of("left", "right") : tables ? List.of("in", "other") : List.of("in")) {
                 in.put(topic, driver.createInputTopic(topic, new StringSerializer(), new StringSerializer()));
             }
             TestOutputTopic<String, String> out =
                 driver.createOutputTopic("out", new StringDeserializer(), new StringDeserializer());
             int by = 0;
             for (JsonNode record : test.get("records")) {
-                // Of a join the topic stands in front.
-                int at = joins ? 1 : 0;
-                in.get(joins ? record.get(0).asText() : "in")
+                // Of joins and tables the topic stands in front.
+                int at = joins || tables ? 1 : 0;
+                in.get(at == 1 ? record.get(0).asText() : "in")
                     .pipeInput(text(record.get(at)), text(record.get(at + 1)), record.get(at + 2).asLong());
                 for (TestRecord<String, String> result : out.readRecordsToList()) {
                     ObjectNode node = results.addObject();
@@ -147,6 +151,59 @@ public final class Cases {
             case "streams-outer" -> left.outerJoin(right, Cases::pair, windows, joined);
             default -> throw new IllegalArgumentException("no join " + how);
         };
+    }
+
+    /** A table in steps: perhaps a filter of the stream, filters, and what becomes of the rows. */
+    private static KStream<String, String> tables(StreamsBuilder builder, JsonNode test) {
+        Consumed<String, String> strings = Consumed.with(Serdes.String(), Serdes.String());
+        // With a name, so that a filter knows what a row was, and is silent on one that it had not let through.
+        Materialized<String, String, KeyValueStore<Bytes, byte[]>> rows =
+            Materialized.<String, String>as(Stores.inMemoryKeyValueStore("rows"))
+                .withKeySerde(Serdes.String()).withValueSerde(Serdes.String()).withCachingDisabled().withLoggingDisabled();
+        JsonNode front = test.get("front");
+        KTable<String, String> table = front.isNull()
+            ? builder.table("in", strings, rows)
+            : builder.stream("in", strings).filter((k, v) -> v != null && field(v, "n").asLong() >= front.asLong()).toTable(rows);
+        for (JsonNode filter : test.get("filters")) {
+            long least = filter.get("least").asLong();
+            table = filter.get("not").asBoolean()
+                ? table.filterNot((k, v) -> field(v, "n").asLong() >= least)
+                : table.filter((k, v) -> field(v, "n").asLong() >= least);
+        }
+        String end = test.get("table").asText();
+        if (end.equals("rows")) {
+            return table.toStream();
+        }
+        if (end.equals("mapped")) {
+            return table.mapValues(value -> "v1:" + value).toStream();
+        }
+        boolean byKey = test.get("by").asText().equals("key");
+        KGroupedTable<String, String> groups = table.groupBy(
+            (key, value) -> KeyValue.pair(byKey ? key : text(field(value, "g")), value),
+            Grouped.with(Serdes.String(), Serdes.String()));
+        KTable<String, Long> folded = end.equals("count")
+            ? groups.count(plain(Serdes.Long()))
+            : groups.aggregate(() -> 0L, (k, v, sum) -> sum + field(v, "n").asLong(), (k, v, sum) -> sum - field(v, "n").asLong(), plain(Serdes.Long()));
+        KTable<String, String> shown = folded.mapValues(number -> number.toString());
+        if (test.get("with").isNull()) {
+            return shown.toStream();
+        }
+        KTable<String, String> other = builder.table("other", strings, plain(Serdes.String()));
+        KTable<String, String> joined = switch (test.get("with").asText()) {
+            case "inner" -> shown.join(other, Cases::pair);
+            case "left" -> shown.leftJoin(other, Cases::pair);
+            case "outer" -> shown.outerJoin(other, Cases::pair);
+            default -> throw new IllegalArgumentException("no join " + test.get("with"));
+        };
+        return joined.toStream();
+    }
+
+    private static JsonNode field(String value, String name) {
+        try {
+            return JSON.readTree(value).get(name);
+        } catch (com.fasterxml.jackson.core.JsonProcessingException wrong) {
+            throw new IllegalArgumentException(value, wrong);
+        }
     }
 
     private static String pair(String left, String right) {
