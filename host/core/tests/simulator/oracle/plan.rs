@@ -137,8 +137,12 @@ impl Plan {
         if !matches!(self.nodes[table].kind, Kind::Table { over: false, .. }) {
             return;
         }
-        let mut left = vec![table];
+        let (mut left, mut seen) = (vec![table], BTreeSet::new());
+        // Halves of a join by foreign key write to each other.
         while let Some(at) = left.pop() {
+            if !seen.insert(at) {
+                continue;
+            }
             let above = if let Kind::CutEntry { writer, .. } = self.nodes[at].kind { Some(writer) } else { None };
             for parent in self.nodes[at].parents.clone().into_iter().map(|p| p.0).chain(above) {
                 match &mut self.nodes[parent].kind {
