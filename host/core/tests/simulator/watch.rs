@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use millstream_core::commit::Interval;
+use millstream_core::formats::NoFormats;
 use millstream_core::function::Prepared;
 use millstream_core::operator::Active;
 use millstream_core::state::keyspace::{Keyspaces, Space};
@@ -135,7 +136,8 @@ impl Book {
                 *fetched = (*fetched).max(after);
             }
         }
-        let mut grounds = Grounds { functions: &mut watched.native, db: ground.db, spaces: ground.spaces };
+        let mut grounds =
+            Grounds { functions: &mut watched.native, formats: &NoFormats, db: ground.db, spaces: ground.spaces };
         let effects = watched.worker.step(ground.now, input, &mut grounds);
         self.look(watched, gap, ground)?;
         for effect in &effects {
