@@ -64,6 +64,7 @@ pub struct Schemas {
     client: Client,
     known: Mutex<Cache<Usable>>,
     unknown: Mutex<Cache<String>>,
+    asking: Mutex<()>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -73,16 +74,17 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Schemas {
     pub fn new(client: Client) -> Self {
         let (known, unknown) = (Mutex::new(Cache::new(CACHED_SCHEMAS_MAX)), Mutex::new(Cache::new(CACHED_UNKNOWN_MAX)));
-        Self { client, known, unknown }
+        Self { client, known, unknown, asking: Mutex::new(()) }
     }
 
     fn by_id(&self, kind: Kind, id: u32) -> Result<Arc<Read>, Wrong> {
-        let now = Instant::now();
-        if let Some(usable) = lock(&self.known).get(id, now) {
-            return fits(kind, id, usable);
+        if let Some(kept) = self.kept(kind, id) {
+            return kept;
         }
-        if let Some(why) = lock(&self.unknown).get(id, now) {
-            return Err(Wrong::Item(why));
+        // Of workers that miss the same schema one asks; the others find what came.
+        let _one = lock(&self.asking);
+        if let Some(kept) = self.kept(kind, id) {
+            return kept;
         }
         match self.client.by_id(id)? {
             Ok(text) => fits(kind, id, self.keep(id, &text)),
@@ -93,6 +95,14 @@ impl Schemas {
                 Err(Wrong::Item(why))
             }
         }
+    }
+
+    fn kept(&self, kind: Kind, id: u32) -> Option<Result<Arc<Read>, Wrong>> {
+        let now = Instant::now();
+        if let Some(usable) = lock(&self.known).get(id, now) {
+            return Some(fits(kind, id, usable));
+        }
+        lock(&self.unknown).get(id, now).map(|why| Err(Wrong::Item(why)))
     }
 
     fn keep(&self, id: u32, text: &Text) -> Usable {

@@ -86,12 +86,12 @@ impl Formats {
 impl port::Formats for Formats {
     fn decode(&self, format: usize, items: &BytesColumn) -> Result<Converted, port::Unavailable> {
         let mut session = self.codec(format)?.session();
-        convert(items, |item, out| session.decode(item, out))
+        convert(items, BATCH_BYTES_MAX, |item, out| session.decode(item, out))
     }
 
     fn encode(&self, format: usize, items: &BytesColumn) -> Result<Converted, port::Unavailable> {
         let mut session = self.codec(format)?.session();
-        convert(items, |item, out| session.encode(item, out))
+        convert(items, BATCH_BYTES_MAX, |item, out| session.encode(item, out))
     }
 }
 
@@ -101,8 +101,10 @@ impl Formats {
     }
 }
 
+/// Items that come to more than `bytes_max` together are refused.
 fn convert(
     items: &BytesColumn,
+    bytes_max: usize,
     mut one: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), Wrong>,
 ) -> Result<Converted, port::Unavailable> {
     let mut out = Converted { items: BytesColumn::with_capacity(items.len(), items.bytes()), rejected: Vec::new() };
@@ -113,8 +115,8 @@ fn convert(
             continue;
         };
         item.clear();
-        let converted = one(given, &mut item).and_then(|()| match bytes + item.len() > BATCH_BYTES_MAX {
-            true => Err(Wrong::Item(format!("the values of its batch come to more than {BATCH_BYTES_MAX} bytes"))),
+        let converted = one(given, &mut item).and_then(|()| match bytes + item.len() > bytes_max {
+            true => Err(Wrong::Item(format!("the values of its batch come to more than {bytes_max} bytes"))),
             false => Ok(()),
         });
         match converted {
@@ -130,4 +132,25 @@ fn convert(
         }
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_has_room_for_so_much_to_the_last_byte() {
+        let mut items = BytesColumn::default();
+        [Some(&b"abc"[..]), None, Some(b"de"), Some(b"fgh"), Some(b"i")].into_iter().for_each(|i| items.push(i));
+        let copy = |item: &[u8], out: &mut Vec<u8>| {
+            out.extend_from_slice(item);
+            Ok(())
+        };
+        let refused = |bytes_max| {
+            let converted = convert(&items, bytes_max, copy).unwrap();
+            assert!(converted.items.len() == 5 && converted.items.is_null(1));
+            converted.rejected.into_iter().map(|r| r.index).collect::<Vec<_>>()
+        };
+        assert_eq!((refused(9), refused(8), refused(6), refused(4)), (vec![], vec![4], vec![3], vec![2, 3]));
+    }
 }

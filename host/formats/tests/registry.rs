@@ -125,7 +125,9 @@ fn a_registry_that_is_silent_is_waited_for_no_longer_than_so() {
 
 #[test]
 fn what_no_registry_says_is_not_believed() {
-    for (status, body) in [(404, "<html>not found"), (404, "{}"), (404, r#"{"error_code":404,"message":"no such page"}"#)] {
+    for (status, body) in
+        [(404, "<html>not found"), (404, "{}"), (404, r#"{"error_code":404,"message":"no such page"}"#)]
+    {
         let registry = Registry::start(move |_, _| json(status, body));
         let Unavailable(why) = open(registry.url(), Kind::Avro).decode(0, &column(&[ONE])).unwrap_err();
         assert!(why.contains("is the address right?"), "{why}");
@@ -206,10 +208,12 @@ fn what_a_schema_refers_to_is_fetched_in_order_each_once_and_not_without_end() {
             "GET /subjects/A%2Fs/versions/2" => refers(r#"{"type":"enum","name":"A","symbols":["X","Y"]}"#, &[]),
             "GET /schemas/ids/8" => refers("\"int\"", &["gone"]),
             "GET /schemas/ids/9" => refers("\"int\"", &["0"]),
-            line => match line.strip_prefix("GET /subjects/").and_then(|l| l.split('%').next()?.parse::<usize>().ok()) {
-                Some(number) => refers("\"int\"", &[&(number + 1).to_string()]),
-                None => json(404, r#"{"error_code":40401,"message":"Subject not found"}"#),
-            },
+            line => {
+                match line.strip_prefix("GET /subjects/").and_then(|l| l.split('%').next()?.parse::<usize>().ok()) {
+                    Some(number) => refers("\"int\"", &[&(number + 1).to_string()]),
+                    None => json(404, r#"{"error_code":40401,"message":"Subject not found"}"#),
+                }
+            }
         }
     });
     let formats = open(registry.url(), Kind::Avro);
@@ -218,14 +222,18 @@ fn what_a_schema_refers_to_is_fetched_in_order_each_once_and_not_without_end() {
     assert_eq!(registry.asked().len(), 3);
     let converted = formats.decode(0, &column(&[&[0, 0, 0, 0, 8, 2], &[0, 0, 0, 0, 9, 2]])).unwrap();
     let reasons = reasons(&converted);
-    assert!(reasons[0].1.contains("`gone`, which the schema refers to, is not there: Subject not found"), "{reasons:?}");
+    assert!(
+        reasons[0].1.contains("`gone`, which the schema refers to, is not there: Subject not found"),
+        "{reasons:?}"
+    );
     assert!(reasons[1].1.contains(&format!("more than {REFERENCES_MAX} others")), "{reasons:?}");
 }
 
 #[test]
 fn protobuf_and_json_schema_have_their_header_and_their_references() {
     let proto = "syntax = \"proto3\"; package p; import \"other.proto\"; message A { message B { Other o = 1; } map<string, int32> m = 1; message C { int32 n = 1; } } message D { string s = 1; }";
-    let registry = Registry::start(move |_, asked| match asked.line.as_str() {
+    let registry = Registry::start(move |_, asked| {
+        match asked.line.as_str() {
         "GET /schemas/ids/1" => {
             let reference = serde_json::json!([{ "name": "other.proto", "subject": "other", "version": 1 }]);
             json(200, &serde_json::json!({ "schema": proto, "schemaType": "PROTOBUF", "references": reference }).to_string())
@@ -240,6 +248,7 @@ fn protobuf_and_json_schema_have_their_header_and_their_references() {
         }
         "GET /subjects/n/versions/1" => json(200, r#"{"schema":"{\"type\":\"integer\"}","schemaType":"JSON"}"#),
         _ => json(404, NO_SCHEMA),
+    }
     });
     let formats = open(registry.url(), Kind::Protobuf);
     let records: [&[u8]; 6] = [
@@ -312,7 +321,12 @@ fn a_file_is_looked_up_or_registered_as_asked() {
     let paths: Vec<&str> = asked.iter().map(|a| a.line.as_str()).filter(|l| l.starts_with("POST")).collect();
     assert_eq!(
         paths,
-        ["POST /subjects/users-value", "POST /subjects/other", "POST /subjects/users-value/versions", "POST /subjects/other/versions"]
+        [
+            "POST /subjects/users-value",
+            "POST /subjects/other",
+            "POST /subjects/users-value/versions",
+            "POST /subjects/other/versions"
+        ]
     );
     let body: serde_json::Value = serde_json::from_str(&asked[0].body).unwrap();
     assert_eq!((body["schemaType"].as_str(), body["schema"].as_str()), (Some("AVRO"), Some(USER)));

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use millstream_core::commit::Interval;
-use millstream_core::formats::NoFormats;
 use millstream_core::function::Prepared;
 use millstream_core::operator::Active;
 use millstream_core::state::keyspace::{Keyspaces, Space};
@@ -15,6 +14,7 @@ use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker};
 
 use super::Planted;
 use super::case::Case;
+use super::formats::Flaky;
 use super::judge::{Cut, Taken};
 use super::native::{FUNCTIONS_MAX, Native};
 use super::rng::Rng;
@@ -52,6 +52,7 @@ impl Track {
 pub struct Watched {
     pub worker: Worker,
     native: Native,
+    formats: Flaky,
     tracks: BTreeMap<TaskId, Track>,
     /// Versions that it has not heard of yet.
     pub unheard: VecDeque<(usize, u64)>,
@@ -104,7 +105,8 @@ impl Book {
         let worker = Worker::new(self.topology.clone(), settings, active, self.started * 1_000_000);
         let mut native = Native::new(&case.roles, case.flaky, Rng::new(rng.next(), 4));
         native.leaks = planted == Planted::FailedWrite;
-        Watched { worker, native, tracks: BTreeMap::new(), unheard: VecDeque::new(), elapsed: 0, wall: now }
+        let formats = Flaky::new(case.flaky, Rng::new(self.started, 5));
+        Watched { worker, native, formats, tracks: BTreeMap::new(), unheard: VecDeque::new(), elapsed: 0, wall: now }
     }
 
     /// A task is about to be opened at these positions.
@@ -137,7 +139,7 @@ impl Book {
             }
         }
         let mut grounds =
-            Grounds { functions: &mut watched.native, formats: &NoFormats, db: ground.db, spaces: ground.spaces };
+            Grounds { functions: &mut watched.native, formats: &watched.formats, db: ground.db, spaces: ground.spaces };
         let effects = watched.worker.step(ground.now, input, &mut grounds);
         self.look(watched, gap, ground)?;
         for effect in &effects {

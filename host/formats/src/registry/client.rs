@@ -128,8 +128,8 @@ impl Client {
         Unavailable(format!("the schema registry at {} answers with {what}", self.url))
     }
 
-    /// Asks until there is an answer, or it is enough. The lock is held meanwhile: who else has to ask waits, and then takes
-    /// from a cache what came, or hears at once that nothing did.
+    /// Asks until there is an answer, or it is enough. The lock is held meanwhile: who else has to ask waits, and then hears
+    /// at once when nothing came.
     fn ask<T: DeserializeOwned>(&self, method: &Method, path: &str, body: &str) -> Result<Found<T>, Unavailable> {
         let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((until, why)) = &*resting {
