@@ -89,7 +89,7 @@ impl Client {
     /// # Errors
     /// When there was no answer.
     pub fn latest(&self, subject: &str) -> Result<Found<(u32, Text)>, Unavailable> {
-        let given = match self.get(&format!("/subjects/{}/versions/latest", segment(subject)))? {
+        let given: Given = match self.get(&format!("/subjects/{}/versions/latest", segment(subject)))? {
             Ok(given) => given,
             Err(why) => return Ok(Err(format!("subject `{subject}` has no schema: {why}"))),
         };

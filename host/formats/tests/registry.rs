@@ -74,6 +74,18 @@ fn a_schema_is_asked_for_once_and_one_that_is_missing_makes_a_bad_record() {
 }
 
 #[test]
+fn of_workers_that_miss_a_schema_one_asks() {
+    let registry = Registry::start(|before, asked| {
+        std::thread::sleep(Duration::from_millis(100));
+        users(before, asked)
+    });
+    let formats = open(registry.url(), Kind::Avro);
+    let decode = || assert!(formats.decode(0, &column(&[ONE])).unwrap().rejected.is_empty());
+    std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(decode))));
+    assert_eq!(registry.asked().len(), 1);
+}
+
+#[test]
 fn null_stays_null() {
     let registry = Registry::start(users);
     let mut items = BytesColumn::default();

@@ -170,7 +170,7 @@ impl Client {
             request = request.header("authorization", authorization);
         }
         let never = |why: &dyn std::fmt::Display| Attempt::Never(why.to_string());
-        let answer = if method == Method::POST {
+        let answer = if *method == Method::POST {
             let request = request.header("content-type", MEDIA_TYPE).body(body.to_string()).map_err(|e| never(&e))?;
             let request = self.agent.configure_request(request).timeout_global(Some(timeout)).build();
             self.agent.run(request)
