@@ -11,11 +11,17 @@ use crate::run::{cargo, output};
 const CORE_ALLOWED: [&str; 3] = ["foldhash", "hashbrown", "thiserror"];
 
 /// Crates around the core; none knows another, the host joins them.
-const SHELLS: [&str; 5] =
-    ["millstream-kafka", "millstream-local", "millstream-rocksdb", "millstream-wasm", "millstream-web"];
+const SHELLS: [&str; 6] = [
+    "millstream-formats",
+    "millstream-kafka",
+    "millstream-local",
+    "millstream-rocksdb",
+    "millstream-wasm",
+    "millstream-web",
+];
 
 /// Foreign libraries, by the start of their names, and the one crate that may name them.
-const OWNERS: [(&str, &str); 10] = [
+const OWNERS: [(&str, &str); 13] = [
     ("rocksdb", "millstream-rocksdb"),
     ("librocksdb", "millstream-rocksdb"),
     ("wasmtime", "millstream-wasm"),
@@ -26,11 +32,20 @@ const OWNERS: [(&str, &str); 10] = [
     ("prometheus", "millstream-web"),
     ("rdkafka", "millstream-kafka"),
     ("rskafka", "millstream-kafka"),
+    ("prost", "millstream-formats"),
+    ("protox", "millstream-formats"),
+    ("rustls", "millstream-formats"),
 ];
 
 /// The data path: nothing asynchronous is linked into these.
-const SYNCHRONOUS: [&str; 5] =
-    ["millstream-core", "millstream-kafka", "millstream-local", "millstream-rocksdb", "millstream-wasm"];
+const SYNCHRONOUS: [&str; 6] = [
+    "millstream-core",
+    "millstream-formats",
+    "millstream-kafka",
+    "millstream-local",
+    "millstream-rocksdb",
+    "millstream-wasm",
+];
 
 /// An edge between packages, as its manifest declares it (normal, build or dev).
 type Edge = (String, String);

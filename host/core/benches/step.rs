@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use millstream_core::commit::{CommitOutcome, Interval};
+use millstream_core::formats::NoFormats;
 use millstream_core::function::{
     Answer, Context, Fault, Folded, Functions, Groups, Hosted, Interface, Joined, Kept, Output, Prepared, Records,
     Scanned, Stop, TimerClock,
@@ -184,7 +185,7 @@ fn run(topology: &Arc<Topology>, sub: usize, batches: &[Batch], keep: bool) -> (
     let mut worker = Worker::new(topology.clone(), settings, active, 1);
     let mut native = Native;
     let task = TaskId { sub, partition: 0 };
-    let mut grounds = Grounds { functions: &mut native, db: &db, spaces: &spaces };
+    let mut grounds = Grounds { functions: &mut native, formats: &NoFormats, db: &db, spaces: &spaces };
     worker.step(0, Input::Open { task, meta: None, start: vec![0] }, &mut grounds);
     let (mut offset, mut since, mut committed) = (0, 0, Vec::new());
     let started = Instant::now();

@@ -3,7 +3,9 @@
 //!
 //! What rows say of upstream tasks' times is noted here; the clocks of the aggregates move by it.
 
+use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -12,6 +14,7 @@ use crate::emit::Reason;
 use crate::envelope::{self, Opened};
 use crate::error::Verdict;
 use crate::flow::{Flow, Olds, Windows};
+use crate::formats;
 use crate::operator::Cx;
 use crate::record::{BytesColumn, Timestamp};
 use crate::time::NEVER;
@@ -86,20 +89,42 @@ fn of_input(cx: &Cx<'_, '_>, input: usize) -> Mine {
 }
 
 fn plain(cx: &mut Cx<'_, '_>, input: usize, mine: Mine) -> Result<Flow, Verdict> {
-    let all = Flow { batch: cx.polled.batch.clone(), ..Flow::default() };
-    let times = &all.batch.timestamps;
-    let mut mine = match mine {
-        Mine::Some(rows) => rows,
-        _ if times.iter().all(|t| *t >= 0) => return Ok(all),
-        _ => (0..times.len() as u32).collect(),
-    };
+    let mut all = Flow { batch: cx.polled.batch.clone(), ..Flow::default() };
     let node = &cx.sub.nodes[cx.sub.inputs[input].node];
-    for row in mine.iter().map(|r| *r as usize).filter(|r| times[*r] < 0) {
-        let message = format!("the record's timestamp is {}", times[row]);
-        cx.refuse(node, None, &all, row, Reason::NegativeTimestamp, &message)?;
+    let pair = cx.topology.formats.sources.get(&node.name).copied().unwrap_or_default();
+    let is_bad = |t: &Timestamp| *t < 0;
+    let times = all.batch.timestamps.clone();
+    let mine = match mine {
+        Mine::Some(rows) => Some(rows),
+        _ if !times.iter().any(is_bad) => None,
+        _ => Some((0..times.len() as u32).collect()),
+    };
+    if mine.is_none() && pair.is_none() {
+        return Ok(all);
     }
-    mine.retain(|r| times[*r as usize] >= 0);
-    Ok(all.gather(&mine))
+    // Rows of the batch, and why they are refused: by row, however records are cut into batches.
+    let mut refused: BTreeMap<u32, (Reason, String)> = BTreeMap::new();
+    if let Some(rows) = &mine {
+        for row in rows.iter().filter(|r| is_bad(&times[**r as usize])) {
+            let message = format!("the record's timestamp is {}", times[*row as usize]);
+            refused.insert(*row, (Reason::NegativeTimestamp, message));
+        }
+        let good: Vec<u32> = rows.iter().copied().filter(|r| !refused.contains_key(r)).collect();
+        all = all.gather(&good);
+    }
+    let read = all.clone();
+    if !pair.is_none() {
+        let formats = cx.ports.formats;
+        let decoded = formats::convert(&all.batch, pair, |format, items| formats.decode(format, items))?;
+        all.batch = decoded.batch;
+        refused.extend(decoded.rejected.into_iter().map(|(i, why)| (read.row(i), (Reason::NotDecoded, why))));
+    }
+    let original = Flow { batch: cx.polled.batch.clone(), ..Flow::default() };
+    for (row, (reason, message)) in &refused {
+        cx.refuse(node, None, &original, *row as usize, *reason, message)?;
+    }
+    let good: Vec<u32> = (0..all.len() as u32).filter(|i| !refused.contains_key(&read.row(*i as usize))).collect();
+    Ok(all.gather(&good))
 }
 
 fn repartitioned(cx: &mut Cx<'_, '_>, input: usize, mine: Mine, out: &mut Decoded) -> Flow {

@@ -43,6 +43,10 @@ pub enum Reason {
     TooLarge,
     /// Its timestamp lies further from the clock than the topic takes that it was to go to.
     TimestampRefused,
+    /// Its key or value is not in the format of its source.
+    NotDecoded,
+    /// Its key or value does not fit the format of its sink.
+    NotEncoded,
 }
 
 impl Reason {
@@ -59,6 +63,8 @@ impl Reason {
             Reason::ForeignRecord => "foreign-record",
             Reason::TooLarge => "too-large",
             Reason::TimestampRefused => "timestamp-refused",
+            Reason::NotDecoded => "not-decoded",
+            Reason::NotEncoded => "not-encoded",
         }
     }
 }

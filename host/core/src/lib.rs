@@ -15,7 +15,7 @@
 //!
 //! What is absent, on purpose: clocks, files, sockets, threads, async, Kafka, RocksDB, WebAssembly. What must be waited
 //! for is returned as a [`worker::Effect`]; what must be asked in the middle of a step is asked through a port
-//! ([`state::keyspace::Keyspaces`], [`function::Functions`]).
+//! ([`state::keyspace::Keyspaces`], [`function::Functions`], [`formats::Formats`]).
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -45,6 +45,7 @@ pub mod codec;
 pub mod envelope;
 pub mod error;
 pub mod flow;
+pub mod formats;
 pub mod function;
 pub mod letter;
 pub mod limits;

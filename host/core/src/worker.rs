@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 
 use crate::commit::{Commit, CommitOutcome, Interval, Next};
 use crate::error::Verdict;
+use crate::formats::Formats;
 use crate::function::Functions;
 use crate::operator::{Active, Ports};
 use crate::record::{Batch, Timestamp};
@@ -133,6 +134,8 @@ pub enum Effect {
 pub struct Grounds<'a> {
     /// The worker's functions.
     pub functions: &'a mut dyn Functions,
+    /// What topics of sources and sinks hold.
+    pub formats: &'a dyn Formats,
     /// The database of its tasks.
     pub db: &'a dyn Keyspaces,
     /// Spaces of the stores, by sub-topology.
@@ -453,5 +456,11 @@ impl Worker {
 }
 
 fn ports<'b>(grounds: &'b mut Grounds<'_>, id: TaskId, prefix: &'b [u8]) -> Ports<'b> {
-    Ports { functions: grounds.functions, db: grounds.db, spaces: &grounds.spaces[id.sub], prefix }
+    Ports {
+        functions: grounds.functions,
+        formats: grounds.formats,
+        db: grounds.db,
+        spaces: &grounds.spaces[id.sub],
+        prefix,
+    }
 }

@@ -2,6 +2,8 @@
 //! millstream-core --test flow` rewrites what came out; read the difference before keeping it. Faults and interleavings are
 //! the simulator's matter.
 
+#[path = "flow/formats.rs"]
+mod formats;
 #[path = "flow/functions.rs"]
 mod functions;
 #[path = "flow/pipeline.rs"]

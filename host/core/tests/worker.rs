@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use functions::{NAMES, Native, STRIDE};
 use millstream_core::commit::{CommitOutcome, Interval};
 use millstream_core::error::Verdict;
+use millstream_core::formats::NoFormats;
 use millstream_core::function::Prepared;
 use millstream_core::operator::Active;
 use millstream_core::record::{Batch, BatchBuilder};
@@ -66,7 +67,7 @@ impl Host {
     }
 
     fn step(&mut self, input: Input) -> Vec<Effect> {
-        let mut grounds = Grounds { functions: &mut Native, db: &self.db, spaces: &self.spaces };
+        let mut grounds = Grounds { functions: &mut Native, formats: &NoFormats, db: &self.db, spaces: &self.spaces };
         self.worker.step(self.now, input, &mut grounds)
     }
 

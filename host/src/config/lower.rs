@@ -17,6 +17,7 @@ use millstream_core::topology::spec::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::formats::{self, Gather, Side};
 use super::manifest::{self as form, DurationText, OneOrMany};
 use super::problem::{Problem, Severity};
 use super::structure::{Fitting, Path, entries};
@@ -27,6 +28,7 @@ use super::{
     COMMIT_INTERVAL_DEFAULT_MS, COMMIT_INTERVAL_MS_MAX, COMMIT_INTERVAL_MS_MIN, Function, Guarantee, InternalTopics,
     Limits, Manifest, Start, Surroundings,
 };
+use crate::runtime::formats::Asked;
 
 /// Fields that only `count`, `reduce` and `aggregate` have.
 const AGGREGATE_FIELDS: [&str; 5] = ["group", "window", "emit", "emit-every-update", "late"];
@@ -66,6 +68,7 @@ pub fn lower(
         functions: lower.functions(around),
         partitions: lower.partitions(&manifest),
         starts: lower.starts(&manifest),
+        formats: lower.formats(&manifest, around),
         commit_interval_ms: lower.commit_interval(&manifest),
         durability: match manifest.local.as_ref().and_then(|l| l.durability) {
             Some(form::Durability::Device) => Durability::Device,
@@ -382,6 +385,32 @@ impl Lower<'_> {
         Some(out)
     }
 
+    /// Formats of sources and sinks, and the registry; their files should be there.
+    fn formats(&mut self, manifest: &form::Manifest, around: &Surroundings<'_>) -> Asked {
+        let has_registry = manifest.registry.is_some();
+        let mut gather = Gather { folder: around.folder, asked: Asked::default(), faults: Vec::new(), has_registry };
+        for (name, source) in &manifest.sources.0 {
+            source.format.iter().for_each(|format| gather.add(Side::Source, name, "", format));
+        }
+        for (name, sink) in &manifest.sinks.0 {
+            sink.format.iter().for_each(|format| gather.add(Side::Sink, name, &sink.topic.0, format));
+        }
+        let Gather { mut asked, faults, .. } = gather;
+        for (at, message, help) in faults {
+            self.problems.push(Problem::error(self.tree.place(&at), message).help(help));
+        }
+        if let Some(given) = &manifest.registry {
+            let value = |text: &str| substitute(text, around.environment);
+            match formats::access(given, around.folder, &value) {
+                Ok(access) => asked.registry = Some(access),
+                Err((field, message, help)) => {
+                    self.problems.push(Problem::error(self.tree.place(&["registry", field]), message).help(help));
+                }
+            }
+        }
+        asked
+    }
+
     fn internal_topics(&mut self, manifest: &form::Manifest, around: &Surroundings<'_>) -> InternalTopics {
         let Some(given) = &manifest.internal_topics else { return InternalTopics::default() };
         if around.local || manifest.kafka.is_none() {
@@ -450,7 +479,7 @@ impl Lower<'_> {
         let Some(object) = config.as_object() else { return };
         for (key, _) in object.iter().filter(|(_, v)| v.as_str().is_some_and(|v| v.contains("${"))) {
             let span = self.tree.place(&path(&["functions", function, "config", key]));
-            let message = "`${…}` is replaced under `kafka:` only; the function gets it as it stands";
+            let message = "`${…}` is replaced under `kafka:` and `registry:` only; the function gets it as it stands";
             self.problems.push(Problem::warning(span, message));
         }
     }

@@ -13,6 +13,8 @@ use serde_json::{Map, Value};
 
 use millstream_core::topology::check::PARTITIONS_MAX;
 
+use super::formats::{Formats, Registry};
+
 /// The version of the manifest's form that this program reads.
 pub const MANIFEST_VERSION: u32 = 1;
 /// Most characters of a name in a manifest; names become parts of topics' and files' names.
@@ -94,6 +96,8 @@ pub struct Manifest {
     pub kafka: Option<Kafka>,
     /// How internal topics (repartition topics and changelogs) are made at the brokers.
     pub internal_topics: Option<InternalTopics>,
+    /// The Schema Registry, for formats by it.
+    pub registry: Option<Registry>,
     /// How often results, state and offsets are committed together. Default `100ms`.
     pub commit_interval: Option<DurationText>,
     /// Settings of local mode, where the host keeps the topics itself.
@@ -311,6 +315,8 @@ pub struct Source {
     pub topic: OneOrMany<TopicName>,
     /// Where the first run begins. Default `earliest`.
     pub start: Option<Start>,
+    /// What the topic holds; functions get JSON. Default: bytes, as they are.
+    pub format: Option<Formats>,
     /// What becomes of a record that cannot be taken. Default `fail`.
     pub on_error: Option<OnError>,
     /// Partitions of the topic, where local mode makes it. Default 1.
@@ -639,7 +645,9 @@ pub struct Sink {
     pub key_format: Option<KeyFormat>,
     /// Headers `window.start` and `window.end` also with formats that carry the window in the key. Default `false`.
     pub window_headers: Option<bool>,
-    /// What becomes of a result that the log refuses. Default `fail`.
+    /// What the topic is to hold, of the JSON that functions make. Default: bytes, as they are.
+    pub format: Option<Formats>,
+    /// What becomes of a result that has no form in the format, or that the log refuses. Default `fail`.
     pub on_error: Option<OnError>,
     /// Partitions of the topic, where local mode makes it. Default 1.
     #[schemars(range(min = 1, max = PARTITIONS_MAX))]

@@ -11,6 +11,8 @@ pub mod structure;
 
 mod hints;
 
+pub mod formats;
+
 pub mod manifest;
 
 pub mod lower;
@@ -30,6 +32,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use millstream_core::state::keyspace::Durability;
 use millstream_core::topology::spec::Spec;
+
+use crate::runtime::formats::Asked;
 
 pub use manifest::Guarantee;
 pub use problem::{Problem, Report, Severity};
@@ -66,6 +70,8 @@ pub struct Manifest {
     pub retention_ms: Option<i64>,
     /// How many bytes of each of their partitions are kept, in local mode.
     pub retention_bytes: Option<u64>,
+    /// What topics hold.
+    pub formats: Asked,
 }
 
 impl Manifest {

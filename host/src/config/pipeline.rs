@@ -44,6 +44,7 @@ pub fn pipeline_at(manifest: Manifest, now_ms: i64) -> plan::Pipeline {
         commit_interval_ms: manifest.commit_interval_ms,
         retention_ms: manifest.retention_ms,
         retention_bytes: manifest.retention_bytes,
+        formats: manifest.formats,
         kafka: manifest.kafka,
         internal_topics: plan::InternalTopics {
             replication: manifest.internal_topics.replication,

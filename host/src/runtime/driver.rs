@@ -17,6 +17,7 @@ use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker};
 use millstream_local::{Append, Log};
 use millstream_wasm::{Registry, WorkerFunctions};
 
+use super::formats::{self, Shared};
 use super::memory::memory;
 use super::plan::{self, Pipeline};
 use super::storage::{CommitError, Storage};
@@ -53,6 +54,7 @@ pub struct Driver {
     storage: Storage,
     worker: Worker,
     functions: WorkerFunctions,
+    formats: Shared,
     now: Timestamp,
 }
 
@@ -65,13 +67,14 @@ impl Driver {
         let db = memory();
         let log = Arc::new(Log::open(db.clone())?);
         let topology = plan::prepare(pipeline, &log)?;
+        let formats = formats::open(&pipeline.formats)?;
         let versions = Arc::new(Versions::open(db.clone())?);
         let active = super::start_versions(pipeline, &versions, registry)?;
         let storage = Storage::open(db, log.clone(), versions, &topology, Durability::Process)?;
         let settings = Settings { commit_interval_ms: 0, ..Settings::default() };
         let worker = Worker::new(topology.clone(), settings, active, 1);
         let functions = WorkerFunctions::new(registry.clone());
-        let mut driver = Self { topology, log, storage, worker, functions, now: 0 };
+        let mut driver = Self { topology, log, storage, worker, functions, formats, now: 0 };
         for (sub, plan) in driver.topology.clone().subs.iter().enumerate() {
             for partition in 0..plan.tasks {
                 let start = vec![0; plan.inputs.len()];
@@ -177,7 +180,8 @@ impl Driver {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
             let db = self.storage.db.as_ref();
-            let mut grounds = Grounds { functions: &mut self.functions, db, spaces: self.storage.spaces() };
+            let (formats, spaces) = (self.formats.as_ref(), self.storage.spaces());
+            let mut grounds = Grounds { functions: &mut self.functions, formats, db, spaces };
             for effect in self.worker.step(self.now, input, &mut grounds) {
                 match effect {
                     Effect::Commit(interval) => match self.storage.commit(&self.topology, &interval) {

@@ -5,6 +5,7 @@
 
 pub mod driver;
 pub mod folder;
+pub mod formats;
 pub mod functions;
 pub mod heap;
 pub mod kafka;
@@ -57,6 +58,8 @@ pub struct Host {
     pub status: Arc<Status>,
     /// Its prepared functions.
     pub registry: Arc<Registry>,
+    /// What topics hold.
+    formats: formats::Shared,
     /// Whether it takes records.
     pub pause: Arc<Pause>,
     workers: Mutex<Vec<Sender<Command>>>,
@@ -91,6 +94,7 @@ impl Host {
         reset::refuse_half_done(db.as_ref())?;
         let log = Arc::new(Log::open(db.clone()).context("open the topics")?);
         let topology = plan::prepare(&pipeline, &log)?;
+        let formats = formats::open(&pipeline.formats)?;
         let versions = Arc::new(Versions::open(db.clone())?);
         let active = start_versions(&pipeline, &versions, &registry)?;
         for (function, active) in pipeline.functions.iter().zip(&active) {
@@ -104,6 +108,7 @@ impl Host {
             storage,
             status: Arc::default(),
             registry,
+            formats,
             pause,
             workers: Mutex::default(),
             threads: Mutex::default(),
@@ -128,6 +133,7 @@ impl Host {
                 storage: self.storage.clone(),
                 status: self.status.clone(),
                 functions: Box::new(WorkerFunctions::new(self.registry.clone())),
+                formats: self.formats.clone(),
                 commands,
                 active: active.to_vec(),
                 number,

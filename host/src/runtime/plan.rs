@@ -11,6 +11,8 @@ use millstream_core::topology::spec::{OnError, Operator, Spec};
 use millstream_local::{Log, TopicConfig};
 use millstream_wasm::Limits;
 
+use super::formats::Asked;
+
 /// Partitions of a topic that nothing says otherwise of.
 pub const PARTITIONS_DEFAULT: u32 = 1;
 
@@ -39,6 +41,8 @@ pub struct Pipeline {
     pub kafka: Option<BTreeMap<String, String>>,
     /// How internal topics are made at the brokers.
     pub internal_topics: InternalTopics,
+    /// What topics hold.
+    pub formats: Asked,
 }
 
 /// What becomes of results after a failure.
@@ -165,6 +169,7 @@ pub fn prepare(pipeline: &Pipeline, log: &Log) -> anyhow::Result<Arc<Topology>> 
         }
     }
     topology.topics.iter_mut().for_each(|topic| topic.limits = LOCAL_LIMITS);
+    topology.formats = pipeline.formats.assigned.clone();
     Ok(Arc::new(topology))
 }
 

@@ -18,6 +18,7 @@ use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker};
 use millstream_local::ReadError;
 use tracing::{error, info, warn};
 
+use super::formats::Shared;
 use super::pause::{Duty, Part};
 use super::status::{Outcome, Status, TaskState};
 use super::storage::{CommitError, Storage};
@@ -62,6 +63,7 @@ pub struct Loop {
     storage: Arc<Storage>,
     status: Arc<Status>,
     functions: Box<dyn Functions + Send>,
+    formats: Shared,
     worker: Worker,
     commands: Receiver<Command>,
     number: usize,
@@ -92,6 +94,8 @@ pub struct Parts {
     pub status: Arc<Status>,
     /// Its own instances.
     pub functions: Box<dyn Functions + Send>,
+    /// What topics hold.
+    pub formats: Shared,
     /// Commands for it.
     pub commands: Receiver<Command>,
     /// Versions in force.
@@ -119,7 +123,7 @@ pub fn wall_ms() -> i64 {
 impl Loop {
     /// A worker, not yet running.
     pub fn new(parts: Parts) -> Self {
-        let Parts { topology, storage, status, functions, commands, active, number, tasks, .. } = parts;
+        let Parts { topology, storage, status, functions, formats, commands, active, number, tasks, .. } = parts;
         let worker = Worker::new(topology.clone(), parts.settings, active, parts.first_interval);
         let reopen = tasks.iter().map(|t| (*t, Instant::now())).collect();
         Self {
@@ -127,6 +131,7 @@ impl Loop {
             storage,
             status,
             functions,
+            formats,
             worker,
             commands,
             number,
@@ -227,6 +232,7 @@ impl Loop {
         while let Some(input) = inputs.pop() {
             let mut grounds = Grounds {
                 functions: self.functions.as_mut(),
+                formats: self.formats.as_ref(),
                 db: self.storage.db.as_ref(),
                 spaces: self.storage.spaces(),
             };

@@ -15,6 +15,7 @@ use millstream::runtime::functions::COMPILE_COMMAND;
 use millstream::runtime::heap;
 use millstream::runtime::memory::memory;
 use millstream_core::commit::CommitOutcome;
+use millstream_core::formats::NoFormats;
 use millstream_core::function::Prepared;
 use millstream_core::operator::Active;
 use millstream_core::record::{Batch, BatchBuilder};
@@ -209,7 +210,7 @@ fn run(
     }
     let mut worker = Worker::new(topology, settings, active.to_vec(), 1);
     let task = TaskId { sub: 0, partition: 0 };
-    let mut grounds = Grounds { functions, db: db.as_ref(), spaces: &spaces };
+    let mut grounds = Grounds { functions, formats: &NoFormats, db: db.as_ref(), spaces: &spaces };
     worker.step(0, Input::Open { task, meta: None, start: vec![0] }, &mut grounds);
     let (mut offset, mut started, mut from) = (0, cpu_ns(), 0);
     for (now, batch) in before.iter().chain(batches).enumerate() {

@@ -22,6 +22,7 @@ use crate::emit::{Collector, Reason};
 use crate::envelope::{self, Opened};
 use crate::error::{Position, Verdict};
 use crate::flow::Flow;
+use crate::formats::Formats;
 use crate::function::{Answer, Context, Fault, Functions, Prepared, Records, Rejection};
 use crate::letter::{self, Failed, Failure, Mailbox};
 use crate::limits::Refusal;
@@ -49,6 +50,8 @@ pub struct Active {
 pub struct Ports<'a> {
     /// The worker's functions.
     pub functions: &'a mut dyn Functions,
+    /// What topics hold.
+    pub formats: &'a dyn Formats,
     /// The database of the task's stores.
     pub db: &'a dyn Keyspaces,
     /// Spaces of the sub-topology's stores, in their order.

@@ -1,14 +1,17 @@
 //! Ends of a sub-topology: topics of the user's, and repartition topics with time in their values.
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Cx;
-use crate::emit::{Collector, Pending, sink_partition};
+use crate::emit::{Collector, Pending, Reason, sink_partition};
 use crate::envelope::{self, Marker};
 use crate::error::Verdict;
 use crate::flow::Flow;
+use crate::formats;
+use crate::limits::Refusal;
 use crate::operator::join::foreign;
 use crate::record::{Header, Timestamp};
 use crate::time::{NEVER, Now};
@@ -34,8 +37,32 @@ const JSON_GROWTH: usize = 6;
 const WINDOW_BYTES_MAX: usize = 256;
 
 impl Sink {
-    /// Writes results; those that the topic does not take go where `on-error` says.
+    /// Writes results in the sink's formats; those that have no form in them, and those that the topic does not take, go
+    /// where `on-error` says, as the pipeline made them.
     pub fn write(self, cx: &mut Cx<'_, '_>, node: &Node, flow: &Flow) -> Result<(), Verdict> {
+        let pair = cx.topology.formats.sinks.get(&node.name).copied().unwrap_or_default();
+        if pair.is_none() || flow.is_empty() {
+            let refused = self.put(cx, flow);
+            return cx.refuse_all(node, self.topic, flow, &refused);
+        }
+        let formats = cx.ports.formats;
+        let encoded = formats::convert(&flow.batch, pair, |format, items| formats.encode(format, items))?;
+        let mut refused: BTreeMap<usize, (Reason, String)> = BTreeMap::new();
+        refused.extend(encoded.rejected.into_iter().map(|(i, why)| (i, (Reason::NotEncoded, why))));
+        let good: Vec<u32> = (0..flow.len() as u32).filter(|i| !refused.contains_key(&(*i as usize))).collect();
+        let encoded = Flow { batch: encoded.batch, ..flow.clone() }.gather(&good);
+        for (i, refusal) in self.put(cx, &encoded) {
+            let message = format!("topic `{}`: {refusal}", cx.topology.topics[self.topic].name);
+            refused.insert(good[i] as usize, (refusal.reason(), message));
+        }
+        for (i, (reason, message)) in &refused {
+            cx.refuse(node, None, flow, *i, *reason, message)?;
+        }
+        Ok(())
+    }
+
+    /// Adds results to what goes into the topic; gives back those that it does not take.
+    fn put(self, cx: &mut Cx<'_, '_>, flow: &Flow) -> Vec<(usize, Refusal)> {
         let (topic, wall, task_partition) = (&cx.topology.topics[self.topic], cx.now.wall, cx.partition);
         let batch = &flow.batch;
         let growth = if flow.windows.is_some() { JSON_GROWTH * batch.keys.bytes() + WINDOW_BYTES_MAX } else { 0 };
@@ -43,7 +70,7 @@ impl Sink {
         let partitions = cx.out.partitions(self.topic, topic.partitions);
         if let ([one], None, true) = (&mut *partitions, &flow.windows, surely_taken) {
             one.extend(batch);
-            return Ok(());
+            return Vec::new();
         }
         let (mut whole, mut refused) = (Vec::new(), Vec::new());
         for i in 0..flow.len() {
@@ -72,7 +99,7 @@ impl Sink {
             }
         }
         partitions.iter_mut().for_each(Pending::seal_full);
-        cx.refuse_all(node, self.topic, flow, &refused)
+        refused
     }
 
     fn windowed_key<'a>(

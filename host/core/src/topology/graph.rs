@@ -19,6 +19,7 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::formats::Assigned;
 use crate::limits::Limits;
 
 use super::spec::{self, Aggregate, Idle, Lateness, MapForm, OnError, Operator, Process, Spec, WindowForm};
@@ -32,6 +33,8 @@ pub struct Topology {
     pub functions: Vec<String>,
     /// Every topic read or written, by number.
     pub topics: Vec<Topic>,
+    /// What topics of sources and sinks hold; the planner sets none, as only the shell knows formats.
+    pub formats: Assigned,
     /// Sub-topologies, in the order of their first source.
     pub subs: Vec<SubTopology>,
 }
@@ -668,6 +671,7 @@ impl<'a> Planner<'a> {
             subs.push(self.sub(&component, *c, tasks[number], &order, &tasks)?);
         }
         Ok(Topology {
+            formats: Assigned::default(),
             pipeline: self.spec.pipeline.clone(),
             functions: self.spec.functions.iter().map(|f| f.name.clone()).collect(),
             topics: self.topics,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use millstream_core::commit::{CommitOutcome, Interval};
 use millstream_core::envelope::{self, Opened};
+use millstream_core::formats::{Assigned, Pair};
 use millstream_core::function::Prepared;
 use millstream_core::limits::Limits;
 use millstream_core::operator::Active;
@@ -18,6 +19,7 @@ use millstream_core::topology::graph::{Topology, plan};
 use millstream_core::topology::spec::*;
 use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker, task_prefix};
 
+use crate::formats::{BRACKETS, Brackets};
 use crate::functions::{NAMES, Native, STRIDE};
 use crate::script::{Words, show, time};
 
@@ -36,6 +38,8 @@ pub struct Pipeline {
     spec: Spec,
     partitions: BTreeMap<String, u32>,
     limits: BTreeMap<String, Limits>,
+    assigned: Assigned,
+    formats: Brackets,
     topology: Arc<Topology>,
     db: Memory<Locked>,
     spaces: Vec<Vec<Space>>,
@@ -90,6 +94,10 @@ impl Pipeline {
                 self.step(Input::Activate { function: number, active })?;
                 self.run(true)?;
             }
+            ("formats", [state]) => {
+                self.formats.is_down.set(*state == "down");
+                self.run(true)?;
+            }
             ("flush", []) => {
                 self.step(Input::Flush)?;
                 self.run(true)?;
@@ -112,6 +120,7 @@ impl Pipeline {
             let store = topology.subs.iter_mut().flat_map(|s| &mut s.stores).find(|s| s.name == *name);
             *topic.or(store.map(|s| &mut s.limits)).ok_or_else(|| format!("no {name}"))? = *limits;
         }
+        topology.formats = self.assigned.clone();
         self.topology = Arc::new(topology);
         for sub in &self.topology.subs {
             let spaces = sub.stores.iter().map(|s| self.db.open_space(&s.name, SpaceKind::State));
@@ -135,8 +144,11 @@ impl Pipeline {
         });
         let from: Vec<From> = froms.collect();
         let partitions = words.number("partitions")?;
+        let format = |part| words.list("brackets").contains(&part).then_some(BRACKETS);
+        let pair = Pair { key: format("key".to_string()), value: format("value".to_string()) };
         match kind {
             "source" => {
+                self.assigned.sources.insert(name.clone(), pair);
                 let mut topics = words.list("topics");
                 if topics.is_empty() {
                     topics.push(name.clone());
@@ -145,6 +157,7 @@ impl Pipeline {
                 self.spec.sources.push(SourceSpec { name, topics, on_error });
             }
             "sink" => {
+                self.assigned.sinks.insert(name.clone(), pair);
                 let key_format = match words.option("keys") {
                     Some("json") => KeyFormat::Json,
                     Some("kafka") => KeyFormat::Kafka,
@@ -246,7 +259,8 @@ impl Pipeline {
     fn step(&mut self, input: Input) -> Result<(), String> {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
-            let mut grounds = Grounds { functions: &mut Native, db: &self.db, spaces: &self.spaces };
+            let (formats, db, spaces) = (&self.formats, &self.db, &self.spaces);
+            let mut grounds = Grounds { functions: &mut Native, formats, db, spaces };
             let worker = self.worker.as_mut().ok_or("no topology yet")?;
             for effect in worker.step(self.now, input, &mut grounds) {
                 match effect {

@@ -6,6 +6,7 @@ pub mod case;
 mod chaos;
 mod database;
 pub mod fleet;
+mod formats;
 pub mod judge;
 pub mod native;
 pub mod oracle;

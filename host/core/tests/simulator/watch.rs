@@ -14,6 +14,7 @@ use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker};
 
 use super::Planted;
 use super::case::Case;
+use super::formats::Flaky;
 use super::judge::{Cut, Taken};
 use super::native::{FUNCTIONS_MAX, Native};
 use super::rng::Rng;
@@ -51,6 +52,7 @@ impl Track {
 pub struct Watched {
     pub worker: Worker,
     native: Native,
+    formats: Flaky,
     tracks: BTreeMap<TaskId, Track>,
     /// Versions that it has not heard of yet.
     pub unheard: VecDeque<(usize, u64)>,
@@ -103,7 +105,8 @@ impl Book {
         let worker = Worker::new(self.topology.clone(), settings, active, self.started * 1_000_000);
         let mut native = Native::new(&case.roles, case.flaky, Rng::new(rng.next(), 4));
         native.leaks = planted == Planted::FailedWrite;
-        Watched { worker, native, tracks: BTreeMap::new(), unheard: VecDeque::new(), elapsed: 0, wall: now }
+        let formats = Flaky::new(case.flaky, Rng::new(self.started, 5));
+        Watched { worker, native, formats, tracks: BTreeMap::new(), unheard: VecDeque::new(), elapsed: 0, wall: now }
     }
 
     /// A task is about to be opened at these positions.
@@ -135,7 +138,8 @@ impl Book {
                 *fetched = (*fetched).max(after);
             }
         }
-        let mut grounds = Grounds { functions: &mut watched.native, db: ground.db, spaces: ground.spaces };
+        let mut grounds =
+            Grounds { functions: &mut watched.native, formats: &watched.formats, db: ground.db, spaces: ground.spaces };
         let effects = watched.worker.step(ground.now, input, &mut grounds);
         self.look(watched, gap, ground)?;
         for effect in &effects {

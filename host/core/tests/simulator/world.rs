@@ -286,6 +286,7 @@ pub fn planned(case: &Case) -> Result<Arc<Topology>, String> {
     for topic in &mut topology.topics {
         topic.limits = case.limits.get(&topic.name).copied().unwrap_or_default();
     }
+    topology.formats = super::formats::assigned(&case.spec);
     Ok(Arc::new(topology))
 }
 

@@ -53,6 +53,7 @@ use millstream_kafka::producer::Producer;
 use millstream_wasm::{Registry, WORKER_STACK_BYTES, WorkerFunctions};
 use tracing::{error, info};
 
+use super::formats;
 use super::pause::{Mark, Pause};
 use super::plan::{Guarantee, Pipeline};
 use super::status::Status;
@@ -98,6 +99,8 @@ pub struct KafkaHost {
     pub status: Arc<Status>,
     /// Its prepared functions.
     pub registry: Arc<Registry>,
+    /// What topics hold.
+    formats: formats::Shared,
     /// The tasks' databases.
     pub directory: Arc<Directory>,
     /// The brokers, for questions.
@@ -144,6 +147,7 @@ impl KafkaHost {
             anyhow!("under `kafka:` of the manifest: {}", all.join("\n  "))
         })?;
         let admin = Arc::new(Admin::new(&properties, ADMIN_WAIT)?);
+        let formats = formats::open(&pipeline.formats)?;
         let topics::Prepared { topology, changelogs } = patiently(|| topics::prepare(&pipeline, &admin))?;
         let prepared = prepare(&pipeline, &registry)?;
         let directory = Arc::new(directory);
@@ -156,6 +160,7 @@ impl KafkaHost {
             topology,
             status: Arc::default(),
             registry,
+            formats,
             directory,
             admin,
             prepared,
@@ -276,6 +281,7 @@ impl KafkaHost {
             directory: self.directory.clone(),
             status: self.status.clone(),
             functions: Box::new(WorkerFunctions::new(self.registry.clone())),
+            formats: self.formats.clone(),
             reader,
             jobs,
             answers: answered,

@@ -84,6 +84,7 @@ pub fn prepare(pipeline: &Pipeline, admin: &Admin) -> anyhow::Result<Prepared> {
             topic.limits = limits(info);
         }
     }
+    topology.formats = pipeline.formats.assigned.clone();
     let names = changelog::topics(&topology).into_iter();
     let changelogs = names.filter_map(|name| Some((made.get(&name)?.id.clone(), name))).map(|(id, name)| (name, id));
     Ok(Prepared { changelogs: changelogs.collect(), topology: Arc::new(topology) })

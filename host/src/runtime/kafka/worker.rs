@@ -26,6 +26,7 @@ use super::directory::Directory;
 use super::layout::{Layout, Stretch, Tag};
 use super::member::Request;
 use super::quiet::{self, Quiet};
+use crate::runtime::formats::Shared;
 use crate::runtime::pause::{Duty, Part};
 use crate::runtime::status::{Outcome, Status, TaskState};
 use crate::runtime::worker::wall_ms;
@@ -90,6 +91,8 @@ pub struct Parts {
     pub status: Arc<Status>,
     /// Its own instances.
     pub functions: Box<dyn Functions + Send>,
+    /// What topics hold.
+    pub formats: Shared,
     /// Its end of the client.
     pub reader: Reader,
     /// Its committer.
@@ -420,6 +423,7 @@ impl Loop {
     fn step(&mut self, input: Input) {
         let mut grounds = Grounds {
             functions: self.parts.functions.as_mut(),
+            formats: self.parts.formats.as_ref(),
             db: self.parts.directory.as_ref(),
             spaces: &self.spaces,
         };
