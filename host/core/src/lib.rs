@@ -48,6 +48,7 @@ pub mod flow;
 pub mod function;
 pub mod letter;
 pub mod limits;
+pub mod made_with;
 pub mod meta;
 pub mod partition;
 pub mod record;

@@ -12,6 +12,7 @@ use crate::decode::{Decoded, Row, decode};
 use crate::emit::{Collector, Outgoing, Reason};
 use crate::error::Verdict;
 use crate::flow::Flow;
+use crate::made_with;
 use crate::meta::Meta;
 use crate::operator::aggregate::{self, Grouped, Held, Step, Times};
 use crate::operator::clock::NodeClock;
@@ -99,6 +100,8 @@ pub struct Task {
     isolation: Isolation,
     records: u64,
     touched: bool,
+    /// Stores that get a note of what they are made with, with the next commit.
+    unnoted: Vec<usize>,
     /// No records.
     empty: Flow,
 }
@@ -124,7 +127,8 @@ impl Task {
     /// Opens a task where its metadata says, or at `start` (one offset for each input) when it has none.
     ///
     /// # Errors
-    /// [`Verdict::Corrupted`] for metadata or stores that cannot be read; those of the database.
+    /// [`Verdict::Corrupted`] for metadata or stores that cannot be read; [`Verdict::Fatal`] for a state that was made with other
+    /// settings; those of the database.
     pub fn open(
         now: Now,
         topology: &Arc<Topology>,
@@ -141,6 +145,10 @@ impl Task {
             Some(bytes) => Meta::decode(bytes)
                 .ok_or_else(|| Verdict::Corrupted("a task's metadata has a form this version does not know".into()))?,
         };
+        let notes = made_with::read(sub, ports.db, ports.spaces, ports.prefix)?;
+        if let Some(changed) = notes.changed.into_iter().next() {
+            return Err(changed.into());
+        }
         let place = |(i, input): (usize, &crate::topology::graph::Input)| {
             let topic = &topology.topics[input.topic];
             let position = meta.positions.iter().find(|(name, _)| *name == topic.name).map_or(start[i], |(_, p)| *p);
@@ -160,7 +168,8 @@ impl Task {
             out: Collector::default(),
             isolation: Isolation::default(),
             records: 0,
-            touched: false,
+            touched: !notes.missing.is_empty(),
+            unnoted: notes.missing,
             empty: Flow::default(),
         };
         for (function, active) in active.iter().enumerate() {
@@ -353,10 +362,14 @@ impl Task {
         let meta = self.meta(interval).encode();
         let (dropped, dead_letters) = self.out.take_counts();
         let topics = self.topology.subs[self.id.sub].inputs.iter().map(|i| i.topic);
+        let mut changes: Vec<Vec<Change>> = self.nodes.iter_mut().flat_map(take_changes).collect();
+        for store in self.unnoted.drain(..) {
+            changes[store].extend(made_with::note(&topology.subs[self.id.sub], store));
+        }
         Ok(TaskPart {
             task: self.id,
             outputs: self.out.take(),
-            changes: self.nodes.iter_mut().flat_map(take_changes).collect(),
+            changes,
             meta,
             positions: topics.zip(self.inputs.positions()).collect(),
             switches: core::mem::take(&mut self.switches),

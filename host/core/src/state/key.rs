@@ -9,6 +9,7 @@
 //! | `0x05` | session | the key, escaped; session end, start (ordered 8 bytes each) |
 //! | `0x08` | timer, in order of time | clock (0 event time, 1 wall clock), due time (ordered 8 bytes), who |
 //! | `0x09` | timer by who, in no changelog | clock, who; stored under it is the due time (ordered 8 bytes) |
+//! | `0xef` | any | nothing; stored under it is what the store was made with ([`crate::made_with`]) |
 //! | `0xf0` | none | the shell's own, beside a store's |
 //!
 //! The marks of a store's windows (see [`crate::window`]) grow with their ends, so window keys in byte order stand by end,
@@ -44,6 +45,8 @@ pub enum StoreKind {
     Timer = 0x08,
     /// When the timer of each is due: an index.
     TimerWho = 0x09,
+    /// What a store was made with: one key.
+    MadeWith = 0xef,
 }
 
 /// Eight bytes that compare as the numbers do.

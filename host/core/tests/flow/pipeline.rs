@@ -11,7 +11,7 @@ use millstream_core::limits::Limits;
 use millstream_core::operator::Active;
 use millstream_core::record::{Batch, BatchBuilder, Header};
 use millstream_core::state::changelog::change_writes;
-use millstream_core::state::keyspace::{Durability, Keyspaces, Space, SpaceKind};
+use millstream_core::state::keyspace::{Durability, Keyspaces, Space, SpaceKind, Write};
 use millstream_core::state::memory::{Guard, Memory, Spaces};
 use millstream_core::task::{TaskId, TaskPart};
 use millstream_core::topology::graph::{Topology, plan};
@@ -61,6 +61,8 @@ impl Pipeline {
                 *self = Self::default();
                 self.plan(&lines[1..])?;
             }
+            ("replan", _) => self.replan(&lines[1..])?,
+            ("forget-notes", []) => self.forget_notes()?,
             ("append", [place]) => self.append(place, &lines[1..])?,
             ("poll", [place]) => {
                 self.append(place, &lines[1..])?;
@@ -97,6 +99,30 @@ impl Pipeline {
             (other, _) => return Err(format!("what is `{other}`?")),
         }
         Ok(std::mem::take(&mut self.out))
+    }
+
+    /// The same folder, another manifest.
+    fn replan(&mut self, lines: &[&str]) -> Result<(), String> {
+        let before = std::mem::take(&mut self.topology);
+        self.spaces.clear();
+        self.plan(lines)?;
+        let names = |t: &Topology| t.topics.iter().map(|t| t.name.clone()).collect::<Vec<_>>();
+        if names(&before) != names(&self.topology) {
+            return Err("a new plan has the topics of the old one, in their order".into());
+        }
+        self.run(true)
+    }
+
+    /// The folder is from before there were notes of what states were made with.
+    fn forget_notes(&mut self) -> Result<(), String> {
+        let mut writes = Vec::new();
+        for (sub, plan) in self.topology.subs.iter().enumerate() {
+            for partition in 0..plan.tasks {
+                let key = [&task_prefix(TaskId { sub, partition })[..], &[0xef]].concat();
+                writes.extend(self.spaces[sub].iter().map(|space| Write::Delete(*space, key.clone())));
+            }
+        }
+        self.db.apply(writes, Durability::Process).map_err(|e| e.to_string())
     }
 
     fn plan(&mut self, lines: &[&str]) -> Result<(), String> {
