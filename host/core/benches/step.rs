@@ -136,6 +136,7 @@ fn topology(operators: &[Operator], sink: bool, partitions: u32) -> Arc<Topology
             late: None,
             idle,
             lateness,
+            max_idle: None,
         });
     }
     let sinks = sink.then(|| SinkSpec {
@@ -149,9 +150,15 @@ fn topology(operators: &[Operator], sink: bool, partitions: u32) -> Arc<Topology
     let spec = Spec {
         pipeline: "bench".into(),
         functions: NAMES.iter().map(|name| FunctionSpec { name: name.to_string() }).collect(),
-        sources: vec![SourceSpec { name: "in".into(), topics: vec!["in".into()], on_error: OnError::Fail }],
+        sources: vec![SourceSpec {
+            name: "in".into(),
+            topics: vec!["in".into()],
+            timestamp: None,
+            on_error: OnError::Fail,
+        }],
         sinks: sinks.into_iter().collect(),
         steps,
+        ..Spec::default()
     };
     Arc::new(plan(&spec, &|topic| Some(if topic == "out" { partitions } else { 1 })).expect("the plan of a bench"))
 }

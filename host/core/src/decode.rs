@@ -86,17 +86,25 @@ fn of_input(cx: &Cx<'_, '_>, input: usize) -> Mine {
 }
 
 fn plain(cx: &mut Cx<'_, '_>, input: usize, mine: Mine) -> Result<Flow, Verdict> {
-    let all = Flow { batch: cx.polled.batch.clone(), ..Flow::default() };
+    let mut all = Flow { batch: cx.polled.batch.clone(), ..Flow::default() };
+    if let Some(times) = &cx.polled.times {
+        all.batch.timestamps = times.clone();
+    }
     let times = &all.batch.timestamps;
     let mut mine = match mine {
         Mine::Some(rows) => rows,
         _ if times.iter().all(|t| *t >= 0) => return Ok(all),
         _ => (0..times.len() as u32).collect(),
     };
-    let node = &cx.sub.nodes[cx.sub.inputs[input].node];
+    let (source, polled) = (&cx.sub.inputs[input], cx.polled);
+    let (node, function) = (&cx.sub.nodes[source.node], source.timestamp());
     for row in mine.iter().map(|r| *r as usize).filter(|r| times[*r] < 0) {
-        let message = format!("the record's timestamp is {}", times[row]);
-        cx.refuse(node, None, &all, row, Reason::NegativeTimestamp, &message)?;
+        let (reason, message) = match (polled.refused.get(&row), function) {
+            (Some(refused), _) => (refused.reason, refused.message.clone()),
+            (None, None) => (Reason::NegativeTimestamp, format!("the record's timestamp is {}", times[row])),
+            (None, Some(_)) => (Reason::NegativeTimestamp, format!("the function gave the timestamp {}", times[row])),
+        };
+        cx.refuse(node, function, &all, row, reason, &message)?;
     }
     mine.retain(|r| times[*r as usize] >= 0);
     Ok(all.gather(&mine))

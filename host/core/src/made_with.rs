@@ -190,13 +190,19 @@ mod tests {
             late: None,
             idle: Idle::Never,
             lateness: Lateness::OwnTask,
+            max_idle: None,
         };
         let spec = Spec {
             pipeline: "p".into(),
             functions: vec![FunctionSpec { name: "f".into() }],
-            sources: vec![SourceSpec { name: "in".into(), topics: vec!["in".into()], on_error: OnError::Fail }],
+            sources: vec![SourceSpec {
+                name: "in".into(),
+                topics: vec!["in".into()],
+                timestamp: None,
+                on_error: OnError::Fail,
+            }],
             steps: steps.into_iter().map(step).collect(),
-            sinks: vec![],
+            ..Spec::default()
         };
         plan(&spec, &|_| Some(1)).unwrap().subs.remove(0)
     }

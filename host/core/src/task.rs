@@ -1,5 +1,7 @@
 //! The six joined for one task: a sub-topology at one partition number.
 
+mod stamp;
+
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -161,7 +163,7 @@ impl Task {
         let mut task = Self {
             id,
             topology: topology.clone(),
-            inputs: Inputs::new(&places),
+            inputs: Inputs::new(&places, sub.max_idle),
             nodes,
             active: active.clone(),
             switches: Vec::new(),
@@ -172,6 +174,9 @@ impl Task {
             unnoted: notes.missing,
             empty: Flow::default(),
         };
+        for (number, _) in sub.inputs.iter().enumerate().filter(|(_, input)| input.timestamp().is_some()) {
+            task.inputs.use_stamps(number);
+        }
         for (function, active) in active.iter().enumerate() {
             let name = &topology.functions[function];
             let known = meta.epochs.iter().find(|(f, _)| f == name).map(|(_, e)| *e);
@@ -201,7 +206,9 @@ impl Task {
 
     /// Whether a step of it calls a function.
     pub fn uses(&self, function: usize) -> bool {
-        self.sub().nodes.iter().any(|n| function_of(n) == Some(function))
+        let sub = self.sub();
+        sub.nodes.iter().any(|n| function_of(n) == Some(function))
+            || sub.inputs.iter().any(|input| input.timestamp() == Some(function))
     }
 
     /// Runs another version from the next record on. Only between intervals. Epochs never fall: an older one is ignored.
@@ -210,6 +217,7 @@ impl Task {
             return;
         }
         self.active[function] = active;
+        self.forget_stamps(function);
         if self.uses(function) {
             self.note_switch(function, active.epoch);
         }
@@ -259,9 +267,9 @@ impl Task {
         self.inputs.bytes_of(input)
     }
 
-    /// Whether records may be taken.
-    pub fn has_records(&self) -> bool {
-        self.inputs.may_take()
+    /// Whether records may be taken; `passed_ms`: as [`Now::passed_ms`].
+    pub fn has_records(&self, passed_ms: i64) -> bool {
+        self.inputs.may_take(passed_ms)
     }
 
     /// Whether finding poisoned records has cost so much that the interval should end.
@@ -274,7 +282,11 @@ impl Task {
     /// # Errors
     /// A verdict, after which the task must be dropped.
     pub fn work(&mut self, now: Now, ports: &mut Ports<'_>) -> Result<bool, Verdict> {
-        let Some(polled) = self.inputs.take() else { return Ok(false) };
+        if !self.inputs.waited(now.passed_ms).may_take(now.passed_ms) {
+            return Ok(false);
+        }
+        self.stamp(ports)?;
+        let Some(polled) = self.inputs.take(now.passed_ms) else { return Ok(false) };
         self.touched = true;
         for node in &mut self.nodes {
             if let NodeState::Writer(writer) = node {

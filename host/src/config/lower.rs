@@ -57,6 +57,7 @@ pub fn lower(
             sources: lower.each("sources", Lower::source),
             steps: lower.each("steps", Lower::step),
             sinks: lower.each("sinks", Lower::sink),
+            max_idle: lower.max_idle(manifest.max_idle.as_ref(), &path(&["max-idle"])).unwrap_or_default(),
         },
         guarantee: lower.guarantee(&manifest, around),
         kafka: lower.kafka(&manifest, around),
@@ -135,8 +136,9 @@ impl Lower<'_> {
 
     fn source(&mut self, name: &str, source: Option<form::Source>) -> SourceSpec {
         let topics = source.iter().flat_map(|s| s.topic.all()).map(|t| t.0.clone()).collect();
+        let timestamp = source.as_ref().and_then(|s| s.timestamp.as_ref()).map(|f| f.0.clone());
         let on_error = on_error(source.and_then(|s| s.on_error));
-        SourceSpec { name: name.to_string(), topics, on_error }
+        SourceSpec { name: name.to_string(), topics, timestamp, on_error }
     }
 
     fn sink(&mut self, name: &str, sink: Option<form::Sink>) -> SinkSpec {
@@ -168,6 +170,8 @@ impl Lower<'_> {
                 Idle::After(self.duration(&text, &path(&["steps", name, "idle"])))
             }
         };
+        let at = path(&["steps", name, "max-idle"]);
+        let max_idle = self.max_idle(step.as_ref().and_then(|s| s.max_idle.as_ref()), &at);
         let lateness = match step.as_ref().and_then(|s| s.lateness) {
             None | Some(form::Lateness::OwnTask) => spec::Lateness::OwnTask,
             Some(form::Lateness::KafkaStreams) => spec::Lateness::KafkaStreams,
@@ -180,7 +184,16 @@ impl Lower<'_> {
             on_error: on_error(step.and_then(|s| s.on_error)),
             idle,
             lateness,
+            max_idle,
         }
+    }
+
+    fn max_idle(&mut self, given: Option<&form::MaxIdle>, at: &Path) -> Option<spec::MaxIdle> {
+        Some(match given? {
+            form::MaxIdle::Milliseconds(ms) => spec::MaxIdle::After(*ms),
+            form::MaxIdle::Text(text) if text == "none" => spec::MaxIdle::No,
+            form::MaxIdle::Text(text) => spec::MaxIdle::After(self.duration(&DurationText(text.clone()), at)),
+        })
     }
 
     fn operator(&mut self, name: &str, step: &form::Step) -> Option<Operator> {

@@ -96,6 +96,9 @@ pub struct Manifest {
     pub internal_topics: Option<InternalTopics>,
     /// How often results, state and offsets are committed together. Default `100ms`.
     pub commit_interval: Option<DurationText>,
+    /// How long tasks that read several topics wait for one of which nothing is here, so that records come in the order of their
+    /// times: `0`, for what is there already; a duration, that much longer; `none`, not at all. Default `0`.
+    pub max_idle: Option<MaxIdle>,
     /// Settings of local mode, where the host keeps the topics itself.
     pub local: Option<Local>,
     /// Functions: WebAssembly components, by the names that steps use.
@@ -311,6 +314,8 @@ pub struct Source {
     pub topic: OneOrMany<TopicName>,
     /// Where the first run begins. Default `earliest`.
     pub start: Option<Start>,
+    /// A function of whose answers the timestamps are event time. Default: the timestamps that the records have.
+    pub timestamp: Option<Name>,
     /// What becomes of a record that cannot be taken. Default `fail`.
     pub on_error: Option<OnError>,
     /// Partitions of the topic, where local mode makes it. Default 1.
@@ -350,6 +355,26 @@ impl JsonSchema for TimeText {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let title = "a time such as `2024-05-01T12:00:00Z`, or milliseconds since 1970";
         json_schema!({ "type": ["string", "integer"], "title": title, "minimum": 0, "maximum": TIME_MS_MAX })
+    }
+}
+
+/// How long a task waits for one of several inputs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum MaxIdle {
+    /// `0`, without a unit.
+    Milliseconds(i64),
+    /// A duration, or `none`.
+    Text(String),
+}
+
+impl JsonSchema for MaxIdle {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "MaxIdle".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let (title, pattern) = ("`0`, a duration such as `5s`, or `none`", "^([0-9]+(ms|s|m|h|d)|none)$");
+        json_schema!({ "type": ["string", "integer"], "title": title, "pattern": pattern, "minimum": 0, "maximum": 0 })
     }
 }
 
@@ -439,6 +464,8 @@ pub struct Step {
     pub idle: Option<IdleText>,
     /// By whose time a record is late, behind a repartition topic. Default `own-task`.
     pub lateness: Option<Lateness>,
+    /// How long the others of several inputs are waited for. Default: as the pipeline says.
+    pub max_idle: Option<MaxIdle>,
     /// Partitions of the repartition topic. Default: the largest of the sources before it.
     #[schemars(range(min = 1, max = PARTITIONS_MAX))]
     pub partitions: Option<u32>,

@@ -173,6 +173,9 @@ pub fn needed_interfaces(spec: &Spec, function: &str) -> Vec<millstream_core::fu
     use millstream_core::function::Interface;
     use millstream_core::topology::spec::Fold;
     let mut out = Vec::new();
+    if spec.sources.iter().any(|source| source.timestamp.as_deref() == Some(function)) {
+        out.push(Interface::Mapper);
+    }
     for step in &spec.steps {
         let needed = match &step.operator {
             Operator::Filter { function: f, .. } | Operator::Peek { function: f } if f == function => {
@@ -223,6 +226,7 @@ mod tests {
             late: None,
             idle: Idle::Never,
             lateness: Lateness::OwnTask,
+            max_idle: None,
         };
         let fold = || {
             let fold = Fold::Aggregate { function: "fold".into() };
@@ -261,6 +265,7 @@ mod tests {
                 late: None,
                 idle: Idle::Never,
                 lateness: Lateness::OwnTask,
+                max_idle: None,
             };
             needed_interfaces(&Spec { steps: vec![step.clone(), step], ..Spec::default() }, "f")
         };

@@ -12,6 +12,7 @@ pub mod sink;
 pub(crate) mod slice;
 pub mod stateless;
 pub mod table;
+pub(crate) mod timestamp;
 
 use alloc::format;
 use alloc::string::String;

@@ -3,6 +3,7 @@
 //! Pure; places are names, which the shell maps to lines and columns. Not its work: the manifest's text, and what only a
 //! running host knows (files, topics that exist).
 
+mod ends;
 mod tables;
 
 use alloc::collections::BTreeMap;
@@ -223,6 +224,7 @@ impl<'a> Checker<'a> {
     fn sources(&mut self) {
         let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
         for source in &self.spec.sources {
+            self.timestamp(source);
             for (i, topic) in source.topics.iter().enumerate() {
                 self.topic_name(Section::Sources, &source.name, "topic", topic);
                 if let Some(other) = seen.insert(topic, &source.name) {
@@ -272,6 +274,7 @@ impl<'a> Checker<'a> {
             }
             _ => {}
         }
+        self.max_idle(step);
         self.inputs(section, &step.name, "from", &step.from);
         if let Operator::Join(join) = &step.operator {
             self.inputs(section, &step.name, "join", core::slice::from_ref(&join.other));
@@ -672,7 +675,8 @@ impl<'a> Checker<'a> {
             all.into_iter().any(|f| f.name == name && (output.is_none() || f.output.as_deref() == output))
         };
         for function in &spec.functions {
-            if !spec.steps.iter().any(|s| operator_function(&s.operator) == Some(&function.name)) {
+            let used = spec.steps.iter().any(|s| operator_function(&s.operator) == Some(&function.name));
+            if !used && !self.ends_use(&function.name) {
                 let message = format!("no step uses function `{}`", function.name);
                 self.warn(Section::Functions, &function.name, "", message, "");
             }

@@ -19,6 +19,8 @@ pub struct Spec {
     pub steps: Vec<StepSpec>,
     /// Where results go.
     pub sinks: Vec<SinkSpec>,
+    /// How long tasks with several inputs wait, where no step says otherwise.
+    pub max_idle: MaxIdle,
 }
 
 /// A user function.
@@ -35,6 +37,8 @@ pub struct SourceSpec {
     pub name: String,
     /// Topics read, in this order.
     pub topics: Vec<String>,
+    /// A mapper of whose answers the timestamps are the records' event times; `None`: their own timestamps are.
+    pub timestamp: Option<String>,
     /// What happens to a record that cannot be taken (a negative timestamp).
     pub on_error: OnError,
 }
@@ -73,6 +77,8 @@ pub struct StepSpec {
     pub idle: Idle,
     /// By whose time a record is late, for repartitioned input.
     pub lateness: Lateness,
+    /// How long a task waits for the others of its inputs, where the step reads several; `None`: as the pipeline says.
+    pub max_idle: Option<MaxIdle>,
 }
 
 impl Spec {
@@ -384,6 +390,21 @@ pub const IDLE_DEFAULT_MS: i64 = 10_000;
 impl Default for Idle {
     fn default() -> Self {
         Idle::After(IDLE_DEFAULT_MS)
+    }
+}
+
+/// How long a task with several inputs waits for one of which nothing is here, so that records come in the order of their times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MaxIdle {
+    /// Not at all: what is here is taken.
+    No,
+    /// For what its topic holds and was not fetched yet, and once that is all here so many milliseconds more.
+    After(i64),
+}
+
+impl Default for MaxIdle {
+    fn default() -> Self {
+        MaxIdle::After(0)
     }
 }
 

@@ -8,7 +8,7 @@ use millstream_core::function::*;
 use millstream_core::record::{BytesColumn, Timestamp};
 
 /// Names by number, and whether the function reads stream times.
-pub const NAMES: [(&str, bool); 25] = [
+pub const NAMES: [(&str, bool); 27] = [
     ("with-x", false),
     ("first-letter", false),
     ("upper", false),
@@ -34,6 +34,8 @@ pub const NAMES: [(&str, bool); 25] = [
     ("script-times", true),
     ("no-timers", false),
     ("forgets-timers", false),
+    ("clock", false),
+    ("clock-times", true),
 ];
 
 /// Versions × this + number.
@@ -65,6 +67,16 @@ fn map(
         // KEY@TIME is the key and the event time.
         "parse" => match text.split_once('@') {
             Some((key, time)) => vec![(0, Some(key.into()), own(value), time.parse().unwrap_or(-1))],
+            None => vec![],
+        },
+        // What stands behind @ is the event time, later versions take it for seconds; `clock-times` wants to know the time first.
+        "clock" | "clock-times" => match text.split_once('@').filter(|_| stream <= 0) {
+            Some((_, at)) => vec![(
+                0,
+                Some(b"of no use".into()),
+                None,
+                at.parse().unwrap_or(-1) * if version > 1 { 1_000 } else { 1 },
+            )],
             None => vec![],
         },
         "by-value" => vec![(0, own(value), own(value), time)],
@@ -149,7 +161,8 @@ impl Functions for Native {
                 results.push(result);
             }
         }
-        let changes_keys = matches!(name, "first-letter" | "parse" | "same-key" | "lines" | "region" | "by-value");
+        let changes_keys =
+            matches!(name, "first-letter" | "parse" | "same-key" | "lines" | "region" | "by-value" | "clock");
         let route = name == "route";
         Ok(Output {
             taken: records.keys.len() as u32,

@@ -162,13 +162,15 @@ impl Pipeline {
         let from: Vec<From> = froms.collect();
         let partitions = words.number("partitions")?;
         match kind {
+            "pipeline" => self.spec.max_idle = max_idle(words.option("max-idle").unwrap_or("0"))?,
             "source" => {
                 let mut topics = words.list("topics");
                 if topics.is_empty() {
                     topics.push(name.clone());
                 }
                 self.partitions.extend(topics.iter().map(|t| (t.clone(), partitions.unwrap_or(1))));
-                self.spec.sources.push(SourceSpec { name, topics, on_error });
+                let timestamp = words.option("timestamp").map(str::to_string);
+                self.spec.sources.push(SourceSpec { name, topics, timestamp, on_error });
             }
             "sink" => {
                 let key_format = match words.option("keys") {
@@ -201,7 +203,8 @@ impl Pipeline {
                 };
                 let own = words.option("lateness") != Some("kafka-streams");
                 let lateness = if own { Lateness::OwnTask } else { Lateness::KafkaStreams };
-                self.spec.steps.push(StepSpec { name, from, operator, on_error, late, idle, lateness });
+                let max_idle = words.option("max-idle").map(max_idle).transpose()?;
+                self.spec.steps.push(StepSpec { name, from, operator, on_error, late, idle, lateness, max_idle });
             }
         }
         Ok(())
@@ -322,6 +325,10 @@ impl Pipeline {
         let writes = stores.flat_map(|(space, changes)| change_writes(*space, &prefix, changes)).collect();
         self.db.apply(writes, Durability::Process).map_err(|e| e.to_string())
     }
+}
+
+fn max_idle(text: &str) -> Result<MaxIdle, String> {
+    if text == "none" { Ok(MaxIdle::No) } else { time(text).map(MaxIdle::After) }
 }
 
 fn number_of(function: &str) -> Result<usize, String> {

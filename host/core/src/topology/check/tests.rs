@@ -12,7 +12,7 @@ fn from(name: &str) -> Vec<From> {
 
 fn step(name: &str, input: &str, operator: Operator) -> StepSpec {
     let (on_error, idle, lateness) = (OnError::Fail, Idle::default(), Lateness::default());
-    StepSpec { name: name.into(), from: from(input), operator, on_error, late: None, idle, lateness }
+    StepSpec { name: name.into(), from: from(input), operator, on_error, late: None, idle, lateness, max_idle: None }
 }
 
 fn map(function: &str) -> Operator {
@@ -38,9 +38,15 @@ fn pipeline(steps: Vec<StepSpec>) -> Spec {
     Spec {
         pipeline: "p".into(),
         functions: vec![FunctionSpec { name: "f".into() }],
-        sources: vec![SourceSpec { name: "in".into(), topics: vec!["lines".into()], on_error: OnError::Fail }],
+        sources: vec![SourceSpec {
+            name: "in".into(),
+            topics: vec!["lines".into()],
+            timestamp: None,
+            on_error: OnError::Fail,
+        }],
         sinks: vec![sink],
         steps,
+        ..Spec::default()
     }
 }
 
