@@ -10,7 +10,7 @@ use std::time::Instant;
 use millstream_core::commit::{CommitOutcome, Interval};
 use millstream_core::function::{
     Answer, Context, Fault, Folded, Functions, Groups, Hosted, Interface, Joined, Kept, Output, Prepared, Records,
-    Scanned, Stop, TimerClock,
+    Routed, Scanned, Stop, TimerClock,
 };
 use millstream_core::operator::Active;
 use millstream_core::record::{Batch, BatchBuilder, BytesColumn};
@@ -72,6 +72,9 @@ impl Functions for Native {
         let offsets = (0..=len as u32).map(|i| i * 8).collect();
         let values = BytesColumn::from_parts(offsets, vec![b'8'; len * 8], vec![]).expect("a column");
         Ok(Output { taken, values: Some(values), ..Output::default() })
+    }
+    fn route(&mut self, _: Prepared, _: Context<'_>, _: Records<'_>) -> Answer<Routed> {
+        unreachable!("nothing is routed here")
     }
     fn add(&mut self, _: Prepared, _: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Folded> {
         let mut states = BytesColumn::with_capacity(into.keys.len(), into.keys.len() * 8);
@@ -146,6 +149,7 @@ fn topology(operators: &[Operator], sink: bool, partitions: u32) -> Arc<Topology
         key_format: KeyFormat::Kafka,
         window_headers: false,
         on_error: OnError::Fail,
+        route: None,
     });
     let spec = Spec {
         pipeline: "bench".into(),

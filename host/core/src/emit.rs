@@ -43,6 +43,10 @@ pub enum Reason {
     TooLarge,
     /// Its timestamp lies further from the clock than the topic takes that it was to go to.
     TimestampRefused,
+    /// A router sent it to a topic that its sink may not write.
+    NoSuchTopic,
+    /// A router sent it to a partition that its topic does not have.
+    NoSuchPartition,
 }
 
 impl Reason {
@@ -59,6 +63,8 @@ impl Reason {
             Reason::ForeignRecord => "foreign-record",
             Reason::TooLarge => "too-large",
             Reason::TimestampRefused => "timestamp-refused",
+            Reason::NoSuchTopic => "no-such-topic",
+            Reason::NoSuchPartition => "no-such-partition",
         }
     }
 }

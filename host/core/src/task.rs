@@ -1,6 +1,7 @@
 //! The six joined for one task: a sub-topology at one partition number.
 
 mod stamp;
+mod versions;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::operator::clock::NodeClock;
 use crate::operator::isolate::Isolation;
 use crate::operator::join::{self, Side, Sides};
 use crate::operator::process;
+use crate::operator::route;
 use crate::operator::sink::{Sink, Writer};
 use crate::operator::stateless::{self, Rules, StreamTimes};
 use crate::operator::table;
@@ -202,32 +204,6 @@ impl Task {
 
     fn sub(&self) -> &SubTopology {
         &self.topology.subs[self.id.sub]
-    }
-
-    /// Whether a step of it calls a function.
-    pub fn uses(&self, function: usize) -> bool {
-        let sub = self.sub();
-        sub.nodes.iter().any(|n| function_of(n) == Some(function))
-            || sub.inputs.iter().any(|input| input.timestamp() == Some(function))
-    }
-
-    /// Runs another version from the next record on. Only between intervals. Epochs never fall: an older one is ignored.
-    pub fn switch(&mut self, function: usize, active: Active) {
-        if active.epoch <= self.active[function].epoch {
-            return;
-        }
-        self.active[function] = active;
-        self.forget_stamps(function);
-        if self.uses(function) {
-            self.note_switch(function, active.epoch);
-        }
-    }
-
-    fn note_switch(&mut self, function: usize, epoch: u64) {
-        let topics = self.sub().inputs.iter().map(|i| self.topology.topics[i.topic].name.clone());
-        let positions = topics.zip(self.inputs.positions()).collect();
-        self.switches.push(Switch { function, epoch, positions });
-        self.touched = true;
     }
 
     /// Takes in what was fetched; see [`Inputs::fetched`].
@@ -579,6 +555,7 @@ pub fn function_of(node: &Node) -> Option<usize> {
         NodeOperator::Join(join) => Some(join.function),
         NodeOperator::Regroup(regroup) => Some(regroup.function),
         NodeOperator::Process(p) => Some(p.function),
+        NodeOperator::Sink { route, .. } => route.as_ref().map(|route| route.function),
         _ => None,
     }
 }
@@ -764,10 +741,13 @@ fn run_stateless(
             writer.write(cx, node, *topic, input)?;
             return Ok(Vec::new());
         }
-        (NodeOperator::Sink { topic, key_format, window_headers, sessions }, _) => {
+        (NodeOperator::Sink { topic, key_format, window_headers, sessions, route }, _) => {
             let (format, window_headers, sessions) = (*key_format, *window_headers, *sessions);
             let sink = Sink { topic: *topic, format, window_headers, sessions };
-            sink.write(cx, node, input)?;
+            match route {
+                None => sink.write(cx, node, input, None)?,
+                Some(route) => route::write(cx, node, (sink, route), input)?,
+            }
             return Ok(Vec::new());
         }
         (_, NodeState::Stateless { observed }) => observed,

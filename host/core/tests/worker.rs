@@ -59,6 +59,7 @@ fn topology(partitions: u32) -> Arc<Topology> {
             key_format: KeyFormat::Kafka,
             window_headers: false,
             on_error: OnError::Fail,
+            route: None,
         }],
         max_idle: MaxIdle::default(),
     };

@@ -23,6 +23,7 @@ fn copying() -> Planned {
         key_format: KeyFormat::Kafka,
         window_headers: false,
         on_error: OnError::Fail,
+        route: None,
     };
     let spec = Spec { pipeline: "copy".into(), sources: vec![source], sinks: vec![sink], ..Spec::default() };
     Planned {

@@ -98,6 +98,18 @@ pub fn components(
     }
 }
 
+/// A sink's router. Which topics there are for a pattern is known when the pipeline starts.
+fn route(sink: &form::Sink) -> Option<spec::Route> {
+    let function = sink.route.as_ref()?.0.clone();
+    let (topics, pattern) = match &sink.topics {
+        None => (Vec::new(), None),
+        Some(form::RoutedTopics::Listed(listed)) => (listed.iter().map(|topic| topic.0.clone()).collect(), None),
+        Some(form::RoutedTopics::Pattern(text)) if text.contains('*') => (Vec::new(), Some(text.clone())),
+        Some(form::RoutedTopics::Pattern(one)) => (vec![one.clone()], None),
+    };
+    Some(spec::Route { function, topics, pattern })
+}
+
 /// Whether something was cut from an entry.
 pub fn is_cut(fitting: &Fitting, section: &str, name: &str) -> bool {
     fitting.cut.iter().any(|cut| {
@@ -152,6 +164,7 @@ impl Lower<'_> {
                 Some(form::KeyFormat::Plain) => KeyFormat::Plain,
             },
             window_headers: sink.as_ref().and_then(|s| s.window_headers).unwrap_or_default(),
+            route: sink.as_ref().and_then(route),
             on_error: on_error(sink.and_then(|s| s.on_error)),
         }
     }
@@ -483,7 +496,10 @@ impl Lower<'_> {
         }
         for name in tree_keys(self.tree, "sinks") {
             let Some(sink) = manifest.sinks.0.get(&name) else { continue };
-            given.extend(sink.partitions.map(|n| (sink.topic.0.clone(), n, path(&["sinks", &name, "partitions"]))));
+            let routed = route(sink).map(|route| route.topics).unwrap_or_default();
+            for topic in [sink.topic.0.clone()].into_iter().chain(routed) {
+                given.extend(sink.partitions.map(|n| (topic.clone(), n, path(&["sinks", &name, "partitions"]))));
+            }
         }
         let mut out: Vec<(String, u32)> = Vec::new();
         for (i, (topic, count, at)) in given.iter().enumerate() {

@@ -614,14 +614,43 @@ pub enum Lateness {
     KafkaStreams,
 }
 
+/// Topics that a router may name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum RoutedTopics {
+    /// A name in which `*` stands for any characters.
+    Pattern(String),
+    /// These.
+    Listed(Vec<TopicName>),
+}
+
+impl JsonSchema for RoutedTopics {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "RoutedTopics".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let pattern = json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9._*-]{1,249}$" });
+        let listed = json_schema!({ "type": "array", "minItems": 1, "items": generator.subschema_for::<TopicName>() });
+        json_schema!({ "title": "a list of topics, or a pattern such as `alerts-*`", "anyOf": [pattern, listed] })
+    }
+}
+
 /// Where results go.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("dependentRequired" = { "topics": ["route"] }))]
 pub struct Sink {
     /// What it writes: a source, a step, a branch's output (`step.output`), or a list of them.
     pub from: OneOrMany<Reference>,
     /// The topic written.
     pub topic: TopicName,
+    /// A function that says to which of the `topics` a result goes, and to which partition.
+    pub route: Option<Name>,
+    /// Topics that the function may name beside the sink's own: a list, or a pattern such as `alerts-*`.
+    pub topics: Option<RoutedTopics>,
     /// How windowed keys are written. Default `kafka`.
     pub key_format: Option<KeyFormat>,
     /// Headers `window.start` and `window.end` also with formats that carry the window in the key. Default `false`.

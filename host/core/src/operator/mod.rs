@@ -7,6 +7,7 @@ pub(crate) mod fold;
 pub mod isolate;
 pub(crate) mod join;
 pub mod process;
+pub(crate) mod route;
 pub(crate) mod session;
 pub mod sink;
 pub(crate) mod slice;

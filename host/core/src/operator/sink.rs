@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Cx;
+use super::route::BY_KEY;
 use crate::emit::{Collector, Pending, sink_partition};
 use crate::envelope::{self, Marker};
 use crate::error::Verdict;
@@ -33,8 +34,9 @@ const JSON_GROWTH: usize = 6;
 const WINDOW_BYTES_MAX: usize = 256;
 
 impl Sink {
-    /// Writes results; those that the topic does not take go where `on-error` says.
-    pub fn write(self, cx: &mut Cx<'_, '_>, node: &Node, flow: &Flow) -> Result<(), Verdict> {
+    /// Writes results; those that the topic does not take go where `on-error` says. `given`: their partitions, where a router has said
+    /// them, [`BY_KEY`] for those of which it has not.
+    pub fn write(self, cx: &mut Cx<'_, '_>, node: &Node, flow: &Flow, given: Option<&[u32]>) -> Result<(), Verdict> {
         let (topic, wall, task_partition) = (&cx.topology.topics[self.topic], cx.now.wall, cx.partition);
         let batch = &flow.batch;
         let growth = if flow.windows.is_some() { JSON_GROWTH * batch.keys.bytes() + WINDOW_BYTES_MAX } else { 0 };
@@ -49,7 +51,9 @@ impl Sink {
             let (key, value, timestamp) = (batch.keys.get(i), batch.values.get(i), batch.timestamps[i]);
             let own = batch.headers.as_ref().into_iter().flat_map(move |h| h.of(i));
             // Windowed results go where their key goes without the window.
-            let partition = &mut partitions[sink_partition(key, task_partition, topic.partitions) as usize];
+            let by_key = || sink_partition(key, task_partition, topic.partitions);
+            let number = given.map(|given| given[i]).filter(|given| *given != BY_KEY).unwrap_or_else(by_key);
+            let partition = &mut partitions[number as usize];
             let Some((start, end)) = flow.window(i) else {
                 let refusal = || topic.limits.refuse(wall, payload_bytes(key, value), timestamp, own.clone());
                 match if surely_taken { None } else { refusal() } {

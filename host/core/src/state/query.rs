@@ -74,9 +74,7 @@ fn forms_of(node: &Node) -> Vec<Option<Form>> {
         NodeOperator::Table(TableNode { by_window, .. })
         | NodeOperator::Regroup(RegroupNode { by_window, .. })
         | NodeOperator::Join(JoinNode { store: Some(_), by_window, .. }) => alloc::vec![keyed(*by_window)],
-        NodeOperator::Process(process) => {
-            process.spec.stores.iter().map(|_| Some(Form::Keys)).chain([None]).collect()
-        }
+        NodeOperator::Process(process) => process.spec.stores.iter().map(|_| Some(Form::Keys)).chain([None]).collect(),
         _ => Vec::new(),
     }
 }
@@ -287,7 +285,10 @@ mod tests {
         assert_eq!(page("", None, 9), (",a,b,c,d".into(), false));
         assert_eq!(page("a", Some("c"), 9), ("a,b".into(), false));
         assert_eq!((page("b", None, 2), page("b", None, 3)), (("b,c".into(), true), ("b,c,d".into(), false)));
-        assert_eq!((page("c", Some("b"), 9), page("c", Some("c"), 9)), ((String::new(), false), (String::new(), false)));
+        assert_eq!(
+            (page("c", Some("b"), 9), page("c", Some("c"), 9)),
+            ((String::new(), false), (String::new(), false))
+        );
     }
 
     #[test]

@@ -21,13 +21,4 @@ impl Task {
         }
         Ok(())
     }
-
-    /// Another version of a function gives the event times of what was not taken yet.
-    pub(super) fn forget_stamps(&mut self, function: usize) {
-        for (number, input) in self.topology.subs[self.id.sub].inputs.iter().enumerate() {
-            if input.timestamp() == Some(function) {
-                self.inputs.forget_stamps(number);
-            }
-        }
-    }
 }

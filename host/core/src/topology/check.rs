@@ -33,6 +33,8 @@ pub const SOURCES_MAX: usize = 64;
 pub const SINKS_MAX: usize = 256;
 /// Most named outputs of a branch or a processor.
 pub const OUTPUTS_MAX: usize = 64;
+/// Most topics that one sink's router may name: each has room for its partitions in every task that writes it.
+pub const ROUTED_TOPICS_MAX: usize = 256;
 /// Most windows that hold one record: each of them is read and written for it.
 pub const WINDOWS_PER_RECORD_MAX: i64 = 10_000;
 
@@ -106,6 +108,7 @@ pub fn check(spec: &Spec) -> Vec<Problem> {
         checker.step(step);
     }
     for sink in &spec.sinks {
+        checker.route(sink);
         checker.inputs(Section::Sinks, &sink.name, "from", &sink.from);
     }
     checker.duplicates();

@@ -7,6 +7,7 @@ mod ends;
 mod process;
 mod tables;
 
+pub use ends::RouteNode;
 pub use tables::{JoinNode, RegroupNode, TableNode, TableOf};
 
 use alloc::collections::BTreeMap;
@@ -17,6 +18,7 @@ use alloc::vec::Vec;
 
 use crate::limits::Limits;
 
+use super::check::ROUTED_TOPICS_MAX;
 use super::spec::{self, Aggregate, Idle, Lateness, MapForm, OnError, Operator, Process, Spec, WindowForm};
 
 /// A pipeline, ready to run.
@@ -158,6 +160,8 @@ pub enum NodeOperator {
         window_headers: bool,
         /// Whether keys are those of sessions, of which Kafka's serializer writes end and start.
         sessions: bool,
+        /// The function that says where results go, where there is one.
+        route: Option<RouteNode>,
     },
     /// Keeps the latest value of each key.
     Table(TableNode),
@@ -245,6 +249,14 @@ pub enum PlanError {
     /// A topic that exists nowhere.
     #[error("the topic `{0}` does not exist; say `partitions:` on its source or sink to have it made")]
     NoTopic(String),
+    /// A router's topics.
+    #[error("`{sink}` may write {count} topics; the limit is {ROUTED_TOPICS_MAX}: name fewer, or a narrower pattern")]
+    TooManyTopics {
+        /// The sink.
+        sink: String,
+        /// How many it names, or its pattern matches.
+        count: usize,
+    },
     /// More inputs than a sub-topology may have.
     #[error("a sub-topology reads {0} topics; the limit is {INPUTS_MAX}")]
     TooManyInputs(usize),
@@ -304,6 +316,7 @@ impl PlanError {
             | PlanError::GroupedStream(step)
             | PlanError::WindowedTable(step)
             | PlanError::NotCopartitioned { step, .. } => Some(step),
+            PlanError::TooManyTopics { sink, .. } => Some(sink),
             PlanError::Cycle(_) | PlanError::NoTopic(_) | PlanError::TooManyInputs(_) => None,
         }
     }

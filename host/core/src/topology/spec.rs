@@ -58,6 +58,36 @@ pub struct SinkSpec {
     pub window_headers: bool,
     /// What happens to a result that the log refuses.
     pub on_error: OnError,
+    /// The function that says to which topic a result goes, where there is one.
+    pub route: Option<Route>,
+}
+
+/// A sink's router.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Route {
+    /// The function.
+    pub function: String,
+    /// Topics that it may name beside the sink's own; of a pattern those that are there and match, which the shell knows.
+    pub topics: Vec<String>,
+    /// The pattern, where there is one: a name in which each `*` stands for any number of characters.
+    pub pattern: Option<String>,
+}
+
+impl Route {
+    /// Whether a topic's name is one that the pattern stands for.
+    pub fn matches(&self, topic: &str) -> bool {
+        let Some(pattern) = &self.pattern else { return false };
+        let (mut pieces, mut rest) = (pattern.split('*'), topic);
+        let first = pieces.next().unwrap_or_default();
+        let Some(behind) = rest.strip_prefix(first) else { return false };
+        rest = behind;
+        let Some(last) = pieces.next_back() else { return rest.is_empty() };
+        for piece in pieces {
+            let Some(at) = rest.find(piece) else { return false };
+            rest = &rest[at + piece.len()..];
+        }
+        rest.ends_with(last)
+    }
 }
 
 /// One step.

@@ -8,7 +8,7 @@ use millstream_core::function::*;
 use millstream_core::record::{BytesColumn, Timestamp};
 
 /// Names by number, and whether the function reads stream times.
-pub const NAMES: [(&str, bool); 27] = [
+pub const NAMES: [(&str, bool); 28] = [
     ("with-x", false),
     ("first-letter", false),
     ("upper", false),
@@ -36,6 +36,7 @@ pub const NAMES: [(&str, bool); 27] = [
     ("forgets-timers", false),
     ("clock", false),
     ("clock-times", true),
+    ("to", false),
 ];
 
 /// Versions × this + number.
@@ -174,6 +175,25 @@ impl Functions for Native {
             rejected,
             ..Output::default()
         })
+    }
+    /// A value of TOPIC/PARTITION:… goes there, in later versions to TOPIC-later; one without goes to the sink's own topic. What all
+    /// of a call have in common is told, or not.
+    fn route(&mut self, f: Prepared, _: Context<'_>, records: Records<'_>) -> Answer<Routed> {
+        let values = || (0..records.values.len()).map(|i| records.values.get(i));
+        let rejected = rejected(f, values())?;
+        let places: Vec<(Option<String>, Option<u32>)> = values()
+            .map(|value| {
+                let text = String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
+                let (place, _) = text.split_once(':')?;
+                let (topic, partition) = place.split_once('/').unwrap_or((place, ""));
+                let later = if f.0 / STRIDE > 1 { "-later" } else { "" };
+                Some((Some(format!("{topic}{later}")), partition.parse().ok()))
+            })
+            .map(Option::unwrap_or_default)
+            .collect();
+        let partitions: Option<Vec<u32>> = places.iter().map(|(_, partition)| *partition).collect();
+        let topics = places.iter().map(|(topic, _)| topic.as_deref().map(str::as_bytes)).collect();
+        Ok(Routed { topics, partitions: partitions.filter(|all| !all.is_empty()), rejected })
     }
     /// `sum` adds numbers, `positive` too and forgets a sum of 0, `latest` is the last value, `append` all of them.
     fn add(&mut self, f: Prepared, _: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Folded> {

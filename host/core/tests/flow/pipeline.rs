@@ -180,7 +180,17 @@ impl Pipeline {
                 };
                 self.partitions.insert(name.clone(), partitions.unwrap_or(1));
                 let (topic, window_headers) = (name.clone(), words.has("headers"));
-                self.spec.sinks.push(SinkSpec { name, from, topic, key_format, window_headers, on_error });
+                // A routed topic has as many partitions as a number behind a colon says.
+                let routed = words.list("topics").into_iter().map(|topic| match topic.split_once(':') {
+                    Some((name, partitions)) => (name.to_string(), partitions.parse().unwrap_or(1)),
+                    None => (topic, 1),
+                });
+                let routed: Vec<(String, u32)> = routed.collect();
+                self.partitions.extend(routed.iter().cloned());
+                let topics = routed.into_iter().map(|(topic, _)| topic).collect();
+                let function = words.option("route").map(str::to_string);
+                let route = function.map(|function| Route { function, topics, pattern: None });
+                self.spec.sinks.push(SinkSpec { name, from, topic, key_format, window_headers, on_error, route });
             }
             "limit" | "limit-store" => {
                 let at = |name: &str| words.option(name).map(time).transpose();

@@ -469,6 +469,7 @@ impl Builder<'_> {
                 key_format: *self.rng.pick(&[KeyFormat::Kafka, KeyFormat::Json, KeyFormat::Plain]),
                 window_headers: self.rng.one_in(3),
                 on_error,
+                route: None,
             });
         }
     }

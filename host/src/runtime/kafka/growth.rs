@@ -113,6 +113,7 @@ mod tests {
                 key_format: KeyFormat::Kafka,
                 window_headers: false,
                 on_error: OnError::Fail,
+                route: None,
             };
             let source =
                 SourceSpec { name: "a".into(), topics: vec!["in".into()], timestamp: None, on_error: OnError::Fail };

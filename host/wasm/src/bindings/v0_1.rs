@@ -1,7 +1,9 @@
 //! Contract 0.1, generated from its frozen WIT and put behind the common door. Checks that hold for every version are
 //! in `convert`.
 
-use millstream_core::function::{Folded, Groups, Joined, Kept, Output, Records, Rejection, Routed, Scanned, TimerClock};
+use millstream_core::function::{
+    Folded, Groups, Joined, Kept, Output, Records, Rejection, Routed, Scanned, TimerClock,
+};
 use millstream_core::record::{BytesColumn, HeaderColumns};
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, Instance, InstancePre, Linker, Resource};

@@ -34,6 +34,7 @@ fn pipeline(steps: Vec<StepSpec>) -> Spec {
         key_format: KeyFormat::Kafka,
         window_headers: false,
         on_error: OnError::Fail,
+        route: None,
     };
     Spec {
         pipeline: "p".into(),
@@ -278,8 +279,12 @@ fn every_count_has_a_limit() {
     most(
         Section::Sources,
         |s, n| {
-            let source =
-                |i| SourceSpec { name: format!("s{i}"), topics: vec![format!("t{i}")], on_error: OnError::Fail };
+            let source = |i| SourceSpec {
+                name: format!("s{i}"),
+                topics: vec![format!("t{i}")],
+                timestamp: None,
+                on_error: OnError::Fail,
+            };
             s.sources = (0..n).map(source).collect();
         },
         SOURCES_MAX,

@@ -4,8 +4,18 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::super::spec::{MaxIdle, OnError};
+use super::super::check::ROUTED_TOPICS_MAX;
+use super::super::spec::{MaxIdle, OnError, Route};
 use super::{DraftInput, Input, InputKind, NodeOperator, PlanError, Planner};
+
+/// A router with names resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteNode {
+    /// Number of the function.
+    pub function: usize,
+    /// Numbers of the topics that it may name beside the sink's own.
+    pub topics: Vec<usize>,
+}
 
 impl Input {
     /// Number of the function that gives its records their event times; `None`: their own timestamps count.
@@ -49,6 +59,17 @@ impl Planner<'_> {
         Ok(())
     }
 
+    fn route(&mut self, sink: &str, route: &Route) -> Result<RouteNode, PlanError> {
+        if route.topics.len() > ROUTED_TOPICS_MAX {
+            return Err(PlanError::TooManyTopics { sink: sink.into(), count: route.topics.len() });
+        }
+        let function = self.function(sink, &route.function)?;
+        Ok(RouteNode {
+            function,
+            topics: route.topics.iter().map(|topic| self.topic(topic)).collect::<Result<_, _>>()?,
+        })
+    }
+
     pub(super) fn sinks(&mut self) -> Result<(), PlanError> {
         for sink in &self.spec.sinks {
             let parent = self.joined(&sink.name, &sink.from)?;
@@ -58,7 +79,8 @@ impl Planner<'_> {
             let topic = self.topic(&sink.topic)?;
             let (key_format, window_headers) = (sink.key_format, sink.window_headers);
             let sessions = self.drafts[parent.0].sessions;
-            let operator = NodeOperator::Sink { topic, key_format, window_headers, sessions };
+            let route = sink.route.as_ref().map(|route| self.route(&sink.name, route)).transpose()?;
+            let operator = NodeOperator::Sink { topic, key_format, window_headers, sessions, route };
             self.draft(&sink.name, operator, vec![parent], sink.on_error.clone());
         }
         for (topic, _) in self.spec.sources.iter().filter_map(|s| dead_letters(&s.on_error).map(|t| (t, ()))) {
