@@ -3,6 +3,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -85,14 +86,14 @@ impl Routing<'_, '_, '_> {
     /// One result, by what the function has said of it.
     fn place(&mut self, at: usize, name: Option<&[u8]>, partition: Option<u32>) -> Result<(), Verdict> {
         let Some(topic) = name.map_or(Some(self.own), |name| self.topic(name)) else {
-            let name = alloc::string::String::from_utf8_lossy(name.unwrap_or_default());
-            let shown: alloc::string::String = name.chars().take(SHOWN_CHARACTERS_MAX).collect();
+            let name = String::from_utf8_lossy(name.unwrap_or_default());
+            let shown: String = name.chars().take(SHOWN_CHARACTERS_MAX).collect();
             let message = format!("`{shown}` is none of the topics that the sink may write");
             return self.refuse(at, Reason::NoSuchTopic, &message);
         };
         let planned = &self.cx.topology.topics[topic];
         if let Some(partition) = partition.filter(|p| *p >= planned.partitions) {
-            let message = format!("`{}` has {} partitions, and no {partition}", planned.name, planned.partitions);
+            let message = format!("`{}` has no partition {partition}; it has {}", planned.name, planned.partitions);
             return self.refuse(at, Reason::NoSuchPartition, &message);
         }
         let share = self.shares.entry(topic).or_default();
@@ -134,8 +135,8 @@ impl Work for Routing<'_, '_, '_> {
     fn accept(&mut self, from: usize, to: usize, routed: Routed) -> Result<usize, Verdict> {
         let mut rejected: Vec<Option<&str>> = vec![None; to - from];
         routed.rejected.iter().for_each(|r| rejected[r.index as usize] = Some(&r.reason));
-        for i in 0..to - from {
-            match rejected[i] {
+        for (i, reason) in rejected.into_iter().enumerate() {
+            match reason {
                 Some(reason) => self.refuse(from + i, Reason::Rejected, reason)?,
                 None => self.place(from + i, routed.topics.get(i), routed.partitions.as_ref().map(|p| p[i]))?,
             }

@@ -47,7 +47,7 @@ struct Stamping<'w, 'p> {
 }
 
 impl Work for Stamping<'_, '_> {
-    /// Of each record the place of its result, and the answer.
+    /// The answer, and of each result its timestamp, where it says one.
     type Given = (Output, Option<Vec<Timestamp>>);
 
     fn functions(&mut self) -> &mut dyn Functions {
@@ -80,8 +80,8 @@ impl Work for Stamping<'_, '_> {
         output.sources.iter().flatten().enumerate().for_each(|(at, source)| results[*source as usize] = Some(at));
         let mut rejected: Vec<Option<&str>> = vec![None; taken];
         output.rejected.iter().for_each(|r| rejected[r.index as usize] = Some(&r.reason));
-        for at in 0..taken {
-            match (rejected[at], results[at]) {
+        for (at, (reason, result)) in rejected.into_iter().zip(results).enumerate() {
+            match (reason, result) {
                 (Some(reason), _) => self.stamps.refuse(Reason::Rejected, reason.into()),
                 (None, None) => self.stamps.refuse(Reason::Rejected, "the function gave no timestamp".into()),
                 (None, Some(result)) => {

@@ -249,7 +249,7 @@ pub enum PlanError {
     /// A topic that exists nowhere.
     #[error("the topic `{0}` does not exist; say `partitions:` on its source or sink to have it made")]
     NoTopic(String),
-    /// A router's topics.
+    /// A router that may write more topics than there is room for.
     #[error("`{sink}` may write {count} topics; the limit is {ROUTED_TOPICS_MAX}: name fewer, or a narrower pattern")]
     TooManyTopics {
         /// The sink.

@@ -459,3 +459,26 @@ pub enum KeyFormat {
     /// Key bytes alone, bounds in the headers `window.start` and `window.end`.
     Plain,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_characters_also_for_none() {
+        let matches = |pattern: &str, topic: &str| {
+            Route { function: String::new(), topics: Vec::new(), pattern: Some(pattern.into()) }.matches(topic)
+        };
+        for (pattern, yes, no) in [
+            ("a-*", &["a-", "a-b", "a-*"][..], &["a", "b-a-"][..]),
+            ("*-a", &["-a", "b-a", "-a-a"], &["a", "-a-"]),
+            ("a*b*c", &["abc", "axbxc", "abbcc", "abcbc"], &["ac", "ab", "abcd", "acb"]),
+            ("ab", &["ab"], &["a", "abb"]),
+            ("a*a", &["aa", "aba"], &["a"]),
+        ] {
+            yes.iter().for_each(|topic| assert!(matches(pattern, topic), "{pattern} {topic}"));
+            no.iter().for_each(|topic| assert!(!matches(pattern, topic), "{pattern} {topic}"));
+        }
+        assert!(!Route::default().matches("a"), "without a pattern");
+    }
+}

@@ -42,9 +42,6 @@ struct Results {
 
 impl Results {
     /// Adds what came of record `i`.
-    fn route(&mut self, _: Prepared, _: Context<'_>, _: Records<'_>) -> Answer<Routed> {
-        unreachable!("nothing is routed in a simulation")
-    }
     fn add(&mut self, i: usize, made: Vec<(u32, Rec)>, of: &Rec) {
         for (port, result) in made {
             self.sources.push(i as u32);
@@ -321,6 +318,9 @@ impl Functions for Native {
             Err(Stop::Bad) => Ok(Output { taken: 0, ..Output::default() }),
             Ok(rejected) => Ok(self.mapped(f, &context, &records, rejected)),
         }
+    }
+    fn route(&mut self, _: Prepared, _: Context<'_>, _: Records<'_>) -> Answer<Routed> {
+        unreachable!("nothing is routed in a simulation")
     }
     fn add(&mut self, f: Prepared, context: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Folded> {
         let members = into.members.iter().map(|m| records.values.get(*m as usize));

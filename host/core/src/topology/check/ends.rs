@@ -1,7 +1,6 @@
 //! What is wrong at the ends: a source's function for event times, how long inputs wait for each other, and a sink's router.
 
 use alloc::format;
-use alloc::string::String;
 
 use super::super::spec::{SinkSpec, SourceSpec, StepSpec};
 use super::{Checker, ROUTED_TOPICS_MAX, Section};
@@ -63,8 +62,8 @@ impl Checker<'_> {
         }
     }
 
-    fn known_function(&mut self, section: Section, name: &str, field: &'static str, function: &String) {
-        if !self.spec.functions.iter().any(|f| f.name == *function) {
+    fn known_function(&mut self, section: Section, name: &str, field: &'static str, function: &str) {
+        if !self.spec.functions.iter().any(|f| f.name == function) {
             self.error(section, name, field, format!("no function is called `{function}`"), "");
             self.unknown(function, self.spec.functions.iter().map(|f| f.name.clone()).collect());
         }
