@@ -24,6 +24,15 @@ pub mod mapper {
     });
 }
 
+/// Exports `router`.
+pub mod router {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk-router; world sdk-router { export millstream:udf/router@0.1.0; }",
+        path: "wit", pub_export_macro: true,
+        with: { "millstream:udf/types@0.1.0": super::filter::millstream::udf::types },
+    });
+}
+
 /// Exports `aggregator`.
 pub mod aggregator {
     wit_bindgen::generate!({
@@ -214,6 +223,13 @@ impl From<columns::Scanned> for scanner::exports::millstream::udf::scanner::Scan
 impl From<columns::Joined> for joiner::exports::millstream::udf::joiner::Joined {
     fn from(joined: columns::Joined) -> Self {
         Self { values: joined.values.into(), rejected: rejections(joined.rejected) }
+    }
+}
+
+impl From<columns::Routed> for router::exports::millstream::udf::router::Routed {
+    fn from(routed: columns::Routed) -> Self {
+        let (topics, rejected) = (routed.topics.into(), rejections(routed.rejected));
+        Self { topics, partitions: routed.partitions, rejected }
     }
 }
 

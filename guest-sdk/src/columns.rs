@@ -387,6 +387,17 @@ impl Groups {
     }
 }
 
+/// What a router answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Routed {
+    /// One for each record; null: the sink's own topic.
+    pub topics: BytesColumn,
+    /// One for each record; `None`: by their keys.
+    pub partitions: Option<Vec<u32>>,
+    /// Records refused.
+    pub rejected: Vec<Rejection>,
+}
+
 /// What a joiner answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Joined {

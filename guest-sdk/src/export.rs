@@ -16,6 +16,14 @@ macro_rules! mapper {
     };
 }
 
+/// Exports a [`Router`](crate::Router): `router!(by_region);`
+#[macro_export]
+macro_rules! router {
+    ($router:expr) => {
+        $crate::columns!(router, |records: &$crate::Batch| Ok($crate::route(&$router, records)));
+    };
+}
+
 /// Exports an [`Aggregator`](crate::Aggregator): `aggregator!(Count);`
 #[macro_export]
 macro_rules! aggregator {
@@ -251,7 +259,7 @@ macro_rules! __export_if {
 /// Exports an interface by functions on whole columns, which is what the other macros do underneath. For those few
 /// functions that are better written so; the columns given back are not checked here, but by the host.
 ///
-/// `filter`, `mapper`, `scanner`, `merger`, `retractor`, `joiner`, `processor` and `on_timer` take one function, `aggregator` (add, finish) and `migrator` (describe,
+/// `filter`, `mapper`, `router`, `scanner`, `merger`, `retractor`, `joiner`, `processor` and `on_timer` take one function, `aggregator` (add, finish) and `migrator` (describe,
 /// migrate) take two; `lifecycle` takes the `&[Function]`.
 ///
 /// ```
@@ -294,6 +302,20 @@ macro_rules! columns {
                 }
             }
     mapper::export!(Exported with_types_in mapper);
+        };
+    };
+    (router, $route:expr) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            use $crate::bindings::{router, router::exports::millstream::udf::router::Routed, types};
+            struct Exported;
+            impl router::exports::millstream::udf::router::Guest for Exported {
+                fn route(records: types::Batch) -> ::core::result::Result<Routed, String> {
+                    $crate::log::show_panics();
+                    ($route)(&records.into()).map(Into::into)
+                }
+            }
+    router::export!(Exported with_types_in router);
         };
     };
     (aggregator, $add:expr, $finish:expr) => {

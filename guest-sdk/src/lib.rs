@@ -12,6 +12,7 @@ mod joiner;
 mod mapper;
 mod migrator;
 mod processor;
+mod router;
 
 mod lifecycle;
 mod settings;
@@ -25,7 +26,8 @@ pub mod bindings;
 
 pub use aggregator::{Aggregator, Leaves, Merge, Retract, add, finish, merge, remove, scan};
 pub use columns::{
-    Batch, BytesColumn, Folded, Group, Groups, Header, HeaderColumns, Joined, Kept, OutputColumns, Rejection, Scanned,
+    Batch, BytesColumn, Folded, Group, Groups, Header, HeaderColumns, Joined, Kept, OutputColumns, Rejection, Routed,
+    Scanned,
 };
 pub use context::{Context, Place, Window};
 #[doc(hidden)]
@@ -41,4 +43,5 @@ pub use migrator::{Layouts, Migrate, layouts, migrate};
 pub use processor::TestHost;
 pub use processor::{Call, Clock, Host, OnTimer, Processor, Store, Timer, Timers, fire, process};
 pub use record::{Record, Reject};
+pub use router::{Route, Router, route};
 pub use settings::Settings;

@@ -11,7 +11,7 @@ use millstream_core::commit::{CommitOutcome, Interval};
 use millstream_core::formats::NoFormats;
 use millstream_core::function::{
     Answer, Context, Fault, Folded, Functions, Groups, Hosted, Interface, Joined, Kept, Output, Prepared, Records,
-    Scanned, Stop, TimerClock,
+    Routed, Scanned, Stop, TimerClock,
 };
 use millstream_core::operator::Active;
 use millstream_core::record::{Batch, BatchBuilder, BytesColumn};
@@ -73,6 +73,9 @@ impl Functions for Native {
         let offsets = (0..=len as u32).map(|i| i * 8).collect();
         let values = BytesColumn::from_parts(offsets, vec![b'8'; len * 8], vec![]).expect("a column");
         Ok(Output { taken, values: Some(values), ..Output::default() })
+    }
+    fn route(&mut self, _: Prepared, _: Context<'_>, _: Records<'_>) -> Answer<Routed> {
+        unreachable!("nothing is routed here")
     }
     fn add(&mut self, _: Prepared, _: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Folded> {
         let mut states = BytesColumn::with_capacity(into.keys.len(), into.keys.len() * 8);
@@ -137,6 +140,7 @@ fn topology(operators: &[Operator], sink: bool, partitions: u32) -> Arc<Topology
             late: None,
             idle,
             lateness,
+            max_idle: None,
         });
     }
     let sinks = sink.then(|| SinkSpec {
@@ -146,13 +150,20 @@ fn topology(operators: &[Operator], sink: bool, partitions: u32) -> Arc<Topology
         key_format: KeyFormat::Kafka,
         window_headers: false,
         on_error: OnError::Fail,
+        route: None,
     });
     let spec = Spec {
         pipeline: "bench".into(),
         functions: NAMES.iter().map(|name| FunctionSpec { name: name.to_string() }).collect(),
-        sources: vec![SourceSpec { name: "in".into(), topics: vec!["in".into()], on_error: OnError::Fail }],
+        sources: vec![SourceSpec {
+            name: "in".into(),
+            topics: vec!["in".into()],
+            timestamp: None,
+            on_error: OnError::Fail,
+        }],
         sinks: sinks.into_iter().collect(),
         steps,
+        ..Spec::default()
     };
     Arc::new(plan(&spec, &|topic| Some(if topic == "out" { partitions } else { 1 })).expect("the plan of a bench"))
 }

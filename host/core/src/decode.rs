@@ -90,7 +90,11 @@ fn of_input(cx: &Cx<'_, '_>, input: usize) -> Mine {
 
 fn plain(cx: &mut Cx<'_, '_>, input: usize, mine: Mine) -> Result<Flow, Verdict> {
     let mut all = Flow { batch: cx.polled.batch.clone(), ..Flow::default() };
-    let node = &cx.sub.nodes[cx.sub.inputs[input].node];
+    if let Some(times) = &cx.polled.times {
+        all.batch.timestamps = times.clone();
+    }
+    let (source, polled) = (&cx.sub.inputs[input], cx.polled);
+    let (node, function) = (&cx.sub.nodes[source.node], source.timestamp());
     let pair = cx.topology.formats.sources.get(&node.name).copied().unwrap_or_default();
     let is_bad = |t: &Timestamp| *t < 0;
     let times = all.batch.timestamps.clone();
@@ -106,8 +110,13 @@ fn plain(cx: &mut Cx<'_, '_>, input: usize, mine: Mine) -> Result<Flow, Verdict>
     let mut refused: BTreeMap<u32, (Reason, String)> = BTreeMap::new();
     if let Some(rows) = &mine {
         for row in rows.iter().filter(|r| is_bad(&times[**r as usize])) {
-            let message = format!("the record's timestamp is {}", times[*row as usize]);
-            refused.insert(*row, (Reason::NegativeTimestamp, message));
+            let time = times[*row as usize];
+            let why = match (polled.refused.get(&(*row as usize)), function) {
+                (Some(refused), _) => (refused.reason, refused.message.clone()),
+                (None, None) => (Reason::NegativeTimestamp, format!("the record's timestamp is {time}")),
+                (None, Some(_)) => (Reason::NegativeTimestamp, format!("the function gave the timestamp {time}")),
+            };
+            refused.insert(*row, why);
         }
         let good: Vec<u32> = rows.iter().copied().filter(|r| !refused.contains_key(r)).collect();
         all = all.gather(&good);
@@ -121,7 +130,9 @@ fn plain(cx: &mut Cx<'_, '_>, input: usize, mine: Mine) -> Result<Flow, Verdict>
     }
     let original = Flow { batch: cx.polled.batch.clone(), ..Flow::default() };
     for (row, (reason, message)) in &refused {
-        cx.refuse(node, None, &original, *row as usize, *reason, message)?;
+        // A record that is not in its format was shown to no function.
+        let function = function.filter(|_| *reason != Reason::NotDecoded);
+        cx.refuse(node, function, &original, *row as usize, *reason, message)?;
     }
     let good: Vec<u32> = (0..all.len() as u32).filter(|i| !refused.contains_key(&read.row(*i as usize))).collect();
     Ok(all.gather(&good))

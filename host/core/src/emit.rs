@@ -47,6 +47,10 @@ pub enum Reason {
     NotDecoded,
     /// Its key or value does not fit the format of its sink.
     NotEncoded,
+    /// A router sent it to a topic that its sink may not write.
+    NoSuchTopic,
+    /// A router sent it to a partition that its topic does not have.
+    NoSuchPartition,
 }
 
 impl Reason {
@@ -65,6 +69,8 @@ impl Reason {
             Reason::TimestampRefused => "timestamp-refused",
             Reason::NotDecoded => "not-decoded",
             Reason::NotEncoded => "not-encoded",
+            Reason::NoSuchTopic => "no-such-topic",
+            Reason::NoSuchPartition => "no-such-partition",
         }
     }
 }

@@ -105,6 +105,17 @@ pub struct Output {
     pub rejected: Vec<Rejection>,
 }
 
+/// A router's answer: an item for each record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Routed {
+    /// Names of topics; null: the sink's own.
+    pub topics: BytesColumn,
+    /// Their partitions; `None`: murmur2 of the key.
+    pub partitions: Option<Vec<u32>>,
+    /// Records refused.
+    pub rejected: Vec<Rejection>,
+}
+
 /// Some groups, and which records fall into each. Field by field as the contract's `groups`.
 #[derive(Clone, Copy, Debug)]
 pub struct Groups<'a> {
@@ -259,6 +270,8 @@ pub trait Functions {
     fn keep(&mut self, function: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Kept>;
     /// `mapper.apply`.
     fn apply(&mut self, function: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Output>;
+    /// `router.route`.
+    fn route(&mut self, function: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Routed>;
     /// `aggregator.add`.
     fn add(
         &mut self,

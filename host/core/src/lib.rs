@@ -49,6 +49,7 @@ pub mod formats;
 pub mod function;
 pub mod letter;
 pub mod limits;
+pub mod made_with;
 pub mod meta;
 pub mod partition;
 pub mod record;

@@ -2,6 +2,8 @@
 
 mod foreign;
 mod joins;
+mod stamp;
+mod versions;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -15,12 +17,14 @@ use crate::decode::{Decoded, Row, decode};
 use crate::emit::{Collector, Outgoing, Reason};
 use crate::error::Verdict;
 use crate::flow::Flow;
+use crate::made_with;
 use crate::meta::Meta;
 use crate::operator::aggregate::{self, Grouped, Held, Step, Times};
 use crate::operator::clock::NodeClock;
 use crate::operator::isolate::Isolation;
 use crate::operator::join::streams;
 use crate::operator::process;
+use crate::operator::route;
 use crate::operator::sink::{Sink, Writer};
 use crate::operator::stateless::{self, Rules, StreamTimes};
 use crate::operator::table;
@@ -106,6 +110,8 @@ pub struct Task {
     isolation: Isolation,
     records: u64,
     touched: bool,
+    /// Stores that get a note of what they are made with, with the next commit.
+    unnoted: Vec<usize>,
     /// No records.
     empty: Flow,
 }
@@ -131,7 +137,8 @@ impl Task {
     /// Opens a task where its metadata says, or at `start` (one offset for each input) when it has none.
     ///
     /// # Errors
-    /// [`Verdict::Corrupted`] for metadata or stores that cannot be read; those of the database.
+    /// [`Verdict::Corrupted`] for metadata or stores that cannot be read; [`Verdict::Fatal`] for a state that was made with other
+    /// settings; those of the database.
     pub fn open(
         now: Now,
         topology: &Arc<Topology>,
@@ -148,6 +155,10 @@ impl Task {
             Some(bytes) => Meta::decode(bytes)
                 .ok_or_else(|| Verdict::Corrupted("a task's metadata has a form this version does not know".into()))?,
         };
+        let notes = made_with::read(sub, ports.db, ports.spaces, ports.prefix)?;
+        if let Some(changed) = notes.changed.into_iter().next() {
+            return Err(changed.into());
+        }
         let place = |(i, input): (usize, &crate::topology::graph::Input)| {
             let topic = &topology.topics[input.topic];
             let position = meta.positions.iter().find(|(name, _)| *name == topic.name).map_or(start[i], |(_, p)| *p);
@@ -160,16 +171,20 @@ impl Task {
         let mut task = Self {
             id,
             topology: topology.clone(),
-            inputs: Inputs::new(&places),
+            inputs: Inputs::new(&places, sub.max_idle),
             nodes,
             active: active.clone(),
             switches: Vec::new(),
             out: Collector::default(),
             isolation: Isolation::default(),
             records: 0,
-            touched: false,
+            touched: !notes.missing.is_empty(),
+            unnoted: notes.missing,
             empty: Flow::default(),
         };
+        for (number, _) in sub.inputs.iter().enumerate().filter(|(_, input)| input.timestamp().is_some()) {
+            task.inputs.use_stamps(number);
+        }
         for (function, active) in active.iter().enumerate() {
             let name = &topology.functions[function];
             let known = meta.epochs.iter().find(|(f, _)| f == name).map(|(_, e)| *e);
@@ -195,29 +210,6 @@ impl Task {
 
     fn sub(&self) -> &SubTopology {
         &self.topology.subs[self.id.sub]
-    }
-
-    /// Whether a step of it calls a function.
-    pub fn uses(&self, function: usize) -> bool {
-        self.sub().nodes.iter().any(|n| function_of(n) == Some(function))
-    }
-
-    /// Runs another version from the next record on. Only between intervals. Epochs never fall: an older one is ignored.
-    pub fn switch(&mut self, function: usize, active: Active) {
-        if active.epoch <= self.active[function].epoch {
-            return;
-        }
-        self.active[function] = active;
-        if self.uses(function) {
-            self.note_switch(function, active.epoch);
-        }
-    }
-
-    fn note_switch(&mut self, function: usize, epoch: u64) {
-        let topics = self.sub().inputs.iter().map(|i| self.topology.topics[i.topic].name.clone());
-        let positions = topics.zip(self.inputs.positions()).collect();
-        self.switches.push(Switch { function, epoch, positions });
-        self.touched = true;
     }
 
     /// Takes in what was fetched; see [`Inputs::fetched`].
@@ -257,9 +249,9 @@ impl Task {
         self.inputs.bytes_of(input)
     }
 
-    /// Whether records may be taken.
-    pub fn has_records(&self) -> bool {
-        self.inputs.may_take()
+    /// Whether records may be taken; `passed_ms`: as [`Now::passed_ms`].
+    pub fn has_records(&self, passed_ms: i64) -> bool {
+        self.inputs.may_take(passed_ms)
     }
 
     /// Whether finding poisoned records has cost so much that the interval should end.
@@ -272,7 +264,11 @@ impl Task {
     /// # Errors
     /// A verdict, after which the task must be dropped.
     pub fn work(&mut self, now: Now, ports: &mut Ports<'_>) -> Result<bool, Verdict> {
-        let Some(polled) = self.inputs.take() else { return Ok(false) };
+        if !self.inputs.waited(now.passed_ms).may_take(now.passed_ms) {
+            return Ok(false);
+        }
+        self.stamp(ports)?;
+        let Some(polled) = self.inputs.take(now.passed_ms) else { return Ok(false) };
         self.touched = true;
         for node in &mut self.nodes {
             if let NodeState::Writer(writer) = node {
@@ -361,10 +357,14 @@ impl Task {
         let meta = self.meta(interval).encode();
         let (dropped, dead_letters) = self.out.take_counts();
         let topics = self.topology.subs[self.id.sub].inputs.iter().map(|i| i.topic);
+        let mut changes: Vec<Vec<Change>> = self.nodes.iter_mut().flat_map(take_changes).collect();
+        for store in self.unnoted.drain(..) {
+            changes[store].extend(made_with::note(&topology.subs[self.id.sub], store));
+        }
         Ok(TaskPart {
             task: self.id,
             outputs: self.out.take(),
-            changes: self.nodes.iter_mut().flat_map(take_changes).collect(),
+            changes,
             meta,
             positions: topics.zip(self.inputs.positions()).collect(),
             switches: core::mem::take(&mut self.switches),
@@ -581,6 +581,7 @@ pub fn function_of(node: &Node) -> Option<usize> {
         NodeOperator::StreamJoin(join) => join.function,
         NodeOperator::Regroup(regroup) => Some(regroup.function),
         NodeOperator::Process(p) => Some(p.function),
+        NodeOperator::Sink { route, .. } => route.as_ref().map(|route| route.function),
         _ => None,
     }
 }
@@ -736,10 +737,13 @@ fn run_stateless(
             writer.write(cx, node, *topic, input)?;
             return Ok(Vec::new());
         }
-        (NodeOperator::Sink { topic, key_format, window_headers, sessions }, _) => {
+        (NodeOperator::Sink { topic, key_format, window_headers, sessions, route }, _) => {
             let (format, window_headers, sessions) = (*key_format, *window_headers, *sessions);
             let sink = Sink { topic: *topic, format, window_headers, sessions };
-            sink.write(cx, node, input)?;
+            match route {
+                None => sink.write(cx, node, input, None)?,
+                Some(route) => route::write(cx, node, (sink, route), input)?,
+            }
             return Ok(Vec::new());
         }
         (_, NodeState::Stateless { observed }) => observed,

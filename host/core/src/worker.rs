@@ -229,7 +229,7 @@ impl Worker {
     /// Whether the next tick takes records through the steps.
     pub fn has_work(&self) -> bool {
         let room = self.result_bytes() <= self.settings.interval_bytes_max;
-        room && self.tasks.values().any(|task| task.has_records() && !task.is_half_isolated())
+        room && self.tasks.values().any(|task| task.has_records(self.elapsed.ms) && !task.is_half_isolated())
     }
 
     /// Whether what is done will be committed as soon as the interval before is.

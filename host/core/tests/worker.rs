@@ -37,8 +37,22 @@ fn topology(partitions: u32) -> Arc<Topology> {
     let spec = Spec {
         pipeline: "p".into(),
         functions: NAMES.iter().map(|(name, _)| FunctionSpec { name: name.to_string() }).collect(),
-        sources: vec![SourceSpec { name: "in".into(), topics: vec!["in".into()], on_error: OnError::Fail }],
-        steps: vec![StepSpec { name: "s".into(), from: from("in"), operator, on_error, late: None, idle, lateness }],
+        sources: vec![SourceSpec {
+            name: "in".into(),
+            topics: vec!["in".into()],
+            timestamp: None,
+            on_error: OnError::Fail,
+        }],
+        steps: vec![StepSpec {
+            name: "s".into(),
+            from: from("in"),
+            operator,
+            on_error,
+            late: None,
+            idle,
+            lateness,
+            max_idle: None,
+        }],
         sinks: vec![SinkSpec {
             name: "out".into(),
             from: from("s"),
@@ -46,7 +60,9 @@ fn topology(partitions: u32) -> Arc<Topology> {
             key_format: KeyFormat::Kafka,
             window_headers: false,
             on_error: OnError::Fail,
+            route: None,
         }],
+        max_idle: MaxIdle::default(),
     };
     Arc::new(plan(&spec, &|_| Some(partitions)).unwrap())
 }

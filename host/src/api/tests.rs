@@ -14,7 +14,8 @@ use crate::runtime::plan::{Guarantee, Pipeline as Planned};
 
 /// A pipeline that copies one topic to another.
 fn copying() -> Planned {
-    let source = SourceSpec { name: "source".into(), topics: vec!["in".into()], on_error: OnError::Fail };
+    let source =
+        SourceSpec { name: "source".into(), topics: vec!["in".into()], timestamp: None, on_error: OnError::Fail };
     let sink = SinkSpec {
         name: "sink".into(),
         from: vec![From { name: "source".into(), output: None }],
@@ -22,6 +23,7 @@ fn copying() -> Planned {
         key_format: KeyFormat::Kafka,
         window_headers: false,
         on_error: OnError::Fail,
+        route: None,
     };
     let spec = Spec { pipeline: "copy".into(), sources: vec![source], sinks: vec![sink], ..Spec::default() };
     Planned {

@@ -61,6 +61,7 @@ pub fn lower(
             sources: lower.each("sources", Lower::source),
             steps: lower.each("steps", Lower::step),
             sinks: lower.each("sinks", Lower::sink),
+            max_idle: lower.max_idle(manifest.max_idle.as_ref(), &path(&["max-idle"])).unwrap_or_default(),
         },
         guarantee: lower.guarantee(&manifest, around),
         kafka: lower.kafka(&manifest, around),
@@ -102,6 +103,18 @@ pub fn components(
     }
 }
 
+/// A sink's router. Which topics there are for a pattern is known when the pipeline starts.
+fn route(sink: &form::Sink) -> Option<spec::Route> {
+    let function = sink.route.as_ref()?.0.clone();
+    let (topics, pattern) = match &sink.topics {
+        None => (Vec::new(), None),
+        Some(form::RoutedTopics::Listed(listed)) => (listed.iter().map(|topic| topic.0.clone()).collect(), None),
+        Some(form::RoutedTopics::Pattern(text)) if text.contains('*') => (Vec::new(), Some(text.clone())),
+        Some(form::RoutedTopics::Pattern(one)) => (vec![one.clone()], None),
+    };
+    Some(spec::Route { function, topics, pattern })
+}
+
 /// Whether something was cut from an entry.
 pub fn is_cut(fitting: &Fitting, section: &str, name: &str) -> bool {
     fitting.cut.iter().any(|cut| {
@@ -140,8 +153,9 @@ impl Lower<'_> {
 
     fn source(&mut self, name: &str, source: Option<form::Source>) -> SourceSpec {
         let topics = source.iter().flat_map(|s| s.topic.all()).map(|t| t.0.clone()).collect();
+        let timestamp = source.as_ref().and_then(|s| s.timestamp.as_ref()).map(|f| f.0.clone());
         let on_error = on_error(source.and_then(|s| s.on_error));
-        SourceSpec { name: name.to_string(), topics, on_error }
+        SourceSpec { name: name.to_string(), topics, timestamp, on_error }
     }
 
     fn sink(&mut self, name: &str, sink: Option<form::Sink>) -> SinkSpec {
@@ -155,6 +169,7 @@ impl Lower<'_> {
                 Some(form::KeyFormat::Plain) => KeyFormat::Plain,
             },
             window_headers: sink.as_ref().and_then(|s| s.window_headers).unwrap_or_default(),
+            route: sink.as_ref().and_then(route),
             on_error: on_error(sink.and_then(|s| s.on_error)),
         }
     }
@@ -173,6 +188,8 @@ impl Lower<'_> {
                 Idle::After(self.duration(&text, &path(&["steps", name, "idle"])))
             }
         };
+        let at = path(&["steps", name, "max-idle"]);
+        let max_idle = self.max_idle(step.as_ref().and_then(|s| s.max_idle.as_ref()), &at);
         let lateness = match step.as_ref().and_then(|s| s.lateness) {
             None | Some(form::Lateness::OwnTask) => spec::Lateness::OwnTask,
             Some(form::Lateness::KafkaStreams) => spec::Lateness::KafkaStreams,
@@ -185,7 +202,16 @@ impl Lower<'_> {
             on_error: on_error(step.and_then(|s| s.on_error)),
             idle,
             lateness,
+            max_idle,
         }
+    }
+
+    fn max_idle(&mut self, given: Option<&form::MaxIdle>, at: &Path) -> Option<spec::MaxIdle> {
+        Some(match given? {
+            form::MaxIdle::Milliseconds(ms) => spec::MaxIdle::After(*ms),
+            form::MaxIdle::Text(text) if text == "none" => spec::MaxIdle::No,
+            form::MaxIdle::Text(text) => spec::MaxIdle::After(self.duration(&DurationText(text.clone()), at)),
+        })
     }
 
     fn operator(&mut self, name: &str, step: &form::Step) -> Option<Operator> {
@@ -495,7 +521,10 @@ impl Lower<'_> {
         }
         for name in tree_keys(self.tree, "sinks") {
             let Some(sink) = manifest.sinks.0.get(&name) else { continue };
-            given.extend(sink.partitions.map(|n| (sink.topic.0.clone(), n, path(&["sinks", &name, "partitions"]))));
+            let routed = route(sink).map(|route| route.topics).unwrap_or_default();
+            for topic in [sink.topic.0.clone()].into_iter().chain(routed) {
+                given.extend(sink.partitions.map(|n| (topic.clone(), n, path(&["sinks", &name, "partitions"]))));
+            }
         }
         let mut out: Vec<(String, u32)> = Vec::new();
         for (i, (topic, count, at)) in given.iter().enumerate() {

@@ -100,6 +100,9 @@ pub struct Manifest {
     pub registry: Option<Registry>,
     /// How often results, state and offsets are committed together. Default `100ms`.
     pub commit_interval: Option<DurationText>,
+    /// How long tasks that read several topics wait for one of which nothing is here, so that records come in the order of their
+    /// times: `0`, for what is there already; a duration, that much longer; `none`, not at all. Default `0`.
+    pub max_idle: Option<MaxIdle>,
     /// Settings of local mode, where the host keeps the topics itself.
     pub local: Option<Local>,
     /// Functions: WebAssembly components, by the names that steps use.
@@ -317,6 +320,8 @@ pub struct Source {
     pub start: Option<Start>,
     /// What the topic holds; functions get JSON. Default: bytes, as they are.
     pub format: Option<Formats>,
+    /// A function of whose answers the timestamps are event time. Default: the timestamps that the records have.
+    pub timestamp: Option<Name>,
     /// What becomes of a record that cannot be taken. Default `fail`.
     pub on_error: Option<OnError>,
     /// Partitions of the topic, where local mode makes it. Default 1.
@@ -356,6 +361,26 @@ impl JsonSchema for TimeText {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let title = "a time such as `2024-05-01T12:00:00Z`, or milliseconds since 1970";
         json_schema!({ "type": ["string", "integer"], "title": title, "minimum": 0, "maximum": TIME_MS_MAX })
+    }
+}
+
+/// How long a task waits for one of several inputs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum MaxIdle {
+    /// `0`, without a unit.
+    Milliseconds(i64),
+    /// A duration, or `none`.
+    Text(String),
+}
+
+impl JsonSchema for MaxIdle {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "MaxIdle".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let (title, pattern) = ("`0`, a duration such as `5s`, or `none`", "^([0-9]+(ms|s|m|h|d)|none)$");
+        json_schema!({ "type": ["string", "integer"], "title": title, "pattern": pattern, "minimum": 0, "maximum": 0 })
     }
 }
 
@@ -451,6 +476,8 @@ pub struct Step {
     pub idle: Option<IdleText>,
     /// By whose time a record is late, behind a repartition topic. Default `own-task`.
     pub lateness: Option<Lateness>,
+    /// How long the others of several inputs are waited for. Default: as the pipeline says.
+    pub max_idle: Option<MaxIdle>,
     /// Partitions of the repartition topic. Default: the largest of the sources before it.
     #[schemars(range(min = 1, max = PARTITIONS_MAX))]
     pub partitions: Option<u32>,
@@ -633,14 +660,43 @@ pub enum Lateness {
     KafkaStreams,
 }
 
+/// Topics that a router may name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum RoutedTopics {
+    /// A name in which `*` stands for any characters.
+    Pattern(String),
+    /// These.
+    Listed(Vec<TopicName>),
+}
+
+impl JsonSchema for RoutedTopics {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "RoutedTopics".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let pattern = json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9._*-]{1,249}$" });
+        let listed = json_schema!({ "type": "array", "minItems": 1, "items": generator.subschema_for::<TopicName>() });
+        json_schema!({ "title": "a list of topics, or a pattern such as `alerts-*`", "anyOf": [pattern, listed] })
+    }
+}
+
 /// Where results go.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("dependentRequired" = { "topics": ["route"] }))]
 pub struct Sink {
     /// What it writes: a source, a step, a branch's output (`step.output`), or a list of them.
     pub from: OneOrMany<Reference>,
     /// The topic written.
     pub topic: TopicName,
+    /// A function that says to which of the `topics` a result goes, and to which partition.
+    pub route: Option<Name>,
+    /// Topics that the function may name beside the sink's own: a list, or a pattern such as `alerts-*`.
+    pub topics: Option<RoutedTopics>,
     /// How windowed keys are written. Default `kafka`.
     pub key_format: Option<KeyFormat>,
     /// Headers `window.start` and `window.end` also with formats that carry the window in the key. Default `false`.

@@ -25,8 +25,8 @@ pub const SECTIONS: [&str; 4] = ["functions", "sources", "steps", "sinks"];
 /// What later versions bring: section, field.
 const NOT_YET: [(&str, &[&str]); 4] = [
     ("", &["marker-interval", "stores"]),
-    ("sources", &["pattern", "timestamp", "max-idle", "offset-gone"]),
-    ("steps", &["global-table", "scan", "cogroup", "router", "to", "max-idle", "retention", "timers"]),
+    ("sources", &["pattern", "max-idle", "offset-gone"]),
+    ("steps", &["global-table", "scan", "cogroup", "router", "to", "retention", "timers"]),
     ("sinks", &["router", "partitioner"]),
 ];
 

@@ -12,7 +12,7 @@ use millstream_core::record::{BatchBuilder, Header, Timestamp};
 use millstream_core::state::keyspace::Durability;
 use millstream_core::task::TaskId;
 use millstream_core::topology::graph::{NodeOperator, Topology};
-use millstream_core::topology::spec::Idle;
+use millstream_core::topology::spec::{Idle, MaxIdle};
 use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker};
 use millstream_local::{Append, Log};
 use millstream_wasm::{Registry, WorkerFunctions};
@@ -113,11 +113,15 @@ impl Driver {
     /// # Errors
     /// A task that stopped, with the reason.
     pub fn finish(&mut self, flush: bool) -> anyhow::Result<()> {
+        let waits = self.topology.subs.iter().filter_map(|sub| match sub.max_idle {
+            MaxIdle::After(ms) if ms > 0 && sub.inputs.len() > 1 => Some(ms),
+            _ => None,
+        });
         let idle = self.topology.subs.iter().flat_map(|s| &s.nodes).filter_map(|node| match node.operator {
             NodeOperator::Repartition { idle: Idle::After(ms), .. } => Some(ms),
             _ => None,
         });
-        if let Some(longest) = idle.max() {
+        if let Some(longest) = idle.chain(waits).max() {
             for _ in 0..IDLE_ROUNDS_MAX {
                 let before = self.log.generation();
                 self.now = self.now.saturating_add(longest).saturating_add(ROUND_MARGIN_MS);

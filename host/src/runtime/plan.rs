@@ -112,9 +112,23 @@ pub fn user_topics(spec: &Spec) -> Vec<String> {
     }
     for sink in &spec.sinks {
         add(&sink.topic);
+        sink.route.iter().flat_map(|route| &route.topics).for_each(|t| add(t));
         dead(&sink.on_error).iter().for_each(|t| add(t));
     }
     out
+}
+
+/// The specification with the topics that are there for the patterns of its routers, in the order of their names. `there`: the topics
+/// that are not a pipeline's own. What is made later is known after the next start.
+pub fn with_topics_of_patterns(spec: &Spec, mut there: Vec<String>) -> Spec {
+    let mut spec = spec.clone();
+    there.sort();
+    let read: Vec<String> = spec.sources.iter().flat_map(|source| source.topics.clone()).collect();
+    for route in spec.sinks.iter_mut().filter_map(|sink| sink.route.as_mut()).filter(|route| route.pattern.is_some()) {
+        // What the pipeline reads it does not write: it would feed itself.
+        route.topics = there.iter().filter(|t| route.matches(t) && !read.contains(t)).cloned().collect();
+    }
+    spec
 }
 
 /// What the host's own log takes of a record.
@@ -151,7 +165,9 @@ pub fn prepare(pipeline: &Pipeline, log: &Log) -> anyhow::Result<Arc<Topology>> 
             }
         }
     }
-    let mut topology = plan(&pipeline.spec, &|name| log.topic(name).map(|t| t.partitions))?;
+    let there = log.topics().into_iter().filter(|topic| !topic.config.internal).map(|topic| topic.name);
+    let spec = with_topics_of_patterns(&pipeline.spec, there.collect());
+    let mut topology = plan(&spec, &|name| log.topic(name).map(|t| t.partitions))?;
     for topic in topology.topics.iter().filter(|t| t.internal) {
         let config = TopicConfig { retention_ms: None, retention_bytes: None, internal: true };
         match log.topic(&topic.name) {
@@ -178,6 +194,12 @@ pub fn needed_interfaces(spec: &Spec, function: &str) -> Vec<millstream_core::fu
     use millstream_core::function::Interface;
     use millstream_core::topology::spec::Fold;
     let mut out = Vec::new();
+    if spec.sources.iter().any(|source| source.timestamp.as_deref() == Some(function)) {
+        out.push(Interface::Mapper);
+    }
+    if spec.sinks.iter().any(|sink| sink.route.as_ref().is_some_and(|route| route.function == function)) {
+        out.push(Interface::Router);
+    }
     for step in &spec.steps {
         let needed = match &step.operator {
             Operator::Filter { function: f, .. } | Operator::Peek { function: f } if f == function => {
@@ -232,6 +254,7 @@ mod tests {
             late: None,
             idle: Idle::Never,
             lateness: Lateness::OwnTask,
+            max_idle: None,
         };
         let fold = || {
             let fold = Fold::Aggregate { function: "fold".into() };
@@ -274,6 +297,7 @@ mod tests {
                 late: None,
                 idle: Idle::Never,
                 lateness: Lateness::OwnTask,
+                max_idle: None,
             };
             needed_interfaces(&Spec { steps: vec![step.clone(), step], ..Spec::default() }, "f")
         };

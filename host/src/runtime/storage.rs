@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use millstream_core::commit::Interval;
+use millstream_core::made_with;
 use millstream_core::meta::Meta;
 use millstream_core::state::changelog::change_writes;
 use millstream_core::state::keyspace::{Durability, Keyspaces, Space, SpaceKind, StorageError, Write};
@@ -56,6 +57,7 @@ impl Storage {
             let spaces = sub.stores.iter().map(|s| db.open_space(&format!("store.{}", s.name), SpaceKind::State));
             stores.push(spaces.collect::<Result<Vec<_>, _>>()?);
         }
+        refuse_changed(db.as_ref(), topology, &stores)?;
         Ok(Self { db, log, versions, durability, tasks, stores })
     }
 
@@ -137,6 +139,23 @@ impl Storage {
             Err(other) => Err(CommitError::Fatal(other.to_string())),
         }
     }
+}
+
+/// Refuses states that were made with other settings than they are to go on with, all of them at once, before a task is opened.
+fn refuse_changed(db: &dyn Keyspaces, topology: &Topology, stores: &[Vec<Space>]) -> anyhow::Result<()> {
+    let mut told: Vec<String> = Vec::new();
+    for ((sub, plan), spaces) in topology.subs.iter().enumerate().zip(stores) {
+        for partition in 0..plan.tasks {
+            let prefix = task_prefix(TaskId { sub, partition });
+            for changed in made_with::read(plan, db, spaces, &prefix)?.changed {
+                let why = changed.to_string();
+                if !told.contains(&why) {
+                    told.push(why);
+                }
+            }
+        }
+    }
+    if told.is_empty() { Ok(()) } else { bail!("{}", told.join("\n")) }
 }
 
 /// Marks a database as a pipeline's. Another one would go on from its positions, with its states where steps have the same names.

@@ -2,7 +2,7 @@
 
 use millstream_core::function::{
     Answer, Context, Fault, Folded, Functions, Groups, Hosted, Interface, Joined, Kept, Output, Prepared, Records,
-    Scanned, TimerClock,
+    Routed, Scanned, TimerClock,
 };
 use millstream_core::record::{Batch, BatchBuilder, BytesColumn};
 
@@ -90,6 +90,9 @@ impl Functions for Native {
         let left_of = |i: usize| if self.habit == Habit::MergesBadly { 0 } else { number(left, i) };
         let sums: Vec<[u8; 8]> = (0..left.len()).map(|i| (left_of(i) + number(right, i)).to_be_bytes()).collect();
         Ok(sums.iter().map(|s| Some(&s[..])).collect())
+    }
+    fn route(&mut self, _: Prepared, _: Context<'_>, _: Records<'_>) -> Answer<Routed> {
+        Err(Fault::Unavailable { message: "not here".into() })
     }
     fn join(&mut self, _: Prepared, _: &BytesColumn, _: &BytesColumn, _: &BytesColumn) -> Answer<Joined> {
         Err(Fault::Unavailable { message: "not here".into() })

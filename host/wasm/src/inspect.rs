@@ -96,9 +96,10 @@ const INTERFACES: [(Interface, &str); 12] = [
 ];
 
 /// Interfaces that this host calls; `lifecycle` comes with others, `on-timer` with `processor`.
-const CALLED: [Interface; 9] = [
+const CALLED: [Interface; 10] = [
     Interface::Filter,
     Interface::Mapper,
+    Interface::Router,
     Interface::Aggregator,
     Interface::Retractor,
     Interface::Scanner,

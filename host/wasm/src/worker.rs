@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use millstream_core::function::{
     Answer, Context, Fault, Folded, Functions, Groups, Hosted, Interface, Joined, Kept, Output, Prepared, Records,
-    Rejection, Scanned, TimerClock,
+    Rejection, Routed, Scanned, TimerClock,
 };
 use millstream_core::record::BytesColumn;
 use wasmtime::Store;
@@ -187,6 +187,15 @@ impl Functions for WorkerFunctions {
         self.call(function, context, count, |exports, store| {
             let output = few(exports.apply(store, records)?, count, limit)?;
             once(&output.rejected, count).map(|()| output)
+        })
+    }
+
+    fn route(&mut self, function: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Routed> {
+        let count = records.timestamps.len();
+        self.call(function, context, count, |exports, store| {
+            let routed = exports.route(store, records)?;
+            as_many("topics", &routed.topics, count)?;
+            once(&routed.rejected, count).map(|()| routed)
         })
     }
 

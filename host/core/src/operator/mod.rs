@@ -7,11 +7,13 @@ pub(crate) mod fold;
 pub mod isolate;
 pub(crate) mod join;
 pub mod process;
+pub(crate) mod route;
 pub(crate) mod session;
 pub mod sink;
 pub(crate) mod slice;
 pub mod stateless;
 pub mod table;
+pub(crate) mod timestamp;
 
 use alloc::format;
 use alloc::string::String;

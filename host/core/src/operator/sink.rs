@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Cx;
+use super::route::BY_KEY;
 use crate::emit::{Collector, Pending, Reason, sink_partition};
 use crate::envelope::{self, Marker};
 use crate::error::Verdict;
@@ -38,11 +39,12 @@ const WINDOW_BYTES_MAX: usize = 256;
 
 impl Sink {
     /// Writes results in the sink's formats; those that have no form in them, and those that the topic does not take, go
-    /// where `on-error` says, as the pipeline made them.
-    pub fn write(self, cx: &mut Cx<'_, '_>, node: &Node, flow: &Flow) -> Result<(), Verdict> {
+    /// where `on-error` says, as the pipeline made them. `given`: their partitions, where a router has said them, [`BY_KEY`] for
+    /// those of which it has not.
+    pub fn write(self, cx: &mut Cx<'_, '_>, node: &Node, flow: &Flow, given: Option<&[u32]>) -> Result<(), Verdict> {
         let pair = cx.topology.formats.sinks.get(&node.name).copied().unwrap_or_default();
         if pair.is_none() || flow.is_empty() {
-            let refused = self.put(cx, flow);
+            let refused = self.put(cx, flow, given);
             return cx.refuse_all(node, self.topic, flow, &refused);
         }
         let formats = cx.ports.formats;
@@ -51,7 +53,8 @@ impl Sink {
         refused.extend(encoded.rejected.into_iter().map(|(i, why)| (i, (Reason::NotEncoded, why))));
         let good: Vec<u32> = (0..flow.len() as u32).filter(|i| !refused.contains_key(&(*i as usize))).collect();
         let encoded = Flow { batch: encoded.batch, ..flow.clone() }.gather(&good);
-        for (i, refusal) in self.put(cx, &encoded) {
+        let given: Option<Vec<u32>> = given.map(|given| good.iter().map(|i| given[*i as usize]).collect());
+        for (i, refusal) in self.put(cx, &encoded, given.as_deref()) {
             let message = format!("topic `{}`: {refusal}", cx.topology.topics[self.topic].name);
             refused.insert(good[i] as usize, (refusal.reason(), message));
         }
@@ -62,7 +65,7 @@ impl Sink {
     }
 
     /// Adds results to what goes into the topic; gives back those that it does not take.
-    fn put(self, cx: &mut Cx<'_, '_>, flow: &Flow) -> Vec<(usize, Refusal)> {
+    fn put(self, cx: &mut Cx<'_, '_>, flow: &Flow, given: Option<&[u32]>) -> Vec<(usize, Refusal)> {
         let (topic, wall, task_partition) = (&cx.topology.topics[self.topic], cx.now.wall, cx.partition);
         let batch = &flow.batch;
         let growth = if flow.windows.is_some() { JSON_GROWTH * batch.keys.bytes() + WINDOW_BYTES_MAX } else { 0 };
@@ -77,7 +80,9 @@ impl Sink {
             let (key, value, timestamp) = (batch.keys.get(i), batch.values.get(i), batch.timestamps[i]);
             let own = batch.headers.as_ref().into_iter().flat_map(move |h| h.of(i));
             // Windowed results go where their key goes without the window.
-            let partition = &mut partitions[sink_partition(key, task_partition, topic.partitions) as usize];
+            let by_key = || sink_partition(key, task_partition, topic.partitions);
+            let number = given.map(|given| given[i]).filter(|given| *given != BY_KEY).unwrap_or_else(by_key);
+            let partition = &mut partitions[number as usize];
             let Some((start, end)) = flow.window(i) else {
                 let refusal = || topic.limits.refuse(wall, payload_bytes(key, value), timestamp, own.clone());
                 match if surely_taken { None } else { refusal() } {

@@ -14,6 +14,7 @@
 //! | `0x05` the key, session's end, its start | stored aggregate of a session, or that it has no state; the index is made from it |
 //! | `0x08` clock, due time, who | `0x01`: there is such a timer; the index is made from it |
 //! | `0x0a` side, the key, time, number | a record that waits for partners; the index is made from it |
+//! | `0xef` | what the store was made with, see [`crate::made_with`] |
 //! | `0xf0` … | the shell's own, beside the store's |
 
 use alloc::collections::BTreeSet;
@@ -25,6 +26,7 @@ use super::keyspace::{Scan, Space, StorageError, Write};
 use super::store::{Change, Ground};
 use super::value::{STATELESS, Stored, TIMER};
 use super::waiting;
+use crate::made_with;
 use crate::record::Batch;
 
 /// First byte of keys that are the shell's own, in a changelog and in a store's keyspace alike.
@@ -158,6 +160,9 @@ fn is_ours(key: &[u8], value: Option<&[u8]>) -> bool {
     let kinds = [StoreKind::KeyValue, StoreKind::WindowedKeyValue, StoreKind::Window];
     match key.first() {
         Some(first) if *first == OWN_KIND => true,
+        Some(first) if *first == StoreKind::MadeWith as u8 => {
+            key.len() == 1 && value.is_none_or(|value| made_with::decode(value).is_some())
+        }
         Some(first) if *first == StoreKind::Session as u8 => {
             let known = |value: &[u8]| value == STATELESS || Stored::decode(value).is_some();
             key::split_session(key).is_some() && value.is_none_or(known)
@@ -332,6 +337,8 @@ mod tests {
         let stored = Stored { layout: 0, timestamp: 1, state: b"s" }.encode();
         assert!(record(Some(&[1, b'k']), Some(&stored)) && record(Some(&[3, b'k']), None));
         assert!(record(Some(&[OWN_KIND, 1]), Some(b"anything")));
+        assert!(record(Some(&[0xef]), Some(b"\x01count")) && record(Some(&[0xef]), None));
+        assert!(!record(Some(&[0xef, 1]), Some(b"\x01count")) && !record(Some(&[0xef]), Some(b"count")));
         let timer = key::timer(&[], 1, 5, &key::timer_who(None, "n"));
         assert!(record(Some(&timer), Some(TIMER)) && record(Some(&timer), None));
         assert!(!record(Some(&timer), Some(b"text")) && !record(Some(&timer[..9]), None));

@@ -11,6 +11,7 @@
 //! | `0x09` | timer by who, in no changelog | clock, who; stored under it is the due time (ordered 8 bytes) |
 //! | `0x0a` | record that waits for partners | side (0 left, 1 right), the key, escaped; time (ordered 8 bytes), number (4 bytes) |
 //! | `0x0b` | the same in order of time, in no changelog | side, time (ordered 8 bytes), the key, escaped; number (4 bytes); stored under it is 1 where it has met none |
+//! | `0xef` | any | nothing; stored under it is what the store was made with ([`crate::made_with`]) |
 //! | `0xf0` | none | the shell's own, beside a store's |
 //!
 //! The marks of a store's windows (see [`crate::window`]) grow with their ends, so window keys in byte order stand by end,
@@ -53,6 +54,8 @@ pub enum StoreKind {
     Waiting = 0x0a,
     /// The same in order of time: an index.
     WaitingTime = 0x0b,
+    /// What a store was made with: one key.
+    MadeWith = 0xef,
 }
 
 /// Eight bytes that compare as the numbers do.

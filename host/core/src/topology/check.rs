@@ -3,6 +3,7 @@
 //! Pure; places are names, which the shell maps to lines and columns. Not its work: the manifest's text, and what only a
 //! running host knows (files, topics that exist).
 
+mod ends;
 mod streams;
 mod tables;
 
@@ -33,6 +34,8 @@ pub const SOURCES_MAX: usize = 64;
 pub const SINKS_MAX: usize = 256;
 /// Most named outputs of a branch or a processor.
 pub const OUTPUTS_MAX: usize = 64;
+/// Most topics that one sink's router may name: each has room for its partitions in every task that writes it.
+pub const ROUTED_TOPICS_MAX: usize = 256;
 /// Most windows that hold one record: each of them is read and written for it.
 pub const WINDOWS_PER_RECORD_MAX: i64 = 10_000;
 
@@ -106,6 +109,7 @@ pub fn check(spec: &Spec) -> Vec<Problem> {
         checker.step(step);
     }
     for sink in &spec.sinks {
+        checker.route(sink);
         checker.inputs(Section::Sinks, &sink.name, "from", &sink.from);
     }
     checker.duplicates();
@@ -224,6 +228,7 @@ impl<'a> Checker<'a> {
     fn sources(&mut self) {
         let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
         for source in &self.spec.sources {
+            self.timestamp(source);
             for (i, topic) in source.topics.iter().enumerate() {
                 self.topic_name(Section::Sources, &source.name, "topic", topic);
                 if let Some(other) = seen.insert(topic, &source.name) {
@@ -281,6 +286,7 @@ impl<'a> Checker<'a> {
             }
             _ => {}
         }
+        self.max_idle(step);
         self.inputs(section, &step.name, "from", &step.from);
         let other = match &step.operator {
             Operator::Join(join) => Some(&join.other),
@@ -684,7 +690,8 @@ impl<'a> Checker<'a> {
             all.into_iter().any(|f| f.name == name && (output.is_none() || f.output.as_deref() == output))
         };
         for function in &spec.functions {
-            if !spec.steps.iter().any(|s| operator_function(&s.operator) == Some(&function.name)) {
+            let used = spec.steps.iter().any(|s| operator_function(&s.operator) == Some(&function.name));
+            if !used && !self.ends_use(&function.name) {
                 let message = format!("no step uses function `{}`", function.name);
                 self.warn(Section::Functions, &function.name, "", message, "");
             }

@@ -127,8 +127,10 @@ impl Drawing {
 
     /// What else a node is connected with: the topic it writes, its store, late records, dead letters.
     fn sides(&mut self, topology: &Topology, sub: &SubTopology, node: &Node, shape: usize, number: usize) {
-        if let NodeOperator::Sink { topic, .. } = node.operator {
-            self.arrow(shape, topic, "", false);
+        if let NodeOperator::Sink { topic, route, .. } = &node.operator {
+            self.arrow(shape, *topic, "", false);
+            let routed = route.iter().flat_map(|route| &route.topics).filter(|routed| *routed != topic);
+            routed.for_each(|routed| self.arrow(shape, *routed, "route", false));
         }
         let mut store = |store: usize, what: &str| {
             let lines = vec![sub.stores[store].name.clone(), what.to_string()];
@@ -270,6 +272,9 @@ fn node_lines(topology: &Topology, node: &Node) -> Vec<String> {
         NodeOperator::Peek { function } => vec![format!("peek {}", name(function))],
         NodeOperator::Aggregate(aggregate) => aggregate_lines(&aggregate.spec),
         NodeOperator::Repartition { .. } => vec!["repartition".to_string()],
+        NodeOperator::Sink { route: Some(route), .. } => {
+            vec!["sink".to_string(), format!("route {}", name(&route.function))]
+        }
         NodeOperator::Sink { .. } => vec!["sink".to_string()],
         NodeOperator::Table(table) => vec![match &table.of {
             TableOf::Stream => "table".to_string(),

@@ -3,12 +3,14 @@
 //! A *task* is one sub-topology at one partition number. Nodes of a sub-topology stand in an order in which parents come
 //! before children, so that a batch is evaluated by walking them once.
 
+mod ends;
 mod foreign;
 mod process;
 mod stores;
 mod streams;
 mod tables;
 
+pub use ends::RouteNode;
 pub use foreign::{FOREIGN_PARTS, ForeignNode};
 pub use streams::{StreamJoinNode, side_name};
 pub use tables::{JoinNode, RegroupNode, TableNode, TableOf};
@@ -22,6 +24,7 @@ use alloc::vec::Vec;
 use crate::formats::Assigned;
 use crate::limits::Limits;
 
+use super::check::ROUTED_TOPICS_MAX;
 use super::spec::{self, Aggregate, Idle, Lateness, MapForm, OnError, Operator, Process, Spec, WindowForm};
 
 /// A pipeline, ready to run.
@@ -64,6 +67,8 @@ pub struct SubTopology {
     pub stores: Vec<Store>,
     /// How many tasks: the largest partition count of its inputs.
     pub tasks: u32,
+    /// How long they wait for one of several inputs.
+    pub max_idle: spec::MaxIdle,
 }
 
 /// A topic a sub-topology reads.
@@ -84,6 +89,8 @@ pub enum InputKind {
     Source {
         /// What happens to a record that cannot be taken.
         on_error: OnError,
+        /// Number of the function that gives event times; `None`: the records' own timestamps.
+        timestamp: Option<usize>,
     },
     /// A repartition topic.
     Repartition {
@@ -161,6 +168,8 @@ pub enum NodeOperator {
         window_headers: bool,
         /// Whether keys are those of sessions, of which Kafka's serializer writes end and start.
         sessions: bool,
+        /// The function that says where results go, where there is one.
+        route: Option<RouteNode>,
     },
     /// Keeps the latest value of each key.
     Table(TableNode),
@@ -252,6 +261,14 @@ pub enum PlanError {
     /// A topic that exists nowhere.
     #[error("the topic `{0}` does not exist; say `partitions:` on its source or sink to have it made")]
     NoTopic(String),
+    /// A router that may write more topics than there is room for.
+    #[error("`{sink}` may write {count} topics; the limit is {ROUTED_TOPICS_MAX}: name fewer, or a narrower pattern")]
+    TooManyTopics {
+        /// The sink.
+        sink: String,
+        /// How many it names, or its pattern matches.
+        count: usize,
+    },
     /// More inputs than a sub-topology may have.
     #[error("a sub-topology reads {0} topics; the limit is {INPUTS_MAX}")]
     TooManyInputs(usize),
@@ -329,6 +346,7 @@ impl PlanError {
             | PlanError::GroupedStream(step)
             | PlanError::WindowedTable(step)
             | PlanError::NotCopartitioned { step, .. } => Some(step),
+            PlanError::TooManyTopics { sink, .. } => Some(sink),
             PlanError::Cycle(_) | PlanError::NoTopic(_) | PlanError::TooManyInputs(_) => None,
         }
     }
@@ -415,6 +433,7 @@ struct Draft {
 struct DraftInput {
     topic: usize,
     on_error: OnError,
+    timestamp: Option<usize>,
     writer: Option<usize>,
 }
 
@@ -457,24 +476,6 @@ impl<'a> Planner<'a> {
         let node = Node { name: name.to_string(), operator, parents, ports: 1, on_error, inputs: 0 };
         self.drafts.push(Draft { node, dirty, windowed, sessions, derived, table: false, grouped: false, input: None });
         self.drafts.len() - 1
-    }
-
-    fn sources(&mut self) -> Result<(), PlanError> {
-        for source in &self.spec.sources {
-            let mut parents = Vec::new();
-            for topic in &source.topics {
-                let topic = self.topic(topic)?;
-                let at = self.draft(&source.name, NodeOperator::Source, vec![], source.on_error.clone());
-                self.drafts[at].input = Some(DraftInput { topic, on_error: source.on_error.clone(), writer: None });
-                parents.push((at, 0));
-            }
-            let at = match parents[..] {
-                [(one, 0)] => one,
-                _ => self.draft(&source.name, NodeOperator::Merge, parents, OnError::Fail),
-            };
-            self.names.insert(source.name.clone(), at);
-        }
-        Ok(())
     }
 
     fn parents(&self, step: &str, from: &[spec::From]) -> Result<Vec<(usize, u32)>, PlanError> {
@@ -623,36 +624,9 @@ impl<'a> Planner<'a> {
         let at = self.draft(&step.name, NodeOperator::Source, vec![], OnError::Fail);
         (self.drafts[at].windowed, self.drafts[at].sessions) = (windowed, sessions);
         self.drafts[at].grouped = self.drafts[parent.0].grouped;
-        self.drafts[at].input = Some(DraftInput { topic, on_error: OnError::Fail, writer: Some(writer) });
+        self.drafts[at].input =
+            Some(DraftInput { topic, on_error: OnError::Fail, timestamp: None, writer: Some(writer) });
         at
-    }
-
-    fn sinks(&mut self) -> Result<(), PlanError> {
-        for sink in &self.spec.sinks {
-            let parent = self.joined(&sink.name, &sink.from)?;
-            if self.drafts[parent.0].grouped {
-                return Err(PlanError::GroupedTable(sink.name.clone()));
-            }
-            let topic = self.topic(&sink.topic)?;
-            let (key_format, window_headers) = (sink.key_format, sink.window_headers);
-            let sessions = self.drafts[parent.0].sessions;
-            let operator = NodeOperator::Sink { topic, key_format, window_headers, sessions };
-            self.draft(&sink.name, operator, vec![parent], sink.on_error.clone());
-        }
-        for (topic, _) in self.spec.sources.iter().filter_map(|s| dead_letters(&s.on_error).map(|t| (t, ()))) {
-            self.topic(topic)?;
-        }
-        for step in &self.spec.steps {
-            if let Some(topic) = dead_letters(&step.on_error) {
-                self.topic(topic)?;
-            }
-        }
-        for sink in &self.spec.sinks {
-            if let Some(topic) = dead_letters(&sink.on_error) {
-                self.topic(topic)?;
-            }
-        }
-        Ok(())
     }
 
     /// Numbers connected nodes as sub-topologies and settles partition counts along the repartition topics.
@@ -689,7 +663,8 @@ impl<'a> Planner<'a> {
     ) -> Result<SubTopology, PlanError> {
         let members: Vec<usize> = (0..self.drafts.len()).filter(|i| component[*i] == c).collect();
         let local = |global: usize| members.iter().position(|m| *m == global).unwrap_or_default();
-        let mut sub = SubTopology { inputs: vec![], nodes: vec![], stores: vec![], tasks };
+        let max_idle = self.max_idle(&members);
+        let mut sub = SubTopology { inputs: vec![], nodes: vec![], stores: vec![], tasks, max_idle };
         for (at, global) in members.iter().enumerate() {
             let draft = &self.drafts[*global];
             let mut node = draft.node.clone();
@@ -706,7 +681,7 @@ impl<'a> Planner<'a> {
                 }
                 node.inputs = 1 << sub.inputs.len();
                 let kind = match input.writer {
-                    None => InputKind::Source { on_error: input.on_error.clone() },
+                    None => InputKind::Source { on_error: input.on_error.clone(), timestamp: input.timestamp },
                     Some(writer) => {
                         let upstream = order.iter().position(|c| *c == component[writer]).unwrap_or(0);
                         InputKind::Repartition { upstream_tasks: all_tasks[upstream] }
@@ -735,13 +710,6 @@ impl<'a> Planner<'a> {
 
 fn sub_inputs(sub: &SubTopology, node: usize) -> u64 {
     sub.nodes[node].inputs
-}
-
-fn dead_letters(on_error: &OnError) -> Option<&str> {
-    match on_error {
-        OnError::DeadLetter(topic) => Some(topic),
-        _ => None,
-    }
 }
 
 /// For each draft, the smallest number of a draft that it is connected with.

@@ -19,6 +19,8 @@ pub struct Spec {
     pub steps: Vec<StepSpec>,
     /// Where results go.
     pub sinks: Vec<SinkSpec>,
+    /// How long tasks with several inputs wait, where no step says otherwise.
+    pub max_idle: MaxIdle,
 }
 
 /// A user function.
@@ -35,6 +37,8 @@ pub struct SourceSpec {
     pub name: String,
     /// Topics read, in this order.
     pub topics: Vec<String>,
+    /// A mapper of whose answers the timestamps are the records' event times; `None`: their own timestamps are.
+    pub timestamp: Option<String>,
     /// What happens to a record that cannot be taken (a negative timestamp).
     pub on_error: OnError,
 }
@@ -54,6 +58,36 @@ pub struct SinkSpec {
     pub window_headers: bool,
     /// What happens to a result that the log refuses.
     pub on_error: OnError,
+    /// The function that says to which topic a result goes, where there is one.
+    pub route: Option<Route>,
+}
+
+/// A sink's router.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Route {
+    /// The function.
+    pub function: String,
+    /// Topics that it may name beside the sink's own; of a pattern those that are there and match, which the shell knows.
+    pub topics: Vec<String>,
+    /// The pattern, where there is one: a name in which each `*` stands for any number of characters.
+    pub pattern: Option<String>,
+}
+
+impl Route {
+    /// Whether a topic's name is one that the pattern stands for.
+    pub fn matches(&self, topic: &str) -> bool {
+        let Some(pattern) = &self.pattern else { return false };
+        let (mut pieces, mut rest) = (pattern.split('*'), topic);
+        let first = pieces.next().unwrap_or_default();
+        let Some(behind) = rest.strip_prefix(first) else { return false };
+        rest = behind;
+        let Some(last) = pieces.next_back() else { return rest.is_empty() };
+        for piece in pieces {
+            let Some(at) = rest.find(piece) else { return false };
+            rest = &rest[at + piece.len()..];
+        }
+        rest.ends_with(last)
+    }
 }
 
 /// One step.
@@ -73,6 +107,8 @@ pub struct StepSpec {
     pub idle: Idle,
     /// By whose time a record is late, for repartitioned input.
     pub lateness: Lateness,
+    /// How long a task waits for the others of its inputs, where the step reads several; `None`: as the pipeline says.
+    pub max_idle: Option<MaxIdle>,
 }
 
 impl Spec {
@@ -419,6 +455,21 @@ impl Default for Idle {
     }
 }
 
+/// How long a task with several inputs waits for one of which nothing is here, so that records come in the order of their times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MaxIdle {
+    /// Not at all: what is here is taken.
+    No,
+    /// For what its topic holds and was not fetched yet, and once that is all here so many milliseconds more.
+    After(i64),
+}
+
+impl Default for MaxIdle {
+    fn default() -> Self {
+        MaxIdle::After(0)
+    }
+}
+
 /// By whose time a record is late.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lateness {
@@ -439,4 +490,27 @@ pub enum KeyFormat {
     Json,
     /// Key bytes alone, bounds in the headers `window.start` and `window.end`.
     Plain,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_characters_also_for_none() {
+        let matches = |pattern: &str, topic: &str| {
+            Route { function: String::new(), topics: Vec::new(), pattern: Some(pattern.into()) }.matches(topic)
+        };
+        for (pattern, yes, no) in [
+            ("a-*", &["a-", "a-b", "a-*"][..], &["a", "b-a-"][..]),
+            ("*-a", &["-a", "b-a", "-a-a"], &["a", "-a-"]),
+            ("a*b*c", &["abc", "axbxc", "abbcc", "abcbc"], &["ac", "ab", "abcd", "acb"]),
+            ("ab", &["ab"], &["a", "abb"]),
+            ("a*a", &["aa", "aba"], &["a"]),
+        ] {
+            yes.iter().for_each(|topic| assert!(matches(pattern, topic), "{pattern} {topic}"));
+            no.iter().for_each(|topic| assert!(!matches(pattern, topic), "{pattern} {topic}"));
+        }
+        assert!(!Route::default().matches("a"), "without a pattern");
+    }
 }

@@ -10,7 +10,7 @@ use millstream_core::function::*;
 use millstream_core::record::{BytesColumn, Timestamp};
 
 /// Names by number, and whether the function reads stream times; behind them those of Kafka's tests.
-const OWN: [(&str, bool); 25] = [
+const OWN: [(&str, bool); 28] = [
     ("with-x", false),
     ("first-letter", false),
     ("upper", false),
@@ -36,6 +36,9 @@ const OWN: [(&str, bool); 25] = [
     ("script-times", true),
     ("no-timers", false),
     ("forgets-timers", false),
+    ("clock", false),
+    ("clock-times", true),
+    ("to", false),
 ];
 
 pub const NAMES: [(&str, bool); OWN.len() + kafkas::NAMES.len()] = {
@@ -77,6 +80,16 @@ fn map(
         // KEY@TIME is the key and the event time.
         "parse" => match text.split_once('@') {
             Some((key, time)) => vec![(0, Some(key.into()), own(value), time.parse().unwrap_or(-1))],
+            None => vec![],
+        },
+        // What stands behind @ is the event time, later versions take it for seconds; `clock-times` wants to know the time first.
+        "clock" | "clock-times" => match text.split_once('@').filter(|_| stream <= 0) {
+            Some((_, at)) => vec![(
+                0,
+                Some(b"of no use".into()),
+                None,
+                at.parse().unwrap_or(-1) * if version > 1 { 1_000 } else { 1 },
+            )],
             None => vec![],
         },
         "by-value" => vec![(0, own(value), own(value), time)],
@@ -166,8 +179,9 @@ impl Functions for Native {
                 results.push(result);
             }
         }
-        let changes_keys = matches!(name, "first-letter" | "parse" | "same-key" | "lines" | "region" | "by-value")
-            || kafkas::changes_keys(name);
+        let changes_keys =
+            matches!(name, "first-letter" | "parse" | "same-key" | "lines" | "region" | "by-value" | "clock")
+                || kafkas::changes_keys(name);
         let route = matches!(name, "route" | "route-by-key");
         Ok(Output {
             taken: records.keys.len() as u32,
@@ -179,6 +193,25 @@ impl Functions for Native {
             rejected,
             ..Output::default()
         })
+    }
+    /// A value of TOPIC/PARTITION:… goes there, in later versions to TOPIC-later; one without goes to the sink's own topic. What all
+    /// of a call have in common is told, or not.
+    fn route(&mut self, f: Prepared, _: Context<'_>, records: Records<'_>) -> Answer<Routed> {
+        let values = || (0..records.values.len()).map(|i| records.values.get(i));
+        let rejected = rejected(f, values())?;
+        let places: Vec<(Option<String>, Option<u32>)> = values()
+            .map(|value| {
+                let text = String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
+                let (place, _) = text.split_once(':')?;
+                let (topic, partition) = place.split_once('/').unwrap_or((place, ""));
+                let later = if f.0 / STRIDE > 1 { "-later" } else { "" };
+                Some((Some(format!("{topic}{later}")), partition.parse().ok()))
+            })
+            .map(Option::unwrap_or_default)
+            .collect();
+        let partitions: Option<Vec<u32>> = places.iter().map(|(_, partition)| *partition).collect();
+        let topics = places.iter().map(|(topic, _)| topic.as_deref().map(str::as_bytes)).collect();
+        Ok(Routed { topics, partitions: partitions.filter(|all| !all.is_empty()), rejected })
     }
     /// `sum` adds numbers, `positive` too and forgets a sum of 0, `latest` is the last value, `append` all of them.
     fn add(&mut self, f: Prepared, _: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Folded> {

@@ -12,7 +12,7 @@ use millstream_core::limits::Limits;
 use millstream_core::operator::Active;
 use millstream_core::record::{Batch, BatchBuilder, Header};
 use millstream_core::state::changelog::change_writes;
-use millstream_core::state::keyspace::{Durability, Keyspaces, Space, SpaceKind};
+use millstream_core::state::keyspace::{Durability, Keyspaces, Space, SpaceKind, Write};
 use millstream_core::state::memory::{Guard, Memory, Spaces};
 use millstream_core::task::{TaskId, TaskPart};
 use millstream_core::topology::graph::{Topology, plan};
@@ -65,6 +65,8 @@ impl Pipeline {
                 *self = Self::default();
                 self.plan(&lines[1..])?;
             }
+            ("replan", _) => self.replan(&lines[1..])?,
+            ("forget-notes", []) => self.forget_notes()?,
             ("append", [place]) => self.append(place, &lines[1..])?,
             ("poll", [place]) => {
                 self.append(place, &lines[1..])?;
@@ -107,6 +109,30 @@ impl Pipeline {
         Ok(std::mem::take(&mut self.out))
     }
 
+    /// The same folder, another manifest.
+    fn replan(&mut self, lines: &[&str]) -> Result<(), String> {
+        let before = std::mem::take(&mut self.topology);
+        self.spaces.clear();
+        self.plan(lines)?;
+        let names = |t: &Topology| t.topics.iter().map(|t| t.name.clone()).collect::<Vec<_>>();
+        if names(&before) != names(&self.topology) {
+            return Err("a new plan has the topics of the old one, in their order".into());
+        }
+        self.run(true)
+    }
+
+    /// The folder is from before there were notes of what states were made with.
+    fn forget_notes(&mut self) -> Result<(), String> {
+        let mut writes = Vec::new();
+        for (sub, plan) in self.topology.subs.iter().enumerate() {
+            for partition in 0..plan.tasks {
+                let key = [&task_prefix(TaskId { sub, partition })[..], &[0xef]].concat();
+                writes.extend(self.spaces[sub].iter().map(|space| Write::Delete(*space, key.clone())));
+            }
+        }
+        self.db.apply(writes, Durability::Process).map_err(|e| e.to_string())
+    }
+
     fn plan(&mut self, lines: &[&str]) -> Result<(), String> {
         let functions = NAMES.iter().map(|(name, _)| FunctionSpec { name: name.to_string() }).collect();
         self.spec = Spec { pipeline: "p".into(), functions, ..Spec::default() };
@@ -147,6 +173,7 @@ impl Pipeline {
         let format = |part| words.list("brackets").contains(&part).then_some(BRACKETS);
         let pair = Pair { key: format("key".to_string()), value: format("value".to_string()) };
         match kind {
+            "pipeline" => self.spec.max_idle = max_idle(words.option("max-idle").unwrap_or("0"))?,
             "source" => {
                 self.assigned.sources.insert(name.clone(), pair);
                 let mut topics = words.list("topics");
@@ -154,7 +181,8 @@ impl Pipeline {
                     topics.push(name.clone());
                 }
                 self.partitions.extend(topics.iter().map(|t| (t.clone(), partitions.unwrap_or(1))));
-                self.spec.sources.push(SourceSpec { name, topics, on_error });
+                let timestamp = words.option("timestamp").map(str::to_string);
+                self.spec.sources.push(SourceSpec { name, topics, timestamp, on_error });
             }
             "sink" => {
                 self.assigned.sinks.insert(name.clone(), pair);
@@ -165,7 +193,17 @@ impl Pipeline {
                 };
                 self.partitions.insert(name.clone(), partitions.unwrap_or(1));
                 let (topic, window_headers) = (name.clone(), words.has("headers"));
-                self.spec.sinks.push(SinkSpec { name, from, topic, key_format, window_headers, on_error });
+                // A routed topic has as many partitions as a number behind a colon says.
+                let routed = words.list("topics").into_iter().map(|topic| match topic.split_once(':') {
+                    Some((name, partitions)) => (name.to_string(), partitions.parse().unwrap_or(1)),
+                    None => (topic, 1),
+                });
+                let routed: Vec<(String, u32)> = routed.collect();
+                self.partitions.extend(routed.iter().cloned());
+                let topics = routed.into_iter().map(|(topic, _)| topic).collect();
+                let function = words.option("route").map(str::to_string);
+                let route = function.map(|function| Route { function, topics, pattern: None });
+                self.spec.sinks.push(SinkSpec { name, from, topic, key_format, window_headers, on_error, route });
             }
             "limit" | "limit-store" => {
                 let at = |name: &str| words.option(name).map(time).transpose();
@@ -188,7 +226,8 @@ impl Pipeline {
                 };
                 let own = words.option("lateness") != Some("kafka-streams");
                 let lateness = if own { Lateness::OwnTask } else { Lateness::KafkaStreams };
-                self.spec.steps.push(StepSpec { name, from, operator, on_error, late, idle, lateness });
+                let max_idle = words.option("max-idle").map(max_idle).transpose()?;
+                self.spec.steps.push(StepSpec { name, from, operator, on_error, late, idle, lateness, max_idle });
             }
         }
         Ok(())
@@ -310,6 +349,10 @@ impl Pipeline {
         let writes = stores.flat_map(|(space, changes)| change_writes(*space, &prefix, changes)).collect();
         self.db.apply(writes, Durability::Process).map_err(|e| e.to_string())
     }
+}
+
+fn max_idle(text: &str) -> Result<MaxIdle, String> {
+    if text == "none" { Ok(MaxIdle::No) } else { time(text).map(MaxIdle::After) }
 }
 
 fn number_of(function: &str) -> Result<usize, String> {

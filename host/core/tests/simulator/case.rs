@@ -203,7 +203,7 @@ impl Builder<'_> {
             }
             let on_error = self.on_error();
             let from = From { name: name.clone(), output: None };
-            self.case.spec.sources.push(SourceSpec { name, topics, on_error });
+            self.case.spec.sources.push(SourceSpec { name, topics, timestamp: None, on_error });
             let topics = self.case.spec.sources[s as usize].topics.iter().cloned().collect();
             self.streams.push(Stream { from, windowed: false, used: false, table: false, dirty: false, topics });
         }
@@ -494,7 +494,16 @@ impl Builder<'_> {
         let idle = if self.rng.one_in(2) { Idle::Never } else { Idle::After(50 + self.rng.below(300) as i64) };
         let lateness = if self.rng.one_in(6) { Lateness::KafkaStreams } else { Lateness::OwnTask };
         let on_error = self.on_error();
-        self.case.spec.steps.push(StepSpec { name: name.clone(), from, operator, on_error, late, idle, lateness });
+        self.case.spec.steps.push(StepSpec {
+            name: name.clone(),
+            from,
+            operator,
+            on_error,
+            late,
+            idle,
+            lateness,
+            max_idle: None,
+        });
         let stream = |output| Stream { from: From { name: name.clone(), output }, used: false, ..like.clone() };
         self.streams.extend(outputs.into_iter().map(stream));
     }
@@ -519,6 +528,7 @@ impl Builder<'_> {
                 key_format: *self.rng.pick(&[KeyFormat::Kafka, KeyFormat::Json, KeyFormat::Plain]),
                 window_headers: self.rng.one_in(3),
                 on_error,
+                route: None,
             });
         }
     }

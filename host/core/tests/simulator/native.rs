@@ -319,6 +319,9 @@ impl Functions for Native {
             Ok(rejected) => Ok(self.mapped(f, &context, &records, rejected)),
         }
     }
+    fn route(&mut self, _: Prepared, _: Context<'_>, _: Records<'_>) -> Answer<Routed> {
+        unreachable!("nothing is routed in a simulation")
+    }
     fn add(&mut self, f: Prepared, context: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Folded> {
         let members = into.members.iter().map(|m| records.values.get(*m as usize));
         match self.enter(f, members) {

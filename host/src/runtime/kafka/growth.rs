@@ -102,6 +102,7 @@ mod tests {
             late: None,
             idle: Idle::default(),
             lateness: Lateness::default(),
+            max_idle: None,
         };
         let text = |steps: Vec<StepSpec>, now| {
             let from = steps.last().map_or("a", |s| s.name.as_str()).to_string();
@@ -112,8 +113,10 @@ mod tests {
                 key_format: KeyFormat::Kafka,
                 window_headers: false,
                 on_error: OnError::Fail,
+                route: None,
             };
-            let source = SourceSpec { name: "a".into(), topics: vec!["in".into()], on_error: OnError::Fail };
+            let source =
+                SourceSpec { name: "a".into(), topics: vec!["in".into()], timestamp: None, on_error: OnError::Fail };
             let spec =
                 Spec { pipeline: "p".into(), sources: vec![source], steps, sinks: vec![sink], ..Spec::default() };
             changed(&plan(&spec, &|_| Some(3)).unwrap(), "in", now)

@@ -159,6 +159,7 @@ mod tests {
             late: None,
             idle: Idle::default(),
             lateness: Lateness::default(),
+            max_idle: None,
         };
         let count = Aggregate {
             fold: Fold::Count(CountFormat::Long),
@@ -167,7 +168,12 @@ mod tests {
             emit_every_update: false,
             partitions: None,
         };
-        let source = |name: &str| SourceSpec { name: name.into(), topics: vec![name.into()], on_error: OnError::Fail };
+        let source = |name: &str| SourceSpec {
+            name: name.into(),
+            topics: vec![name.into()],
+            timestamp: None,
+            on_error: OnError::Fail,
+        };
         let spec = Spec {
             pipeline: "p".into(),
             sources: vec![source("a"), source("b")],

@@ -4,7 +4,7 @@
 mod convert;
 mod v0_1;
 
-use millstream_core::function::{Folded, Groups, Joined, Kept, Output, Records, Scanned, TimerClock};
+use millstream_core::function::{Folded, Groups, Joined, Kept, Output, Records, Routed, Scanned, TimerClock};
 use millstream_core::record::BytesColumn;
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre, Linker};
@@ -47,6 +47,7 @@ pub(crate) trait Exports: Send {
     fn describe(&self, store: &mut Store<Data>) -> Returned<Layouts>;
     fn keep(&self, store: &mut Store<Data>, records: Records<'_>) -> Returned<Kept>;
     fn apply(&self, store: &mut Store<Data>, records: Records<'_>) -> Returned<Output>;
+    fn route(&self, store: &mut Store<Data>, records: Records<'_>) -> Returned<Routed>;
     fn add(&self, store: &mut Store<Data>, into: Groups<'_>, records: Records<'_>) -> Returned<Folded>;
     fn finish(&self, store: &mut Store<Data>, of: Groups<'_>) -> Returned<BytesColumn>;
     fn remove(&self, store: &mut Store<Data>, from: Groups<'_>, records: Records<'_>) -> Returned<Folded>;

@@ -1,13 +1,15 @@
 //! Contract 0.1, generated from its frozen WIT and put behind the common door. Checks that hold for every version are
 //! in `convert`.
 
-use millstream_core::function::{Folded, Groups, Joined, Kept, Output, Records, Rejection, Scanned, TimerClock};
+use millstream_core::function::{
+    Folded, Groups, Joined, Kept, Output, Records, Rejection, Routed, Scanned, TimerClock,
+};
 use millstream_core::record::{BytesColumn, HeaderColumns};
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, Instance, InstancePre, Linker, Resource};
 
 use self::generated::exports::millstream::udf::{
-    aggregator, filter, joiner, lifecycle, mapper, merger, migrator, on_timer, processor, retractor, scanner,
+    aggregator, filter, joiner, lifecycle, mapper, merger, migrator, on_timer, processor, retractor, router, scanner,
 };
 use self::generated::millstream::udf::{context, log, state, timers, types};
 use super::{Binding, Contract, Exports, Layouts, Migration, convert};
@@ -28,6 +30,7 @@ mod generated {
                 export millstream:udf/lifecycle@0.1.0;
                 export millstream:udf/filter@0.1.0;
                 export millstream:udf/mapper@0.1.0;
+                export millstream:udf/router@0.1.0;
                 export millstream:udf/aggregator@0.1.0;
                 export millstream:udf/retractor@0.1.0;
                 export millstream:udf/scanner@0.1.0;
@@ -111,6 +114,7 @@ interfaces! {
     lifecycle = "lifecycle",
     filter = "filter",
     mapper = "mapper",
+    router = "router",
     aggregator = "aggregator",
     retractor = "retractor",
     scanner = "scanner",
@@ -190,6 +194,15 @@ impl Exports for Guest {
 
     fn apply(&self, store: &mut Store<Data>, records: Records<'_>) -> Returned<Output> {
         output(answer(there(&self.mapper, "mapper")?.call_apply(store, batch(records)))?)
+    }
+
+    fn route(&self, store: &mut Store<Data>, records: Records<'_>) -> Returned<Routed> {
+        let routed = answer(there(&self.router, "router")?.call_route(store, batch(records)))?;
+        Ok(Routed {
+            topics: lift("topics", routed.topics)?,
+            partitions: routed.partitions,
+            rejected: rejected(routed.rejected),
+        })
     }
 
     fn add(&self, store: &mut Store<Data>, into: Groups<'_>, records: Records<'_>) -> Returned<Folded> {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::topology::check::process::{STORE_CHARACTERS_MAX, STORES_MAX};
 use crate::topology::spec::{
-    CountFormat, Fold, FunctionSpec, Join, JoinKind, MapForm, Process, SinkSpec, SourceSpec, StoreSpec,
+    CountFormat, Fold, FunctionSpec, Join, JoinKind, MapForm, MaxIdle, Process, Route, SinkSpec, SourceSpec, StoreSpec,
 };
 
 fn from(name: &str) -> Vec<From> {
@@ -12,7 +12,7 @@ fn from(name: &str) -> Vec<From> {
 
 fn step(name: &str, input: &str, operator: Operator) -> StepSpec {
     let (on_error, idle, lateness) = (OnError::Fail, Idle::default(), Lateness::default());
-    StepSpec { name: name.into(), from: from(input), operator, on_error, late: None, idle, lateness }
+    StepSpec { name: name.into(), from: from(input), operator, on_error, late: None, idle, lateness, max_idle: None }
 }
 
 fn map(function: &str) -> Operator {
@@ -34,13 +34,20 @@ fn pipeline(steps: Vec<StepSpec>) -> Spec {
         key_format: KeyFormat::Kafka,
         window_headers: false,
         on_error: OnError::Fail,
+        route: None,
     };
     Spec {
         pipeline: "p".into(),
         functions: vec![FunctionSpec { name: "f".into() }],
-        sources: vec![SourceSpec { name: "in".into(), topics: vec!["lines".into()], on_error: OnError::Fail }],
+        sources: vec![SourceSpec {
+            name: "in".into(),
+            topics: vec!["lines".into()],
+            timestamp: None,
+            on_error: OnError::Fail,
+        }],
         sinks: vec![sink],
         steps,
+        ..Spec::default()
     }
 }
 
@@ -295,8 +302,12 @@ fn every_count_has_a_limit() {
     most(
         Section::Sources,
         |s, n| {
-            let source =
-                |i| SourceSpec { name: format!("s{i}"), topics: vec![format!("t{i}")], on_error: OnError::Fail };
+            let source = |i| SourceSpec {
+                name: format!("s{i}"),
+                topics: vec![format!("t{i}")],
+                timestamp: None,
+                on_error: OnError::Fail,
+            };
             s.sources = (0..n).map(source).collect();
         },
         SOURCES_MAX,
@@ -399,4 +410,33 @@ fn results_of_a_processor_are_read_by_its_outputs_where_it_has_any() {
     };
     assert_eq!((read(0, None), read(1, Some("o0"))), (vec![], vec![]));
     assert_eq!((read(0, Some("o0")), read(1, None), read(1, Some("o1"))), (vec!["from"], vec!["from"], vec!["from"]));
+}
+
+#[test]
+fn a_router_names_topics_that_it_may_write_and_a_function_that_there_is() {
+    let routed = |function: &str, topics: Vec<String>, pattern: Option<&str>| {
+        let mut spec = pipeline(vec![]);
+        spec.sinks[0].from = from("in");
+        let pattern = pattern.map(str::to_string);
+        spec.sinks[0].route = Some(Route { function: function.into(), topics, pattern });
+        errors(&spec).into_iter().map(|(_, field)| field).collect::<Vec<_>>()
+    };
+    let many = |n: usize| (0..n).map(|i| format!("r{i}")).collect::<Vec<_>>();
+    assert_eq!(routed("f", many(ROUTED_TOPICS_MAX), None), [] as [&str; 0]);
+    assert_eq!(routed("f", many(ROUTED_TOPICS_MAX + 1), None), ["topics"]);
+    assert_eq!(routed("nobody", vec![], None), ["route"]);
+    assert_eq!(routed("f", vec!["lines".into()], None), ["topics"], "the pipeline reads it");
+    assert_eq!(routed("f", vec!["no topic".into()], None), ["topics"]);
+    assert_eq!((routed("f", vec![], Some("a-*")), routed("f", vec![], Some("**"))), (vec![], vec!["topics"]));
+}
+
+#[test]
+fn the_function_of_a_source_is_there_and_waiting_for_one_input_is_told() {
+    let mut spec = pipeline(vec![step("a", "in", map("f"))]);
+    spec.sources[0].timestamp = Some("nobody".into());
+    spec.steps[0].max_idle = Some(MaxIdle::After(5));
+    assert!(errors(&spec).contains(&("in".into(), "timestamp")));
+    assert!(check(&spec).iter().any(|p| p.severity == Severity::Warning && p.place.field == "max-idle"));
+    spec.sources[0].timestamp = Some("f".into());
+    assert_eq!(errors(&spec), []);
 }

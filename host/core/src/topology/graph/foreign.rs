@@ -53,7 +53,8 @@ impl Planner<'_> {
         let node = NodeOperator::Foreign(ForeignNode::Right { store: 0 });
         let telling = self.draft(&asked_name, node, parents, step.on_error.clone());
         let (topic, writer) = self.foreign_writer(step, &answers_name, (telling, 0));
-        self.drafts[answers].input = Some(DraftInput { topic, on_error: OnError::Fail, writer: Some(writer) });
+        self.drafts[answers].input =
+            Some(DraftInput { topic, on_error: OnError::Fail, writer: Some(writer), timestamp: None });
         Ok(at)
     }
 
@@ -61,7 +62,8 @@ impl Planner<'_> {
     fn foreign_topic(&mut self, step: &StepSpec, name: &str, parent: (usize, u32)) -> (usize, usize) {
         let (topic, writer) = self.foreign_writer(step, name, parent);
         let at = self.draft(name, NodeOperator::Source, vec![], OnError::Fail);
-        self.drafts[at].input = Some(DraftInput { topic, on_error: OnError::Fail, writer: Some(writer) });
+        self.drafts[at].input =
+            Some(DraftInput { topic, on_error: OnError::Fail, writer: Some(writer), timestamp: None });
         (at, topic)
     }
 
