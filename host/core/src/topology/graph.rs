@@ -62,8 +62,8 @@ pub struct SubTopology {
     pub inputs: Vec<Input>,
     /// Its nodes, parents first.
     pub nodes: Vec<Node>,
-    /// Its stores, in the order of their nodes: one for each aggregate, each table and each join of two streams; for each processor its named ones, then that of
-    /// its timers.
+    /// Its stores, in the order of their nodes: one for each aggregate, each table and each join of two streams; for each processor its
+    /// named ones, then that of its timers.
     pub stores: Vec<Store>,
     /// How many tasks: the largest partition count of its inputs.
     pub tasks: u32,

@@ -50,6 +50,8 @@ pub const NAMES: [(&str, bool); OWN.len() + kafkas::NAMES.len()] = {
     }
     all
 };
+/// Most pairs of two streams in a call, or records of a batch.
+const PAIRS_MAX: usize = 2_048;
 
 /// Versions × this + number.
 pub const STRIDE: u32 = 100;
@@ -300,6 +302,7 @@ impl Functions for Native {
     }
     /// `both` gives none for two equal values.
     fn join(&mut self, f: Prepared, keys: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Answer<Joined> {
+        assert!(keys.len() <= PAIRS_MAX, "{} pairs in one call", keys.len());
         let (name, version) = (NAMES[(f.0 % STRIDE) as usize].0, f.0 / STRIDE);
         let text = |side: &BytesColumn, i: usize| {
             side.get(i).map_or("null".into(), |v| String::from_utf8_lossy(v).into_owned())

@@ -3,7 +3,7 @@
 use super::*;
 use crate::topology::check::process::{STORE_CHARACTERS_MAX, STORES_MAX};
 use crate::topology::spec::{
-    CountFormat, Fold, FunctionSpec, Join, JoinKind, MapForm, MaxIdle, Process, Route, SinkSpec, SourceSpec, StoreSpec,
+    CountFormat, Fold, FunctionSpec, Join, JoinKind, JoinWindow, MapForm, MaxIdle, Process, Route, SinkSpec, SourceSpec, StoreSpec, StreamJoin,
 };
 
 fn from(name: &str) -> Vec<From> {
@@ -135,6 +135,54 @@ fn joins_across_windows_and_unknown_joiners_are_refused() {
     let missing = Join { other: from("t").remove(0), kind: JoinKind::Inner, function: "missing".into(), key: None };
     let steps = vec![step("t", "in", table()), step("j", "in", Operator::Join(missing))];
     assert_eq!(errors(&pipeline(steps)), [("j".into(), "with")]);
+}
+
+fn streams(other: &str, function: Option<&str>, ms: [i64; 3]) -> Operator {
+    let [before_ms, after_ms, grace_ms] = ms;
+    let (window, function) = (JoinWindow { before_ms, after_ms, grace_ms }, function.map(Into::into));
+    Operator::StreamJoin(StreamJoin { other: from(other).remove(0), kind: JoinKind::Outer, function, window })
+}
+
+#[test]
+fn two_streams_are_joined_within_a_time_and_a_table_is_not() {
+    let window = Window { form: WindowForm::Hopping { size_ms: 5, advance_ms: 5 }, grace_ms: 0 };
+    let joined = |left: &str, operator: Operator| {
+        let steps = vec![
+            step("t", "in", table()),
+            step("c", "in", count(Some(window), Emit::OnUpdate)),
+            step("g", "t", Operator::Regroup { function: "f".into() }),
+            step("m", "in", map("f")),
+            step("j", left, operator),
+        ];
+        errors(&pipeline(steps))
+    };
+    let at = |fields: &[&'static str]| fields.iter().map(|field| ("j".to_string(), *field)).collect::<Vec<_>>();
+    let within = |other: &str| streams(other, Some("f"), [0, 5, 0]);
+    assert_eq!(joined("in", within("in")), at(&[]), "with itself");
+    assert_eq!(joined("m", within("in")), at(&[]));
+    assert_eq!(joined("in", streams("m", None, [0; 3])), at(&[]), "without a function, within no time at all");
+    assert_eq!(joined("in", within("t")), at(&["join"]));
+    assert_eq!(joined("t", within("in")), at(&["from"]));
+    assert_eq!(joined("in", within("c")), at(&["join"]));
+    assert_eq!(joined("in", within("g")), at(&["from"]));
+    assert_eq!(joined("in", within("nothing")), at(&["join"]));
+    assert_eq!(joined("in", streams("m", Some("missing"), [0; 3])), at(&["with"]));
+    assert_eq!(joined("in", streams("m", None, [-1, -1, -1])), at(&["within", "within", "grace"]));
+}
+
+#[test]
+fn names_of_the_sides_of_a_join_are_not_taken_and_not_too_long() {
+    let steps = vec![step("j-left", "in", map("f")), step("j", "in", streams("j-left", None, [0; 3]))];
+    assert_eq!(errors(&pipeline(steps)), [("j-left".into(), "")]);
+    let longest = TOPIC_CHARACTERS_MAX - "p--right-repartition".len();
+    let named = |len: usize| {
+        let steps = vec![step(&"j".repeat(len), "in", streams("in", None, [0; 3]))];
+        errors(&pipeline(steps)).len()
+    };
+    assert_eq!((named(longest), named(longest + 1)), (0, 1));
+    let mut spec = pipeline(vec![step("j", "in", streams("in", None, [0; 3]))]);
+    spec.sinks[0].topic = "p-j-left-repartition".into();
+    assert_eq!(errors(&spec), [("out".into(), "topic")]);
 }
 
 #[test]

@@ -308,15 +308,17 @@ impl OracleTask {
                 Kind::Cut { step, on_error, topic, .. } => {
                     items.into_iter().for_each(|item| self.write(at, (step, on_error, topic), item, row));
                 }
-                Kind::Sink(sink) => items.into_iter().for_each(|item| {
-                    let partition = self.partition_of(&item.rec, &sink.topic);
-                    let rec = wire::windowed(item.rec.clone(), item.window, sink, self.plan.nodes[at].sessions);
-                    match self.refusal(&sink.topic, &rec) {
-                        Some(reason) => self.refuse(&sink.name, None, &sink.on_error, &item, row, reason),
-                        None => self.put(&sink.topic, partition, rec),
-                    }
-                }),
+                Kind::Sink(sink) => items.into_iter().for_each(|item| self.sink(at, sink, item, row)),
             }
+        }
+    }
+
+    fn sink(&mut self, at: usize, sink: &SinkSpec, item: Item, row: Option<&Row>) {
+        let partition = self.partition_of(&item.rec, &sink.topic);
+        let rec = wire::windowed(item.rec.clone(), item.window, sink, self.plan.nodes[at].sessions);
+        match self.refusal(&sink.topic, &rec) {
+            Some(reason) => self.refuse(&sink.name, None, &sink.on_error, &item, row, reason),
+            None => self.put(&sink.topic, partition, rec),
         }
     }
 
