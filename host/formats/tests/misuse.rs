@@ -9,7 +9,8 @@ use millstream_formats::limits::{
 use millstream_formats::{Format, Formats, Kind, Schema};
 
 fn try_open(kind: Kind, text: &str) -> Result<Formats, String> {
-    let schema = Schema { text: text.into(), ..Schema::default() };
+    let message = text.contains("message Order").then(|| "Order".to_string());
+    let schema = Schema { text: text.into(), message, ..Schema::default() };
     Formats::open(None, vec![Format::File(kind, schema)]).map_err(|(_, why)| why)
 }
 
@@ -274,7 +275,14 @@ fn random_bytes_are_values_that_come_back_or_are_refused() {
     let mut good = [0; 3];
     for (number, (kind, schema)) in all.iter().enumerate() {
         let formats = open(*kind, schema);
-        let sample = if *kind == Kind::Avro { encode(&formats, VALUE).unwrap() } else { b"{\"a\":[1]}".to_vec() };
+        let value: &[u8] = match kind {
+            Kind::Avro => VALUE,
+            Kind::Protobuf => {
+                br#"{"id":"5","tags":{"a":1},"lines":[{"article":"x","parts":{"p":{}}}],"price":1.5,"raw":"AP8="}"#
+            }
+            Kind::Json => b"{\"a\":[1]}",
+        };
+        let sample = encode(&formats, value).unwrap();
         for round in 0..3_000 {
             let mut bytes = sample.clone();
             if round % 2 == 0 {
