@@ -2,6 +2,7 @@
 
 pub mod aggregate;
 pub(crate) mod clock;
+pub(crate) mod deduplicate;
 pub(crate) mod finish;
 pub(crate) mod fold;
 pub mod isolate;
@@ -12,6 +13,7 @@ pub mod sink;
 pub(crate) mod slice;
 pub mod stateless;
 pub mod table;
+pub(crate) mod turns;
 
 use alloc::format;
 use alloc::string::String;

@@ -3,6 +3,7 @@
 //! Pure; places are names, which the shell maps to lines and columns. Not its work: the manifest's text, and what only a
 //! running host knows (files, topics that exist).
 
+mod folds;
 mod tables;
 
 use alloc::collections::BTreeMap;
@@ -146,7 +147,7 @@ struct Kinds {
 impl Kinds {
     fn of(form: WindowForm) -> Self {
         Self {
-            time: matches!(form, WindowForm::Hopping { .. } | WindowForm::Panes { .. } | WindowForm::Sliding { .. }),
+            time: !matches!(form, WindowForm::Session { .. } | WindowForm::Cumulating { .. }),
             session: matches!(form, WindowForm::Session { .. }),
             cumulating: matches!(form, WindowForm::Cumulating { .. }),
         }
@@ -248,14 +249,16 @@ impl<'a> Checker<'a> {
             );
         }
         let word = operator_word(&step.operator);
-        let function = operator_function(&step.operator);
-        if let Some(name) = function.filter(|n| !self.spec.functions.iter().any(|f| f.name == **n)) {
+        let functions = operator_functions(&step.operator);
+        let known = |name: &str| self.spec.functions.iter().any(|f| f.name == name);
+        let missing: Vec<&str> = functions.iter().copied().filter(|name| !known(name)).collect();
+        for name in missing {
             let field = if let Operator::Join(_) = step.operator { "with" } else { word };
             self.error(section, &step.name, field, format!("no function is called `{name}`"), "");
             self.unknown(name, self.spec.functions.iter().map(|f| f.name.clone()).collect());
         }
-        let keeps_rows = matches!(step.operator, Operator::Table { .. });
-        if function.is_none() && !keeps_rows && step.on_error != OnError::Fail {
+        let keeps_rows = matches!(step.operator, Operator::Table { .. } | Operator::Deduplicate(_));
+        if functions.is_empty() && !keeps_rows && step.on_error != OnError::Fail {
             let message = format!("`on-error` has no effect: `{word}` calls no function that could fail");
             self.warn(section, &step.name, "on-error", message, "leave it out");
         }
@@ -266,6 +269,7 @@ impl<'a> Checker<'a> {
                 self.partitions(&step.name, *partitions);
             }
             Operator::Process(process) => self.process(step, process),
+            Operator::Deduplicate(deduplicate) => self.deduplicate(step, deduplicate),
             Operator::Merge if step.from.len() == 1 => {
                 let message = format!("step `{}` merges one stream, so it does nothing", step.name);
                 self.warn(section, &step.name, "from", message, "name several: `from: [a, b]`");
@@ -294,6 +298,8 @@ impl<'a> Checker<'a> {
             }
             Some(window) => self.window(step, *window, aggregate.emit),
         }
+        self.scan(step, aggregate);
+        self.cogroup(step, aggregate);
         if aggregate.emit == Emit::OnClose && aggregate.emit_every_update {
             let message = "`emit-every-update` has no effect with `emit: on-close`".to_string();
             self.warn(section, &step.name, "emit-every-update", message, "leave out one of the two");
@@ -313,7 +319,7 @@ impl<'a> Checker<'a> {
             WindowForm::Sliding { difference_ms } if difference_ms < 0 => {
                 return error("the difference of a sliding window is at least 0 ms".to_string(), "");
             }
-            WindowForm::Session { .. } | WindowForm::Sliding { .. } => return,
+            WindowForm::Session { .. } | WindowForm::Sliding { .. } | WindowForm::Calendar(_) => return,
         };
         if size_ms < 1 {
             return error("a window is at least 1 ms long".to_string(), "");
@@ -497,6 +503,10 @@ impl<'a> Checker<'a> {
                 }
                 Operator::Repartition { .. } => own = Keys { changed: false, repartitioned: true, ..own },
                 Operator::Aggregate(aggregate) => own = self.grouped(step, aggregate, own),
+                Operator::Deduplicate(deduplicate) => {
+                    self.without_effect(step, deduplicate.partitions, own);
+                    own = Keys { changed: false, repartitioned: own.repartitioned || own.changed, ..own };
+                }
                 Operator::Process(process) => {
                     self.without_effect(step, process.partitions, own);
                     let repartitioned = own.repartitioned || own.changed;
@@ -658,7 +668,7 @@ impl<'a> Checker<'a> {
             let help = format!("1 to {TOPIC_CHARACTERS_MAX} letters, digits, `.`, `_` and `-`, but not `.` or `..`");
             self.error(section, name, field, format!("`{topic}` is not a topic's name"), &help);
         }
-        let owner = self.spec.steps.iter().find(|s| repartition_topic(&self.spec.pipeline, &s.name) == topic);
+        let owner = self.spec.steps.iter().find(|s| folds::is_in_front(&self.spec.pipeline, s, topic));
         if let Some(step) = owner {
             let message = format!("`{topic}` is the internal topic in front of step `{}`", step.name);
             self.error(section, name, field, message, "choose another name; internal topics belong to the pipeline");
@@ -672,7 +682,7 @@ impl<'a> Checker<'a> {
             all.into_iter().any(|f| f.name == name && (output.is_none() || f.output.as_deref() == output))
         };
         for function in &spec.functions {
-            if !spec.steps.iter().any(|s| operator_function(&s.operator) == Some(&function.name)) {
+            if !spec.steps.iter().any(|s| operator_functions(&s.operator).contains(&function.name.as_str())) {
                 let message = format!("no step uses function `{}`", function.name);
                 self.warn(Section::Functions, &function.name, "", message, "");
             }
@@ -695,19 +705,28 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// The function that a step calls, where it calls one.
-pub fn operator_function(operator: &Operator) -> Option<&str> {
-    match operator {
+/// The functions that a step calls, each once.
+pub fn operator_functions(operator: &Operator) -> Vec<&str> {
+    let one = match operator {
         Operator::Filter { function, .. }
         | Operator::Map { function, .. }
         | Operator::Branch { function, .. }
-        | Operator::Peek { function } => Some(function),
+        | Operator::Peek { function } => Some(function.as_str()),
         Operator::Aggregate(a) => a.fold.function(),
-        Operator::Process(p) => Some(&p.function),
-        Operator::Join(join) => Some(&join.function),
-        Operator::Regroup { function } => Some(function),
+        Operator::Process(p) => Some(p.function.as_str()),
+        Operator::Deduplicate(d) => d.function.as_deref(),
+        Operator::Join(join) => Some(join.function.as_str()),
+        Operator::Regroup { function } => Some(function.as_str()),
         Operator::Merge | Operator::Repartition { .. } | Operator::Table { .. } => None,
+    };
+    let adders = if let Operator::Aggregate(a) = operator { a.fold.adders() } else { &[] };
+    let mut out: Vec<&str> = Vec::new();
+    for name in adders.iter().map(String::as_str).chain(one) {
+        if !out.contains(&name) {
+            out.push(name);
+        }
     }
+    out
 }
 
 fn named_outputs(operator: &Operator) -> Option<Vec<String>> {

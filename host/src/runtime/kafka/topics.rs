@@ -165,6 +165,7 @@ fn refuse_lost(admin: &Admin, topology: &Topology, name: &str) -> anyhow::Result
     let fills = |node: &&Node| match &node.operator {
         NodeOperator::Repartition { topic, .. } => topology.topics[*topic].name == name,
         NodeOperator::Aggregate(_)
+        | NodeOperator::Deduplicate(_)
         | NodeOperator::Table(_)
         | NodeOperator::Regroup(_)
         | NodeOperator::Join(JoinNode { store: Some(_), .. }) => {
