@@ -31,6 +31,8 @@ pub enum Reason {
     Late,
     /// Its task had been idle, and its windows had closed meanwhile.
     LateAfterIdle,
+    /// One with the same id has passed that was near in time.
+    Duplicate,
     /// The function refused it.
     Rejected,
     /// The function failed on it.
@@ -61,6 +63,7 @@ impl Reason {
             Reason::NullValue => "null-value",
             Reason::Late => "late",
             Reason::LateAfterIdle => "late-after-idle",
+            Reason::Duplicate => "duplicate",
             Reason::Rejected => "rejected",
             Reason::Poisoned => "poisoned",
             Reason::NegativeTimestamp => "negative-timestamp",

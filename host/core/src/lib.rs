@@ -41,6 +41,7 @@ pub mod commit;
 
 pub mod swap;
 
+pub mod calendar;
 pub mod codec;
 pub mod envelope;
 pub mod error;

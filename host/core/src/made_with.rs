@@ -137,6 +137,10 @@ fn settings_of(node: &Node) -> Vec<String> {
         NodeOperator::Foreign(ForeignNode::Left(join)) => format!("{} join by foreign key", kind(join.kind)),
         NodeOperator::Foreign(ForeignNode::Right { .. }) => "subscriptions of a join by foreign key".to_string(),
         NodeOperator::StreamJoin(join) => keyed(&format!("{} join of streams", kind(join.kind)), join.by_window),
+        NodeOperator::Deduplicate(deduplicate) => {
+            let what = format!("deduplicate within {}", duration(deduplicate.spec.within_ms));
+            keyed(&what, deduplicate.by_window)
+        }
         NodeOperator::Process(process) => {
             let stores = process.spec.stores.iter().map(|_| "store of a processor".to_string());
             return stores.chain(["timers of a processor".to_string()]).collect();
@@ -150,6 +154,8 @@ fn aggregate_settings(aggregate: &AggregateNode) -> String {
         Fold::Count(_) => "count",
         Fold::Reduce { .. } => "reduce",
         Fold::Aggregate { .. } => "aggregate",
+        Fold::Cogroup { .. } => "cogroup",
+        Fold::Scan { .. } => "scan",
     };
     let of = if aggregate.of_table { " of a table" } else { "" };
     let Some(window) = aggregate.spec.window else { return format!("{fold}{of}") };
@@ -163,6 +169,7 @@ fn aggregate_settings(aggregate: &AggregateNode) -> String {
         WindowForm::Cumulating { size_ms, step_ms } => {
             format!("cumulating {}, step {}", duration(size_ms), duration(step_ms))
         }
+        WindowForm::Calendar(calendar) => calendar.name().to_string(),
         WindowForm::Session { gap_ms } => format!("session {}", duration(gap_ms)),
         WindowForm::Sliding { difference_ms } => format!("sliding {}", duration(difference_ms)),
         WindowForm::Panes { size_ms, advance_ms } => {

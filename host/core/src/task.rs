@@ -21,6 +21,7 @@ use crate::made_with;
 use crate::meta::Meta;
 use crate::operator::aggregate::{self, Grouped, Held, Step, Times};
 use crate::operator::clock::NodeClock;
+use crate::operator::deduplicate;
 use crate::operator::isolate::Isolation;
 use crate::operator::join::streams;
 use crate::operator::process;
@@ -31,18 +32,14 @@ use crate::operator::table;
 use crate::operator::{Active, Cx, Ports};
 use crate::poll::{Inputs, Place, Polled};
 use crate::record::{Batch, Timestamp};
-use crate::slicing::Slicing;
 use crate::state::entries::Entries;
 use crate::state::key::StoreKind;
-use crate::state::sessions::Sessions;
-use crate::state::slices::Slices;
 use crate::state::store::{Change, Ground, Store};
 use crate::time::{NEVER, Now};
 use crate::topology::graph::{
     AggregateNode, ForeignNode, InputKind, JoinNode, Node, NodeOperator, RegroupNode, SubTopology, TableNode, TableOf,
     TimeRule, Topology,
 };
-use crate::topology::spec::{Emit, WindowForm};
 
 /// Which task: sub-topology and partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -326,7 +323,7 @@ impl Task {
 
     fn writers(&self) -> impl Iterator<Item = (usize, &Writer, crate::topology::spec::Idle)> {
         self.sub().nodes.iter().zip(&self.nodes).filter_map(|(node, state)| match (&node.operator, state) {
-            (NodeOperator::Repartition { topic, idle }, NodeState::Writer(writer)) => Some((*topic, writer, *idle)),
+            (NodeOperator::Repartition { topic, idle, .. }, NodeState::Writer(writer)) => Some((*topic, writer, *idle)),
             _ => None,
         })
     }
@@ -334,6 +331,8 @@ impl Task {
     fn marker_due(&self, now: Now, writer: &Writer, idle: crate::topology::spec::Idle) -> Option<bool> {
         // Steps of this task that hold windows or timers may all stand upstream of the topic; one too many only waits longer.
         let holds = |(n, state): (&Node, &NodeState)| match (state, &n.operator) {
+            // What passed a step that deduplicates is kept, and nothing comes of it.
+            (_, NodeOperator::Deduplicate(_)) => false,
             (NodeState::Aggregate(a), _) => a.store.has_windows(),
             (NodeState::Process(p), _) => p.has_event_timers(),
             (NodeState::Join(j), NodeOperator::StreamJoin(join)) => j.holds(join.kind),
@@ -481,8 +480,8 @@ impl Task {
 
 /// A node's name in the metadata: writers and aggregates of one step have one name each.
 pub fn meta_name(node: &Node) -> String {
-    match node.operator {
-        NodeOperator::Repartition { .. } => alloc::format!("{}>", node.name),
+    match &node.operator {
+        NodeOperator::Repartition { after, .. } => alloc::format!("{after}>"),
         NodeOperator::Source => alloc::format!("{}<", node.name),
         NodeOperator::Merge => alloc::format!("{}+", node.name),
         NodeOperator::Table(TableNode { of: TableOf::ForeignKey { .. }, .. }) => alloc::format!("{}=", node.name),
@@ -522,21 +521,14 @@ fn open_node(
     Ok(match &node.operator {
         NodeOperator::Process(p) => NodeState::Process(Box::new(process::State::open(p, times(p.time), ports)?)),
         NodeOperator::StreamJoin(j) => NodeState::Join(Box::new(streams::State::open(j, times(j.time), ports)?)),
+        NodeOperator::Deduplicate(d) => {
+            let ground = Ground { db: ports.db, space: ports.spaces[d.store], prefix: ports.prefix };
+            let store = Held::Groups(Store::open(StoreKind::Window, ground)?);
+            NodeState::Aggregate(Box::new(aggregate::State { times: times(d.time), store }))
+        }
         NodeOperator::Aggregate(a) => {
             let ground = Ground { db: ports.db, space: ports.spaces[a.store], prefix: ports.prefix };
-            let groups = |kind| Store::open(kind, ground).map(Held::Groups);
-            let store = match (a.spec.window.map(|w| w.form), a.by_window) {
-                (Some(WindowForm::Session { .. }), _) => Held::Sessions(Sessions::open(ground)?),
-                (Some(WindowForm::Sliding { .. } | WindowForm::Panes { .. }), _) => {
-                    let slicing = a.spec.window.and_then(Slicing::of);
-                    let planned = || Verdict::Corrupted("slices of other windows were planned".into());
-                    let closes = a.spec.emit == Emit::OnClose;
-                    Held::Slices(Box::new(Slices::open(ground, slicing.ok_or_else(planned)?, closes, closed)?))
-                }
-                (Some(WindowForm::Hopping { .. } | WindowForm::Cumulating { .. }), _) => groups(StoreKind::Window)?,
-                (None, true) => groups(StoreKind::WindowedKeyValue)?,
-                (None, false) => groups(StoreKind::KeyValue)?,
-            };
+            let store = Held::open(a, ground, closed)?;
             NodeState::Aggregate(Box::new(aggregate::State { times: times(a.time), store }))
         }
         NodeOperator::Repartition { .. } => NodeState::Writer(Writer::new(observed, now)),
@@ -582,8 +574,14 @@ pub fn function_of(node: &Node) -> Option<usize> {
         NodeOperator::Regroup(regroup) => Some(regroup.function),
         NodeOperator::Process(p) => Some(p.function),
         NodeOperator::Sink { route, .. } => route.as_ref().map(|route| route.function),
+        NodeOperator::Deduplicate(d) => d.function,
         _ => None,
     }
+}
+
+/// The functions by which a node adds records of its several inputs.
+fn adders_of(node: &Node) -> &[usize] {
+    if let NodeOperator::Aggregate(a) = &node.operator { &a.adders } else { &[] }
 }
 
 /// Evaluates the nodes once, parents first.
@@ -638,6 +636,11 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
             (NodeOperator::Regroup(regroup), phase) => {
                 let NodeState::Table(state) = &mut states[at] else { unreachable!("opened by the same plan") };
                 outputs.push(table::regroup(cx, node, regroup, state, input, phase.rows())?);
+            }
+            (NodeOperator::Deduplicate(operator), phase) => {
+                let NodeState::Aggregate(state) = &mut states[at] else { unreachable!("opened by the same plan") };
+                let ends = matches!(phase, Phase::End);
+                outputs.push(deduplicate::run(cx, (node, operator), state, input, phase.rows(), ends)?);
             }
             (NodeOperator::Process(operator), phase) => {
                 let NodeState::Process(state) = &mut states[at] else { unreachable!("opened by the same plan") };

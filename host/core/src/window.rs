@@ -5,11 +5,14 @@
 //!   `advance == size`.
 //! - Cumulating (as Flink SQL's `CUMULATE`): from each multiple of the size one window to each multiple of the step behind it.
 //!
+//! - Calendar: from each given boundary to the next.
+//!
 //! Each has a *mark*, a number that no other window of the grid has and that grows with its end: the start of a hopping
-//! window, the end less a step of a cumulating one. With grace G a window is closed when `end <= time - G`.
+//! or calendar window, the end less a step of a cumulating one. With grace G a window is closed when `end <= time - G`.
 //!
 //! Sessions are made by their records; here is only when they touch and when they are closed.
 
+use crate::calendar::Calendar;
 use crate::record::Timestamp;
 use crate::time::NEVER;
 use crate::topology::spec::{Window, WindowForm};
@@ -23,17 +26,20 @@ pub struct Grid {
     step_ms: i64,
     grace_ms: i64,
     cumulates: bool,
+    /// Where it has one, sizes are not looked at.
+    calendar: Option<&'static Calendar>,
 }
 
 impl Grid {
     /// The grid of windows that have one.
     pub fn of(window: Window) -> Option<Self> {
-        let (size_ms, step_ms, cumulates) = match window.form {
-            WindowForm::Hopping { size_ms, advance_ms } => (size_ms, advance_ms, false),
-            WindowForm::Cumulating { size_ms, step_ms } => (size_ms, step_ms, true),
+        let (size_ms, step_ms, cumulates, calendar) = match window.form {
+            WindowForm::Hopping { size_ms, advance_ms } => (size_ms, advance_ms, false, None),
+            WindowForm::Cumulating { size_ms, step_ms } => (size_ms, step_ms, true, None),
+            WindowForm::Calendar(calendar) => (1, 1, false, Some(calendar)),
             _ => return None,
         };
-        Some(Self { size_ms, step_ms, grace_ms: window.grace_ms, cumulates })
+        Some(Self { size_ms, step_ms, grace_ms: window.grace_ms, cumulates, calendar })
     }
 
     /// How many windows hold a record at the most.
@@ -44,6 +50,10 @@ impl Grid {
     /// Start, inclusive, and end, exclusive, of the window with a mark; the end saturates at the end of time.
     #[inline]
     pub fn bounds(self, mark: Timestamp) -> (Timestamp, Timestamp) {
+        if let Some(calendar) = self.calendar {
+            // What was stored keeps its name, should boundaries have changed since.
+            return (mark, calendar.around(mark).1);
+        }
         if self.cumulates {
             return (mark - mark % self.size_ms, mark.saturating_add(self.step_ms));
         }
@@ -53,6 +63,11 @@ impl Grid {
     /// Every window with a mark at or below this is closed at `time`. A window that would end behind the end of time never is.
     #[inline]
     pub fn closed_marks(self, time: Timestamp) -> Timestamp {
+        if let Some(calendar) = self.calendar {
+            let until = if time == NEVER { NEVER } else { time.saturating_sub(self.grace_ms) };
+            // The window that holds this time is open, and all before it are closed.
+            return if until < 0 { NEVER } else { calendar.around(until).0 - 1 };
+        }
         let reach = if self.cumulates { self.step_ms } else { self.size_ms };
         if time == NEVER { NEVER } else { time.saturating_sub(self.grace_ms).saturating_sub(reach) }
     }
@@ -102,6 +117,9 @@ impl Cursor {
     /// Marks of the windows that hold `t` (which is not negative) and are not closed at `time`.
     #[inline]
     pub fn open(&mut self, t: Timestamp, time: Timestamp) -> Marks {
+        if let Some(calendar) = self.grid.calendar {
+            return self.open_in(calendar, t, time);
+        }
         let Grid { size_ms, step_ms, cumulates, .. } = self.grid;
         let (mut first, last) = if cumulates {
             self.grid.cumulating(t)
@@ -123,6 +141,19 @@ impl Cursor {
             };
         }
         Marks { next: first, last, step: step_ms }
+    }
+
+    /// The same between given boundaries: `first` and `last` are start and end of the window found last.
+    fn open_in(&mut self, calendar: &Calendar, t: Timestamp, time: Timestamp) -> Marks {
+        if self.last == NEVER || t < self.first || t >= self.last {
+            (self.first, self.last) = calendar.around(t);
+        }
+        let until = if time == NEVER { NEVER } else { time.saturating_sub(self.grid.grace_ms) };
+        // One that would end behind the end of time never closes.
+        if self.last <= until && self.last != Timestamp::MAX {
+            return Marks::NONE;
+        }
+        Marks { next: self.first, last: self.first, step: 1 }
     }
 }
 
@@ -188,6 +219,7 @@ impl Gap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
     use alloc::vec::Vec;
     use proptest::prelude::*;
 
@@ -244,6 +276,23 @@ mod tests {
         assert!(!cumulating.is_closed(last, i64::MAX));
     }
 
+    fn calendar(starts: &[i64], then_ms: i64, grace_ms: i64) -> Grid {
+        let calendar = Calendar::new("test".into(), starts.to_vec(), then_ms).unwrap();
+        Grid::of(Window { form: WindowForm::Calendar(calendar), grace_ms }).unwrap()
+    }
+
+    #[test]
+    fn calendar_windows_close_at_the_next_boundary_and_the_last_of_time_never() {
+        let grid = calendar(&[0, 5, 12], 10, 3);
+        assert_eq!((marks(grid, 4), marks(grid, 5), marks(grid, 30)), (vec![0], vec![5], vec![22]));
+        assert_eq!((grid.bounds(5), grid.bounds(22), grid.windows_per_record()), ((5, 12), (22, 32), 1));
+        assert!(grid.is_closed(0, 8) && !grid.is_closed(0, 7) && !grid.is_closed(5, 14) && grid.is_closed(5, 15));
+        assert!(!grid.is_closed(0, NEVER) && !grid.is_closed(0, 2));
+        let last = marks(grid, i64::MAX)[0];
+        assert!(!grid.is_closed(last, i64::MAX) && grid.is_closed(last - 10, i64::MAX));
+        assert_eq!(Cursor::new(calendar(&[0], 10, 0)).open(i64::MAX, i64::MAX).count(), 1);
+    }
+
     #[test]
     fn sessions_touch_at_the_gap_and_close_behind_it() {
         let gap = Gap::of(Window { form: WindowForm::Session { gap_ms: 5 }, grace_ms: 2 }).unwrap();
@@ -274,10 +323,10 @@ mod tests {
 
         #[test]
         fn a_cursor_knows_nothing_of_the_record_before(
-            step in 1i64..30, size in 1i64..30, cumulates: bool, grace in 0i64..9,
+            step in 1i64..30, size in 1i64..30, cumulates: bool, of_calendar: bool, grace in 0i64..9,
             records in proptest::collection::vec((0i64..99, 0i64..150), 0..20)
         ) {
-            let grid = if cumulates { cumulating(step * (size % 5 + 1), step, grace) } else { grid(size, step.min(size), grace) };
+            let grid = if of_calendar { calendar(&[0, step, step + size], size, grace) } else if cumulates { cumulating(step * (size % 5 + 1), step, grace) } else { grid(size, step.min(size), grace) };
             let mut cursor = Cursor::new(grid);
             for (t, time) in records {
                 let by_definition: Vec<i64> = grid.marks(t).filter(|m| grid.bounds(*m).1 > time - grace).collect();

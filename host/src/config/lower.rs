@@ -8,15 +8,17 @@ use std::path::PathBuf;
 
 use std::collections::BTreeMap;
 
+use millstream_core::calendar::Calendar;
 use millstream_core::state::keyspace::Durability;
 use millstream_core::topology::describe::operator_word;
 use millstream_core::topology::spec::{
-    self, Aggregate, Fold, From, FunctionSpec, Idle, KeyFormat, MapForm, Operator, Process, SinkSpec, SourceSpec, Spec,
-    StepSpec, StoreSpec, WindowForm,
+    self, Aggregate, Deduplicate, Fold, From, FunctionSpec, Idle, KeyFormat, MapForm, Operator, Process, SinkSpec,
+    SourceSpec, Spec, StepSpec, StoreSpec, WindowForm,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::calendar;
 use super::formats::{self, Gather, Side};
 use super::manifest::{self as form, DurationText, OneOrMany};
 use super::problem::{Problem, Severity};
@@ -30,10 +32,14 @@ use super::{
 };
 use crate::runtime::formats::Asked;
 
-/// Fields that only `count`, `reduce` and `aggregate` have.
+/// Fields that only `count`, `reduce`, `aggregate`, `scan` and `cogroup` have.
 const AGGREGATE_FIELDS: [&str; 5] = ["group", "window", "emit", "emit-every-update", "late"];
+/// Those of them that `scan` has not: its results come out after each record.
+const EMIT_FIELDS: [&str; 2] = ["emit", "emit-every-update"];
 /// A count that is in more hopping windows than this is put together from panes.
 const PANES_FROM: i64 = 16;
+/// The `by` of a `deduplicate` that is no function: the record's key.
+const BY_KEY: &str = "key";
 /// Fields about the repartition topic before a step.
 const REPARTITION_FIELDS: [&str; 2] = ["idle", "partitions"];
 
@@ -175,7 +181,7 @@ impl Lower<'_> {
     }
 
     fn step(&mut self, name: &str, step: Option<form::Step>) -> StepSpec {
-        let from = step.as_ref().map(|s| references(&s.from)).unwrap_or_default();
+        let from = step.as_ref().map(|s| self.inputs(name, s)).unwrap_or_default();
         let operator = step.as_ref().and_then(|s| self.operator(name, s)).unwrap_or(Operator::Merge);
         if step.is_some() {
             self.misplaced(name, &operator);
@@ -214,6 +220,42 @@ impl Lower<'_> {
         })
     }
 
+    /// What a step reads: its `from`; of a cogroup the inputs that it names, in the order of the text.
+    fn inputs(&mut self, name: &str, step: &form::Step) -> Vec<From> {
+        let Some(cogroup) = &step.cogroup else { return step.from.as_ref().map(references).unwrap_or_default() };
+        if step.from.is_some() {
+            let span = self.tree.key_place(&path(&["steps", name, "from"]));
+            let message = "`from` does not belong to `cogroup`, which names its inputs itself";
+            self.problems.push(Problem::error(span, message));
+        }
+        let node = self.tree.get("steps").and_then(|s| s.get(name)).and_then(|s| s.get("cogroup"));
+        let written = node.into_iter().flat_map(Node::keys).filter(|input| cogroup.0.contains_key(*input));
+        written.map(reference).collect()
+    }
+
+    /// A cogroup's functions, in the order of its inputs.
+    fn cogroup(&mut self, name: &str, step: &form::Step) -> Option<Fold> {
+        let cogroup = step.cogroup.as_ref()?;
+        let inputs = self.tree.get("steps").and_then(|s| s.get(name)).and_then(|s| s.get("cogroup"));
+        let written = inputs.into_iter().flat_map(Node::keys).filter_map(|input| cogroup.0.get(input));
+        let adders: Vec<String> = written.map(|function| function.0.clone()).collect();
+        let first = adders.first().cloned();
+        let finisher = step.finish.as_ref().map(|f| f.0.clone()).or(first)?;
+        Some(Fold::Cogroup { adders, finisher })
+    }
+
+    /// What a step that deduplicates goes by.
+    fn deduplicate(&mut self, name: &str, step: &form::Step, given: &form::Deduplicate) -> Deduplicate {
+        let at = |field: &str| path(&["steps", name, "deduplicate", field]);
+        let within_ms = self.duration(&given.within, &at("within"));
+        Deduplicate {
+            function: given.by.as_ref().filter(|by| by.0 != BY_KEY).map(|by| by.0.clone()),
+            within_ms,
+            grace_ms: given.grace.as_ref().map_or(within_ms, |grace| self.duration(grace, &at("grace"))),
+            partitions: step.partitions,
+        }
+    }
+
     fn operator(&mut self, name: &str, step: &form::Step) -> Option<Operator> {
         let maps = [
             (&step.map, MapForm::Map),
@@ -243,6 +285,9 @@ impl Lower<'_> {
                 partitions: step.partitions,
             }));
         }
+        if let Some(given) = &step.deduplicate {
+            return Some(Operator::Deduplicate(self.deduplicate(name, step, given)));
+        }
         if let Some(function) = &step.peek {
             return Some(Operator::Peek { function: function.0.clone() });
         }
@@ -258,23 +303,30 @@ impl Lower<'_> {
         if let Some(other) = &step.join {
             return Some(self.join(name, step, other));
         }
+        self.grouped(name, step).map(Operator::Aggregate)
+    }
+
+    /// A group and its fold.
+    fn grouped(&mut self, name: &str, step: &form::Step) -> Option<Aggregate> {
         let count = step.count.as_ref().map(|c| match c.format {
             Some(form::CountFormat::Text) => Fold::Count(spec::CountFormat::Text),
             _ => Fold::Count(spec::CountFormat::Long),
         });
         let reduce = || step.reduce.as_ref().map(|f| Fold::Reduce { function: f.0.clone() });
         let aggregate = || step.aggregate.as_ref().map(|f| Fold::Aggregate { function: f.0.clone() });
-        let fold = count.or_else(reduce).or_else(aggregate)?;
-        Some(Operator::Aggregate(Aggregate {
+        let scan = || step.scan.as_ref().map(|f| Fold::Scan { function: f.0.clone() });
+        let fold = count.or_else(reduce).or_else(aggregate).or_else(scan).or_else(|| self.cogroup(name, step))?;
+        Some(Aggregate {
             fold,
             window: step.window.as_ref().and_then(|w| self.window(name, w, step.count.is_some())),
             emit: match step.emit {
                 Some(form::Emit::OnClose) => spec::Emit::OnClose,
                 _ => spec::Emit::OnUpdate,
             },
-            emit_every_update: step.emit_every_update.unwrap_or_default(),
+            // A scan is that and nothing else.
+            emit_every_update: step.scan.is_some() || step.emit_every_update.unwrap_or_default(),
             partitions: step.partitions,
-        }))
+        })
     }
 
     /// `counts`: the step is a count, which can be put together from panes.
@@ -297,6 +349,8 @@ impl Lower<'_> {
         } else if let (Some(size), Some(step)) = (&window.cumulating, &window.step) {
             let size_ms = self.duration(size, &at("cumulating"));
             WindowForm::Cumulating { size_ms, step_ms: self.duration(step, &at("step")) }
+        } else if let Some(unit) = window.calendar {
+            WindowForm::Calendar(self.calendar(name, window, unit)?)
         } else {
             return None;
         };
@@ -309,6 +363,31 @@ impl Lower<'_> {
         }
         let grace_ms = window.grace.as_ref().map_or(0, |g| self.duration(g, &at("grace")));
         Some(spec::Window { form, grace_ms })
+    }
+
+    /// The calendar of a window; `None` where it cannot be worked out, which is told.
+    fn calendar(&mut self, name: &str, window: &form::Window, unit: form::CalendarUnit) -> Option<&'static Calendar> {
+        let at = |field: &str| path(&["steps", name, "window", field]);
+        if window.week_starts.is_some() && unit != form::CalendarUnit::Week {
+            let span = self.tree.key_place(&at("week-starts"));
+            let message = "`week-starts` has no effect: only weeks begin on a day of the week";
+            self.problems.push(Problem::warning(span, message).help("leave it out, or use `calendar: week`"));
+        }
+        let mut zone = window.time_zone.as_ref().map_or(calendar::ZONE_DEFAULT, |zone| zone.0.as_str());
+        if calendar::zone(zone).is_none() {
+            let problem = Problem::error(self.tree.place(&at("time-zone")), format!("no time zone is called `{zone}`"));
+            self.problems.push(problem.nearest(zone, &calendar::zones(), "there are"));
+            // Another stands in, so that the rest can be looked at.
+            zone = calendar::ZONE_DEFAULT;
+        }
+        match calendar::calendar(unit, zone, window.week_starts.unwrap_or_default()) {
+            Ok(calendar) => Some(calendar),
+            Err(why) => {
+                let message = format!("the windows of `{zone}` cannot be worked out: {why:#}");
+                self.problems.push(Problem::error(self.tree.place(&at("calendar")), message));
+                None
+            }
+        }
     }
 
     /// A processor's stores, by name: their order in the text means nothing.
@@ -326,28 +405,34 @@ impl Lower<'_> {
         let word = operator_word(operator);
         let aggregate = matches!(operator, Operator::Aggregate(_));
         let process = matches!(operator, Operator::Process(_));
-        let behind = aggregate || process || matches!(operator, Operator::Repartition { .. } | Operator::Table { .. });
+        let deduplicate = matches!(operator, Operator::Deduplicate(_));
+        let behind = aggregate
+            || process
+            || deduplicate
+            || matches!(operator, Operator::Repartition { .. } | Operator::Table { .. });
         // Before a join the other side says how many partitions there are.
         let within = matches!(operator, Operator::StreamJoin(_));
         let waits = behind || within || matches!(operator, Operator::Join(_));
         let wrong = |field: &&str| {
-            AGGREGATE_FIELDS.contains(field) && !aggregate && !(within && *field == "late")
+            AGGREGATE_FIELDS.contains(field) && !aggregate && !((deduplicate || within) && *field == "late")
+                || EMIT_FIELDS.contains(field) && word == "scan"
                 || REPARTITION_FIELDS.contains(field) && !(if *field == "idle" { waits } else { behind })
-                || *field == "lateness" && !aggregate && !process && !within
+                || *field == "lateness" && !aggregate && !process && !within && !deduplicate
                 || *field == "outputs" && !process && !matches!(operator, Operator::Branch { .. })
         };
         let Some(node) = self.tree.get("steps").and_then(|s| s.get(name)) else { return };
         for field in node.keys().filter(wrong) {
             let message = format!("`{field}` does not belong to `{word}`");
             let whose = match field {
-                "idle" => "`count`, `reduce`, `aggregate`, `process`, `table`, `join` and `repartition` have it",
+                "idle" => "groups, `deduplicate`, `process`, `table`, `join` and `repartition` have it",
                 f if REPARTITION_FIELDS.contains(&f) => {
-                    "`count`, `reduce`, `aggregate`, `process`, `table` and `repartition` have it"
+                    "groups, `deduplicate`, `process`, `table` and `repartition` have it"
                 }
-                "lateness" => "`count`, `reduce`, `aggregate`, `process` and a `join` of two streams have it",
-                "late" => "`count`, `reduce`, `aggregate` and a `join` of two streams have it",
+                "lateness" => "groups, `deduplicate`, `process` and a `join` of two streams have it",
+                "late" => "groups, `deduplicate` and a `join` of two streams have it",
                 "outputs" => "`branch` and `process` have it",
-                _ => "`count`, `reduce` and `aggregate` have it",
+                f if EMIT_FIELDS.contains(&f) => "`count`, `reduce`, `aggregate` and `cogroup` have it",
+                _ => "`count`, `reduce`, `aggregate`, `scan` and `cogroup` have it",
             };
             let span = self.tree.key_place(&path(&["steps", name, field]));
             self.problems.push(Problem::error(span, message).help(whose));

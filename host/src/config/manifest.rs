@@ -22,7 +22,7 @@ pub const NAME_CHARACTERS_MAX: usize = 100;
 /// Latest time that a source may begin with, milliseconds since 1970: the end of the year 9999.
 pub const TIME_MS_MAX: i64 = 253_402_300_799_999;
 /// Operators of steps; a step has exactly one.
-pub const OPERATORS: [&str; 18] = [
+pub const OPERATORS: [&str; 21] = [
     "filter",
     "filter-not",
     "map",
@@ -37,6 +37,9 @@ pub const OPERATORS: [&str; 18] = [
     "count",
     "reduce",
     "aggregate",
+    "scan",
+    "cogroup",
+    "deduplicate",
     "table",
     "join",
     "group-by",
@@ -174,6 +177,8 @@ texts! {
     IdleText("a duration such as `10s`, or `never`", "^([0-9]+(ms|s|m|h|d)|never)$");
     /// An amount of memory or storage.
     SizeText("a size: a whole number and a unit, such as `512B`, `64KiB`, `10MiB`, `2GiB`", "^[0-9]+(B|KiB|MiB|GiB|TiB)$");
+    /// A time zone's name.
+    ZoneText("the name of a time zone, such as `Europe/Berlin`", "^[A-Za-z0-9_+/-]{1,64}$");
     /// A path to a component.
     PathText("a path to a file, relative to the manifest's folder", "^.+$");
 }
@@ -401,14 +406,11 @@ pub enum OnError {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("oneOf" = one_of(&OPERATORS)))]
-#[schemars(extend("dependentRequired" = {
-    "count": ["group"], "reduce": ["group"], "aggregate": ["group"],
-    "branch": ["outputs"], "otherwise": ["branch"], "stores": ["process"],
-    "with": ["join"], "type": ["join"], "key": ["join", "with"], "within": ["join"], "grace": ["within"]
-}))]
+#[schemars(extend("dependentRequired" = beside()))]
 pub struct Step {
-    /// What it reads: a source, a step, a named output of one (`step.output`), or a list of them.
-    pub from: OneOrMany<Reference>,
+    /// What it reads: a source, a step, a named output of one (`step.output`), or a list of them. Every operator needs it, but for
+    /// `cogroup`, which names its inputs itself.
+    pub from: Option<OneOrMany<Reference>>,
     /// Keeps the records for which the function says so.
     pub filter: Option<Name>,
     /// Drops the records for which the function says so.
@@ -440,6 +442,14 @@ pub struct Step {
     pub reduce: Option<Name>,
     /// Folds the records of each group with a function, from an empty state.
     pub aggregate: Option<Name>,
+    /// As `aggregate`, with a result after each record, by the function's `scanner`.
+    pub scan: Option<Name>,
+    /// Several inputs into one state of each key: inputs by name, each with the function that adds its records.
+    pub cogroup: Option<Cogroup>,
+    /// The function of a `cogroup` that makes results of states, and merges them. Default: that of the first input.
+    pub finish: Option<Name>,
+    /// Lets the first of records with one id through, and drops the others that are near in time.
+    pub deduplicate: Option<Deduplicate>,
     /// Reads records as the latest value of each key: a null value removes the row.
     #[serde(default, deserialize_with = "present")]
     pub table: Option<Nothing>,
@@ -462,7 +472,7 @@ pub struct Step {
     pub process: Option<Name>,
     /// A processor's stores by the names that its function opens them by.
     pub stores: Option<Named<Store>>,
-    /// By what `count`, `reduce` and `aggregate` group: `key`.
+    /// By what `count`, `reduce`, `aggregate` and `scan` group: `key`.
     pub group: Option<Group>,
     /// Windows of event time that groups are cut into. Without it a group lasts for ever.
     pub window: Option<Window>,
@@ -536,12 +546,58 @@ pub enum JoinType {
     Outer,
 }
 
+/// Which records are duplicates.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Deduplicate {
+    /// What tells records apart: `key`, or a mapper, the key of whose result tells records of one key apart. Default `key`.
+    pub by: Option<Name>,
+    /// How far apart in event time records with one id are duplicates at the most.
+    pub within: DurationText,
+    /// How far behind the step's time a record may be, and is judged all the same; what is further behind is late. Default: as `within`.
+    pub grace: Option<DurationText>,
+}
+
+/// Inputs of a cogroup, each with its function.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Cogroup(pub BTreeMap<String, Name>);
+
+impl JsonSchema for Cogroup {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Cogroup".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (function, input) = (generator.subschema_for::<Name>(), generator.subschema_for::<Reference>());
+        json_schema!({
+            "type": "object", "title": "inputs with their functions: `{ orders: add-order, payments: add-payment }`",
+            "additionalProperties": function, "propertyNames": input, "minProperties": 1
+        })
+    }
+}
+
 /// A store of a processor.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Store {
     /// How long an entry is kept after it was written last, by the step's time. Default: for ever.
     pub ttl: Option<DurationText>,
+}
+
+/// What a field of a step needs beside it. Every operator says what it reads, but for a cogroup, which names its inputs itself.
+fn beside() -> Value {
+    let mut fields = serde_json::json!({
+        "count": ["group"], "reduce": ["group"], "aggregate": ["group"], "scan": ["group"], "finish": ["cogroup"],
+        "branch": ["outputs"], "otherwise": ["branch"], "stores": ["process"],
+        "with": ["join"], "type": ["join"], "key": ["join", "with"], "within": ["join"], "grace": ["within"]
+    });
+    for operator in OPERATORS.iter().filter(|operator| **operator != "cogroup") {
+        match fields[*operator].as_array_mut() {
+            Some(others) => others.push("from".into()),
+            None => fields[*operator] = serde_json::json!(["from"]),
+        }
+    }
+    fields
 }
 
 /// Exactly one of these fields is there.
@@ -609,12 +665,13 @@ pub enum Group {
     Key,
 }
 
-/// Windows: `tumbling`, `hopping` with `advance`, `cumulating` with `step`, `sliding`, or `session`.
+/// Windows: `tumbling`, `hopping` with `advance`, `cumulating` with `step`, `calendar`, `sliding`, or `session`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-#[schemars(extend("oneOf" = one_of(&["tumbling", "hopping", "cumulating", "sliding", "session"])))]
+#[schemars(extend("oneOf" = one_of(&["tumbling", "hopping", "cumulating", "calendar", "sliding", "session"])))]
 #[schemars(extend("dependentRequired" = {
-    "hopping": ["advance"], "advance": ["hopping"], "cumulating": ["step"], "step": ["cumulating"], "panes": ["hopping"]
+    "hopping": ["advance"], "advance": ["hopping"], "cumulating": ["step"], "step": ["cumulating"], "panes": ["hopping"],
+    "time-zone": ["calendar"], "week-starts": ["calendar"]
 }))]
 pub struct Window {
     /// Side by side, this long.
@@ -630,12 +687,47 @@ pub struct Window {
     pub cumulating: Option<DurationText>,
     /// By how much each cumulating window is longer than the one before; the longest is a multiple of it.
     pub step: Option<DurationText>,
+    /// Side by side, a day, a week or a month of a time zone each.
+    pub calendar: Option<CalendarUnit>,
+    /// The time zone of `calendar` windows, by its name in the IANA database, such as `Europe/Berlin`. Default `UTC`.
+    pub time_zone: Option<ZoneText>,
+    /// The day with which weeks begin. Default `monday`.
+    pub week_starts: Option<WeekDay>,
     /// One that ends with each record and one that begins behind it; the largest distance of two records in one.
     pub sliding: Option<DurationText>,
     /// As long as no record of the key is further than this from the next.
     pub session: Option<DurationText>,
     /// How long after its end, of a session after its gap, a window still takes records. Default `0ms`.
     pub grace: Option<DurationText>,
+}
+
+/// What a calendar window is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(title = "`day`, `week` or `month`")]
+pub enum CalendarUnit {
+    /// From midnight to midnight: 23 or 25 hours where clocks change.
+    Day,
+    /// Seven days.
+    Week,
+    /// From the first of a month to the first of the next.
+    Month,
+}
+
+/// A day of the week.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(title = "a day of the week: `monday` to `sunday`")]
+#[allow(missing_docs)] // their names say it
+pub enum WeekDay {
+    #[default]
+    Monday,
+    Tuesday,
+    Wednesday,
+    Thursday,
+    Friday,
+    Saturday,
+    Sunday,
 }
 
 /// When results come out.

@@ -7,6 +7,8 @@
 pub mod text;
 mod times;
 
+pub mod calendar;
+
 pub mod structure;
 
 mod hints;

@@ -26,7 +26,7 @@ pub const SECTIONS: [&str; 4] = ["functions", "sources", "steps", "sinks"];
 const NOT_YET: [(&str, &[&str]); 4] = [
     ("", &["marker-interval", "stores"]),
     ("sources", &["pattern", "max-idle", "offset-gone"]),
-    ("steps", &["global-table", "scan", "cogroup", "router", "to", "retention", "timers"]),
+    ("steps", &["global-table", "router", "to", "retention", "timers"]),
     ("sinks", &["router", "partitioner"]),
 ];
 
@@ -216,7 +216,8 @@ impl Teller<'_> {
     }
 
     fn missing(&self, error: &ValidationError<'_>, path: &[String], property: &str) -> Option<Problem> {
-        if let Some(because) = self.depends(error, path, property) {
+        // What a step reads is missing in it, whatever its operator.
+        if let Some(because) = self.depends(error, path, property).filter(|_| property != "from") {
             let key: Path = path.iter().cloned().chain([because.clone()]).collect();
             let message = format!("`{because}` needs `{property}` beside it");
             let help = match property {

@@ -214,6 +214,11 @@ pub fn needed_interfaces(spec: &Spec, function: &str) -> Vec<millstream_core::fu
                     let retractor = spec.reads_table(step).then_some(Interface::Retractor);
                     [Some(Interface::Aggregator), merger.or(retractor)]
                 }
+                Fold::Cogroup { adders, finisher } if finisher == function || adders.iter().any(|f| f == function) => {
+                    let merges = finisher == function && a.window.is_some_and(|w| w.form.merges());
+                    [Some(Interface::Aggregator), merges.then_some(Interface::Merger)]
+                }
+                Fold::Scan { function: f } if f == function => [Some(Interface::Scanner), None],
                 _ => continue,
             },
             Operator::Join(join) => [
@@ -222,6 +227,7 @@ pub fn needed_interfaces(spec: &Spec, function: &str) -> Vec<millstream_core::fu
             ],
             Operator::StreamJoin(join) if join.function.as_deref() == Some(function) => [Some(Interface::Joiner), None],
             Operator::Regroup { function: f } if f == function => [Some(Interface::Mapper), None],
+            Operator::Deduplicate(d) if d.function.as_deref() == Some(function) => [Some(Interface::Mapper), None],
             Operator::Process(p) if p.function == function => [Some(Interface::Processor), None],
             _ => continue,
         };
@@ -238,8 +244,8 @@ pub fn needed_interfaces(spec: &Spec, function: &str) -> Vec<millstream_core::fu
 mod tests {
     use millstream_core::function::Interface;
     use millstream_core::topology::spec::{
-        Aggregate, Emit, Fold, From, Idle, Join, JoinKind, Lateness, OnError, Operator, Spec, StepSpec, Window,
-        WindowForm,
+        Aggregate, Deduplicate, Emit, Fold, From, Idle, Join, JoinKind, Lateness, OnError, Operator, Spec, StepSpec,
+        Window, WindowForm,
     };
 
     use super::needed_interfaces;
@@ -275,6 +281,21 @@ mod tests {
         ];
         let needed = |steps: &[StepSpec], f| needed_interfaces(&Spec { steps: steps.to_vec(), ..Spec::default() }, f);
         assert_eq!(needed(&steps, "fold"), [Interface::Aggregator]);
+        let scan = Fold::Scan { function: "scan".into() };
+        let (window, emit) = (None, Emit::OnUpdate);
+        let scan = Aggregate { fold: scan, window, emit, emit_every_update: true, partitions: None };
+        let adders = vec!["orders".to_string(), "payments".to_string()];
+        let both = Fold::Cogroup { adders, finisher: "orders".into() };
+        let window = Some(Window { form: WindowForm::Session { gap_ms: 1 }, grace_ms: 0 });
+        let cogroup = Aggregate { fold: both, window, emit, emit_every_update: false, partitions: None };
+        steps.push(step("totals", "j", Operator::Aggregate(cogroup)));
+        assert_eq!(needed(&steps, "orders"), [Interface::Aggregator, Interface::Merger]);
+        assert_eq!(needed(&steps, "payments"), [Interface::Aggregator]);
+        let by_id = Deduplicate { function: Some("id".into()), within_ms: 5, grace_ms: 0, partitions: None };
+        steps.push(step("once", "j", Operator::Deduplicate(by_id)));
+        assert_eq!(needed(&steps, "id"), [Interface::Mapper]);
+        steps.push(step("each", "j", Operator::Aggregate(scan)));
+        assert_eq!(needed(&steps, "scan"), [Interface::Scanner]);
         steps.push(step("of-table", "g", fold()));
         assert_eq!(needed(&steps, "fold"), [Interface::Aggregator, Interface::Retractor]);
         assert_eq!(

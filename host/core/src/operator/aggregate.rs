@@ -22,13 +22,13 @@ use crate::flow::{Flow, NO_ROW};
 use crate::limits::Refusal;
 use crate::record::Timestamp;
 use crate::slicing::Slicing;
-use crate::state::key::{split_windowed_group, windowed_group};
+use crate::state::key::{StoreKind, split_windowed_group, windowed_group};
 use crate::state::sessions::Sessions;
 use crate::state::slices::Slices;
 use crate::state::store::{Change, Ground, Slot, Store, hash};
 use crate::time::NEVER;
 use crate::topology::graph::{AggregateNode, Node};
-use crate::topology::spec::{Emit, Fold};
+use crate::topology::spec::{Emit, Fold, WindowForm};
 use crate::window::{Cursor, Grid};
 
 /// How far an aggregate has come in time, in a task.
@@ -80,6 +80,28 @@ pub(crate) enum Held {
 }
 
 impl Held {
+    /// Opens what an aggregate keeps; `closed`: up to where windows were closed.
+    ///
+    /// # Errors
+    /// Those of the database; corrupted where what was planned does not go together.
+    pub fn open(a: &AggregateNode, ground: Ground<'_>, closed: Timestamp) -> Result<Self, Verdict> {
+        let groups = |kind| Store::open(kind, ground).map(Held::Groups);
+        Ok(match (a.spec.window.map(|w| w.form), a.by_window) {
+            (Some(WindowForm::Session { .. }), _) => Held::Sessions(Sessions::open(ground)?),
+            (Some(WindowForm::Sliding { .. } | WindowForm::Panes { .. }), _) => {
+                let slicing = a.spec.window.and_then(Slicing::of);
+                let planned = || Verdict::Corrupted("slices of other windows were planned".into());
+                let closes = a.spec.emit == Emit::OnClose;
+                Held::Slices(Box::new(Slices::open(ground, slicing.ok_or_else(planned)?, closes, closed)?))
+            }
+            (Some(WindowForm::Hopping { .. } | WindowForm::Cumulating { .. } | WindowForm::Calendar(_)), _) => {
+                groups(StoreKind::Window)?
+            }
+            (None, true) => groups(StoreKind::WindowedKeyValue)?,
+            (None, false) => groups(StoreKind::KeyValue)?,
+        })
+    }
+
     /// Whether any window or session is there.
     pub fn has_windows(&self) -> bool {
         match self {
@@ -191,12 +213,14 @@ impl Grouped for Store {
             return retract::take(cx, step, flow);
         }
         let mut results = Results::default();
-        let (gone, mut passed) = if step.every_update() {
+        let (gone, mut passed) = if let Fold::Scan { .. } = step.aggregate.spec.fold {
+            fold_batch(cx, step, flow, walk, &mut results)?
+        } else if step.every_update() {
             every_update(cx, step, flow, walk, &mut results)?
         } else if let Fold::Count(_) = step.aggregate.spec.fold {
             count(cx, step, flow, walk)?
         } else {
-            fold_batch(cx, step, flow, walk)?
+            fold_batch(cx, step, flow, walk, &mut results)?
         };
         for (i, reason) in gone {
             leave(cx, step, flow, i, reason)?;
@@ -272,22 +296,23 @@ fn count<W: Walk>(cx: &Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow, mut walk: W
     Ok((gone, walk.finish()))
 }
 
-/// Reduce and aggregate. Records that the function refuses altogether have not moved time, and which those are is only
+/// Reduce, aggregate and scan. Records that the function refuses altogether have not moved time, and which those are is only
 /// known afterwards: where that changes who belongs where, the batch is folded again.
 fn fold_batch<W: Walk>(
     cx: &mut Cx<'_, '_>,
     step: &mut Step<'_>,
     flow: &Flow,
     walk: W,
+    results: &mut Results,
 ) -> Result<(Gone, Passed), Verdict> {
     let mut refused = Vec::new();
-    let active = step.aggregate.function.map(|f| cx.active[f].prepared);
-    let shows_times = active.is_some_and(|f| cx.ports.functions.wants_stream_times(f));
+    let asked = step.aggregate.function.iter().chain(&step.aggregate.adders);
+    let shows_times = asked.into_iter().any(|f| cx.ports.functions.wants_stream_times(cx.active[*f].prepared));
     let mut judged = judge(step.aggregate, flow, walk.clone(), &refused);
     // Each round is right for at least one record more, so this ends; mostly in the first round.
     loop {
         let chosen = Chosen { members: &judged.members, own: &judged.own, base: 0 };
-        let staged = fold::stage(cx, step, flow, chosen)?;
+        let mut staged = fold::stage(cx, step, flow, chosen)?;
         let now_refused = staged.refused_altogether(&judged.members);
         if now_refused != refused {
             refused = now_refused;
@@ -297,6 +322,14 @@ fn fold_batch<W: Walk>(
             if !same {
                 continue;
             }
+        }
+        for came in staged.take_came() {
+            let at = came.member.record as usize;
+            let grid = step.grid().zip(came.member.mark).map(|(grid, mark)| grid.bounds(mark));
+            let window = if step.aggregate.by_window { flow.window(at) } else { grid };
+            let (row, key) = (flow.row(at), flow.batch.keys.get(at).unwrap_or_default());
+            let group = Leaving { row, key, window, state: None, timestamp: came.timestamp, was: true };
+            results.push(&group, Some(&came.value));
         }
         staged.apply(cx, step, flow)?;
         return Ok((judged.gone, judged.passed));
@@ -421,10 +454,22 @@ pub(crate) fn leave<S>(
     i: usize,
     reason: Reason,
 ) -> Result<(), Verdict> {
-    cx.out.dropped(&step.node.name, reason);
-    let (Some(number), Reason::Late | Reason::LateAfterIdle) = (step.aggregate.late, reason) else { return Ok(()) };
+    leave_to(cx, step.node, step.aggregate.late, flow, i, reason)
+}
+
+/// The same; `late`: number of the topic for late records.
+pub(crate) fn leave_to(
+    cx: &mut Cx<'_, '_>,
+    node: &Node,
+    late: Option<usize>,
+    flow: &Flow,
+    i: usize,
+    reason: Reason,
+) -> Result<(), Verdict> {
+    cx.out.dropped(&node.name, reason);
+    let (Some(number), Reason::Late | Reason::LateAfterIdle) = (late, reason) else { return Ok(()) };
     let Some(refusal) = to_late(cx, number, flow, i) else { return Ok(()) };
-    cx.refuse_all(step.node, number, flow, &[(i, refusal)])
+    cx.refuse_all(node, number, flow, &[(i, refusal)])
 }
 
 /// Writes a record that came too late to a topic, or says why that does not take it.

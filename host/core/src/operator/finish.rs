@@ -62,7 +62,8 @@ pub(crate) fn finals(
     groups: &[Leaving<'_>],
     results: &mut Results,
 ) -> Result<(), Verdict> {
-    if let (Fold::Aggregate { .. }, Some(function)) = (&aggregate.spec.fold, aggregate.function) {
+    let finishes = matches!(aggregate.spec.fold, Fold::Aggregate { .. } | Fold::Cogroup { .. });
+    if let (true, Some(function)) = (finishes, aggregate.function) {
         let prepared = cx.active[function].prepared;
         let tombstones = aggregate.of_table;
         let mut work = Finishing { cx, node, function, groups, results, tombstones };

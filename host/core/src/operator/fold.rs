@@ -13,11 +13,12 @@ use hashbrown::HashMap;
 
 use super::aggregate::{Step, ground, group_key};
 use super::isolate::{self, Isolation, Work};
+use super::turns;
 use super::{Cx, bad_result, check_rejections, part};
 use crate::emit::Reason;
 use crate::error::Verdict;
 use crate::flow::Flow;
-use crate::function::{Answer, Fault, Folded, Functions, Groups, Rejection};
+use crate::function::{Answer, Fault, Folded, Functions, Groups, Prepared, Rejection, Scanned};
 use crate::limits::Limits;
 use crate::record::{BytesColumn, Timestamp};
 use crate::state::key::split_windowed_group;
@@ -65,6 +66,16 @@ pub(crate) struct Staged {
     groups: Vec<(Slot, Fresh)>,
     refused: Vec<Refused>,
     layout: u32,
+    came: Vec<Came>,
+}
+
+/// What a scan sends after a record.
+pub(crate) struct Came {
+    /// Place of the record in the flow, and its window.
+    pub member: Member,
+    pub value: Vec<u8>,
+    /// The largest timestamp of the group's records by then.
+    pub timestamp: Timestamp,
 }
 
 struct Refused {
@@ -85,13 +96,20 @@ impl Staged {
         by_record.filter(|r| r.len() >= belongs(r[0].record)).map(|r| r[0].record).collect()
     }
 
+    /// Takes out what a scan sends, by record, then by window.
+    pub fn take_came(&mut self) -> Vec<Came> {
+        let mut came = core::mem::take(&mut self.came);
+        came.sort_unstable_by_key(|c| (c.member.record, c.member.mark));
+        came
+    }
+
     /// Stores the states and does with refused records what `on-error` says; gives the groups that have changed, except
     /// those that came and went.
     pub fn apply(self, cx: &mut Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow) -> Result<Vec<Slot>, Verdict> {
         for refused in self.refused.chunk_by(|a, b| a.record == b.record) {
             // One dead letter for a record, however many windows refused it.
             let (at, first) = (refused[0].record as usize, &refused[0]);
-            cx.refuse(step.node, step.aggregate.function, flow, at, first.reason, &first.message)?;
+            cx.refuse(step.node, adder(step.aggregate, flow, at), flow, at, first.reason, &first.message)?;
         }
         let store = &mut *step.store;
         let mut changed = Vec::with_capacity(self.groups.len());
@@ -116,10 +134,12 @@ impl Staged {
     }
 }
 
-/// Whether records come into their groups or are taken out again.
+/// What becomes of records in their groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
+    /// They come in.
     In,
+    /// They are taken out again.
     Out,
 }
 
@@ -145,12 +165,14 @@ pub(crate) fn stage_way(
 ) -> Result<Staged, Verdict> {
     let aggregate = step.aggregate;
     let reduce = matches!(aggregate.spec.fold, Fold::Reduce { .. });
+    let scans = matches!(aggregate.spec.fold, Fold::Scan { .. });
     let Some(function) = aggregate.function else {
         return Err(Verdict::Corrupted("a fold without a function was planned".to_string()));
     };
     let (slots, group_of) = groups(cx, step, flow, chosen.members)?;
     let prepared = cx.active[function].prepared;
     let layout = if reduce { 0 } else { cx.ports.functions.layout(prepared) };
+    let adders = adders(cx, step, function, layout)?;
     for entry in slots.iter().map(|slot| step.store.entry(*slot).1) {
         if entry.state().is_some() && entry.layout != layout && !reduce {
             return Err(layout_differs(step.node, entry.layout, layout));
@@ -163,20 +185,24 @@ pub(crate) fn stage_way(
         aggregate,
         store,
         function,
+        adders,
         flow,
         chosen,
         group_of,
         slots,
         groups,
         refused: Vec::new(),
+        came: Vec::new(),
         records,
         reduce,
+        scans,
         way,
         times: times.unwrap_or(&flow.batch.timestamps),
     };
     let len = work.records.len();
     isolate::run(&mut work, &step.node.name, prepared, len)?;
-    Ok(Staged { groups: work.slots.into_iter().zip(work.groups).collect(), refused: work.refused, layout })
+    let groups = work.slots.into_iter().zip(work.groups).collect();
+    Ok(Staged { groups, refused: work.refused, layout, came: work.came })
 }
 
 /// That what is stored cannot be read by the version in force.
@@ -239,15 +265,20 @@ struct Folding<'w, 'a, 'p> {
     aggregate: &'w AggregateNode,
     store: &'w Store,
     function: usize,
+    /// Functions that add, by input.
+    adders: Vec<Prepared>,
     flow: &'w Flow,
     chosen: Chosen<'w>,
     group_of: Vec<u32>,
     slots: Vec<Slot>,
     groups: Vec<Fresh>,
     refused: Vec<Refused>,
+    came: Vec<Came>,
     /// Record, and the range of its members.
     records: Vec<(u32, usize, usize)>,
     reduce: bool,
+    /// The function says what leaves after each record.
+    scans: bool,
     way: Way,
     times: &'w [Timestamp],
 }
@@ -257,6 +288,8 @@ struct Given {
     touched: Touched,
     /// States behind the groups touched; null removes.
     states: BytesColumn,
+    /// Of a scan, what leaves after each of the places of `touched`; null: nothing.
+    values: BytesColumn,
     /// By place in `members`.
     rejected: Vec<(usize, String)>,
 }
@@ -331,6 +364,29 @@ impl Folding<'_, '_, '_> {
         Ok(())
     }
 
+    /// Notes what a scan sends, with the time that each group has come to by then. What the function says besides of a record that it
+    /// refused does not count.
+    fn note_came(&mut self, given: &Given, lo: usize, is_rejected: &[bool]) {
+        if !self.scans {
+            return;
+        }
+        let mut next = 0..given.values.len();
+        for (group, places) in given.touched.iter() {
+            let mut time = self.time(group);
+            for place in places {
+                let value = next.next().and_then(|at| given.values.get(at));
+                if is_rejected.get(*place as usize - lo) == Some(&true) {
+                    continue;
+                }
+                let own = self.times[self.record(*place)];
+                let timestamp = time.map_or(own, |t| t.max(own));
+                time = Some(timestamp);
+                let member = self.chosen.members[*place as usize];
+                self.came.extend(value.map(|value| Came { member, value: value.to_vec(), timestamp }));
+            }
+        }
+    }
+
     /// The largest timestamp in a group so far.
     fn time(&self, group: usize) -> Option<Timestamp> {
         match &self.groups[group] {
@@ -383,29 +439,44 @@ impl Work for Folding<'_, '_, '_> {
         }
         if members.is_empty() {
             self.check_sizes(&touched, &states)?;
-            return Ok(Given { touched, states, rejected: Vec::new() });
+            return Ok(Given { touched, states, values: BytesColumn::default(), rejected: Vec::new() });
         }
         let groups =
             Groups { keys: &keys, starts: &starts, ends: &ends, states: &states, offsets: &offsets, members: &members };
         let prepared = self.cx.active[self.function].prepared;
-        let wanted = self.cx.ports.functions.wants_stream_times(prepared);
-        let own = if wanted { &self.chosen.own[first - self.chosen.base..=last - self.chosen.base] } else { &[] };
+        let wants = |f: &Prepared| self.cx.ports.functions.wants_stream_times(*f);
+        let own = if self.adders.iter().any(wants) {
+            &self.chosen.own[first - self.chosen.base..=last - self.chosen.base]
+        } else {
+            &[]
+        };
         let part = part(self.flow, first, last + 1, own.to_vec());
         let (functions, context, records) = (&mut self.cx.ports.functions, part.context(), part.records());
+        let mut values = BytesColumn::default();
         let (call, folded) = match self.way {
-            Way::In => ("add", functions.add(prepared, context, groups, records)?),
             Way::Out => ("remove", functions.remove(prepared, context, groups, records)?),
+            Way::In if !self.scans => ("add", turns::add(*functions, &self.adders, &part, groups)?),
+            Way::In => {
+                let Scanned { states, values: came, rejected } = functions.scan(prepared, context, groups, records)?;
+                if came.len() != members.len() {
+                    return Err(bad_result(format!("`scan` gave {} values for {} members", came.len(), members.len())));
+                }
+                values = came;
+                ("scan", Folded { states, rejected })
+            }
         };
         check(call, &folded, touched.numbers.len(), members.len())?;
         self.check_sizes(&touched, &folded.states)?;
         let rejected = |r: Rejection| (asked[r.index as usize] as usize, r.reason);
-        Ok(Given { touched, states: folded.states, rejected: folded.rejected.into_iter().map(rejected).collect() })
+        let rejected = folded.rejected.into_iter().map(rejected).collect();
+        Ok(Given { touched, states: folded.states, values, rejected })
     }
 
     fn accept(&mut self, from: usize, to: usize, given: Given) -> Result<usize, Verdict> {
         let lo = self.records[from].1;
         let mut is_rejected = vec![false; if given.rejected.is_empty() { 0 } else { self.records[to - 1].2 - lo }];
         given.rejected.iter().for_each(|(place, _)| is_rejected[place - lo] = true);
+        self.note_came(&given, lo, &is_rejected);
         for (i, (group, places)) in given.touched.iter().enumerate() {
             let counted = places.iter().filter(|p| is_rejected.is_empty() || !is_rejected[**p as usize - lo]);
             let newest = counted.map(|p| self.times[self.record(*p)]).max();
@@ -426,6 +497,10 @@ impl Work for Folding<'_, '_, '_> {
         Ok(to - from)
     }
 
+    fn besides(&self) -> Vec<Prepared> {
+        self.adders.clone()
+    }
+
     fn poisoned(&mut self, at: usize, fault: &Fault) -> Result<(), Verdict> {
         let (record, lo, hi) = self.records[at];
         let message = format!("{fault}");
@@ -434,6 +509,36 @@ impl Work for Folding<'_, '_, '_> {
         }
         Ok(())
     }
+}
+
+/// Functions that add records, by input of the step; one where there is one for all. Those of a cogroup go on with each other's states, so
+/// they have to be in one layout.
+pub(crate) fn adders<S>(
+    cx: &Cx<'_, '_>,
+    step: &Step<'_, S>,
+    function: usize,
+    layout: u32,
+) -> Result<Vec<Prepared>, Verdict> {
+    if step.aggregate.adders.is_empty() {
+        return Ok(vec![cx.active[function].prepared]);
+    }
+    let adders: Vec<Prepared> = step.aggregate.adders.iter().map(|f| cx.active[*f].prepared).collect();
+    match adders.iter().map(|f| cx.ports.functions.layout(*f)).find(|other| *other != layout) {
+        None => Ok(adders),
+        Some(other) => {
+            let reason = format!(
+                "its functions write states in layouts {layout} and {other}, and each goes on with what another wrote; \
+                 put versions in force that agree"
+            );
+            Err(Verdict::BrokenFunction { step: step.node.name.clone(), reason })
+        }
+    }
+}
+
+/// The function that adds a record of a flow.
+pub(crate) fn adder(aggregate: &AggregateNode, flow: &Flow, i: usize) -> Option<usize> {
+    let input = flow.inputs.as_ref().map_or(0, |inputs| inputs[i] as usize);
+    aggregate.adders.get(input).copied().or(aggregate.function)
 }
 
 /// The bounds of a group's window, `key` being its key in the store.

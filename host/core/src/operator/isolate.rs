@@ -12,6 +12,7 @@
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::ToString;
+use alloc::vec::Vec;
 
 use crate::error::Verdict;
 use crate::function::{Answer, Fault, Functions, Prepared};
@@ -79,6 +80,10 @@ pub trait Work {
     fn accept(&mut self, from: usize, to: usize, given: Self::Given) -> Result<usize, Verdict>;
     /// A record that the function cannot handle.
     fn poisoned(&mut self, at: usize, fault: &Fault) -> Result<(), Verdict>;
+    /// Functions that a call asks besides the one it is made for: any of them may have failed.
+    fn besides(&self) -> Vec<Prepared> {
+        Vec::new()
+    }
 }
 
 /// Runs `work` over `0..len`.
@@ -185,9 +190,11 @@ impl<W: Work> WorkDyn for W {
     }
     fn renew_dyn(&mut self, function: Prepared) {
         self.functions().renew(function);
+        self.besides().into_iter().for_each(|other| self.functions().renew(other));
     }
     fn stretch_dyn(&mut self, function: Prepared, factor: u32) {
         self.functions().stretch(function, factor);
+        self.besides().into_iter().for_each(|other| self.functions().stretch(other, factor));
     }
     fn isolation_dyn(&mut self) -> &mut Isolation {
         self.isolation()
@@ -200,7 +207,6 @@ impl<W: Work> WorkDyn for W {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
 
     /// A function over records that fail where `bad` says so, and the limit of whose calls is 200 ms.
     struct Fake {

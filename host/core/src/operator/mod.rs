@@ -2,6 +2,7 @@
 
 pub mod aggregate;
 pub(crate) mod clock;
+pub(crate) mod deduplicate;
 pub(crate) mod finish;
 pub(crate) mod fold;
 pub mod isolate;
@@ -14,6 +15,7 @@ pub(crate) mod slice;
 pub mod stateless;
 pub mod table;
 pub(crate) mod timestamp;
+pub(crate) mod turns;
 
 use alloc::format;
 use alloc::string::String;

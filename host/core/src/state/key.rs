@@ -20,6 +20,9 @@
 //! Sessions are found by key, and closed in order of time. What is stored stands by key; the other is an index beside it. In an
 //! escaped key a zero byte is `0x00 0xff`, and `0x00 0x00` ends it: keys keep their order, and none is the beginning of another.
 //!
+//! A step that deduplicates keeps ids as a window store does, by the first millisecond of a bucket of time. An id that a function gave
+//! stands behind the record's key, escaped as above.
+//!
 //! A named store of a processor is a key-value store. A timer is *who* it is for: `0x00` for the task or `0x01` and the key, escaped
 //! as above, then its name. Timers fire in order of time, which is how they are stored; to move one it has to be found by who it is.
 //!
@@ -110,6 +113,14 @@ pub fn session(prefix: &[u8], key: &[u8], start: Timestamp, end: Timestamp) -> V
 /// The whole key of a session in order of time; with an empty `key` and the least start the beginning of those that end there.
 pub fn session_time(prefix: &[u8], key: &[u8], start: Timestamp, end: Timestamp) -> Vec<u8> {
     [prefix, &[StoreKind::SessionTime as u8], &ordered(end)[..], &ordered(start), key].concat()
+}
+
+/// A key and something beside it as one: of equal keys what is beside them tells them apart, and nothing else is the same.
+pub fn beside(key: &[u8], other: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(key.len() + other.len() + 2);
+    escape(&mut out, key);
+    out.extend_from_slice(other);
+    out
 }
 
 /// Whom a timer is for, as ordered bytes: the task, where `key` is none, then keys in their order, then names.

@@ -314,6 +314,50 @@ impl Store {
         Ok(at)
     }
 
+    /// The time of a group that is there, in a window that may not be. What is not there is not remembered: it costs a read of the
+    /// database each time, where that has anything of the window.
+    ///
+    /// # Errors
+    /// Those of [`Store::locate`].
+    pub(crate) fn look(
+        &mut self,
+        ground: Ground<'_>,
+        mark: Timestamp,
+        hash: u64,
+        group: &[u8],
+    ) -> Result<Option<Timestamp>, StorageError> {
+        let Ok(place) = self.buckets.binary_search_by_key(&mark, |(s, _)| *s) else { return Ok(None) };
+        let bucket = &mut self.buckets[place].1;
+        let at = match bucket.find(hash, group) {
+            Some(at) => at,
+            None if bucket.complete || !bucket.written => return Ok(None),
+            None => {
+                let key = whole_key(self.kind, ground.prefix, mark, group);
+                let Some(found) = ground.db.get(ground.space, &key)? else { return Ok(None) };
+                let at = bucket.insert(hash, group, Some(decode(&found)?));
+                self.bytes += bucket.entries[at as usize].bytes();
+                at
+            }
+        };
+        let entry = &bucket.entries[at as usize];
+        Ok(entry.state().map(|_| entry.timestamp))
+    }
+
+    /// Sets a group without looking into the database: one that [`Store::look`] has not found.
+    pub(crate) fn add(&mut self, mark: Timestamp, hash: u64, group: &[u8], timestamp: Timestamp, state: State) {
+        let place = self.place(mark);
+        let bucket = &mut self.buckets[place].1;
+        let at = match bucket.find(hash, group) {
+            Some(at) => at,
+            None => {
+                let at = bucket.insert(hash, group, None);
+                self.bytes += bucket.entries[at as usize].bytes();
+                at
+            }
+        };
+        self.set(Slot { mark, at }, 0, timestamp, state);
+    }
+
     /// What is held of a group, and its key.
     pub(crate) fn entry(&self, slot: Slot) -> (&[u8], &Entry) {
         let bucket = self.bucket(slot.mark).expect("a slot is used before its window is dropped");

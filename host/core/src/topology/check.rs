@@ -4,6 +4,7 @@
 //! running host knows (files, topics that exist).
 
 mod ends;
+mod folds;
 mod streams;
 mod tables;
 
@@ -151,7 +152,7 @@ struct Kinds {
 impl Kinds {
     fn of(form: WindowForm) -> Self {
         Self {
-            time: matches!(form, WindowForm::Hopping { .. } | WindowForm::Panes { .. } | WindowForm::Sliding { .. }),
+            time: !matches!(form, WindowForm::Session { .. } | WindowForm::Cumulating { .. }),
             session: matches!(form, WindowForm::Session { .. }),
             cumulating: matches!(form, WindowForm::Cumulating { .. }),
         }
@@ -254,21 +255,22 @@ impl<'a> Checker<'a> {
             );
         }
         let word = operator_word(&step.operator);
-        let function = operator_function(&step.operator);
+        let functions = operator_functions(&step.operator);
         // One that was left out has no name, and the shell tells of it.
-        if let Some(name) = function.filter(|n| !n.is_empty() && !self.spec.functions.iter().any(|f| f.name == **n)) {
-            let joins = matches!(step.operator, Operator::Join(_) | Operator::StreamJoin(_));
-            let field = if joins { "with" } else { word };
+        let known = |name: &str| name.is_empty() || self.spec.functions.iter().any(|f| f.name == name);
+        let missing: Vec<&str> = functions.iter().copied().filter(|name| !known(name)).collect();
+        for name in missing {
+            let field = match &step.operator {
+                Operator::Join(join) if join.key.as_deref() == Some(name) => "key",
+                Operator::Join(_) | Operator::StreamJoin(_) => "with",
+                _ => word,
+            };
             self.error(section, &step.name, field, format!("no function is called `{name}`"), "");
             self.unknown(name, self.spec.functions.iter().map(|f| f.name.clone()).collect());
         }
-        let key = if let Operator::Join(join) = &step.operator { join.key.as_deref() } else { None };
-        if let Some(name) = key.filter(|n| !self.spec.functions.iter().any(|f| f.name == **n)) {
-            self.error(section, &step.name, "key", format!("no function is called `{name}`"), "");
-            self.unknown(name, self.spec.functions.iter().map(|f| f.name.clone()).collect());
-        }
-        let keeps_rows = matches!(step.operator, Operator::Table { .. } | Operator::StreamJoin(_));
-        if function.is_none() && !keeps_rows && step.on_error != OnError::Fail {
+        let keeps_rows =
+            matches!(step.operator, Operator::Table { .. } | Operator::StreamJoin(_) | Operator::Deduplicate(_));
+        if functions.is_empty() && !keeps_rows && step.on_error != OnError::Fail {
             let message = format!("`on-error` has no effect: `{word}` calls no function that could fail");
             self.warn(section, &step.name, "on-error", message, "leave it out");
         }
@@ -280,6 +282,7 @@ impl<'a> Checker<'a> {
             }
             Operator::Process(process) => self.process(step, process),
             Operator::StreamJoin(join) => self.stream_join(step, join),
+            Operator::Deduplicate(deduplicate) => self.deduplicate(step, deduplicate),
             Operator::Merge if step.from.len() == 1 => {
                 let message = format!("step `{}` merges one stream, so it does nothing", step.name);
                 self.warn(section, &step.name, "from", message, "name several: `from: [a, b]`");
@@ -312,6 +315,8 @@ impl<'a> Checker<'a> {
             }
             Some(window) => self.window(step, *window, aggregate.emit),
         }
+        self.scan(step, aggregate);
+        self.cogroup(step, aggregate);
         if aggregate.emit == Emit::OnClose && aggregate.emit_every_update {
             let message = "`emit-every-update` has no effect with `emit: on-close`".to_string();
             self.warn(section, &step.name, "emit-every-update", message, "leave out one of the two");
@@ -331,7 +336,7 @@ impl<'a> Checker<'a> {
             WindowForm::Sliding { difference_ms } if difference_ms < 0 => {
                 return error("the difference of a sliding window is at least 0 ms".to_string(), "");
             }
-            WindowForm::Session { .. } | WindowForm::Sliding { .. } => return,
+            WindowForm::Session { .. } | WindowForm::Sliding { .. } | WindowForm::Calendar(_) => return,
         };
         if size_ms < 1 {
             return error("a window is at least 1 ms long".to_string(), "");
@@ -515,6 +520,10 @@ impl<'a> Checker<'a> {
                 }
                 Operator::Repartition { .. } => own = Keys { changed: false, repartitioned: true, ..own },
                 Operator::Aggregate(aggregate) => own = self.grouped(step, aggregate, own),
+                Operator::Deduplicate(deduplicate) => {
+                    self.without_effect(step, deduplicate.partitions, own);
+                    own = Keys { changed: false, repartitioned: own.repartitioned || own.changed, ..own };
+                }
                 Operator::Process(process) => {
                     self.without_effect(step, process.partitions, own);
                     let repartitioned = own.repartitioned || own.changed;
@@ -676,7 +685,11 @@ impl<'a> Checker<'a> {
             let help = format!("1 to {TOPIC_CHARACTERS_MAX} letters, digits, `.`, `_` and `-`, but not `.` or `..`");
             self.error(section, name, field, format!("`{topic}` is not a topic's name"), &help);
         }
-        let owner = self.spec.steps.iter().find(|s| streams::internal_topics(self.spec, s).any(|own| own == topic));
+        let is_own = |step: &&StepSpec| {
+            streams::internal_topics(self.spec, step).any(|own| own == topic)
+                || folds::is_in_front(&self.spec.pipeline, step, topic)
+        };
+        let owner = self.spec.steps.iter().find(is_own);
         if let Some(step) = owner {
             let message = format!("`{topic}` is the internal topic in front of step `{}`", step.name);
             self.error(section, name, field, message, "choose another name; internal topics belong to the pipeline");
@@ -690,7 +703,7 @@ impl<'a> Checker<'a> {
             all.into_iter().any(|f| f.name == name && (output.is_none() || f.output.as_deref() == output))
         };
         for function in &spec.functions {
-            let used = spec.steps.iter().any(|s| operator_function(&s.operator) == Some(&function.name));
+            let used = spec.steps.iter().any(|s| operator_functions(&s.operator).contains(&function.name.as_str()));
             if !used && !self.ends_use(&function.name) {
                 let message = format!("no step uses function `{}`", function.name);
                 self.warn(Section::Functions, &function.name, "", message, "");
@@ -714,20 +727,29 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// The function that a step calls, where it calls one.
-pub fn operator_function(operator: &Operator) -> Option<&str> {
-    match operator {
+/// The functions that a step calls, each once.
+pub fn operator_functions(operator: &Operator) -> Vec<&str> {
+    let one = match operator {
         Operator::Filter { function, .. }
         | Operator::Map { function, .. }
         | Operator::Branch { function, .. }
-        | Operator::Peek { function } => Some(function),
+        | Operator::Peek { function } => Some(function.as_str()),
         Operator::Aggregate(a) => a.fold.function(),
-        Operator::Process(p) => Some(&p.function),
-        Operator::Join(join) => Some(&join.function),
+        Operator::Process(p) => Some(p.function.as_str()),
+        Operator::Deduplicate(d) => d.function.as_deref(),
+        Operator::Join(join) => Some(join.function.as_str()),
         Operator::StreamJoin(join) => join.function.as_deref(),
-        Operator::Regroup { function } => Some(function),
+        Operator::Regroup { function } => Some(function.as_str()),
         Operator::Merge | Operator::Repartition { .. } | Operator::Table { .. } => None,
+    };
+    let adders = if let Operator::Aggregate(a) = operator { a.fold.adders() } else { &[] };
+    let mut out: Vec<&str> = Vec::new();
+    for name in adders.iter().map(String::as_str).chain(one) {
+        if !out.contains(&name) {
+            out.push(name);
+        }
     }
+    out
 }
 
 fn named_outputs(operator: &Operator) -> Option<Vec<String>> {

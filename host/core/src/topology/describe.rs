@@ -9,8 +9,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::graph::{
-    AggregateNode, ForeignNode, InputKind, Node, NodeOperator, ProcessNode, StreamJoinNode, SubTopology, TableOf,
-    Topology,
+    AggregateNode, DeduplicateNode, ForeignNode, InputKind, Node, NodeOperator, ProcessNode, StreamJoinNode,
+    SubTopology, TableOf, Topology,
 };
 use super::spec::{
     Aggregate, CountFormat, Emit, Fold, From, JoinKind, JoinWindow, MapForm, OnError, Operator, Process, Spec, Window,
@@ -143,6 +143,10 @@ impl Drawing {
             NodeOperator::Aggregate(AggregateNode { store: at, late, .. }) => {
                 store(*at, "store");
                 late.iter().for_each(|topic| self.arrow(shape, *topic, "late", true));
+            }
+            NodeOperator::Deduplicate(deduplicate) => {
+                store(deduplicate.store, "ids");
+                deduplicate.late.iter().for_each(|topic| self.arrow(shape, *topic, "late", true));
             }
             NodeOperator::Process(ProcessNode { store: first, spec, .. }) => {
                 (*first..).zip(&spec.stores).for_each(|(at, spec)| match spec.ttl_ms {
@@ -304,6 +308,10 @@ fn node_lines(topology: &Topology, node: &Node) -> Vec<String> {
             vec![format!("{}join of streams{with}", kind_word(join.kind)), window]
         }
         NodeOperator::Process(process) => vec![format!("process {}", name(&process.function))],
+        NodeOperator::Deduplicate(DeduplicateNode { spec, .. }) => {
+            let by = spec.function.as_ref().map_or("deduplicate".into(), |f| format!("deduplicate by {f}"));
+            vec![by, format!("within {}, grace {}", duration(spec.within_ms), duration(spec.grace_ms))]
+        }
     });
     lines
 }
@@ -322,6 +330,8 @@ fn aggregate_lines(aggregate: &Aggregate) -> Vec<String> {
         Fold::Count(CountFormat::Text) => "count, as text".to_string(),
         Fold::Reduce { function } => format!("reduce {function}"),
         Fold::Aggregate { function } => format!("aggregate {function}"),
+        Fold::Scan { function } => format!("scan {function}"),
+        Fold::Cogroup { adders, finisher } => format!("cogroup {}, finish {finisher}", adders.join(", ")),
     }];
     if let Some(Window { form, grace_ms }) = aggregate.window {
         let form = match form {
@@ -334,6 +344,7 @@ fn aggregate_lines(aggregate: &Aggregate) -> Vec<String> {
             WindowForm::Cumulating { size_ms, step_ms } => {
                 format!("cumulating {}, step {}", duration(size_ms), duration(step_ms))
             }
+            WindowForm::Calendar(calendar) => calendar.name().to_string(),
             WindowForm::Session { gap_ms } => format!("session, gap {}", duration(gap_ms)),
             WindowForm::Sliding { difference_ms } => format!("sliding, difference {}", duration(difference_ms)),
             WindowForm::Panes { size_ms, advance_ms } => {
@@ -374,10 +385,13 @@ pub fn operator_word(operator: &Operator) -> &'static str {
         Operator::Aggregate(Aggregate { fold: Fold::Count(_), .. }) => "count",
         Operator::Aggregate(Aggregate { fold: Fold::Reduce { .. }, .. }) => "reduce",
         Operator::Aggregate(Aggregate { fold: Fold::Aggregate { .. }, .. }) => "aggregate",
+        Operator::Aggregate(Aggregate { fold: Fold::Scan { .. }, .. }) => "scan",
+        Operator::Aggregate(Aggregate { fold: Fold::Cogroup { .. }, .. }) => "cogroup",
         Operator::Table { .. } => "table",
         Operator::Join(_) | Operator::StreamJoin(_) => "join",
         Operator::Regroup { .. } => "group-by",
         Operator::Process(_) => "process",
+        Operator::Deduplicate(_) => "deduplicate",
     }
 }
 

@@ -3,6 +3,8 @@
 //! A *task* is one sub-topology at one partition number. Nodes of a sub-topology stand in an order in which parents come
 //! before children, so that a batch is evaluated by walking them once.
 
+mod aggregate;
+mod deduplicate;
 mod ends;
 mod foreign;
 mod process;
@@ -10,6 +12,8 @@ mod stores;
 mod streams;
 mod tables;
 
+pub use aggregate::input_name;
+pub use deduplicate::DeduplicateNode;
 pub use ends::RouteNode;
 pub use foreign::{FOREIGN_PARTS, ForeignNode};
 pub use streams::{StreamJoinNode, side_name};
@@ -25,7 +29,7 @@ use crate::formats::Assigned;
 use crate::limits::Limits;
 
 use super::check::ROUTED_TOPICS_MAX;
-use super::spec::{self, Aggregate, Idle, Lateness, MapForm, OnError, Operator, Process, Spec, WindowForm};
+use super::spec::{self, Aggregate, Idle, Lateness, MapForm, OnError, Operator, Process, Spec};
 
 /// A pipeline, ready to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,8 +66,8 @@ pub struct SubTopology {
     pub inputs: Vec<Input>,
     /// Its nodes, parents first.
     pub nodes: Vec<Node>,
-    /// Its stores, in the order of their nodes: one for each aggregate, each table and each join of two streams; for each processor its
-    /// named ones, then that of its timers.
+    /// Its stores, in the order of their nodes: one for each aggregate, each table, each join of two streams and each step that
+    /// deduplicates; for each processor its named ones, then that of its timers.
     pub stores: Vec<Store>,
     /// How many tasks: the largest partition count of its inputs.
     pub tasks: u32,
@@ -155,6 +159,8 @@ pub enum NodeOperator {
     Repartition {
         /// Number of the topic.
         topic: usize,
+        /// What the topic is named after: the step, of a cogroup the step and the input.
+        after: String,
         /// How long this task may be silent before it says that it no longer holds windows open.
         idle: Idle,
     },
@@ -183,6 +189,8 @@ pub enum NodeOperator {
     Regroup(RegroupNode),
     /// Calls a function that has stores and timers.
     Process(ProcessNode),
+    /// Lets the first of records with one id through.
+    Deduplicate(DeduplicateNode),
 }
 
 /// A processor with names resolved.
@@ -203,8 +211,10 @@ pub struct ProcessNode {
 pub struct AggregateNode {
     /// What was asked for.
     pub spec: Aggregate,
-    /// Number of the function; `None` for the built-in count.
+    /// Number of the function, of a cogroup of the one that finishes; `None` for the built-in count.
     pub function: Option<usize>,
+    /// Of a cogroup, numbers of the functions that add, by input; else none.
+    pub adders: Vec<usize>,
     /// Number of the store within the sub-topology.
     pub store: usize,
     /// Topic for late records.
@@ -315,7 +325,10 @@ pub enum PlanError {
     /// Windows over a table.
     #[error("`{0}` groups a table, whose rows lie in no windows")]
     WindowedTable(String),
-    /// Sides of a join whose keys are not spread alike.
+    /// A scan over a table.
+    #[error("`{0}` scans a table, of which rows would have to be taken out again; use `aggregate`")]
+    ScannedTable(String),
+    /// Sides of a join, or inputs of a cogroup, whose keys are not spread alike.
     #[error(
         "`{step}` joins `{}` ({}) with `{}` ({}); both sides need the same number of partitions: give one of the topics as many \
          as the other, or put a `repartition` step in between",
@@ -345,6 +358,7 @@ impl PlanError {
             | PlanError::GroupedTable(step)
             | PlanError::GroupedStream(step)
             | PlanError::WindowedTable(step)
+            | PlanError::ScannedTable(step)
             | PlanError::NotCopartitioned { step, .. } => Some(step),
             PlanError::TooManyTopics { sink, .. } => Some(sink),
             PlanError::Cycle(_) | PlanError::NoTopic(_) | PlanError::TooManyInputs(_) => None,
@@ -505,7 +519,10 @@ impl<'a> Planner<'a> {
     }
 
     fn step(&mut self, step: &spec::StepSpec) -> Result<(), PlanError> {
-        let mut parent = self.joined(&step.name, &step.from)?;
+        let mut parent = match self.cogrouped(step)? {
+            Some(merged) => merged,
+            None => self.joined(&step.name, &step.from)?,
+        };
         if self.drafts[parent.0].grouped && !matches!(step.operator, Operator::Aggregate(_)) {
             return Err(PlanError::GroupedTable(step.name.clone()));
         }
@@ -545,63 +562,17 @@ impl<'a> Planner<'a> {
             Operator::Table { .. } | Operator::Join(_) | Operator::StreamJoin(_) | Operator::Regroup { .. } => {
                 unreachable!("planned as a table's step")
             }
+            Operator::Deduplicate(deduplicate) => self.deduplicate(step, deduplicate, &mut parent)?,
             Operator::Process(process) => {
                 ports = process.outputs.len().max(1) as u32;
                 self.process(step, process, &mut parent)?
             }
         };
         let at = self.draft(&step.name, operator, vec![parent], step.on_error.clone());
-        let draft = &mut self.drafts[at];
-        draft.node.ports = ports;
-        match &draft.node.operator {
-            NodeOperator::Map { form, .. } if form.may_change_key() => {
-                draft.dirty = true;
-                (draft.windowed, draft.sessions) = (false, false);
-            }
-            NodeOperator::Aggregate(a) => {
-                draft.derived = true;
-                draft.windowed = a.by_window || a.spec.window.is_some();
-                if let Some(window) = a.spec.window {
-                    draft.sessions = matches!(window.form, WindowForm::Session { .. });
-                }
-            }
-            NodeOperator::Process(_) => {
-                (draft.dirty, draft.derived) = (true, true);
-                (draft.windowed, draft.sessions) = (false, false);
-            }
-            _ => {}
-        }
+        self.drafts[at].node.ports = ports;
+        self.mark_keys(at);
         self.names.insert(step.name.clone(), at);
         Ok(())
-    }
-
-    fn aggregate(
-        &mut self,
-        step: &spec::StepSpec,
-        aggregate: &Aggregate,
-        parent: (usize, u32),
-    ) -> Result<NodeOperator, PlanError> {
-        let windowed = self.drafts[parent.0].windowed;
-        if windowed && aggregate.window.is_some() {
-            return Err(PlanError::NestedWindow(step.name.clone()));
-        }
-        let of_table = self.drafts[parent.0].table || self.drafts[parent.0].grouped;
-        if of_table && aggregate.window.is_some() {
-            return Err(PlanError::WindowedTable(step.name.clone()));
-        }
-        let function = aggregate.fold.function().map(|f| self.function(&step.name, f)).transpose()?;
-        let late = step.late.as_deref().map(|t| self.topic(t)).transpose()?;
-        let time = if of_table { TimeRule::Observed } else { self.time_rule(step, parent.0) };
-        let spec = aggregate.clone();
-        Ok(NodeOperator::Aggregate(AggregateNode {
-            spec,
-            function,
-            store: 0,
-            late,
-            time,
-            by_window: windowed,
-            of_table,
-        }))
     }
 
     /// Whose time a step goes by that reads this draft, if a repartition topic feeds it.
@@ -614,11 +585,22 @@ impl<'a> Planner<'a> {
 
     /// Puts a repartition topic behind `parent`; gives the node that reads it.
     fn repartition(&mut self, step: &spec::StepSpec, parent: (usize, u32), partitions: Option<u32>) -> usize {
-        let name = repartition_topic(&self.spec.pipeline, &step.name);
+        self.repartition_after(&step.name, step, parent, partitions)
+    }
+
+    /// The same, with a topic that is named after something else than the step.
+    fn repartition_after(
+        &mut self,
+        after: &str,
+        step: &spec::StepSpec,
+        parent: (usize, u32),
+        partitions: Option<u32>,
+    ) -> usize {
+        let name = repartition_topic(&self.spec.pipeline, after);
         let (partitions, limits) = (partitions.unwrap_or(0), Limits::default());
         self.topics.push(Topic { name, partitions, internal: true, limits });
         let topic = self.topics.len() - 1;
-        let writer = NodeOperator::Repartition { topic, idle: step.idle };
+        let writer = NodeOperator::Repartition { topic, after: after.to_string(), idle: step.idle };
         let writer = self.draft(&step.name, writer, vec![parent], step.on_error.clone());
         let (windowed, sessions) = (self.drafts[parent.0].windowed, self.drafts[parent.0].sessions);
         let at = self.draft(&step.name, NodeOperator::Source, vec![], OnError::Fail);
@@ -693,7 +675,8 @@ impl<'a> Planner<'a> {
                 .any(|i| node.inputs >> i & 1 == 1 && matches!(sub.inputs[i].kind, InputKind::Repartition { .. }));
             if let NodeOperator::Aggregate(AggregateNode { time, .. })
             | NodeOperator::StreamJoin(StreamJoinNode { time, .. })
-            | NodeOperator::Process(ProcessNode { time, .. }) = &mut node.operator
+            | NodeOperator::Process(ProcessNode { time, .. })
+            | NodeOperator::Deduplicate(DeduplicateNode { time, .. }) = &mut node.operator
                 && !repartitioned
             {
                 *time = TimeRule::Observed;

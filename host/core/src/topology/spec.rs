@@ -6,6 +6,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::calendar::Calendar;
+
 /// A pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spec {
@@ -209,6 +211,21 @@ pub enum Operator {
     },
     /// A function with stores, timers and named outputs.
     Process(Process),
+    /// Lets the first of records with one id through.
+    Deduplicate(Deduplicate),
+}
+
+/// Which records are duplicates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deduplicate {
+    /// A mapper: the key of its result is, together with the record's key, the id; `None`: the record's key alone.
+    pub function: Option<String>,
+    /// How far apart in event time records of one id are duplicates at the most, milliseconds, at least 0.
+    pub within_ms: i64,
+    /// How far behind the step's time a record may be to be judged, milliseconds, at least 0.
+    pub grace_ms: i64,
+    /// Partitions of the repartition topic, where there is one.
+    pub partitions: Option<u32>,
 }
 
 /// A join of what a step reads, its left side, with a table. Where that is a table too, the result is one.
@@ -339,15 +356,35 @@ pub enum Fold {
         /// The function.
         function: String,
     },
+    /// Several inputs into one state, each with the `add` of its own function; `finish` and `merge` of one of them.
+    Cogroup {
+        /// Functions, one for each input of the step, in their order.
+        adders: Vec<String>,
+        /// The function that finishes and merges.
+        finisher: String,
+    },
+    /// `scan`, from a null state: a result after each record, all of which come out.
+    Scan {
+        /// The function.
+        function: String,
+    },
 }
 
 impl Fold {
-    /// The function's name, where there is one.
+    /// The name of the function that finishes and merges, where there is one; but for a cogroup it is the only one.
     pub fn function(&self) -> Option<&str> {
         match self {
             Fold::Count(_) => None,
-            Fold::Reduce { function } | Fold::Aggregate { function } => Some(function),
+            Fold::Cogroup { finisher, .. } => Some(finisher),
+            Fold::Reduce { function } | Fold::Aggregate { function } | Fold::Scan { function } => Some(function),
         }
+    }
+}
+
+impl Fold {
+    /// Names of the functions that add records, by input of the step.
+    pub fn adders(&self) -> &[String] {
+        if let Fold::Cogroup { adders, .. } = self { adders } else { &[] }
     }
 }
 
@@ -398,6 +435,8 @@ pub enum WindowForm {
         /// The largest distance of two records in one window, milliseconds, at least 0.
         difference_ms: i64,
     },
+    /// Side by side between given boundaries: days, weeks, months of a time zone.
+    Calendar(&'static Calendar),
     /// Hopping windows that are put together from panes, so that a record is folded once: for a count, and for functions that
     /// can merge states.
     Panes {

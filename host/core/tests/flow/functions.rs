@@ -270,8 +270,34 @@ impl Functions for Native {
         let states: Vec<_> = (0..from.keys.len()).map(fold).collect();
         Ok(Folded { states: states.iter().map(Option::as_deref).collect(), rejected })
     }
-    fn scan(&mut self, _: Prepared, _: Context<'_>, into: Groups<'_>, _: Records<'_>) -> Answer<Scanned> {
-        Ok(Scanned { states: into.states.clone(), ..Scanned::default() })
+    /// The state after each member is what leaves, `positive` where it is more than 0.
+    fn scan(&mut self, f: Prepared, context: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Scanned> {
+        let name = NAMES[(f.0 % STRIDE) as usize].0;
+        let rejected = rejected(f, into.members.iter().map(|m| records.values.get(*m as usize)))?;
+        let (mut states, mut values) = (Vec::new(), Vec::new());
+        for g in 0..into.keys.len() {
+            let mut state = into.states.get(g).map(<[u8]>::to_vec);
+            for place in into.offsets[g]..into.offsets[g + 1] {
+                if rejected.iter().any(|r| r.index == place) {
+                    values.push(Some(b"refused".to_vec()));
+                    continue;
+                }
+                let one = |column: &BytesColumn| [column.get(g)].into_iter().collect::<BytesColumn>();
+                let (keys, held) = (one(into.keys), [state.as_deref()].into_iter().collect::<BytesColumn>());
+                let members = [into.members[place as usize]];
+                let groups =
+                    Groups { keys: &keys, starts: &[], ends: &[], states: &held, offsets: &[0, 1], members: &members };
+                state = self.add(f, context, groups, records)?.states.get(0).map(<[u8]>::to_vec);
+                let shows = |s: &Vec<u8>| name != "positive" || number(s) > 0;
+                values.push(state.clone().filter(shows).map(|s| [&s[..], b"/", name.as_bytes()].concat()));
+            }
+            states.push(state);
+        }
+        if name == "says-it-twice" {
+            values.pop();
+        }
+        let column = |items: &[Option<Vec<u8>>]| items.iter().map(Option::as_deref).collect::<BytesColumn>();
+        Ok(Scanned { states: column(&states), values: column(&values), rejected })
     }
     /// Sums are added, the latest is the right one, what was appended stays in order; sums that would be 99 do not merge.
     fn merge(&mut self, f: Prepared, _: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Answer<BytesColumn> {

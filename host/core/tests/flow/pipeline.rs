@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
+use millstream_core::calendar::Calendar;
 use millstream_core::commit::{CommitOutcome, Interval};
 use millstream_core::envelope::{self, Opened};
 use millstream_core::formats::{Assigned, Pair};
@@ -402,6 +403,22 @@ fn operator(kind: &str, words: &Words<'_>) -> Result<Operator, String> {
         "count" => fold(words, Fold::Count(if words.has("text") { CountFormat::Text } else { CountFormat::Long })),
         "reduce" => fold(words, Fold::Reduce { function }),
         "aggregate" => fold(words, Fold::Aggregate { function }),
+        "scan" => fold(words, Fold::Scan { function }),
+        "cogroup" => {
+            let adders = words.list("with");
+            let finisher = words.option("finish").map_or_else(|| adders[0].clone(), str::to_string);
+            fold(words, Fold::Cogroup { adders, finisher })
+        }
+        "deduplicate" => {
+            let at = |name: &str| words.option(name).map(time).transpose();
+            let within_ms = at("within")?.unwrap_or(0);
+            Ok(Operator::Deduplicate(Deduplicate {
+                function: words.option("with").map(str::to_string),
+                within_ms,
+                grace_ms: at("grace")?.unwrap_or(within_ms),
+                partitions: words.number("partitions")?,
+            }))
+        }
         "process" => {
             let stores = words.list("stores").into_iter().map(|store| match store.split_once(':') {
                 Some((name, ttl)) => Ok(StoreSpec { name: name.into(), ttl_ms: Some(time(ttl)?) }),
@@ -429,9 +446,17 @@ fn fold(words: &Words<'_>, fold: Fold) -> Result<Operator, String> {
         (Some(size_ms), Some(step_ms), _) => Some(WindowForm::Cumulating { size_ms, step_ms }),
         (Some(size_ms), None, _) => Some(WindowForm::Hopping { size_ms, advance_ms: advance.unwrap_or(size_ms) }),
     };
+    let starts = words.list("calendar").iter().map(|start| time(start)).collect::<Result<Vec<_>, _>>()?;
+    let form = match starts.is_empty() {
+        true => form,
+        false => {
+            let calendar = Calendar::new("of the test".into(), starts, at("then")?.unwrap_or(10));
+            Some(WindowForm::Calendar(calendar.ok_or("no calendar")?))
+        }
+    };
     let window = form.map(|form| Window { form, grace_ms });
     let emit = if words.has("on-close") { Emit::OnClose } else { Emit::OnUpdate };
-    let emit_every_update = words.has("every");
+    let emit_every_update = words.has("every") || matches!(fold, Fold::Scan { .. });
     Ok(Operator::Aggregate(Aggregate {
         fold,
         window,

@@ -99,7 +99,7 @@ fn promised(case: &Case, plan: &Plan, strayed: &BTreeSet<usize>) -> Vec<bool> {
         let good = match &node.kind {
             Kind::CutEntry { writer, .. } => promised[*writer],
             // What it keeps depends on the order in which records come.
-            Kind::Process { .. } => alone,
+            Kind::Process { .. } | Kind::Deduplicate { .. } => alone,
             Kind::Fold { fold, own_task, .. } => {
                 let free =
                     matches!(fold.fold, Fold::Count(_)) && *own_task && node.entries.iter().filter(plain).count() < 2;

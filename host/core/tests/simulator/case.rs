@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use millstream_core::calendar::Calendar;
 use millstream_core::limits::Limits;
 use millstream_core::topology::spec::*;
 
@@ -114,8 +115,7 @@ impl Case {
             return;
         }
         let written = self.spec.sinks.iter().map(|s| s.topic.clone());
-        let sides = |s: &StepSpec| ["", "-left", "-right"].map(|side| format!("sim-{}{side}-repartition", s.name));
-        let cuts = self.spec.steps.iter().flat_map(sides);
+        let cuts = self.spec.steps.iter().flat_map(cuts);
         let topics: Vec<String> = written.chain(cuts).chain(["late".into(), "dead".into()]).collect();
         for topic in topics {
             if rng.one_in(2) {
@@ -188,6 +188,19 @@ fn record(rng: &mut Rng, partition: u32, i: usize, spread: u64, poison: bool) ->
     }
 }
 
+/// Repartition topics that may be in front of a step.
+fn cuts(step: &StepSpec) -> Vec<String> {
+    let inputs = step.from.iter().map(|from| match &from.output {
+        None => format!("sim-{}-{}-repartition", step.name, from.name),
+        Some(output) => format!("sim-{}-{}-{output}-repartition", step.name, from.name),
+    });
+    if let Operator::StreamJoin(_) = &step.operator {
+        return ["left", "right"].map(|side| format!("sim-{}-{side}-repartition", step.name)).into();
+    }
+    let cogroups = matches!(&step.operator, Operator::Aggregate(a) if !a.fold.adders().is_empty());
+    if cogroups { inputs.collect() } else { vec![format!("sim-{}-repartition", step.name)] }
+}
+
 impl Builder<'_> {
     fn on_error(&mut self) -> OnError {
         if self.rng.one_in(2) { OnError::Skip } else { OnError::DeadLetter("dead".into()) }
@@ -238,8 +251,9 @@ impl Builder<'_> {
 
     fn operator(&mut self) -> Operator {
         let timed = self.rng.one_in(3);
-        match self.rng.below(19) {
-            17.. => Operator::Table { partitions: self.rng.one_in(3).then(|| 1 + self.rng.below(4) as u32) },
+        match self.rng.below(21) {
+            19.. => Operator::Deduplicate(self.deduplicate()),
+            17 | 18 => Operator::Table { partitions: self.rng.one_in(3).then(|| 1 + self.rng.below(4) as u32) },
             0 | 1 => {
                 let (function, negate) = (self.function(Role::Keep), self.rng.one_in(3));
                 Operator::Filter { function, negate }
@@ -262,8 +276,15 @@ impl Builder<'_> {
                 Operator::Repartition { partitions }
             }
             12 | 13 if !self.removes => Operator::Process(self.processor(timed)),
-            _ => Operator::Aggregate(self.fold()),
+            _ => Operator::Aggregate(self.fold_of_stream()),
         }
+    }
+
+    fn deduplicate(&mut self) -> Deduplicate {
+        let function = self.rng.one_in(2).then(|| self.function(Role::Key));
+        let (within_ms, grace_ms) = (self.rng.below(30) as i64, self.rng.below(3) as i64 * 15);
+        let partitions = self.rng.one_in(3).then(|| 1 + self.rng.below(4) as u32);
+        Deduplicate { function, within_ms, grace_ms, partitions }
     }
 
     fn processor(&mut self, timed: bool) -> Process {
@@ -288,12 +309,12 @@ impl Builder<'_> {
             0 => Fold::Count(CountFormat::Text),
             1 => Fold::Count(CountFormat::Long),
             2 => {
-                let sum = Sum { long, timed, removes: false, breaks: false };
+                let sum = Sum { long, timed, removes: false, breaks: false, shared: false };
                 Fold::Reduce { function: self.function(Role::Sum(sum)) }
             }
             _ => {
                 let removes = self.rng.one_in(5) && !self.processes;
-                let sum = Sum { long, timed, removes, breaks: self.rng.one_in(5) };
+                let sum = Sum { long, timed, removes, breaks: self.rng.one_in(5), shared: false };
                 self.removes |= sum.removes;
                 Fold::Aggregate { function: self.function(Role::Sum(sum)) }
             }
@@ -303,11 +324,33 @@ impl Builder<'_> {
         Aggregate { fold, window, emit, emit_every_update, partitions }
     }
 
+    /// A fold of a stream, which may be a scan.
+    fn fold_of_stream(&mut self) -> Aggregate {
+        let mut fold = self.fold();
+        let scans = !fold.window.is_some_and(|w| w.form.merges()) && self.rng.one_in(2);
+        if let (Fold::Aggregate { function }, true) = (&fold.fold, scans) {
+            fold.fold = Fold::Scan { function: function.clone() };
+            (fold.emit, fold.emit_every_update) = (Emit::OnUpdate, true);
+        }
+        fold
+    }
+
+    /// Boundaries at random, up to some time.
+    fn calendar(&mut self, then_ms: i64) -> &'static Calendar {
+        let (mut starts, mut at) = (vec![0], 0);
+        for _ in 0..self.rng.below(8) {
+            at += 1 + self.rng.below(30) as i64;
+            starts.push(at);
+        }
+        Calendar::new("at random".into(), starts, then_ms).expect("they ascend")
+    }
+
     fn window(&mut self) -> Window {
         let size_ms = 1 + self.rng.below(30) as i64;
         let advance_ms = if self.rng.one_in(2) { size_ms } else { 1 + self.rng.below(size_ms as u64) as i64 };
         let grace_ms = self.rng.below(3) as i64 * 7;
-        let form = match self.rng.below(11) {
+        let form = match self.rng.below(12) {
+            11 => WindowForm::Calendar(self.calendar(size_ms)),
             8 | 9 => WindowForm::Sliding { difference_ms: self.rng.below(25) as i64 },
             10 => WindowForm::Panes { size_ms, advance_ms },
             0 => WindowForm::Cumulating { size_ms: advance_ms * (1 + self.rng.below(4) as i64), step_ms: advance_ms },
@@ -329,9 +372,13 @@ impl Builder<'_> {
         if self.rng.one_in(6) {
             return self.join_streams();
         }
+        if self.rng.one_in(10) {
+            return self.cogroup();
+        }
         let operator = self.operator();
         let nests = matches!(&operator, Operator::Aggregate(a) if a.window.is_some());
-        let Some(inputs) = self.inputs(|s| !(nests && (s.windowed || s.table))) else { return };
+        let scans = matches!(&operator, Operator::Aggregate(Aggregate { fold: Fold::Scan { .. }, .. }));
+        let Some(inputs) = self.inputs(|s| !(nests && s.windowed || (nests || scans) && s.table)) else { return };
         let any = |f: fn(&Stream) -> bool| inputs.iter().any(|s| f(&self.streams[*s]));
         let (before, dirty) = (any(|s| s.windowed), any(|s| s.dirty));
         let process = matches!(operator, Operator::Process(_));
@@ -346,12 +393,55 @@ impl Builder<'_> {
             operator => matches!(operator, Operator::Table { .. }),
         };
         let cuts = match &operator {
-            Operator::Aggregate(_) | Operator::Table { .. } | Operator::Process(_) => dirty,
+            Operator::Aggregate(_) | Operator::Table { .. } | Operator::Process(_) | Operator::Deduplicate(_) => dirty,
             operator => matches!(operator, Operator::Repartition { .. }),
         };
         let topics = self.topics(&inputs, cuts);
         let like = Stream { windowed, table, dirty: changes || dirty && !cuts, topics, ..self.streams[0].clone() };
         self.push(operator, &inputs, like);
+    }
+
+    /// Several streams, or one, into one state.
+    fn cogroup(&mut self) {
+        let mut fold = self.fold();
+        let windowed = fold.window.is_some();
+        let Some(mut inputs) = self.inputs(|s| !(windowed && s.windowed)) else { return };
+        if self.rng.one_in(3) {
+            let Some(more) = self.inputs(|s| !(windowed && s.windowed)) else { return };
+            inputs.extend(more);
+        }
+        // An input is named once.
+        inputs = (0..inputs.len()).filter(|i| !inputs[..*i].contains(&inputs[*i])).map(|i| inputs[i]).collect();
+        let mut adder = || {
+            let sum = Sum { long: false, removes: false, breaks: false, timed: self.rng.one_in(4), shared: true };
+            self.function(Role::Sum(sum))
+        };
+        let adders: Vec<String> = inputs.iter().map(|_| adder()).collect();
+        let breaks = self.rng.one_in(5);
+        let finisher = if self.rng.one_in(2) {
+            adders[0].clone()
+        } else {
+            let sum = Sum { long: false, removes: false, breaks, timed: false, shared: true };
+            self.function(Role::Sum(sum))
+        };
+        fold.fold = Fold::Cogroup { adders, finisher };
+        let (step, any) = (self.case.spec.steps.len(), inputs.iter().any(|s| self.streams[*s].windowed));
+        let mut topics = BTreeSet::new();
+        for at in &inputs {
+            let stream = &self.streams[*at];
+            let named = stream.from.output.as_ref().map_or(String::new(), |output| format!("-{output}"));
+            match stream.dirty {
+                true => drop(topics.insert(format!("sim-s{step}-{}{named}-repartition", stream.from.name))),
+                false => topics.extend(stream.topics.clone()),
+            }
+        }
+        let several = inputs.len() > 1;
+        let windowed = windowed || any;
+        let like = Stream { windowed, table: false, dirty: false, topics: topics.clone(), ..self.streams[0].clone() };
+        self.push(Operator::Aggregate(fold), &inputs, like);
+        if several {
+            self.bring_together(topics);
+        }
     }
 
     /// An aggregate over a table whose rows are given other keys.
@@ -467,11 +557,12 @@ impl Builder<'_> {
             if let Some(partitions) = case.partitions.get_mut(topic) {
                 *partitions = count.unwrap_or(*partitions);
             }
-            let cut = case.spec.steps.iter_mut().find(|s| format!("sim-{}-repartition", s.name) == *topic);
+            let cut = case.spec.steps.iter_mut().find(|s| cuts(s).contains(topic));
             let given = cut.and_then(|step| match &mut step.operator {
                 Operator::Repartition { partitions } | Operator::Table { partitions } => partitions.as_mut(),
                 Operator::Aggregate(fold) => fold.partitions.as_mut(),
                 Operator::Process(process) => process.partitions.as_mut(),
+                Operator::Deduplicate(deduplicate) => deduplicate.partitions.as_mut(),
                 _ => None,
             });
             if let Some(given) = given {
@@ -489,7 +580,7 @@ impl Builder<'_> {
             Operator::Process(p) if !p.outputs.is_empty() => p.outputs.iter().cloned().map(Some).collect(),
             _ => vec![None],
         };
-        let is_fold = matches!(operator, Operator::Aggregate(_) | Operator::StreamJoin(_));
+        let is_fold = matches!(operator, Operator::Aggregate(_) | Operator::StreamJoin(_) | Operator::Deduplicate(_));
         let late = (is_fold && self.rng.one_in(2)).then(|| "late".to_string());
         let idle = if self.rng.one_in(2) { Idle::Never } else { Idle::After(50 + self.rng.below(300) as i64) };
         let lateness = if self.rng.one_in(6) { Lateness::KafkaStreams } else { Lateness::OwnTask };

@@ -293,7 +293,8 @@ impl Functions for Native {
         true
     }
     fn layout(&self, f: Prepared) -> u32 {
-        f.0 % FUNCTIONS_MAX
+        // Those that go on with each other's states agree about them.
+        if matches!(self.running(f).role, Role::Sum(sum) if sum.shared) { FUNCTIONS_MAX } else { f.0 % FUNCTIONS_MAX }
     }
     fn renew(&mut self, _: Prepared) {}
     fn stretch(&mut self, f: Prepared, _: u32) {
@@ -376,8 +377,35 @@ impl Functions for Native {
         let states: Vec<_> = (0..from.keys.len()).map(left).collect();
         Ok(Folded { states: states.iter().map(Option::as_deref).collect(), rejected })
     }
-    fn scan(&mut self, _: Prepared, _: Context<'_>, _: Groups<'_>, _: Records<'_>) -> Answer<Scanned> {
-        Err(Fault::Unavailable { message: "no scan is simulated".into() })
+    fn scan(&mut self, f: Prepared, context: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Scanned> {
+        let value = |m: u32| records.values.get(m as usize);
+        let rejected = match self.enter(f, into.members.iter().map(|m| value(*m))) {
+            Err(Stop::Fault(fault)) => return Err(fault),
+            Err(Stop::Bad) => {
+                // One value too few, and all the rest as it should be.
+                let (states, values) = (into.states.clone(), BytesColumn::nulls(into.members.len() - 1));
+                return Ok(Scanned { states, values, rejected: vec![] });
+            }
+            Ok(rejected) => rejected,
+        };
+        let running = self.running(f);
+        let (mut states, mut values) = (Vec::new(), Vec::new());
+        for g in 0..into.keys.len() {
+            let mut state = into.states.get(g).map(<[u8]>::to_vec);
+            for place in into.offsets[g]..into.offsets[g + 1] {
+                let m = into.members[place as usize];
+                if rejected.iter().any(|r| r.index == place) {
+                    values.push(Some(b"of a refused record".to_vec()));
+                    continue;
+                }
+                let own = context.stream_times.get(m as usize).copied().unwrap_or(0);
+                state = running.add(state.as_deref(), value(m).unwrap_or_default(), own);
+                values.push(state.as_deref().and_then(|s| running.finish(s, into.starts.get(g).copied())));
+            }
+            states.push(state);
+        }
+        let column = |items: &[Option<Vec<u8>>]| items.iter().map(Option::as_deref).collect::<BytesColumn>();
+        Ok(Scanned { states: column(&states), values: column(&values), rejected })
     }
     fn merge(&mut self, f: Prepared, _: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Answer<BytesColumn> {
         if let Err(Stop::Fault(fault)) = self.instance(f, left.len()) {

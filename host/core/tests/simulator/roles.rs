@@ -47,6 +47,8 @@ pub struct Sum {
     pub breaks: bool,
     /// Mixes the stream time in.
     pub timed: bool,
+    /// Goes on with states of others of its kind, and mixes in which it is.
+    pub shared: bool,
 }
 
 /// What is wrong with a record, for one function.
@@ -167,7 +169,7 @@ impl Running {
         if let Role::Sum(sum) = self.role {
             sum
         } else {
-            Sum { long: false, removes: false, breaks: false, timed: false }
+            Sum { long: false, removes: false, breaks: false, timed: false, shared: false }
         }
     }
 
@@ -179,6 +181,7 @@ impl Running {
         }
         let before = state.map_or(0, number).rotate_left(1);
         let own = if sum.timed { own as u64 } else { 0 };
+        let own = if sum.shared { own.wrapping_add(self.function as u64) } else { own };
         let after = (before ^ number(value)).wrapping_add(own).wrapping_mul(3);
         Some(after.to_be_bytes().repeat(if sum.long { 3 } else { 1 }))
     }

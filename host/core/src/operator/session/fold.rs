@@ -13,8 +13,9 @@ use alloc::vec::Vec;
 use super::super::aggregate::{Gone, Step, ground};
 use super::super::clock::{Passed, Walk, droppable};
 use super::super::finish::Results;
-use super::super::fold::{check, layout_differs, too_large};
+use super::super::fold::{adder, adders, layout_differs, too_large};
 use super::super::isolate::{self, Isolation, Work};
+use super::super::turns;
 use super::super::{Cx, bad_result, part};
 use super::merge::Pairs;
 use super::plan::{Ground, Node, Parent, Plan, near};
@@ -49,6 +50,7 @@ pub(crate) fn run<W: Walk, S: Kept>(
     let (prepared, node) = (cx.active[function].prepared, step.node);
     let reduce = matches!(step.aggregate.spec.fold, Fold::Reduce { .. });
     let layout = if reduce { 0 } else { cx.ports.functions.layout(prepared) };
+    let adders = adders(cx, step, function, layout)?;
     let mut keys = Vec::with_capacity(flow.len());
     for i in 0..flow.len() {
         if droppable(flow, i).is_some() {
@@ -66,7 +68,7 @@ pub(crate) fn run<W: Walk, S: Kept>(
         keys.push(at);
     }
     let mut work =
-        Folding { cx, step, rule, flow, function, prepared, reduce, layout, keys, walk, gone: Gone::new(), results };
+        Folding { cx, step, rule, flow, prepared, adders, reduce, layout, keys, walk, gone: Gone::new(), results };
     isolate::run(&mut work, &node.name, prepared, flow.len())?;
     Ok((work.gone, work.walk.finish()))
 }
@@ -76,8 +78,10 @@ struct Folding<'w, 's, 'a, 'p, W, S: Kept> {
     step: &'w mut Step<'s, S>,
     rule: S::Rule,
     flow: &'w Flow,
-    function: usize,
+    /// Of several the one that merges.
     prepared: Prepared,
+    /// Functions that add, by input.
+    adders: Vec<Prepared>,
     reduce: bool,
     layout: u32,
     /// For each record the number of its key.
@@ -185,11 +189,10 @@ impl<W: Walk, S: Kept> Folding<'_, '_, '_, '_, W, S> {
             // A session's bounds are only known when it is closed, so none are told.
             let groups =
                 Groups { keys: &keys, starts: &[], ends: &[], states: &states, offsets: &offsets, members: &indexes };
-            let wanted = self.cx.ports.functions.wants_stream_times(self.prepared);
+            let wanted = self.adders.iter().any(|f| self.cx.ports.functions.wants_stream_times(*f));
             let own = if wanted { plan.own[first - from..=last - from].to_vec() } else { Vec::new() };
             let part = part(self.flow, first, last + 1, own);
-            let folded = self.cx.ports.functions.add(self.prepared, part.context(), groups, part.records())?;
-            check("add", &folded, nodes.len(), indexes.len())?;
+            let folded = turns::add(self.cx.ports.functions, &self.adders, &part, groups)?;
             asked.rejected.extend(folded.rejected.into_iter().map(|r| (records[r.index as usize], r.reason)));
             folded.states
         };
@@ -239,7 +242,8 @@ impl<W: Walk, S: Kept> Work for Folding<'_, '_, '_, '_, W, S> {
         let Given { plan, asked } = given;
         for (record, message) in &asked.rejected {
             let at = *record as usize;
-            self.cx.refuse(self.step.node, Some(self.function), self.flow, at, Reason::Rejected, message)?;
+            let function = adder(self.step.aggregate, self.flow, at);
+            self.cx.refuse(self.step.node, function, self.flow, at, Reason::Rejected, message)?;
         }
         self.gone.extend(plan.gone);
         self.walk = plan.walk;
@@ -265,6 +269,11 @@ impl<W: Walk, S: Kept> Work for Folding<'_, '_, '_, '_, W, S> {
         self.walk.enter(at);
         self.walk.refuse();
         let message = format!("{fault}");
-        self.cx.refuse(self.step.node, Some(self.function), self.flow, at, Reason::Poisoned, &message)
+        let function = adder(self.step.aggregate, self.flow, at);
+        self.cx.refuse(self.step.node, function, self.flow, at, Reason::Poisoned, &message)
+    }
+
+    fn besides(&self) -> Vec<Prepared> {
+        self.adders.clone()
     }
 }

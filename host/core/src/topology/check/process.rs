@@ -77,7 +77,7 @@ impl Checker<'_> {
             self.error(Section::Steps, &step.name, "stores", message, help);
         }
         let has = |other: &&StepSpec| match &other.operator {
-            Operator::Aggregate(_) => other.name == name,
+            Operator::Aggregate(_) | Operator::Deduplicate(_) => other.name == name,
             Operator::Process(p) if other.name != step.name => {
                 let stores = p.stores.iter().map(|s| &s.name[..]).chain([TIMERS_STORE]);
                 stores.into_iter().any(|store| store_name(&other.name, store) == name)

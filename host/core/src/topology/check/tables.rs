@@ -6,7 +6,7 @@ use alloc::format;
 use super::{Checker, Keys, Kinds, Section};
 use crate::topology::describe::shown;
 use crate::topology::graph::{FOREIGN_PARTS, store_name};
-use crate::topology::spec::{Join, JoinKind, MapForm, Operator, StepSpec};
+use crate::topology::spec::{Aggregate, Fold, Join, JoinKind, MapForm, Operator, StepSpec};
 
 impl Checker<'_> {
     /// The keys of what a step makes that has to do with tables; `None`: it has not. `input`: those of what it reads.
@@ -31,7 +31,15 @@ impl Checker<'_> {
                 Some(table)
             }
             Operator::Filter { .. } | Operator::Map { form: MapForm::MapValues, .. } if input.table => Some(table),
+            Operator::Aggregate(Aggregate { fold: Fold::Cogroup { .. }, .. }) => {
+                // Of a table the new values are read.
+                if input.grouped && step.from.len() == 1 {
+                    self.grouped_anew(Section::Steps, &step.name);
+                }
+                None
+            }
             Operator::Aggregate(aggregate) if input.table || input.grouped => {
+                self.scan_of_table(step, aggregate);
                 if aggregate.window.is_some() {
                     let message = format!("`{}` groups a table, whose rows lie in no windows", step.name);
                     let help = "leave it out, or group the records that the table is made of";

@@ -3,7 +3,8 @@
 use super::*;
 use crate::topology::check::process::{STORE_CHARACTERS_MAX, STORES_MAX};
 use crate::topology::spec::{
-    CountFormat, Fold, FunctionSpec, Join, JoinKind, JoinWindow, MapForm, MaxIdle, Process, Route, SinkSpec, SourceSpec, StoreSpec, StreamJoin,
+    CountFormat, Deduplicate, Fold, FunctionSpec, Join, JoinKind, JoinWindow, MapForm, MaxIdle, Process, Route,
+    SinkSpec, SourceSpec, StoreSpec, StreamJoin,
 };
 
 fn from(name: &str) -> Vec<From> {
@@ -288,6 +289,82 @@ fn steps_that_do_not_fit_and_sessions_without_a_gap_are_refused() {
     assert_eq!(fields(WindowForm::Session { gap_ms: 0 }), ["window"]);
     assert!(fields(WindowForm::Sliding { difference_ms: 0 }).is_empty());
     assert_eq!(fields(WindowForm::Sliding { difference_ms: -1 }), ["window"]);
+}
+
+#[test]
+fn a_scan_is_of_a_stream_in_windows_that_are_not_merged_and_knows_no_close() {
+    let scan = |form: Option<WindowForm>, emit| {
+        let fold = Fold::Scan { function: "f".into() };
+        let window = form.map(|form| Window { form, grace_ms: 0 });
+        Operator::Aggregate(Aggregate { fold, window, emit, emit_every_update: true, partitions: None })
+    };
+    let fields = |from: &str, operator| {
+        let spec = pipeline(vec![step("t", "in", table()), step("s", from, operator)]);
+        errors(&spec).into_iter().map(|e| e.1).collect::<Vec<_>>()
+    };
+    let (size_ms, advance_ms) = (10, 5);
+    let hopping = WindowForm::Hopping { size_ms, advance_ms };
+    assert_eq!(fields("in", scan(None, Emit::OnUpdate)), [""; 0]);
+    assert_eq!(fields("in", scan(Some(hopping), Emit::OnUpdate)), [""; 0]);
+    assert_eq!(fields("in", scan(Some(hopping), Emit::OnClose)), ["emit"]);
+    let (session, sliding) = (WindowForm::Session { gap_ms: 5 }, WindowForm::Sliding { difference_ms: 5 });
+    for form in [session, sliding, WindowForm::Panes { size_ms, advance_ms }] {
+        assert_eq!(fields("in", scan(Some(form), Emit::OnUpdate)), ["window"]);
+    }
+    assert_eq!(fields("t", scan(None, Emit::OnUpdate)), ["scan"]);
+}
+
+#[test]
+fn each_input_of_a_cogroup_has_a_function_and_a_topic_of_its_own() {
+    let cogroup = |inputs: &[&str], adders: &[&str], finisher: &str| {
+        let adders = adders.iter().map(|f| f.to_string()).collect();
+        let fold = Fold::Cogroup { adders, finisher: finisher.into() };
+        let aggregate =
+            Aggregate { fold, window: None, emit: Emit::OnUpdate, emit_every_update: false, partitions: None };
+        let mut cogroup = step("s", "in", Operator::Aggregate(aggregate));
+        cogroup.from = inputs.iter().flat_map(|input| from(input)).collect();
+        let peek = || Operator::Peek { function: "f".into() };
+        let steps = vec![step("t", "in", table()), step("g", "t", Operator::Regroup { function: "f".into() })];
+        let more = vec![step("s-other", "in", peek()), step("other", "in", peek()), cogroup];
+        errors(&pipeline([steps, more].concat())).into_iter().map(|e| e.1).collect::<Vec<_>>()
+    };
+    assert_eq!(cogroup(&["in", "t"], &["f", "f"], "f"), [""; 0]);
+    assert_eq!(cogroup(&["in", "t"], &["f"], "f"), ["cogroup"]);
+    assert_eq!(cogroup(&["in"], &["f"], "missing"), ["cogroup"]);
+    assert_eq!(cogroup(&["in"], &["missing"], "f"), ["cogroup"]);
+    assert_eq!(cogroup(&["in", "other"], &["f", "f"], "f"), ["cogroup"], "its topic would be that of `s-other`");
+    assert_eq!(cogroup(&["in", "in"], &["f", "f"], "f"), ["cogroup"], "two inputs with one name");
+    assert_eq!(cogroup(&["in", "g"], &["f", "f"], "f"), ["from"]);
+    assert_eq!(cogroup(&["g"], &["f"], "f")[..1], ["from"]);
+}
+
+#[test]
+fn topics_in_front_of_a_cogroup_are_nobody_elses_and_have_names_that_topics_may_have() {
+    let fold = Fold::Cogroup { adders: vec!["f".into(), "f".into()], finisher: "f".into() };
+    let aggregate = Aggregate { fold, window: None, emit: Emit::OnUpdate, emit_every_update: false, partitions: None };
+    let with = |key: &str| {
+        let mut cogroup = step("s", "in", Operator::Aggregate(aggregate.clone()));
+        cogroup.from.extend(from(key));
+        pipeline(vec![step(key, "in", map("f")), cogroup])
+    };
+    let mut spec = with("k");
+    spec.sinks[0].topic = "p-s-k-repartition".into();
+    assert_eq!(errors(&spec), [("out".into(), "topic")]);
+    let longest = TOPIC_CHARACTERS_MAX - "p-s--repartition".len();
+    assert!(errors(&with(&"k".repeat(longest))).iter().all(|e| e.1 != "cogroup"));
+    assert!(errors(&with(&"k".repeat(longest + 1))).iter().any(|e| e.1 == "cogroup"));
+}
+
+#[test]
+fn a_step_that_deduplicates_has_times_that_are_not_negative() {
+    let fields = |within_ms, grace_ms, partitions| {
+        let deduplicate = Deduplicate { function: None, within_ms, grace_ms, partitions };
+        let spec = pipeline(vec![step("k", "in", map("f")), step("s", "k", Operator::Deduplicate(deduplicate))]);
+        errors(&spec).into_iter().map(|e| e.1).collect::<Vec<_>>()
+    };
+    assert_eq!(fields(0, 0, Some(3)), [""; 0]);
+    assert_eq!(fields(-1, -1, None), ["deduplicate"; 2]);
+    assert_eq!(fields(1, 1, Some(PARTITIONS_MAX + 1)), ["partitions"]);
 }
 
 #[test]

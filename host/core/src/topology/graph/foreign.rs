@@ -1,5 +1,6 @@
 //! Planning of joins by foreign key: two halves, each where its rows are, and a topic in each direction.
 
+use alloc::string::ToString;
 use alloc::vec;
 
 use super::super::spec::{Join, JoinKind, OnError, StepSpec};
@@ -72,7 +73,7 @@ impl Planner<'_> {
         let (topic, limits) = (self.topics.len(), Limits::default());
         let whole = repartition_topic(&self.spec.pipeline, name);
         self.topics.push(Topic { name: whole, partitions: 0, internal: true, limits });
-        let writer = NodeOperator::Repartition { topic, idle: step.idle };
+        let writer = NodeOperator::Repartition { topic, after: name.to_string(), idle: step.idle };
         (topic, self.draft(name, writer, vec![parent], step.on_error.clone()))
     }
 }

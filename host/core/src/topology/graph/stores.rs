@@ -1,8 +1,8 @@
 //! Stores of a sub-topology: which node has which, and what they are called.
 
 use super::{
-    AggregateNode, FOREIGN_PARTS, ForeignNode, JoinNode, Node, NodeOperator, RegroupNode, Store, StreamJoinNode,
-    SubTopology, TIMERS_STORE, TableNode, TableOf, store_name,
+    AggregateNode, DeduplicateNode, FOREIGN_PARTS, ForeignNode, JoinNode, Node, NodeOperator, RegroupNode, Store,
+    StreamJoinNode, SubTopology, TIMERS_STORE, TableNode, TableOf, store_name,
 };
 use crate::limits::Limits;
 
@@ -15,6 +15,10 @@ impl SubTopology {
             NodeOperator::Aggregate(aggregate) => {
                 aggregate.store = first;
                 self.stores.push(store(name.clone(), aggregate.spec.window.is_some()));
+            }
+            NodeOperator::Deduplicate(deduplicate) => {
+                deduplicate.store = first;
+                self.stores.push(store(name.clone(), true));
             }
             NodeOperator::Process(process) => {
                 process.store = first;
@@ -43,6 +47,7 @@ impl SubTopology {
     pub fn stores_of(&self, node: &Node) -> &[Store] {
         let (first, count) = match &node.operator {
             NodeOperator::Aggregate(AggregateNode { store, .. })
+            | NodeOperator::Deduplicate(DeduplicateNode { store, .. })
             | NodeOperator::Table(TableNode { store, .. })
             | NodeOperator::Regroup(RegroupNode { store, .. })
             | NodeOperator::StreamJoin(StreamJoinNode { store, .. })

@@ -203,15 +203,17 @@ impl Planner<'_> {
         }
     }
 
-    /// Topics that must have as many partitions as each other, since joins bring them together. Of each group those whose number
+    /// Topics that must have as many partitions as each other, since joins and cogroups bring them together. Of each group those whose number
     /// is known have the same, and give it to the others.
     pub(super) fn copartitioned(&mut self) -> Result<Vec<Vec<usize>>, PlanError> {
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for at in 0..self.drafts.len() {
-            let joins = |operator: &NodeOperator| {
-                matches!(operator, NodeOperator::Join(_) | NodeOperator::Foreign(_) | NodeOperator::StreamJoin(_))
+            let brings_together = match &self.drafts[at].node.operator {
+                NodeOperator::Join(_) | NodeOperator::Foreign(_) | NodeOperator::StreamJoin(_) => true,
+                NodeOperator::Aggregate(aggregate) => aggregate.adders.len() > 1,
+                _ => false,
             };
-            if !joins(&self.drafts[at].node.operator) {
+            if !brings_together {
                 continue;
             }
             let mut topics = self.topics_above(at);

@@ -79,6 +79,8 @@ impl Clock {
 pub enum Event {
     Dropped(&'static str, Item),
     Refused(&'static str, Item),
+    /// `finish` fails on this state.
+    Broken(Item),
     Result(Item),
 }
 
@@ -86,7 +88,10 @@ pub enum Event {
 pub struct FoldState {
     pub fold: Aggregate,
     pub by_window: bool,
+    /// What finishes and merges.
     pub function: Option<Running>,
+    /// What adds the record at hand.
+    pub adder: Option<Running>,
     pub groups: BTreeMap<GroupKey, Group>,
     pub slices: Slices,
     observed: i64,
@@ -123,6 +128,24 @@ fn windows(window: Window, time: i64) -> Vec<(i128, i64)> {
             let there = |end: &i128| i128::from(time) < *end && *end - i128::from(step_ms) <= i128::from(i64::MAX);
             ends.filter(there).map(|end| (end, start)).collect()
         }
+        WindowForm::Calendar(calendar) => {
+            let (starts, then_ms) = calendar.boundaries();
+            let (mut start, mut next) = (0, starts.iter().copied().skip(1));
+            loop {
+                let end = match next.next() {
+                    Some(end) => i128::from(end),
+                    // Behind the last boundary.
+                    None => {
+                        start += (time - start) / then_ms * then_ms;
+                        i128::from(start) + i128::from(then_ms)
+                    }
+                };
+                if i128::from(time) < end {
+                    return vec![(end, start)];
+                }
+                start = end as i64;
+            }
+        }
         WindowForm::Session { .. } | WindowForm::Sliding { .. } | WindowForm::Panes { .. } => Vec::new(),
     }
 }
@@ -133,6 +156,7 @@ impl FoldState {
             fold,
             by_window,
             function: None,
+            adder: None,
             groups: BTreeMap::new(),
             slices: Slices::default(),
             observed: NEVER,
@@ -191,7 +215,9 @@ impl FoldState {
         for id in &counted {
             let was = self.groups.get(id).is_some_and(|g| g.state.is_some());
             self.add(id, &value, item.rec.time, own);
-            if self.fold.emit == Emit::OnUpdate && self.fold.emit_every_update {
+            if let Fold::Scan { .. } = self.fold.fold {
+                events.extend(self.scanned(id));
+            } else if self.fold.emit == Emit::OnUpdate && self.fold.emit_every_update {
                 events.extend(self.update(id, was));
             }
         }
@@ -257,7 +283,7 @@ impl FoldState {
 
     /// In which groups a record counts, and why it is refused in others.
     fn counted(&self, ids: &[GroupKey], value: &[u8]) -> (Vec<GroupKey>, Option<&'static str>) {
-        let Some(running) = self.function else { return (ids.to_vec(), None) };
+        let Some(running) = self.adder else { return (ids.to_vec(), None) };
         let reduce = matches!(self.fold.fold, Fold::Reduce { .. });
         // The first value of a reduce becomes the state without the function's having a say.
         let asked = |id: &&GroupKey| !reduce || self.groups.get(*id).is_some_and(|g| g.state.is_some());
@@ -276,7 +302,7 @@ impl FoldState {
         let group = self.groups.entry(id.clone()).or_default();
         group.time = if group.state.is_some() { group.time.max(time) } else { time };
         group.changed = true;
-        match (self.function, &group.state) {
+        match (self.adder, &group.state) {
             (None, _) => {
                 group.count += 1;
                 group.state = Some(Vec::new());
@@ -284,6 +310,19 @@ impl FoldState {
             (Some(_), None) if reduce => group.state = Some(value.to_vec()),
             (Some(running), state) => group.state = running.add(state.as_deref(), value, own),
         }
+    }
+
+    /// What a scan sends after a record: where the function says nothing, or the group is gone, nothing.
+    fn scanned(&self, id: &GroupKey) -> Option<Event> {
+        let (state, running) = (self.groups[id].state.as_ref()?, self.function?);
+        let value = running.finish(state, self.start(id))?;
+        Some(Event::Result(self.item(id, Some(value))))
+    }
+
+    /// The start that a function is told.
+    fn start(&self, id: &GroupKey) -> Option<i64> {
+        let start = if self.by_window { id.1.0 } else { id.0.1 };
+        Some(start).filter(|s| self.by_window || *s != NEVER)
     }
 
     /// What comes out of a group that has changed. `was`: it was there before.
@@ -300,13 +339,11 @@ impl FoldState {
         let value = match (&self.fold.fold, self.function) {
             (Fold::Count(CountFormat::Text), _) => group.count.to_string().into_bytes(),
             (Fold::Count(CountFormat::Long), _) => group.count.to_be_bytes().to_vec(),
-            (Fold::Aggregate { .. }, Some(running)) => {
+            (Fold::Aggregate { .. } | Fold::Cogroup { .. }, Some(running)) => {
                 if running.breaks(state) {
-                    return Some(Event::Refused("poisoned", self.item(id, Some(state.clone()))));
+                    return Some(Event::Broken(self.item(id, Some(state.clone()))));
                 }
-                let start =
-                    Some(if self.by_window { id.1.0 } else { id.0.1 }).filter(|s| self.by_window || *s != NEVER);
-                match running.finish(state, start) {
+                match running.finish(state, self.start(id)) {
                     Some(value) => value,
                     None => return self.of_table.then(|| Event::Result(self.item(id, None))),
                 }

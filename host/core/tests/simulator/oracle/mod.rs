@@ -2,6 +2,7 @@
 //! of the graph, its own windows, clocks, envelopes and keys, and goes from interval to interval as the engine says that it
 //! cut them.
 
+pub mod deduplicate;
 pub mod fold;
 pub mod foreign;
 pub mod plan;

@@ -30,6 +30,12 @@ pub enum Kind {
         process: Process,
         own_task: bool,
     },
+    Deduplicate {
+        step: StepSpec,
+        spec: Deduplicate,
+        by_window: bool,
+        own_task: bool,
+    },
     /// Records leave into a repartition topic.
     Cut {
         step: String,
@@ -262,22 +268,13 @@ impl Plan {
                 one(at)
             }
             Operator::Repartition { partitions } => one(self.cut(step, *partitions, parents)),
+            Operator::Aggregate(fold) if !fold.fold.adders().is_empty() => one(self.cogroup(step, fold, parents)),
             Operator::Aggregate(fold) => {
                 let of_table = over || parents.len() == 1 && self.nodes[parents[0].0].grouped;
                 if dirty {
                     parents = vec![(self.cut(step, fold.partitions, parents), 0)];
                 }
-                let any = |f: fn(&Node) -> bool| parents.iter().any(|p| f(&self.nodes[p.0]));
-                let by_window = any(|n| n.windowed);
-                let own_task = !of_table && self.goes_by_own_task(step, &parents);
-                let kind = Kind::Fold { step: step.clone(), fold: fold.clone(), by_window, own_task, of_table };
-                let at = self.node(kind, parents);
-                self.nodes[at].derived = true;
-                self.nodes[at].windowed |= fold.window.is_some();
-                if let Some(window) = fold.window {
-                    self.nodes[at].sessions = matches!(window.form, WindowForm::Session { .. });
-                }
-                one(at)
+                one(self.fold(step, fold, parents, of_table))
             }
             Operator::Process(process) => {
                 if dirty {
@@ -292,6 +289,7 @@ impl Plan {
                 }
                 (0..).zip(&process.outputs).map(|(port, output)| (Some(output.clone()), (at, port))).collect()
             }
+            Operator::Deduplicate(spec) => one(self.deduplicate(step, spec, parents)),
             Operator::Branch { outputs, otherwise, .. } => {
                 let at = self.node(Kind::Step(step.clone()), parents);
                 let all = outputs.iter().chain(otherwise).cloned();
@@ -308,6 +306,40 @@ impl Plan {
         }
     }
 
+    /// Each input goes through a topic of its own, where its key may have changed.
+    fn cogroup(&mut self, step: &StepSpec, fold: &Aggregate, mut parents: Vec<(usize, u32)>) -> usize {
+        for (from, parent) in step.from.iter().zip(&mut parents) {
+            if self.nodes[parent.0].dirty {
+                let output = from.output.as_ref().map_or(String::new(), |output| format!("-{output}"));
+                let name = format!("sim-{}-{}{output}-repartition", step.name, from.name);
+                *parent = (self.cut_to(name, step, fold.partitions, vec![*parent]), 0);
+            }
+        }
+        self.fold(step, fold, parents, false)
+    }
+
+    fn deduplicate(&mut self, step: &StepSpec, spec: &Deduplicate, mut parents: Vec<(usize, u32)>) -> usize {
+        if parents.iter().any(|p| self.nodes[p.0].dirty) {
+            parents = vec![(self.cut(step, spec.partitions, parents), 0)];
+        }
+        let by_window = parents.iter().any(|p| self.nodes[p.0].windowed);
+        let own_task = self.goes_by_own_task(step, &parents);
+        self.node(Kind::Deduplicate { step: step.clone(), spec: spec.clone(), by_window, own_task }, parents)
+    }
+
+    fn fold(&mut self, step: &StepSpec, fold: &Aggregate, parents: Vec<(usize, u32)>, of_table: bool) -> usize {
+        let by_window = parents.iter().any(|p| self.nodes[p.0].windowed);
+        let own_task = !of_table && self.goes_by_own_task(step, &parents);
+        let kind = Kind::Fold { step: step.clone(), fold: fold.clone(), by_window, own_task, of_table };
+        let at = self.node(kind, parents);
+        self.nodes[at].derived = true;
+        self.nodes[at].windowed |= fold.window.is_some();
+        if let Some(window) = fold.window {
+            self.nodes[at].sessions = matches!(window.form, WindowForm::Session { .. });
+        }
+        at
+    }
+
     fn goes_by_own_task(&self, step: &StepSpec, parents: &[(usize, u32)]) -> bool {
         let derived = parents.iter().any(|p| self.nodes[p.0].derived);
         let mut entries = parents.iter().flat_map(|p| &self.nodes[p.0].entries);
@@ -316,7 +348,10 @@ impl Plan {
     }
 
     fn cut(&mut self, step: &StepSpec, partitions: Option<u32>, parents: Vec<(usize, u32)>) -> usize {
-        let topic = format!("sim-{}-repartition", step.name);
+        self.cut_to(format!("sim-{}-repartition", step.name), step, partitions, parents)
+    }
+
+    fn cut_to(&mut self, topic: String, step: &StepSpec, partitions: Option<u32>, parents: Vec<(usize, u32)>) -> usize {
         self.given.extend(partitions.map(|p| (topic.clone(), p)));
         let windowed = parents.iter().any(|p| self.nodes[p.0].windowed);
         let sessions = parents.iter().any(|p| self.nodes[p.0].sessions);
@@ -372,9 +407,12 @@ impl Plan {
     /// is not free, or else the most.
     fn spread_alike(&mut self, case: &Case) {
         let mut groups: Vec<BTreeSet<String>> = Vec::new();
-        for node in self.nodes.iter().filter(|n| {
-            matches!(n.kind, Kind::Join { .. } | Kind::StreamJoin { .. } | Kind::Asks { .. } | Kind::Answers)
-        }) {
+        let meets = |n: &&Node| match &n.kind {
+            Kind::Join { .. } | Kind::StreamJoin { .. } | Kind::Asks { .. } | Kind::Answers => true,
+            Kind::Fold { fold, .. } => fold.fold.adders().len() > 1,
+            _ => false,
+        };
+        for node in self.nodes.iter().filter(meets) {
             let entries = node.parents.iter().flat_map(|p| &self.nodes[p.0].entries);
             let mut group: BTreeSet<String> = entries.map(|e| self.topic_of(*e).clone()).collect();
             while let Some(at) = groups.iter().position(|g| !g.is_disjoint(&group)) {
@@ -387,6 +425,15 @@ impl Plan {
             let bound = group.iter().filter(bound).map(|t| self.partitions[t]).max();
             let count = bound.or(group.iter().map(|t| self.partitions[t]).max()).expect("a join reads something");
             self.partitions.extend(group.into_iter().map(|t| (t, count)));
+        }
+    }
+
+    /// Whether it matters to a node what a row was.
+    pub fn minds_old(&self, node: &Node) -> bool {
+        match &node.kind {
+            Kind::Fold { of_table, .. } => *of_table,
+            Kind::Cut { .. } => node.parents.iter().all(|p| self.nodes[p.0].grouped),
+            _ => false,
         }
     }
 

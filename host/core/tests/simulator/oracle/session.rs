@@ -38,7 +38,7 @@ impl FoldState {
         if let Some(why) = self.refuses(value, state.is_some()) {
             return (vec![Event::Refused(why, item)], true);
         }
-        let state = match (self.function, state) {
+        let state = match (self.adder, state) {
             (None, _) => Some(Vec::new()),
             (Some(_), None) if matches!(self.fold.fold, Fold::Reduce { .. }) => Some(value.to_vec()),
             (Some(running), state) => running.add(state.as_deref(), value, own),
@@ -69,7 +69,7 @@ impl FoldState {
 
     /// Why a record is refused; the first value of a reduce becomes the state without the function's having a say.
     pub fn refuses(&self, value: &[u8], has_state: bool) -> Option<&'static str> {
-        let running = self.function?;
+        let running = self.adder?;
         if matches!(self.fold.fold, Fold::Reduce { .. }) && !has_state {
             return None;
         }

@@ -119,7 +119,7 @@ impl FoldState {
             return (events, true);
         }
         let mut events = self.settle(window, first, closing);
-        let state = match (self.function, &held) {
+        let state = match (self.adder, &held) {
             (None, _) => Some(Vec::new()),
             (Some(_), None) if matches!(self.fold.fold, Fold::Reduce { .. }) => Some(value.to_vec()),
             (Some(running), held) => running.add(held.as_deref(), value, own),

@@ -9,6 +9,7 @@ use millstream_core::topology::spec::*;
 
 use super::super::case::Case;
 use super::super::roles::{Mark, Rec, Running, keeps, mark, mark_of_pair};
+use super::deduplicate::Passed;
 use super::fold::{Clock, Event, FoldState};
 use super::foreign::{self, Answers, Asks};
 use super::plan::{Kind, Plan};
@@ -46,6 +47,7 @@ pub struct OracleTask {
     regrouped: BTreeMap<usize, Regrouped>,
     processors: BTreeMap<usize, ProcState>,
     streams: BTreeMap<usize, StreamState>,
+    passed: BTreeMap<usize, Passed>,
     /// Stream times of steps and of what is written to repartition topics, by node.
     times: BTreeMap<usize, i64>,
     /// Which writers wrote since this was looked at.
@@ -57,10 +59,13 @@ pub struct OracleTask {
 
 impl OracleTask {
     pub fn new(case: &Arc<Case>, plan: &Arc<Plan>, sub: usize, partition: u32) -> Self {
-        let (mut folds, mut processors, mut streams) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut folds, mut processors) = (BTreeMap::new(), BTreeMap::new());
+        let (mut streams, mut passed) = (BTreeMap::new(), BTreeMap::new());
         for (at, node) in plan.nodes.iter().enumerate().filter(|(_, n)| n.sub == sub) {
-            if let Kind::Fold { own_task, .. } | Kind::Process { own_task, .. } | Kind::StreamJoin { own_task, .. } =
-                &node.kind
+            if let Kind::Fold { own_task, .. }
+            | Kind::Process { own_task, .. }
+            | Kind::StreamJoin { own_task, .. }
+            | Kind::Deduplicate { own_task, .. } = &node.kind
             {
                 let topics: Vec<(String, u32)> = node
                     .entries
@@ -79,6 +84,9 @@ impl OracleTask {
                         let mut state = FoldState::new(fold.clone(), *by_window, clock);
                         state.of_table = *of_table;
                         folds.insert(at, state);
+                    }
+                    Kind::Deduplicate { spec, by_window, .. } => {
+                        drop(passed.insert(at, Passed::new(spec.clone(), *by_window, clock)))
                     }
                     Kind::Process { process, .. } => {
                         drop(processors.insert(at, ProcState::new(process.clone(), clock)))
@@ -105,6 +113,7 @@ impl OracleTask {
             folds,
             processors,
             streams,
+            passed,
             tables,
             joins,
             asks,
@@ -120,7 +129,8 @@ impl OracleTask {
     /// Functions that its steps call.
     pub fn functions(&self) -> Vec<usize> {
         let mine = self.plan.nodes.iter().filter(|n| n.sub == self.sub);
-        let mut all: Vec<usize> = mine.filter_map(|n| function_of(&n.kind)).collect();
+        let of = |n: &super::plan::Node| function_of(&n.kind).into_iter().chain(adders_of(&n.kind));
+        let mut all: Vec<usize> = mine.flat_map(of).collect();
         all.sort();
         all.dedup();
         all
@@ -222,7 +232,8 @@ impl OracleTask {
         let folds = self.folds.iter_mut().map(|(at, fold)| (at, &mut fold.clock));
         let processors = self.processors.iter_mut().map(|(at, p)| (at, &mut p.clock));
         let streams = self.streams.iter_mut().map(|(at, join)| (at, &mut join.clock));
-        for (at, clock) in folds.chain(processors).chain(streams) {
+        let passed = self.passed.iter_mut().map(|(at, p)| (at, &mut p.clock));
+        for (at, clock) in folds.chain(processors).chain(streams).chain(passed) {
             if let (true, Some(clock)) = (self.plan.nodes[*at].entries.contains(&entry), clock) {
                 clock.hear(topic, upstream, time, idle);
             }
@@ -241,12 +252,7 @@ impl OracleTask {
                 outputs.get(p).into_iter().flatten().map(move |i| (n, i.clone())).collect::<Vec<_>>()
             };
             let mut numbered: Vec<(u32, Item)> = (0..).zip(&node.parents).flat_map(of).collect();
-            let minds_old = match &node.kind {
-                Kind::Fold { of_table, .. } => *of_table,
-                Kind::Cut { .. } => node.parents.iter().all(|p| plan.nodes[p.0].grouped),
-                _ => false,
-            };
-            if !minds_old {
+            if !plan.minds_old(node) {
                 numbered.iter_mut().for_each(|(_, item)| item.old = None);
             }
             let several = node.parents.len() > 1;
@@ -265,8 +271,13 @@ impl OracleTask {
                     let results = items.into_iter().flat_map(|item| self.regroup(at, step, item, row)).collect();
                     outputs.insert((at, 0), results);
                 }
+                Kind::Deduplicate { step, .. } => {
+                    let of = |(input, item)| self.deduplicate(at, step, item, row, several.then_some(input));
+                    let results = numbered.into_iter().filter_map(of).collect();
+                    outputs.insert((at, 0), results);
+                }
                 Kind::Fold { step, .. } => {
-                    let results = self.fold(at, step, items, row);
+                    let results = self.fold(at, step, numbered, row);
                     outputs.insert((at, 0), results);
                 }
                 Kind::Table { step, over } => {
@@ -603,7 +614,7 @@ impl OracleTask {
             let (item, left, right) = match out {
                 stream::Out::Met(item, left, right) => (item, left, right),
                 stream::Out::Dropped(reason, item) => {
-                    self.dropped(step, reason, item, row);
+                    self.drop_from(step, item, reason, row);
                     continue;
                 }
             };
@@ -626,8 +637,65 @@ impl OracleTask {
         results
     }
 
-    /// Counts a record that is dropped; one that is late goes to its topic.
-    fn dropped(&mut self, step: &StepSpec, reason: &str, item: Item, row: Option<&Row>) {
+    fn fold(&mut self, at: usize, step: &StepSpec, items: Vec<(u32, Item)>, row: Option<&Row>) -> Vec<Item> {
+        let function = function_of(&self.plan.nodes[at].kind);
+        let running = function.map(|f| self.running(f));
+        let mut fold = self.folds.remove(&at).expect("it was made");
+        fold.function = running;
+        let (mut events, adders) = (Vec::new(), adders_of(&self.plan.nodes[at].kind));
+        for (input, item) in items {
+            let adder = adders.get(input as usize).copied().or(function);
+            fold.adder = adder.map(|f| self.running(f));
+            let came = if fold.of_table { fold.change(item) } else { fold.take(item, row) };
+            events.extend(came.into_iter().map(|event| (adder, event)));
+        }
+        events.extend(fold.close().into_iter().map(|event| (function, event)));
+        if row.is_none() {
+            events.extend(fold.end_interval().into_iter().map(|event| (function, event)));
+        }
+        self.folds.insert(at, fold);
+        let mut results = Vec::new();
+        for (whose, event) in events {
+            match event {
+                Event::Result(item) => results.push(item),
+                Event::Refused(reason, item) => {
+                    self.refuse(&step.name, whose, &step.on_error, &item, row, reason);
+                }
+                Event::Broken(item) => self.refuse(&step.name, function, &step.on_error, &item, row, "poisoned"),
+                Event::Dropped(reason, item) => self.drop_from(step, item, reason, row),
+            }
+        }
+        results
+    }
+
+    /// A step that deduplicates, for one record.
+    fn deduplicate(
+        &mut self,
+        at: usize,
+        step: &StepSpec,
+        item: Item,
+        row: Option<&Row>,
+        input: Option<u32>,
+    ) -> Option<Item> {
+        let own = (item.rec.key.clone(), self.passed[&at].by_window);
+        let window = item.window.filter(|_| own.1);
+        let id = match function_of(&self.plan.nodes[at].kind) {
+            None => own.0.map(|key| (window, key, None)),
+            Some(function) => {
+                let asked = self.asked(at, (step, function), item.clone(), row, input)?;
+                let given = asked.into_iter().next().and_then(|(_, result)| result.rec.key);
+                own.0.zip(given).map(|(key, id)| (window, key, Some(id)))
+            }
+        };
+        match self.passed.get_mut(&at).expect("it was made").take(&item, id, row) {
+            Ok(()) => return Some(item),
+            Err(reason) => self.drop_from(step, item, reason, row),
+        }
+        None
+    }
+
+    /// Counts a record that leaves without a result; late ones may have a topic of their own.
+    fn drop_from(&mut self, step: &StepSpec, item: Item, reason: &str, row: Option<&Row>) {
         *self.done.dropped.entry((step.name.clone(), reason.into())).or_default() += 1;
         if let (Some(topic), true) = (&step.late, reason.starts_with("late")) {
             let partition = self.partition_of(&item.rec, topic);
@@ -636,33 +704,6 @@ impl OracleTask {
                 None => self.put(topic, partition, item.rec),
             }
         }
-    }
-
-    fn fold(&mut self, at: usize, step: &StepSpec, items: Vec<Item>, row: Option<&Row>) -> Vec<Item> {
-        let function = function_of(&self.plan.nodes[at].kind);
-        let running = function.map(|f| self.running(f));
-        let mut fold = self.folds.remove(&at).expect("it was made");
-        fold.function = running;
-        let mut events: Vec<Event> = Vec::new();
-        for item in items {
-            events.extend(if fold.of_table { fold.change(item) } else { fold.take(item, row) });
-        }
-        events.extend(fold.close());
-        if row.is_none() {
-            events.extend(fold.end_interval());
-        }
-        self.folds.insert(at, fold);
-        let mut results = Vec::new();
-        for event in events {
-            match event {
-                Event::Result(item) => results.push(item),
-                Event::Refused(reason, item) => {
-                    self.refuse(&step.name, function, &step.on_error, &item, row, reason);
-                }
-                Event::Dropped(reason, item) => self.dropped(step, reason, item, row),
-            }
-        }
-        results
     }
 
     /// A processor, for what one row brings it, or the end of an interval.
@@ -692,7 +733,7 @@ impl OracleTask {
                 Event::Refused(reason, item) => {
                     self.refuse(&step.name, function, &step.on_error, &item, row, reason);
                 }
-                Event::Dropped(..) => unreachable!("a processor is given everything"),
+                Event::Dropped(..) | Event::Broken(_) => unreachable!("a processor is given everything"),
             }
         }
         results
@@ -718,7 +759,7 @@ fn mapped(operator: &Operator, item: &Item, results: Vec<(u32, Rec)>) -> Vec<(u3
             None if otherwise.is_some() => vec![(outputs.len() as u32, item.clone())],
             None => Vec::new(),
         },
-        Operator::Map { .. } | Operator::Regroup { .. } => results
+        Operator::Map { .. } | Operator::Regroup { .. } | Operator::Deduplicate(_) => results
             .into_iter()
             .map(|(_, mut rec)| {
                 if matches!(operator, Operator::Map { form: MapForm::SelectKey, .. }) {
@@ -741,6 +782,7 @@ pub fn function_of(kind: &Kind) -> Option<usize> {
         | Kind::Regroup(step)
         | Kind::Fold { step, .. }
         | Kind::Process { step, .. }
+        | Kind::Deduplicate { step, .. }
         | Kind::Table { step, .. }
         | Kind::StreamJoin { step, .. }
         | Kind::Join { step, .. } => match &step.operator {
@@ -749,10 +791,12 @@ pub fn function_of(kind: &Kind) -> Option<usize> {
             | Operator::Branch { function, .. }
             | Operator::Peek { function } => Some(function),
             Operator::Aggregate(fold) => match &fold.fold {
+                Fold::Cogroup { finisher, .. } => Some(finisher),
                 Fold::Count(_) => None,
-                Fold::Reduce { function } | Fold::Aggregate { function } => Some(function),
+                Fold::Reduce { function } | Fold::Aggregate { function } | Fold::Scan { function } => Some(function),
             },
             Operator::Process(process) => Some(&process.function),
+            Operator::Deduplicate(deduplicate) => deduplicate.function.as_ref(),
             Operator::Join(join) => Some(&join.function),
             Operator::StreamJoin(join) => join.function.as_ref(),
             Operator::Regroup { function } => Some(function),
@@ -760,5 +804,15 @@ pub fn function_of(kind: &Kind) -> Option<usize> {
         },
         _ => None,
     };
-    name.map(|n| n[1..].parse().expect("functions are called f0, f1, …"))
+    name.map(|n| number(n))
+}
+
+fn number(name: &str) -> usize {
+    name[1..].parse().expect("functions are called f0, f1, …")
+}
+
+/// Numbers of the functions by which a node adds records of its several inputs.
+fn adders_of(kind: &Kind) -> Vec<usize> {
+    let Kind::Fold { fold, .. } = kind else { return Vec::new() };
+    fold.fold.adders().iter().map(|name| number(name)).collect()
 }
