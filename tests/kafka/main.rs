@@ -16,8 +16,10 @@ mod directories;
 mod exactly_once;
 mod habits;
 mod lifecycle;
+mod processors;
 mod scale;
 mod security;
+mod tables;
 mod topics;
 
 /// Whether the long form was asked for.

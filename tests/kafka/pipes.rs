@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use millstream_test_broker::Cluster;
 use millstream_tests::access::{Counts, GAP_MS, differences, expected, expected_sessions, lines};
 use millstream_tests::host::Host;
-use millstream_tests::kafka::Place;
+use millstream_tests::kafka::{Place, Sent};
 use millstream_tests::wait::eventually;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -77,6 +78,20 @@ impl Pipe {
         Self { place, partitions, here }
     }
 
+    /// Another pipeline altogether: its topics, as [`Place::with_topics`] names them, and what makes its manifest of them, but for
+    /// name and brokers.
+    pub fn another(
+        what: &str,
+        topics: &[&str],
+        partitions: u32,
+        kafka: &str,
+        manifest: impl FnOnce(&Place) -> String,
+    ) -> Self {
+        let place = Place::with_topics(&Cluster::shared().bootstrap(), what, topics, partitions).unwrap();
+        let here = manifests::Place::new(&(head(&place, kafka) + &manifest(&place)));
+        Self { place, partitions, here }
+    }
+
     /// The manifest.
     pub fn manifest(&self) -> &PathBuf {
         &self.here.manifest
@@ -99,9 +114,18 @@ impl Pipe {
 
     /// Writes `n` lines, so many a second, while the test goes on.
     pub fn trickle(&self, n: usize, per_second: usize) -> JoinHandle<()> {
-        let place = Place { bootstrap: self.place.bootstrap.clone(), name: self.place.name.clone() };
-        let partitions = self.partitions;
+        let (place, partitions) = (self.place.clone(), self.partitions);
         std::thread::spawn(move || place.trickle(partitions, lines(n, ADDRESSES), per_second).unwrap())
+    }
+
+    /// Writes records, so many a second, while the test goes on.
+    pub fn trickle_records(
+        &self,
+        records: impl Iterator<Item = Sent> + Send + 'static,
+        per_second: usize,
+    ) -> JoinHandle<()> {
+        let place = self.place.clone();
+        std::thread::spawn(move || place.trickle_records(records, per_second).unwrap())
     }
 
     /// Writes `n` lines as fast as it goes.
@@ -140,10 +164,15 @@ impl Pipe {
 
     /// Two hosts work on `n` lines, which come meanwhile; one of them dies without a warning, again and again, and is started again on
     /// its directory.
-    pub fn killing(&self, n: usize, kills: usize, mut seed: u64) -> [Host; 2] {
+    pub fn killing(&self, n: usize, kills: usize, seed: u64) -> [Host; 2] {
+        self.killing_while(kills, seed, || self.trickle(n, n / (2 * kills)))
+    }
+
+    /// As [`Pipe::killing`], while `fill` writes what there is to work on.
+    pub fn killing_while(&self, kills: usize, mut seed: u64, fill: impl FnOnce() -> JoinHandle<()>) -> [Host; 2] {
         let names = ["a", "b"];
         let mut hosts = names.map(|name| self.start(name, &[]));
-        let filler = self.trickle(n, n / (2 * kills));
+        let filler = fill();
         println!("seed {seed}");
         for _ in 0..kills {
             std::thread::sleep(Duration::from_millis(500 + random(&mut seed) % 2_500));
@@ -229,12 +258,15 @@ pub fn random(state: &mut u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// How every manifest here begins.
+fn head(place: &Place, kafka: &str) -> String {
+    format!("pipeline: {}\nkafka: {{ bootstrap.servers: \"{}\", {kafka} }}\n", place.name, place.bootstrap)
+}
+
 /// A manifest like the demo's, on brokers.
 fn manifest(place: &Place, kafka: &str, start: &str, idle: &str) -> String {
     format!(
-        "pipeline: {name}
-kafka: {{ bootstrap.servers: \"{bootstrap}\", {kafka} }}
-functions:
+        "{head}functions:
   only-ip: {{ component: {{only-ip.wasm}} }}
   extract-ip: {{ component: {{extract-ip.wasm}} }}
 sources:
@@ -246,8 +278,7 @@ steps:
 sinks:
   out: {{ from: counts, topic: {output}, key-format: kafka }}
 ",
-        name = place.name,
-        bootstrap = place.bootstrap,
+        head = head(place, kafka),
         input = place.input(),
         output = place.output(),
     )

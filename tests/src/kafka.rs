@@ -29,10 +29,25 @@ const TRICKLE_TIMEOUT_MS: &str = "300000";
 /// Bytes that wait inside of a client.
 const QUEUE_BYTES: usize = 64 << 20;
 
+/// A record for a topic.
+pub struct Sent {
+    /// The topic.
+    pub topic: String,
+    /// Its partition.
+    pub partition: u32,
+    /// Key.
+    pub key: Option<Vec<u8>>,
+    /// Value.
+    pub value: Option<Vec<u8>>,
+    /// Milliseconds since the epoch.
+    pub timestamp: i64,
+}
+
 /// Takes a windowed key apart: address, and start.
 type ParseKey = fn(&[u8]) -> anyhow::Result<(String, i64)>;
 
 /// Brokers, and names that no other test has.
+#[derive(Clone)]
 pub struct Place {
     /// Where they are.
     pub bootstrap: String,
@@ -46,26 +61,40 @@ impl Place {
     /// # Errors
     /// Those of the brokers.
     pub fn new(bootstrap: &str, what: &str, partitions: u32) -> anyhow::Result<Self> {
+        Self::with_topics(bootstrap, what, &["in", "out"], partitions)
+    }
+
+    /// As [`Place::new`], with other topics: `NAME-TOPIC` for each.
+    ///
+    /// # Errors
+    /// Those of the brokers.
+    pub fn with_topics(bootstrap: &str, what: &str, topics: &[&str], partitions: u32) -> anyhow::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let place = Self { bootstrap: bootstrap.into(), name: format!("{what}-{number}") };
-        let topics = [place.input(), place.output()].map(|name| {
+        let spec = |topic: &&str| {
             // Their event times are years old.
             let settings = BTreeMap::from([("retention.ms".to_string(), "-1".to_string())]);
-            TopicSpec { name, partitions: partitions as i32, replication_factor: None, settings }
-        });
+            TopicSpec { name: place.topic(topic), partitions: partitions as i32, replication_factor: None, settings }
+        };
+        let topics: Vec<TopicSpec> = topics.iter().map(spec).collect();
         place.admin()?.create(&topics)?;
         Ok(place)
     }
 
+    /// The whole name of a topic.
+    pub fn topic(&self, topic: &str) -> String {
+        format!("{}-{topic}", self.name)
+    }
+
     /// The topic that lines are written to.
     pub fn input(&self) -> String {
-        format!("{}-in", self.name)
+        self.topic("in")
     }
 
     /// The topic that counts are written to.
     pub fn output(&self) -> String {
-        format!("{}-out", self.name)
+        self.topic("out")
     }
 
     /// Properties of a client of these brokers, and more of them.
@@ -123,24 +152,41 @@ impl Place {
         Ok(())
     }
 
-    /// As [`Place::fill`], so many lines a second, in a transaction for each fifth of it. Brokers may go and come meanwhile.
+    /// As [`Place::fill`], so many lines a second. Brokers may go and come meanwhile.
     ///
     /// # Errors
     /// Those of the brokers.
     pub fn trickle(
         &self,
         partitions: u32,
-        mut lines: impl Iterator<Item = String>,
+        lines: impl Iterator<Item = String>,
         per_second: usize,
     ) -> anyhow::Result<()> {
+        let topic = self.input();
+        let sent = |(i, line): (usize, String)| Sent {
+            topic: topic.clone(),
+            // Each piece begins with the first partition.
+            partition: (i % piece_len(per_second) % partitions as usize) as u32,
+            key: None,
+            value: Some(line.into_bytes()),
+            timestamp: 1,
+        };
+        self.trickle_records(lines.enumerate().map(sent), per_second)
+    }
+
+    /// Writes records, so many a second, in a transaction for each fifth of it. Brokers may go and come meanwhile.
+    ///
+    /// # Errors
+    /// Those of the brokers.
+    pub fn trickle_records(&self, mut records: impl Iterator<Item = Sent>, per_second: usize) -> anyhow::Result<()> {
         let mut producer = self.trickler()?;
         let (began, mut sent) = (Instant::now(), 0);
         loop {
-            let piece: Vec<String> = lines.by_ref().take(per_second / 5).collect();
+            let piece: Vec<Sent> = records.by_ref().take(piece_len(per_second)).collect();
             if piece.is_empty() {
                 return Ok(());
             }
-            self.piece(&mut producer, partitions, &piece)?;
+            self.piece(&mut producer, &piece)?;
             sent += piece.len();
             let due = began + Duration::from_secs_f64(sent as f64 / per_second as f64);
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -154,16 +200,19 @@ impl Place {
         Ok(producer)
     }
 
-    /// Writes lines in one transaction, as often as it takes.
-    fn piece(&self, producer: &mut Producer, partitions: u32, lines: &[String]) -> anyhow::Result<()> {
-        let (input, n) = (self.input(), partitions as usize);
+    /// Writes records in one transaction, as often as it takes.
+    fn piece(&self, producer: &mut Producer, records: &[Sent]) -> anyhow::Result<()> {
+        let mut builders: BTreeMap<(&str, u32), BatchBuilder> = BTreeMap::new();
+        for sent in records {
+            let builder = builders.entry((&sent.topic, sent.partition)).or_default();
+            builder.push(sent.key.as_deref(), sent.value.as_deref(), sent.timestamp, []);
+        }
+        let batches: Vec<_> = builders.into_iter().map(|(to, builder)| (to, builder.finish())).collect();
         loop {
             producer.begin()?;
-            for partition in 0..n {
-                let mut builder = BatchBuilder::default();
-                lines.iter().skip(partition).step_by(n).for_each(|l| builder.push(None, Some(l.as_bytes()), 1, []));
-                let to = TopicPartition::new(input.as_str(), partition as i32);
-                producer.produce(&to, &builder.finish(), 0, WAIT).context("write lines")?;
+            for ((topic, partition), batch) in &batches {
+                let to = TopicPartition::new(*topic, *partition as i32);
+                producer.produce(&to, batch, 0, WAIT).context("write lines")?;
             }
             let mut committed = producer.commit(WAIT);
             while matches!(committed, Err(CommitError::Unknown { .. })) && producer.may_resume() {
@@ -259,21 +308,40 @@ impl Place {
         parse: ParseKey,
         mut take: impl FnMut((i64, String), u64) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let output = self.output();
-        let stretch = |p: u32| Stretch { partition: TopicPartition::new(output.as_str(), p as i32), from: None };
+        self.each_record(&self.output(), partitions, |key, value, _| {
+            let (ip, start) = parse(key.context("a result has no key")?)?;
+            let value = std::str::from_utf8(value.context("a result has no value")?)?;
+            take((start, ip), value.parse()?)
+        })
+    }
+
+    /// Reads a topic, read committed: key, value and timestamp, in the order of each partition.
+    ///
+    /// # Errors
+    /// Those of the brokers and of `take`.
+    pub fn each_record(
+        &self,
+        topic: &str,
+        partitions: u32,
+        mut take: impl FnMut(Option<&[u8]>, Option<&[u8]>, i64) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let stretch = |p: u32| Stretch { partition: TopicPartition::new(topic, p as i32), from: None };
         let stretches: Vec<Stretch> = (0..partitions).map(stretch).collect();
-        let mut replay =
-            Replay::start(&self.properties(&[])?, &format!("{}-reader", self.name), &stretches, QUEUE_BYTES)?;
+        let group = format!("{}-reader", self.name);
+        let mut replay = Replay::start(&self.properties(&[])?, &group, &stretches, QUEUE_BYTES)?;
         while !replay.is_done() {
             for fetched in replay.read(10_000, Duration::from_millis(200))? {
                 let batch = &fetched.batch;
                 for i in 0..batch.len() {
-                    let (ip, start) = parse(batch.keys.get(i).context("a result has no key")?)?;
-                    let value = std::str::from_utf8(batch.values.get(i).context("a result has no value")?)?;
-                    take((start, ip), value.parse()?)?;
+                    take(batch.keys.get(i), batch.values.get(i), batch.timestamps[i])?;
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Records of one transaction.
+fn piece_len(per_second: usize) -> usize {
+    (per_second / 5).max(1)
 }
