@@ -194,16 +194,7 @@ impl Pipeline {
                 };
                 self.partitions.insert(name.clone(), partitions.unwrap_or(1));
                 let (topic, window_headers) = (name.clone(), words.has("headers"));
-                // A routed topic has as many partitions as a number behind a colon says.
-                let routed = words.list("topics").into_iter().map(|topic| match topic.split_once(':') {
-                    Some((name, partitions)) => (name.to_string(), partitions.parse().unwrap_or(1)),
-                    None => (topic, 1),
-                });
-                let routed: Vec<(String, u32)> = routed.collect();
-                self.partitions.extend(routed.iter().cloned());
-                let topics = routed.into_iter().map(|(topic, _)| topic).collect();
-                let function = words.option("route").map(str::to_string);
-                let route = function.map(|function| Route { function, topics, pattern: None });
+                let route = self.route(words);
                 self.spec.sinks.push(SinkSpec { name, from, topic, key_format, window_headers, on_error, route });
             }
             "limit" | "limit-store" => {
@@ -232,6 +223,18 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+
+    /// A sink's router. A routed topic has as many partitions as a number behind a colon says.
+    fn route(&mut self, words: &Words<'_>) -> Option<Route> {
+        let routed = words.list("topics").into_iter().map(|topic| match topic.split_once(':') {
+            Some((name, partitions)) => (name.to_string(), partitions.parse().unwrap_or(1)),
+            None => (topic, 1),
+        });
+        let routed: Vec<(String, u32)> = routed.collect();
+        self.partitions.extend(routed.iter().cloned());
+        let topics = routed.into_iter().map(|(topic, _)| topic).collect();
+        words.option("route").map(|function| Route { function: function.to_string(), topics, pattern: None })
     }
 
     fn start(&mut self) -> Result<(), String> {
