@@ -148,7 +148,7 @@ fn fits(kind: Kind, id: u32, usable: Usable) -> Result<Arc<Read>, Wrong> {
 
 /// A schema and what belongs to it, ready to write by.
 #[derive(Clone, Debug)]
-struct Target {
+pub struct Target {
     /// What goes into the header; `None`: there is none.
     id: Option<u32>,
     schema: Arc<Read>,
