@@ -21,6 +21,9 @@ use crate::time::NEVER;
 /// A key, with its window in front where keys have one.
 pub(crate) type Who = Arc<[u8]>;
 
+/// What takes records: time and value.
+pub(crate) type Take<'t, E> = dyn FnMut(Timestamp, &[u8]) -> Result<(), E> + 't;
+
 /// A side of a join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Side {
@@ -134,7 +137,7 @@ impl Buffer {
         side: Side,
         who: &[u8],
         (from, to): (Timestamp, Timestamp),
-        take: &mut dyn FnMut(Timestamp, &[u8]) -> Result<(), E>,
+        take: &mut Take<'_, E>,
     ) -> Result<bool, E> {
         self.load(ground, side, who)?;
         let half = &mut self.halves[side as usize];
