@@ -25,7 +25,8 @@ pub struct Native {
     failing: u32,
     /// By function, calls that are let through before the next may fail: faults in a row are a broken function.
     calm: [u32; FUNCTIONS_MAX as usize],
-    stretched: Option<Prepared>,
+    /// Those whose next call has more time.
+    stretched: Vec<Prepared>,
     /// A planted bug: states of a call that failed count all the same.
     pub leaks: bool,
     leaked: Vec<(Vec<u8>, Option<i64>, Vec<u8>)>,
@@ -75,7 +76,7 @@ impl Native {
             flaky,
             failing: 0,
             calm: [0; FUNCTIONS_MAX as usize],
-            stretched: None,
+            stretched: Vec::new(),
             leaks: false,
             leaked: Vec::new(),
         }
@@ -130,7 +131,8 @@ impl Native {
 
     /// Lets a call over records with these marks through, with the places of those that are refused.
     fn let_through(&mut self, f: Prepared, marks: Vec<Option<Mark>>) -> Result<Vec<Rejection>, Stop> {
-        let stretched = self.stretched.take() == Some(f);
+        let stretched = self.stretched.contains(&f);
+        self.stretched.retain(|other| *other != f);
         if !stretched {
             self.instance(f, marks.len())?;
         }
@@ -298,7 +300,7 @@ impl Functions for Native {
     }
     fn renew(&mut self, _: Prepared) {}
     fn stretch(&mut self, f: Prepared, _: u32) {
-        self.stretched = Some(f);
+        self.stretched.push(f);
     }
     fn keep(&mut self, f: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Kept> {
         let mut bits = vec![0; records.keys.len().div_ceil(8)];
