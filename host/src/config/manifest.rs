@@ -3,6 +3,8 @@
 //! Only the form: `lower` turns these into what the engine takes, and says what the schema cannot. The documentation of
 //! fields here is what editors show. Titles complete the sentence "`…` is not …" in errors (see `structure`).
 
+mod within;
+
 use std::collections::BTreeMap;
 
 use schemars::generate::SchemaSettings;
@@ -14,6 +16,8 @@ use serde_json::{Map, Value};
 use millstream_core::topology::check::PARTITIONS_MAX;
 
 use super::formats::{Formats, Registry};
+
+pub use within::{Apart, Within};
 
 /// The version of the manifest's form that this program reads.
 pub const MANIFEST_VERSION: u32 = 1;
@@ -497,40 +501,6 @@ pub struct Step {
     pub otherwise: Option<Name>,
     /// What becomes of a record that the function cannot handle. Default `fail`.
     pub on_error: Option<OnError>,
-}
-
-/// How far apart in time records of two streams may be that meet.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub enum Within {
-    /// As far in both directions.
-    Both(DurationText),
-    /// By direction.
-    Apart(Apart),
-}
-
-/// How much earlier and how much later than the left record the right one may be.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Apart {
-    /// How much earlier than the left record the right one may be.
-    pub before: DurationText,
-    /// How much later.
-    pub after: DurationText,
-}
-
-impl JsonSchema for Within {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Within".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let (both, apart) = (generator.subschema_for::<DurationText>(), generator.subschema_for::<Apart>());
-        let title = "a duration such as `5m`, or `{ before: 1m, after: 10m }`";
-        json_schema!({ "title": title, "anyOf": [both, apart] })
-    }
 }
 
 /// What becomes of what has no partner in a join.

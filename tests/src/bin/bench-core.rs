@@ -23,8 +23,8 @@ use millstream_core::state::keyspace::{Space, SpaceKind};
 use millstream_core::task::TaskId;
 use millstream_core::topology::graph::{Topology, plan};
 use millstream_core::topology::spec::{
-    Aggregate, CountFormat, Emit, Fold, From, FunctionSpec, Idle, KeyFormat, Lateness, MapForm, OnError, Operator,
-    SinkSpec, SourceSpec, Spec, StepSpec, Window, WindowForm,
+    Aggregate, CountFormat, Emit, Fold, From, FunctionSpec, Idle, KeyFormat, Lateness, MapForm, MaxIdle, OnError,
+    Operator, SinkSpec, SourceSpec, Spec, StepSpec, Window, WindowForm,
 };
 use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker};
 use millstream_tests::host::{functions, program};
@@ -121,6 +121,7 @@ fn topology(step: Step) -> anyhow::Result<Arc<Topology>> {
     };
     let last = if operator.is_some() { "step" } else { "in" };
     let steps = operator.into_iter().map(|operator| StepSpec {
+        max_idle: None,
         name: "step".into(),
         from: from("in"),
         operator,
@@ -130,11 +131,18 @@ fn topology(step: Step) -> anyhow::Result<Arc<Topology>> {
         lateness: Lateness::default(),
     });
     let spec = Spec {
+        max_idle: MaxIdle::default(),
         pipeline: "bench".into(),
         functions: ["filter", "map", "pass", "count"].map(|name| FunctionSpec { name: name.into() }).into(),
-        sources: vec![SourceSpec { name: "in".into(), topics: vec!["in".into()], on_error: OnError::Fail }],
+        sources: vec![SourceSpec {
+            name: "in".into(),
+            topics: vec!["in".into()],
+            timestamp: None,
+            on_error: OnError::Fail,
+        }],
         steps: steps.collect(),
         sinks: vec![SinkSpec {
+            route: None,
             name: "out".into(),
             from: from(last),
             topic: "out".into(),

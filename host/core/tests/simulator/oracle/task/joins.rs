@@ -1,0 +1,145 @@
+//! The oracle's joins, among the steps of its tasks.
+
+use millstream_core::topology::spec::{Join, JoinKind, StepSpec};
+
+use super::super::super::roles::{Mark, Rec, mark_of_pair};
+use super::super::plan::Kind;
+use super::super::stream;
+use super::super::table::{Meeting, Table};
+use super::super::{Item, Row};
+use super::{OracleTask, function_of, joins_at_all};
+
+impl OracleTask {
+    pub(super) fn join(
+        &mut self,
+        at: usize,
+        step: &StepSpec,
+        (join, tables): (&Join, bool),
+        [left, right]: [Vec<Item>; 2],
+        row: Option<&Row>,
+    ) -> Vec<Item> {
+        let mut joined = self.joins.remove(&at).unwrap_or_default();
+        let met = if tables {
+            joined.meet(join.kind, left, right)
+        } else {
+            let (good, bad): (Vec<Item>, Vec<Item>) = left.into_iter().partition(|item| joins_at_all(join.kind, item));
+            for item in bad {
+                let why =
+                    if item.rec.key.is_none() && join.kind == JoinKind::Inner { "null-key" } else { "null-value" };
+                *self.done.dropped.entry((step.name.clone(), why.into())).or_default() += 1;
+            }
+            joined.look_up(join.kind, self.plan.nodes[at].windowed, good, &right)
+        };
+        let results = self.bring_together(at, step, met, tables.then_some(&mut joined.own), row);
+        self.joins.insert(at, joined);
+        results
+    }
+
+    /// The foreign key of a row, as a row itself.
+    pub(super) fn foreign_key(&mut self, at: usize, step: &StepSpec, item: Item, row: Option<&Row>) -> Option<Item> {
+        let mut is = item.clone();
+        is.rec.value = None;
+        if item.rec.value.is_some() {
+            let function = function_of(&Kind::ForeignKeys(step.clone())).expect("a mapper");
+            if let Some((_, named)) = self.asked(at, (step, function), item.clone(), row, None)?.pop() {
+                is.rec = Rec { value: named.rec.key.clone(), key: item.rec.key, ..named.rec };
+            }
+        }
+        Some(is)
+    }
+
+    pub(super) fn asks(
+        &mut self,
+        at: usize,
+        step: &StepSpec,
+        join: &Join,
+        [keys, rows, answers]: [Vec<Item>; 3],
+        row: Option<&Row>,
+    ) -> (Vec<Item>, Vec<Item>) {
+        let mut asks = self.asks.remove(&at).unwrap_or_default();
+        let (asked, mut met) = asks.change(self.partition, join.kind, keys, rows);
+        met.extend(answers.into_iter().filter_map(|answer| asks.hear(join.kind, answer)));
+        let results = self.bring_together(at, step, met, Some(&mut asks.joined.own), row);
+        self.asks.insert(at, asks);
+        (results, asked)
+    }
+
+    /// What the joiner makes of those who have met; `own`: the rows of the result, where it is a table.
+    pub(super) fn bring_together(
+        &mut self,
+        at: usize,
+        step: &StepSpec,
+        met: Vec<Meeting>,
+        mut own: Option<&mut Table>,
+        row: Option<&Row>,
+    ) -> Vec<Item> {
+        let function = function_of(&self.plan.nodes[at].kind).expect("a joiner");
+        let mut results = Vec::new();
+        for Meeting { item, pair } in met {
+            let value = match pair {
+                None => None,
+                Some((left, right)) => {
+                    let reason = match mark_of_pair(function, left.as_deref(), right.as_deref()) {
+                        Some(Mark::Trap | Mark::Bad) => Some("poisoned"),
+                        Some(Mark::Reject) => Some("rejected"),
+                        _ => None,
+                    };
+                    if let Some(reason) = reason {
+                        self.refuse(&step.name, Some(function), &step.on_error, &item, row, reason);
+                        continue;
+                    }
+                    self.running(function).pair(left.as_deref(), right.as_deref())
+                }
+            };
+            let is = Item { rec: Rec { value, ..item.rec }, ..item };
+            let old = own.as_mut().and_then(|own| own.change(&is));
+            if own.is_none() || old.is_some() || is.rec.value.is_some() {
+                results.push(Item { old, ..is });
+            }
+        }
+        results
+    }
+
+    /// A join of two streams, for what one row brings it.
+    pub(super) fn streams(
+        &mut self,
+        at: usize,
+        step: &StepSpec,
+        items: Vec<(u32, Item)>,
+        row: Option<&Row>,
+    ) -> Vec<Item> {
+        let function = function_of(&self.plan.nodes[at].kind);
+        let mut state = self.streams.remove(&at).expect("it was made");
+        let mut out = state.end();
+        for (side, item) in items {
+            out.extend(state.take(item, side == 0, row));
+        }
+        self.streams.insert(at, state);
+        let mut results = Vec::new();
+        for out in out {
+            let (item, left, right) = match out {
+                stream::Out::Met(item, left, right) => (item, left, right),
+                stream::Out::Dropped(reason, item) => {
+                    self.drop_from(step, item, reason, row);
+                    continue;
+                }
+            };
+            let (left, right) = (left.as_deref(), right.as_deref());
+            let reason = match function.and_then(|f| mark_of_pair(f, left, right)) {
+                Some(Mark::Trap | Mark::Bad) => Some("poisoned"),
+                Some(Mark::Reject) => Some("rejected"),
+                _ => None,
+            };
+            if let Some(reason) = reason {
+                self.refuse(&step.name, function, &step.on_error, &item, row, reason);
+                continue;
+            }
+            let value = match function {
+                Some(function) => self.running(function).pair(left, right),
+                None => Some(stream::text(left, right)),
+            };
+            results.push(Item { rec: Rec { value, ..item.rec }, ..item });
+        }
+        results
+    }
+}
