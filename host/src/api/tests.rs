@@ -29,6 +29,7 @@ fn copying() -> Planned {
     Planned {
         spec,
         functions: Vec::new(),
+        formats: Default::default(),
         partitions: vec![("in".into(), 3), ("out".into(), 3)],
         starts: Vec::new(),
         durability: Durability::Process,
