@@ -20,11 +20,18 @@ pub enum Difference {
     NullMovesTime,
     /// With `before` and `after` that are not the same, what comes out alone may wait for the longer of the two there.
     Apart,
+    /// What comes out alone waits there when a look at what waits has gone on to younger ones: it is thought to be as young as the last.
+    LookedPast,
 }
 
 impl Difference {
-    pub const ALL: [Difference; 4] =
-        [Difference::OutOfOrder, Difference::Partner, Difference::NullMovesTime, Difference::Apart];
+    pub const ALL: [Difference; 5] = [
+        Difference::OutOfOrder,
+        Difference::Partner,
+        Difference::NullMovesTime,
+        Difference::Apart,
+        Difference::LookedPast,
+    ];
 }
 
 #[derive(Clone, Debug)]
@@ -132,11 +139,35 @@ struct Waits {
     closed: bool,
 }
 
+/// When Kafka Streams looks for records that come out alone: what it holds to be the oldest of them.
+struct Oldest(i64);
+
+impl Oldest {
+    /// A record at the stream time `now` has come; what waits without a partner, in order of time. Gives whether one stays that is due.
+    fn look(&mut self, alone: &[(i64, Side)], due_before: i64) -> bool {
+        if self.0 >= due_before {
+            return alone.iter().any(|(time, _)| *time < due_before);
+        }
+        self.0 = i64::MAX;
+        let mut open = BTreeSet::new();
+        for (time, side) in alone {
+            if open.len() == 2 {
+                break;
+            }
+            self.0 = *time;
+            if *time >= due_before {
+                open.insert(*side as usize);
+            }
+        }
+        false
+    }
+}
+
 /// What comes out here, in order, and which rules that differ were touched.
 pub fn run(case: &Case) -> (Vec<Outcome>, BTreeSet<Difference>) {
     let (mut out, mut touched, mut waiting) = (Vec::new(), BTreeSet::new(), Vec::<Waits>::new());
     // Before the first record there is no time; the stores of the other side forget by their own.
-    let (mut now, mut stores) = (i64::MIN, [i64::MIN; 2]);
+    let (mut now, mut stores, mut oldest) = (i64::MIN, [i64::MIN; 2], Oldest(i64::MAX));
     if case.before != case.after && case.kind != Kind::Inner {
         touched.insert(Difference::Apart);
     }
@@ -151,6 +182,14 @@ pub fn run(case: &Case) -> (Vec<Outcome>, BTreeSet<Difference>) {
         let Some(value) = record.value.clone().filter(|_| record.key.is_some() || case.keeps(side)) else { continue };
         now = now.max(time);
         let open = |side: Side, time: i64| time + case.on(side) + case.grace >= now;
+        if time == now {
+            let alone = waiting.iter().filter(|w| !w.closed && !w.met && case.keeps(w.side));
+            let mut alone: Vec<(i64, Side)> = alone.map(|w| (w.time, w.side)).collect();
+            alone.sort_by_key(|(time, side)| (*time, *side == Side::Left));
+            if oldest.look(&alone, now - case.before - case.grace) {
+                touched.insert(Difference::LookedPast);
+            }
+        }
         let mut gone: Vec<&mut Waits> = waiting.iter_mut().filter(|w| !w.closed && !open(w.side, w.time)).collect();
         gone.sort_by_key(|w| (w.time, w.side == Side::Left, w.key.clone()));
         for w in gone {
@@ -183,6 +222,9 @@ pub fn run(case: &Case) -> (Vec<Outcome>, BTreeSet<Difference>) {
             (w.met, met) = (true, true);
             tell(&key, pair(side, &value, Some(&w.value)), time.max(w.time));
         }
+        if !met && case.keeps(side) {
+            oldest.0 = oldest.0.min(time);
+        }
         waiting.push(Waits { side, key, value, time, met, closed: false });
     }
     (out, touched)
@@ -193,16 +235,15 @@ fn pair(side: Side, own: &str, other: Option<&str>) -> String {
     if side == Side::Left { format!("{own},{other}") } else { format!("{other},{own}") }
 }
 
-/// Each rule that differs, by the smallest records that show it, and what both sides make of them.
-#[test]
-fn every_rule_of_joins_of_streams_that_differs_has_an_example() {
-    use crate::Case as _;
-    let (mut kafka, ours) = (kafka::Judge::start(), ours::Host::new());
+/// A rule that differs, and the smallest records that show it: kind, `before` and `after`, records, what comes out here and there.
+type Example = (Difference, Kind, (i64, i64), Vec<(Side, Record)>, &'static str, &'static str);
+
+fn examples() -> [Example; 5] {
     let record = |side, key: Option<&str>, value: &str, time| {
         (side, Record { key: key.map(Into::into), value: Some(value.into()).filter(|v: &String| v != "-"), time })
     };
     let (left, right) = (Side::Left, Side::Right);
-    let examples = [
+    [
         // Its window has closed by 100.
         (
             Difference::OutOfOrder,
@@ -241,8 +282,30 @@ fn every_rule_of_joins_of_streams_that_differs_has_an_example() {
             "a=a,-",
             "",
         ),
-    ];
-    for (difference, kind, (before, after), records, here, there) in examples {
+        // When v6 comes out the look goes on to v8, and v7 is forgotten about.
+        (
+            Difference::LookedPast,
+            Kind::Outer,
+            (10, 10),
+            vec![
+                record(right, Some("b"), "v6", 24),
+                record(left, Some("a"), "v7", 29),
+                record(left, Some("a"), "v8", 32),
+                record(left, Some("b"), "v9", 37),
+                record(right, Some("a"), "v10", 41),
+            ],
+            "b=-,v6 a=v7,- a=v8,v10",
+            "b=-,v6 a=v8,v10",
+        ),
+    ]
+}
+
+/// Each rule that differs, by the smallest records that show it, and what both sides make of them.
+#[test]
+fn every_rule_of_joins_of_streams_that_differs_has_an_example() {
+    use crate::Case as _;
+    let (mut kafka, ours) = (kafka::Judge::start(), ours::Host::new());
+    for (difference, kind, (before, after), records, here, there) in examples() {
         let case = Case { kind, before, after, grace: 0, records };
         assert!(case.judge(&mut kafka, &ours).unwrap().contains(&difference), "{difference:?}");
         let shown = |outcomes: Vec<Outcome>| {

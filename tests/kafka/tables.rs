@@ -1,10 +1,11 @@
-//! Tables, their joins and an aggregate over one, on a real broker while hosts are killed: each record of a stream is joined once, with rows
+//! Tables, their joins, one by foreign key too, and an aggregate over one, on a real broker while hosts are killed: each record of a stream is joined once, with rows
 //! in the order in which they came; in the end the tables are those of a plain fold.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use millstream_core::partition::partition_for_key;
 use millstream_tests::host::surprises;
 use millstream_tests::kafka::{Place, Sent};
 use millstream_tests::wait::eventually;
@@ -24,11 +25,23 @@ const BASE_MS: i64 = 1_619_879_400_000;
 /// A table as it is in the end: rows by key.
 type Rows = BTreeMap<String, String>;
 
-/// Record `i` of the input: six orders, then two rates and two shops. A tenth of the rows of tables are removals.
+/// Record `i` of the input: six orders, then two rates and two shops; each fiftieth says something of a region. A tenth of the rows of
+/// tables are removals.
 fn record(place: &Place, partitions: u32, i: usize) -> Sent {
     let mut seed = i as u64;
     let number = random(&mut seed) % KEYS;
     let gone = random(&mut seed).is_multiple_of(10);
+    if i % 50 == 49 {
+        let key = format!("r{}", random(&mut seed) % REGIONS);
+        return Sent {
+            topic: place.topic("zones"),
+            // A row is found by foreign key where murmur2 puts it.
+            partition: partition_for_key(key.as_bytes(), partitions),
+            key: Some(key.into_bytes()),
+            value: (!gone).then(|| format!("z{i}").into_bytes()),
+            timestamp: BASE_MS + i as i64,
+        };
+    }
     let (topic, value) = match i % 10 {
         0..6 => ("orders", Some(format!("o{i}"))),
         6 | 7 => ("rates", (!gone).then(|| format!("v{i}"))),
@@ -54,6 +67,7 @@ sources:
   orders: {{ topic: {orders}, start: earliest }}
   rates: {{ topic: {rates}, start: earliest }}
   shops: {{ topic: {shops}, start: earliest }}
+  zones: {{ topic: {zones}, start: earliest }}
 steps:
   rate: {{ from: rates, table: {{}} }}
   shop: {{ from: shops, table: {{}} }}
@@ -61,7 +75,10 @@ steps:
   both: {{ from: shop, join: rate, type: outer, with: pair }}
   regions: {{ from: shop, group-by: by-region }}
   counts: {{ from: regions, group: key, count: {{ format: text }} }}
+  zone: {{ from: zones, table: {{}} }}
+  placed: {{ from: shop, join: zone, key: by-region, type: left, with: pair }}
 sinks:
+  placed: {{ from: placed, topic: {placed} }}
   priced: {{ from: priced, topic: {priced} }}
   both: {{ from: both, topic: {both} }}
   counts: {{ from: counts, topic: {counts} }}
@@ -69,6 +86,8 @@ sinks:
         orders = topic("orders"),
         rates = topic("rates"),
         shops = topic("shops"),
+        zones = topic("zones"),
+        placed = topic("placed"),
         priced = topic("priced"),
         both = topic("both"),
         counts = topic("counts"),
@@ -82,12 +101,14 @@ struct Expected {
     rates: BTreeMap<String, Vec<Option<String>>>,
     both: Rows,
     counts: Rows,
+    placed: Rows,
 }
 
 impl Expected {
     fn of(place: &Place, n: usize) -> Self {
         let mut rates: BTreeMap<String, Vec<Option<String>>> = BTreeMap::new();
         let (mut shops, mut orders, mut regions) = (BTreeMap::new(), 0, BTreeMap::new());
+        let mut zones: BTreeMap<String, Option<String>> = BTreeMap::new();
         for sent in (0..n).map(|i| record(place, 1, i)) {
             let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
             let (key, value) = (text(sent.key.unwrap()), sent.value.map(text));
@@ -95,6 +116,8 @@ impl Expected {
                 orders += 1;
             } else if sent.topic == place.topic("rates") {
                 rates.entry(key).or_insert_with(|| vec![None]).push(value);
+            } else if sent.topic == place.topic("zones") {
+                zones.insert(key, value);
             } else {
                 // A region that has lost its last shop has a count of none.
                 if let Some(shop) = &value {
@@ -114,8 +137,14 @@ impl Expected {
                 both.insert(key, format!("{shop},{rate}"));
             }
         }
+        let placed = shops.iter().filter_map(|(key, shop)| {
+            let shop = shop.as_ref()?;
+            let zone = zones.get(&region(shop)).cloned().flatten().unwrap_or("-".into());
+            Some((key.clone(), format!("{shop},{zone}")))
+        });
+        let placed = placed.collect();
         let counts = regions.into_iter().map(|(region, count): (_, u32)| (region, count.to_string())).collect();
-        Self { orders, rates, both, counts }
+        Self { orders, rates, both, counts, placed }
     }
 }
 
@@ -174,7 +203,7 @@ fn differences(what: &str, expected: &Rows, got: &Rows) -> Result<(), String> {
 
 fn joins_survive_kills_of_hosts(kafka: &str) {
     let (n, kills, partitions) = if long() { (5_000_000, 20, 12) } else { (200_000, 3, 4) };
-    let topics = ["orders", "rates", "shops", "priced", "both", "counts"];
+    let topics = ["orders", "rates", "shops", "zones", "priced", "both", "counts", "placed"];
     let pipe = Pipe::another("joins", &topics, partitions, kafka, manifest);
     let place = pipe.place.clone();
     let records = (0..n).map(move |i| record(&place, partitions, i));
@@ -188,7 +217,8 @@ fn joins_survive_kills_of_hosts(kafka: &str) {
             return Err(format!("{joined} of {} orders are joined", expected.orders));
         }
         differences("both", &expected.both, &table(&pipe, "both").unwrap())?;
-        differences("counts", &expected.counts, &table(&pipe, "counts").unwrap())
+        differences("counts", &expected.counts, &table(&pipe, "counts").unwrap())?;
+        differences("placed", &expected.placed, &table(&pipe, "placed").unwrap())
     });
     for (name, host) in ["a", "b"].into_iter().zip(hosts) {
         assert!(host.stop().success());

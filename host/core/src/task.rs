@@ -593,16 +593,9 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
     for (at, node) in sub.nodes.iter().enumerate() {
         first.push(outputs.len());
         let flow = |(node, port): &(usize, u32)| &outputs[first[*node] + *port as usize];
-        if let (NodeOperator::Join(_) | NodeOperator::StreamJoin(_), [left, right]) =
-            (&node.operator, &node.parents[..])
-        {
-            let results = joins::run(cx, at, states, [(left.0, flow(left)), (right.0, flow(right))], phase)?;
-            outputs.push(results);
-            continue;
-        }
-        if let NodeOperator::Foreign(half) = &node.operator {
+        if let NodeOperator::Join(_) | NodeOperator::StreamJoin(_) | NodeOperator::Foreign(_) = &node.operator {
             let flows: Vec<&Flow> = node.parents.iter().map(flow).collect();
-            let made = foreign::run(cx, (at, half), states, &flows)?;
+            let made = joins::run(cx, at, states, &flows, phase)?;
             outputs.extend(made);
             continue;
         }

@@ -1,6 +1,9 @@
 //! Joins among a task's nodes: what stands on either side is found here; what comes of it is the operators' matter.
 
-use super::{NodeState, Phase};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::{NodeState, Phase, foreign};
 use crate::error::Verdict;
 use crate::flow::Flow;
 use crate::operator::Cx;
@@ -8,19 +11,22 @@ use crate::operator::join::streams::{self, Step};
 use crate::operator::join::{self, Side, Sides};
 use crate::topology::graph::{ForeignNode, JoinNode, Node, NodeOperator, SubTopology, TableNode};
 
-/// The join at a place, of what its parents gave; `sides`: their places and flows.
+/// The join at a place, of what its parents gave: a flow for each of its outputs.
 pub(super) fn run(
     cx: &mut Cx<'_, '_>,
     at: usize,
     states: &mut [NodeState],
-    sides: [(usize, &Flow); 2],
+    flows: &[&Flow],
     phase: &Phase<'_>,
-) -> Result<Flow, Verdict> {
-    match (&cx.sub.nodes[at].operator, &mut states[at]) {
-        (NodeOperator::Join(join), _) => with_table(cx, (at, join), states, sides),
-        (NodeOperator::StreamJoin(join), NodeState::Join(state)) => {
-            let node = &cx.sub.nodes[at];
-            of_streams(cx, &mut Step { node, join, state }, sides.map(|(_, flow)| flow), phase)
+) -> Result<Vec<Flow>, Verdict> {
+    let node = &cx.sub.nodes[at];
+    match (&node.operator, &mut states[at], &node.parents[..], flows) {
+        (NodeOperator::Foreign(half), ..) => foreign::run(cx, (at, half), states, flows),
+        (NodeOperator::Join(join), _, [left, right], [left_flow, right_flow]) => {
+            Ok(vec![with_table(cx, (at, join), states, [(left.0, left_flow), (right.0, right_flow)])?])
+        }
+        (NodeOperator::StreamJoin(join), NodeState::Join(state), _, [left, right]) => {
+            Ok(vec![of_streams(cx, &mut Step { node, join, state }, [left, right], phase)?])
         }
         _ => unreachable!("opened by the same plan"),
     }

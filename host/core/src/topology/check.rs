@@ -742,9 +742,13 @@ pub fn operator_functions(operator: &Operator) -> Vec<&str> {
         Operator::Regroup { function } => Some(function.as_str()),
         Operator::Merge | Operator::Repartition { .. } | Operator::Table { .. } => None,
     };
-    let adders = if let Operator::Aggregate(a) = operator { a.fold.adders() } else { &[] };
+    let others = match operator {
+        Operator::Aggregate(a) => a.fold.adders(),
+        Operator::Join(join) => join.key.as_slice(),
+        _ => &[],
+    };
     let mut out: Vec<&str> = Vec::new();
-    for name in adders.iter().map(String::as_str).chain(one) {
+    for name in others.iter().map(String::as_str).chain(one) {
         if !out.contains(&name) {
             out.push(name);
         }

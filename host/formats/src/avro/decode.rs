@@ -44,6 +44,27 @@ impl<'a> Decoder<'a> {
         }
         let schema = self.schema;
         match &schema.types[number] {
+            Type::Record { fields, .. } => {
+                self.out.push(b'{');
+                for (i, field) in fields.iter().enumerate() {
+                    self.comma(i > 0);
+                    write_text(&field.name, self.out);
+                    self.out.push(b':');
+                    self.value(field.of, depth + 1)?;
+                }
+                self.out.push(b'}');
+            }
+            Type::List(items) => self.list(*items, depth)?,
+            Type::Map(values) => self.map(*values, depth)?,
+            Type::Union(_) => self.union(number, depth)?,
+            other => self.scalar(other)?,
+        }
+        Ok(())
+    }
+
+    /// A value that is not made of others.
+    fn scalar(&mut self, of: &'a Type) -> Result<(), String> {
+        match of {
             Type::Null => self.out.extend_from_slice(b"null"),
             Type::Boolean => self.boolean()?,
             Type::Int => {
@@ -71,25 +92,12 @@ impl<'a> Decoder<'a> {
                 let text = self.text()?;
                 write_text(text, self.out);
             }
-            Type::Record { fields, .. } => {
-                self.out.push(b'{');
-                for (i, field) in fields.iter().enumerate() {
-                    self.comma(i > 0);
-                    write_text(&field.name, self.out);
-                    self.out.push(b':');
-                    self.value(field.of, depth + 1)?;
-                }
-                self.out.push(b'}');
-            }
             Type::Enum { name, symbols } => {
                 let n = self.long()?;
                 let symbol = usize::try_from(n).ok().and_then(|n| symbols.get(n));
                 let symbol = symbol.ok_or_else(|| format!("enum `{name}` has no symbol {n}, at byte {}", self.at))?;
                 write_text(symbol, self.out);
             }
-            Type::List(items) => self.list(*items, depth)?,
-            Type::Map(values) => self.map(*values, depth)?,
-            Type::Union(_) => self.union(number, depth)?,
             Type::Fixed { bytes, .. } => {
                 let bytes = self.take(*bytes)?;
                 self.base64(bytes);
@@ -115,6 +123,9 @@ impl<'a> Decoder<'a> {
                 self.out.extend_from_slice(text.as_bytes());
             }
             Type::Unread { name } => return Err(format!("the schema does not say what `{name}` is")),
+            Type::Record { .. } | Type::List(_) | Type::Map(_) | Type::Union(_) => {
+                unreachable!("it is made of other values")
+            }
         }
         Ok(())
     }

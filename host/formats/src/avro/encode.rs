@@ -43,6 +43,21 @@ impl Encoder<'_> {
         }
         let schema = self.schema;
         match (&schema.types[number], json) {
+            (Type::Record { name, fields }, Json::Object(members)) => {
+                self.record(name, fields, members, depth, source)?;
+            }
+            (Type::List(items), Json::List(given)) => self.list(*items, given, depth, source)?,
+            (Type::Map(values), Json::Object(members)) => self.map(*values, members, depth, source)?,
+            (Type::Union(union), _) => self.union(union, json, depth, source)?,
+            _ => self.scalar(number, json, source)?,
+        }
+        Ok(())
+    }
+
+    /// A value that is not made of others.
+    fn scalar(&mut self, number: usize, json: &Json<'_>, source: Source) -> Result<(), String> {
+        let schema = self.schema;
+        match (&schema.types[number], json) {
             (Type::Null, Json::Null) => {}
             (Type::Boolean, Json::Bool(value)) => self.out.push(u8::from(*value)),
             (Type::Int, Json::Number(text)) => {
@@ -90,28 +105,13 @@ impl Encoder<'_> {
                 };
                 self.decimal(bytes, of.as_ref().map(|(_, bytes)| *bytes))?;
             }
-            (Type::Uuid { .. }, Json::Text(text)) => {
-                let bytes = match source {
-                    Source::Default => self.bytes(text, source)?,
-                    Source::Value => uuid(text).ok_or_else(|| self.no(text, "a UUID"))?,
-                };
-                if bytes.len() != 16 {
-                    return Err(self.wrong("not the 16 bytes of a UUID"));
-                }
-                self.out.extend_from_slice(&bytes);
-            }
+            (Type::Uuid { .. }, Json::Text(text)) => self.uuid(text, source)?,
             (Type::Duration { .. }, Json::Object(members)) => self.duration(members)?,
             (Type::Enum { name, symbols }, Json::Text(text)) => {
                 let place = symbols.iter().position(|s| s == text);
                 let place = place.ok_or_else(|| self.wrong(&format!("enum `{name}` has no symbol {text:?}")))?;
                 self.long(place as i64);
             }
-            (Type::Record { name, fields }, Json::Object(members)) => {
-                self.record(name, fields, members, depth, source)?;
-            }
-            (Type::List(items), Json::List(given)) => self.list(*items, given, depth, source)?,
-            (Type::Map(values), Json::Object(members)) => self.map(*values, members, depth, source)?,
-            (Type::Union(union), _) => self.union(union, json, depth, source)?,
             (_, json) => {
                 return Err(self.wrong(&format!(
                     "{}, where Avro's `{}` should be",
@@ -120,6 +120,18 @@ impl Encoder<'_> {
                 )));
             }
         }
+        Ok(())
+    }
+
+    fn uuid(&mut self, text: &str, source: Source) -> Result<(), String> {
+        let bytes = match source {
+            Source::Default => self.bytes(text, source)?,
+            Source::Value => uuid(text).ok_or_else(|| self.no(text, "a UUID"))?,
+        };
+        if bytes.len() != 16 {
+            return Err(self.wrong("not the 16 bytes of a UUID"));
+        }
+        self.out.extend_from_slice(&bytes);
         Ok(())
     }
 

@@ -228,6 +228,8 @@ impl<W: Walk, S: Kept> Work for Folding<'_, '_, '_, '_, W, S> {
             if plan.until - from == 1 && !now.is_empty() {
                 plan.nodes.clear();
                 plan.walk.refuse();
+                // It has not moved time either, so what closes before the next record is not known yet.
+                plan.cut = None;
                 return Ok(Given { plan, asked });
             }
             if refused.iter().filter(|record| (**record as usize) < plan.until).eq(&now) {

@@ -287,31 +287,13 @@ impl OracleTask {
                     let results = results.collect();
                     outputs.insert((at, 0), results);
                 }
-                Kind::Join { step, join, tables } => {
-                    let of = |side| numbered.iter().filter(move |(n, _)| *n == side).map(|(_, item)| item.clone());
-                    let sides = [of(0).collect(), of(1).collect()];
-                    let results = self.join(at, step, (join, *tables), sides, row);
-                    outputs.insert((at, 0), results);
-                }
-                Kind::ForeignKeys(step) => {
-                    let results = items.into_iter().filter_map(|item| self.foreign_key(at, step, item, row)).collect();
-                    outputs.insert((at, 0), results);
-                }
-                Kind::Asks { step, join } => {
-                    let of = |side| numbered.iter().filter(move |(n, _)| *n == side).map(|(_, item)| item.clone());
-                    let sides = [of(0).collect(), of(1).collect(), of(2).collect()];
-                    let (results, asked) = self.asks(at, step, join, sides, row);
-                    outputs.insert((at, 0), results);
-                    outputs.insert((at, 1), asked);
-                }
-                Kind::Answers => {
-                    let of = |side| numbered.iter().filter(move |(n, _)| *n == side).map(|(_, item)| item.clone());
-                    let said = self.answers.entry(at).or_default().take(of(0).collect(), of(1).collect());
-                    outputs.insert((at, 0), said);
-                }
-                Kind::StreamJoin { step, .. } => {
-                    let results = self.streams(at, step, numbered, row);
-                    outputs.insert((at, 0), results);
+                Kind::Join { .. }
+                | Kind::ForeignKeys(_)
+                | Kind::Asks { .. }
+                | Kind::Answers
+                | Kind::StreamJoin { .. } => {
+                    let made = self.joined(at, &node.kind, numbered, row);
+                    outputs.extend((0..).zip(made).map(|(port, results)| ((at, port), results)));
                 }
                 Kind::Process { step, .. } => {
                     for (port, result) in self.process(at, step, numbered, several, row) {

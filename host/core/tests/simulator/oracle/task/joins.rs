@@ -10,6 +10,31 @@ use super::super::{Item, Row};
 use super::{OracleTask, function_of, joins_at_all};
 
 impl OracleTask {
+    /// A node that has to do with joins: its results, by output.
+    pub(super) fn joined(
+        &mut self,
+        at: usize,
+        kind: &Kind,
+        numbered: Vec<(u32, Item)>,
+        row: Option<&Row>,
+    ) -> Vec<Vec<Item>> {
+        let of = |side| numbered.iter().filter(move |(n, _)| *n == side).map(|(_, item)| item.clone()).collect();
+        match kind {
+            Kind::Join { step, join, tables } => vec![self.join(at, step, (join, *tables), [of(0), of(1)], row)],
+            Kind::ForeignKeys(step) => {
+                let changes: Vec<Item> = of(0);
+                vec![changes.into_iter().filter_map(|item| self.foreign_key(at, step, item, row)).collect()]
+            }
+            Kind::Asks { step, join } => {
+                let (results, asked) = self.asks(at, step, join, [of(0), of(1), of(2)], row);
+                vec![results, asked]
+            }
+            Kind::Answers => vec![self.answers.entry(at).or_default().take(of(0), of(1))],
+            Kind::StreamJoin { step, .. } => vec![self.streams(at, step, numbered, row)],
+            _ => unreachable!("it has nothing to do with joins"),
+        }
+    }
+
     pub(super) fn join(
         &mut self,
         at: usize,
