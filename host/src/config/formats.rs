@@ -235,6 +235,9 @@ impl Gather<'_> {
     }
 }
 
+/// A text with each `${NAME}` replaced, or what is wrong and what would be right.
+type Replaced<'r> = &'r dyn Fn(&str) -> Result<String, (String, String)>;
+
 /// A registry, with values from the environment put in by `value`, which says what is wrong with a text.
 ///
 /// # Errors
@@ -242,7 +245,7 @@ impl Gather<'_> {
 pub fn access(
     given: &Registry,
     folder: &std::path::Path,
-    value: &dyn Fn(&str) -> Result<String, (String, String)>,
+    value: Replaced<'_>,
 ) -> Result<Access, (&'static str, String, String)> {
     let mut texts = BTreeMap::new();
     let path = |p: &Option<PathText>| p.as_ref().map(|p| p.0.clone());

@@ -100,8 +100,11 @@ const ADDERS: [Prepared; 3] = [Prepared(7), Prepared(8), Prepared(9)];
 /// Input, value and groups of each record.
 type Case = Vec<(u32, u8, [bool; 3])>;
 
+/// States; rejections by place, with their reasons; calls.
+type Added = (Vec<Option<Vec<u8>>>, Vec<(u32, String)>, usize);
+
 /// States and rejections, by place, of a case, and how many calls it took. With no `inputs` in the flow all is of the first.
-fn added(case: &Case, adders: &[Prepared]) -> (Vec<Option<Vec<u8>>>, Vec<(u32, String)>, usize) {
+fn added(case: &Case, adders: &[Prepared]) -> Added {
     let mut batch = BatchBuilder::default();
     case.iter().for_each(|(_, value, _)| batch.push(Some(b"k"), Some(&[b'0' + value]), 0, []));
     let inputs = Some(Arc::new(case.iter().map(|(input, ..)| *input).collect()));
@@ -127,14 +130,14 @@ proptest! {
     #[test]
     fn turns_are_as_records_one_by_one(case in proptest::collection::vec((0u32..3, 0u8..10, any::<[bool; 3]>()), 0..20)) {
         let (mut states, mut refused, mut place) = (vec![None, Some("was ".to_string()), None], Vec::new(), 0);
-        for group in 0..3 {
+        for (group, state) in states.iter_mut().enumerate() {
             for (at, (input, value, _)) in case.iter().enumerate().filter(|(_, record)| record.2[group]) {
                 let adder = 7 + input;
                 if *value == 9 {
                     refused.push((place, adder.to_string()));
                 } else {
                     let start = group * 10;
-                    states[group].get_or_insert_default().push_str(&format!("{adder}:{value}@{at}/{start} "));
+                    state.get_or_insert_default().push_str(&format!("{adder}:{value}@{at}/{start} "));
                 }
                 place += 1;
             }
