@@ -66,7 +66,7 @@ impl Pipe {
     /// As [`Pipe::of`], with tasks that are not idle before brokers and whoever writes the lines are back: what comes after silence
     /// of which everybody knew may be late.
     pub fn patient(place: Place, partitions: u32, kafka: &str) -> Self {
-        let here = manifests::Place::new(&manifest(&place, kafka, "earliest", "20s"));
+        let here = manifests::Place::new(&manifest(&place, kafka, "earliest", "45s"));
         Self { place, partitions, here }
     }
 
