@@ -104,38 +104,7 @@ def avro():
         yield dict(name=name, schema=schema, hex=out.getvalue().hex(), json=expected)
 
 
-PROTO = """syntax = "proto3";
-package shop;
-import "google/protobuf/timestamp.proto";
-import "google/protobuf/duration.proto";
-import "google/protobuf/struct.proto";
-import "google/protobuf/wrappers.proto";
-import "google/protobuf/any.proto";
-message First { string only = 1; }
-message Order {
-  enum State { NEW = 0; PAID = 1; }
-  message Line { string article = 1; uint32 count = 2; map<string, Line> parts = 3; }
-  int64 id = 1;
-  State state = 2;
-  repeated Line lines = 3;
-  map<string, int32> tags = 4;
-  map<int32, string> names = 5;
-  bytes raw = 6;
-  double price = 7;
-  float rate = 8;
-  google.protobuf.Timestamp at = 9;
-  google.protobuf.Duration took = 10;
-  google.protobuf.Struct free = 11;
-  google.protobuf.Int64Value maybe = 12;
-  oneof way { string post = 13; bool pick_up = 14; }
-  optional int32 given = 15;
-  google.protobuf.Any any = 16;
-  map<bool, double> flags = 17;
-  map<sint64, string> deltas = 18;
-  fixed64 mark = 19;
-  repeated sint32 steps = 20;
-}
-"""
+PROTO = (HERE / "shop.proto").read_text()
 
 
 def protobuf():
@@ -203,6 +172,5 @@ def write(name, lines):
 
 
 write("avro.jsonl", avro())
-(HERE / "shop.proto").write_text(PROTO)
 write("protobuf.jsonl", protobuf())
 write("json-schema.jsonl", schemas())

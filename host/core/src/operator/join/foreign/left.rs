@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::Messages;
 use super::message::{Answer, Asker, Subscription};
 use crate::emit::Reason;
 use crate::error::Verdict;
@@ -44,7 +45,7 @@ pub(crate) fn left(
     }
     let changed = from.keys.flow;
     let (mut keys, mut rows) = (Moments::new(from.keys, false), Moments::new(from.rows, false));
-    let (mut asking, mut met) = (Asking::default(), Met::default());
+    let (mut asking, mut met) = (Messages::default(), Met::default());
     let mut next = 0;
     for i in 0..events.len() {
         let (row, behind) = (events.batch.keys.get(i).unwrap_or_default(), events.row(i) + 1);
@@ -56,10 +57,13 @@ pub(crate) fn left(
             let mark = murmur2(left.map_or(&[][..], |(value, _)| value));
             let asker = Asker { partition: cx.partition, mark };
             if let Some(was) = was.filter(|was| is != Some(*was)) {
-                asking.push(&events, i, was, &Subscription { gone: true, asker, row });
+                asking.push(&events, i, origin(&events, i), was, &Subscription { gone: true, asker, row }.encode());
             }
             match is {
-                Some(is) => asking.push(&events, i, is, &Subscription { gone: false, asker, row }),
+                Some(is) => {
+                    let asks = Subscription { gone: false, asker, row }.encode();
+                    asking.push(&events, i, origin(&events, i), is, &asks);
+                }
                 // It has no partner, and nobody will answer.
                 None => met.push(&events, i, origin(&events, i), left, (None, None)),
             }
@@ -114,24 +118,5 @@ impl Met {
     fn changes(self) -> Changes {
         let flow = Flow { batch: self.batch.finish(), rows: Some(Arc::new(self.rows)), ..Flow::default() };
         Changes { flow, others: self.rights, times: self.times }
-    }
-}
-
-/// Subscriptions as they come about.
-#[derive(Default)]
-struct Asking {
-    batch: BatchBuilder,
-    rows: Vec<u32>,
-}
-
-impl Asking {
-    fn push(&mut self, events: &Flow, i: usize, foreign: &[u8], subscription: &Subscription<'_>) {
-        let headers = events.batch.headers.iter().flat_map(|h| h.of(i));
-        self.batch.push(Some(foreign), Some(&subscription.encode()), events.batch.timestamps[i], headers);
-        self.rows.push(origin(events, i));
-    }
-
-    fn flow(self) -> Flow {
-        Flow { batch: self.batch.finish(), rows: Some(Arc::new(self.rows)), ..Flow::default() }
     }
 }

@@ -1,8 +1,8 @@
 //! Where the right rows are: who asks for which of them is kept, and told what it is, when it asks and whenever it changes.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::Messages;
 use super::message::{Answer, Asker, Subscription};
 use crate::codec::put_bytes;
 use crate::emit::Reason;
@@ -12,7 +12,6 @@ use crate::operator::Cx;
 use crate::operator::aggregate::ground;
 use crate::operator::join::Side;
 use crate::operator::join::moments::Moments;
-use crate::record::{BatchBuilder, Timestamp};
 use crate::state::entries::Entries;
 use crate::state::key::successor;
 use crate::state::keyspace::Scan;
@@ -35,7 +34,8 @@ pub(crate) fn right(
         return Ok(cx.empty.clone());
     }
     let (ground, entries) = (ground(cx, kept.0), kept.1);
-    let (mut moments, mut answers) = (Moments::new(rows, false), Answers::default());
+    // What was read here says little to people: of an answer that is refused they see the answer, so its row is marked.
+    let (mut moments, mut answers) = (Moments::new(rows, false), Messages::default());
     for i in 0..events.len() {
         let Some(foreign) = events.batch.keys.get(i) else { continue };
         let mut prefix = Vec::new();
@@ -53,7 +53,8 @@ pub(crate) fn right(
             entries.put(&key, 0, events.batch.timestamps[i], Some(&said.asker.encode()));
             let right = moments.at(cx, &events, i, events.row(i))?;
             let (value, time) = right.unzip();
-            answers.push(&events, i, said.row, &Answer { asker: said.asker, foreign, value, time });
+            let answer = Answer { asker: said.asker, foreign, value, time };
+            answers.push(&events, i, events.row(i) | DERIVED, said.row, &answer.encode());
             continue;
         }
         let time = events.batch.timestamps[i];
@@ -62,7 +63,8 @@ pub(crate) fn right(
         let end = successor(&prefix).unwrap_or_default();
         entries.range(ground, &prefix, &end, &mut |key, entry| match Asker::decode(entry.state) {
             Some(asker) => {
-                answers.push(&events, i, &key[prefix.len()..], &Answer { asker, foreign, value, time });
+                let answer = Answer { asker, foreign, value, time };
+                answers.push(&events, i, events.row(i) | DERIVED, &key[prefix.len()..], &answer.encode());
                 Scan::Continue
             }
             None => {
@@ -76,24 +78,4 @@ pub(crate) fn right(
     }
     entries.settle();
     Ok(answers.flow())
-}
-
-/// Answers as they come about, each to one left row.
-#[derive(Default)]
-struct Answers {
-    batch: BatchBuilder,
-    rows: Vec<u32>,
-}
-
-impl Answers {
-    fn push(&mut self, events: &Flow, i: usize, row: &[u8], answer: &Answer<'_>) {
-        let (time, headers): (Timestamp, _) = (events.batch.timestamps[i], events.batch.headers.iter());
-        self.batch.push(Some(row), Some(&answer.encode()), time, headers.flat_map(|h| h.of(i)));
-        // What was read here says little to people: of an answer that is refused they see the answer.
-        self.rows.push(events.row(i) | DERIVED);
-    }
-
-    fn flow(self) -> Flow {
-        Flow { batch: self.batch.finish(), rows: Some(Arc::new(self.rows)), ..Flow::default() }
-    }
 }
