@@ -3,6 +3,8 @@
 //! Only the form: `lower` turns these into what the engine takes, and says what the schema cannot. The documentation of
 //! fields here is what editors show. Titles complete the sentence "`…` is not …" in errors (see `structure`).
 
+mod sink;
+mod window;
 mod within;
 
 use std::collections::BTreeMap;
@@ -17,6 +19,8 @@ use millstream_core::topology::check::PARTITIONS_MAX;
 
 use super::formats::{Formats, Registry};
 
+pub use sink::{KeyFormat, RoutedTopics, Sink};
+pub use window::{CalendarUnit, WeekDay, Window};
 pub use within::{Apart, Within};
 
 /// The version of the manifest's form that this program reads.
@@ -635,71 +639,6 @@ pub enum Group {
     Key,
 }
 
-/// Windows: `tumbling`, `hopping` with `advance`, `cumulating` with `step`, `calendar`, `sliding`, or `session`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-#[schemars(extend("oneOf" = one_of(&["tumbling", "hopping", "cumulating", "calendar", "sliding", "session"])))]
-#[schemars(extend("dependentRequired" = {
-    "hopping": ["advance"], "advance": ["hopping"], "cumulating": ["step"], "step": ["cumulating"], "panes": ["hopping"],
-    "time-zone": ["calendar"], "week-starts": ["calendar"]
-}))]
-pub struct Window {
-    /// Side by side, this long.
-    pub tumbling: Option<DurationText>,
-    /// Overlapping, this long.
-    pub hopping: Option<DurationText>,
-    /// Distance between the starts of hopping windows.
-    pub advance: Option<DurationText>,
-    /// Hopping windows are put together from panes, so that a record is folded once however many windows hold it; a function
-    /// needs `merger`. Default: `true` for a `count` that is in more than 16 windows, else `false`.
-    pub panes: Option<bool>,
-    /// One after the other from the same start, each longer by a `step`; the last is this long.
-    pub cumulating: Option<DurationText>,
-    /// By how much each cumulating window is longer than the one before; the longest is a multiple of it.
-    pub step: Option<DurationText>,
-    /// Side by side, a day, a week or a month of a time zone each.
-    pub calendar: Option<CalendarUnit>,
-    /// The time zone of `calendar` windows, by its name in the IANA database, such as `Europe/Berlin`. Default `UTC`.
-    pub time_zone: Option<ZoneText>,
-    /// The day with which weeks begin. Default `monday`.
-    pub week_starts: Option<WeekDay>,
-    /// One that ends with each record and one that begins behind it; the largest distance of two records in one.
-    pub sliding: Option<DurationText>,
-    /// As long as no record of the key is further than this from the next.
-    pub session: Option<DurationText>,
-    /// How long after its end, of a session after its gap, a window still takes records. Default `0ms`.
-    pub grace: Option<DurationText>,
-}
-
-/// What a calendar window is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-#[schemars(title = "`day`, `week` or `month`")]
-pub enum CalendarUnit {
-    /// From midnight to midnight: 23 or 25 hours where clocks change.
-    Day,
-    /// Seven days.
-    Week,
-    /// From the first of a month to the first of the next.
-    Month,
-}
-
-/// A day of the week.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-#[schemars(title = "a day of the week: `monday` to `sunday`")]
-#[allow(missing_docs)] // their names say it
-pub enum WeekDay {
-    #[default]
-    Monday,
-    Tuesday,
-    Wednesday,
-    Thursday,
-    Friday,
-    Saturday,
-    Sunday,
-}
-
 /// When results come out.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -720,67 +659,4 @@ pub enum Lateness {
     OwnTask,
     /// By the stream time that the reader has seen, whatever the interleaving.
     KafkaStreams,
-}
-
-/// Topics that a router may name.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub enum RoutedTopics {
-    /// A name in which `*` stands for any characters.
-    Pattern(String),
-    /// These.
-    Listed(Vec<TopicName>),
-}
-
-impl JsonSchema for RoutedTopics {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "RoutedTopics".into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let pattern = json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9._*-]{1,249}$" });
-        let listed = json_schema!({ "type": "array", "minItems": 1, "items": generator.subschema_for::<TopicName>() });
-        json_schema!({ "title": "a list of topics, or a pattern such as `alerts-*`", "anyOf": [pattern, listed] })
-    }
-}
-
-/// Where results go.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-#[schemars(extend("dependentRequired" = { "topics": ["route"] }))]
-pub struct Sink {
-    /// What it writes: a source, a step, a branch's output (`step.output`), or a list of them.
-    pub from: OneOrMany<Reference>,
-    /// The topic written.
-    pub topic: TopicName,
-    /// A function that says to which of the `topics` a result goes, and to which partition.
-    pub route: Option<Name>,
-    /// Topics that the function may name beside the sink's own: a list, or a pattern such as `alerts-*`.
-    pub topics: Option<RoutedTopics>,
-    /// How windowed keys are written. Default `kafka`.
-    pub key_format: Option<KeyFormat>,
-    /// Headers `window.start` and `window.end` also with formats that carry the window in the key. Default `false`.
-    pub window_headers: Option<bool>,
-    /// What the topic is to hold, of the JSON that functions make. Default: bytes, as they are.
-    pub format: Option<Formats>,
-    /// What becomes of a result that has no form in the format, or that the log refuses. Default `fail`.
-    pub on_error: Option<OnError>,
-    /// Partitions of the topic, where local mode makes it. Default 1.
-    #[schemars(range(min = 1, max = PARTITIONS_MAX))]
-    pub partitions: Option<u32>,
-}
-
-/// How windowed keys are written.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-#[schemars(title = "`kafka`, `json` or `plain`")]
-pub enum KeyFormat {
-    /// Key bytes, then the window's start, as Kafka Streams writes them.
-    Kafka,
-    /// `{"key": …, "start": …, "end": …}`.
-    Json,
-    /// Key bytes alone; start and end go into the headers `window.start` and `window.end`.
-    Plain,
 }

@@ -5,8 +5,10 @@
 
 mod ends;
 mod folds;
+mod keys;
 mod streams;
 mod tables;
+mod topics;
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -15,10 +17,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::describe::{operator_word, shown};
-use super::graph::repartition_topic;
-use super::spec::{
-    Aggregate, Emit, From, Idle, KeyFormat, Lateness, OnError, Operator, Spec, StepSpec, Window, WindowForm,
-};
+use super::spec::{Aggregate, Emit, From, OnError, Operator, Spec, StepSpec, Window, WindowForm};
 use crate::window::Grid;
 
 /// Most characters of a topic's name: Kafka's own limit, so that a pipeline can move there.
@@ -119,52 +118,6 @@ pub fn check(spec: &Spec) -> Vec<Problem> {
     checker.topics();
     checker.unused();
     checker.found
-}
-
-/// What is known of the keys of a stream, as the planner has it.
-#[derive(Clone, Copy, Default)]
-struct Keys {
-    /// The key may have changed since records were last partitioned.
-    changed: bool,
-    /// Keys have a window.
-    windowed: bool,
-    /// Which kinds of windows, of those whose keys Kafka's serializers write differently.
-    kinds: Kinds,
-    /// A repartition topic lies upstream.
-    repartitioned: bool,
-    /// They are those of a table's changes.
-    table: bool,
-    /// They are those of a table that is grouped anew.
-    grouped: bool,
-}
-
-/// Kinds of windows that the keys of a stream may have.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Kinds {
-    /// Known by their start.
-    time: bool,
-    /// Known by start and end.
-    session: bool,
-    /// Several begin together.
-    cumulating: bool,
-}
-
-impl Kinds {
-    fn of(form: WindowForm) -> Self {
-        Self {
-            time: !matches!(form, WindowForm::Session { .. } | WindowForm::Cumulating { .. }),
-            session: matches!(form, WindowForm::Session { .. }),
-            cumulating: matches!(form, WindowForm::Cumulating { .. }),
-        }
-    }
-
-    fn or(self, other: Self) -> Self {
-        Self {
-            time: self.time || other.time,
-            session: self.session || other.session,
-            cumulating: self.cumulating || other.cumulating,
-        }
-    }
 }
 
 struct Checker<'a> {
@@ -492,210 +445,6 @@ impl<'a> Checker<'a> {
         out
     }
 
-    /// What depends on whether keys have changed or have windows.
-    fn keys(&mut self, order: &[&'a StepSpec]) {
-        let mut keys: BTreeMap<&str, Keys> = BTreeMap::new();
-        let joined = |keys: &BTreeMap<&str, Keys>, from: &[From]| {
-            let all = from.iter().filter_map(|f| keys.get(f.name.as_str()));
-            all.fold(Keys::default(), |a, b| Keys {
-                changed: a.changed || b.changed,
-                windowed: a.windowed || b.windowed,
-                kinds: a.kinds.or(b.kinds),
-                repartitioned: a.repartitioned || b.repartitioned,
-                table: from.len() == 1 && b.table,
-                grouped: a.grouped || b.grouped,
-            })
-        };
-        for step in order {
-            let mut own = joined(&keys, &step.from);
-            if let Some(own) = self.of_tables(step, own, &keys) {
-                self.without_repartition(step, own);
-                keys.insert(&step.name, own);
-                continue;
-            }
-            (own.table, own.grouped) = (false, false);
-            match &step.operator {
-                Operator::Map { form, .. } if form.may_change_key() => {
-                    own = Keys { changed: true, windowed: false, kinds: Kinds::default(), ..own };
-                }
-                Operator::Repartition { .. } => own = Keys { changed: false, repartitioned: true, ..own },
-                Operator::Aggregate(aggregate) => own = self.grouped(step, aggregate, own),
-                Operator::Deduplicate(deduplicate) => {
-                    self.without_effect(step, deduplicate.partitions, own);
-                    own = Keys { changed: false, repartitioned: own.repartitioned || own.changed, ..own };
-                }
-                Operator::Process(process) => {
-                    self.without_effect(step, process.partitions, own);
-                    let repartitioned = own.repartitioned || own.changed;
-                    own = Keys { changed: true, windowed: false, kinds: Kinds::default(), repartitioned, ..own };
-                }
-                _ => {}
-            }
-            self.without_repartition(step, own);
-            keys.insert(&step.name, own);
-        }
-        for sink in &self.spec.sinks {
-            let joined = joined(&keys, &sink.from);
-            if joined.grouped {
-                self.grouped_anew(Section::Sinks, &sink.name);
-            }
-            if sink.key_format == KeyFormat::Kafka {
-                self.kafka_keys(&sink.name, joined.kinds);
-            }
-            if !joined.windowed && (sink.key_format != KeyFormat::default() || sink.window_headers) {
-                let field = if sink.window_headers { "window-headers" } else { "key-format" };
-                let message = format!("`{field}` has no effect: the keys written have no window");
-                self.warn(Section::Sinks, &sink.name, field, message, "leave it out");
-            }
-        }
-    }
-
-    /// Kafka's own serializers write the start of a time window, and end and start of a session: a reader is told beforehand
-    /// which of them it reads.
-    fn kafka_keys(&mut self, sink: &str, kinds: Kinds) {
-        let help = "choose `key-format: json` or `plain`, where start and end can be read";
-        if kinds.cumulating {
-            let message =
-                "`key-format: kafka` writes the start of a window alone, and cumulating windows begin together";
-            self.error(Section::Sinks, sink, "key-format", message.to_string(), help);
-        } else if kinds.time && kinds.session {
-            let message =
-                "sessions and other windows are written here, whose keys `key-format: kafka` writes differently";
-            self.error(Section::Sinks, sink, "key-format", message.to_string(), help);
-        }
-    }
-
-    fn grouped(&mut self, step: &StepSpec, aggregate: &Aggregate, input: Keys) -> Keys {
-        if input.windowed && aggregate.window.is_some() {
-            let message = format!("step `{}` groups windowed results into windows again", step.name);
-            let help = "a result of two windows has no form; give the records a key of their own first (`select-key`)";
-            self.error(Section::Steps, &step.name, "window", message, help);
-        }
-        self.without_effect(step, aggregate.partitions, input);
-        Keys {
-            changed: false,
-            windowed: input.windowed || aggregate.window.is_some(),
-            kinds: aggregate.window.map_or(input.kinds, |w| Kinds::of(w.form)),
-            repartitioned: input.repartitioned || input.changed,
-            table: false,
-            grouped: false,
-        }
-    }
-
-    /// `partitions` is that of a repartition topic.
-    fn without_effect(&mut self, step: &StepSpec, partitions: Option<u32>, input: Keys) {
-        if !input.changed && partitions.is_some() {
-            let message = "`partitions` has no effect: the key has not changed, so there is no repartition topic";
-            let help = "leave it out, or put a `repartition` step before";
-            self.warn(Section::Steps, &step.name, "partitions", message.to_string(), help);
-        }
-    }
-
-    /// `idle` and `lateness` are about upstream tasks, which only a repartition topic has.
-    fn without_repartition(&mut self, step: &StepSpec, own: Keys) {
-        let help = "leave it out: without a repartition topic before it, a step goes by the records it sees";
-        let fields = [("idle", step.idle != Idle::default()), ("lateness", step.lateness != Lateness::default())];
-        for (field, _) in fields.iter().filter(|(_, given)| *given && !own.repartitioned) {
-            let message = format!("`{field}` has no effect: no repartition topic lies before this step");
-            self.warn(Section::Steps, &step.name, field, message, help);
-        }
-    }
-
-    fn topics(&mut self) {
-        let spec = self.spec;
-        for step in &spec.steps {
-            if let Some(topic) = &step.late {
-                self.side_topic(Section::Steps, &step.name, "late", topic);
-            }
-            self.dead_letters(Section::Steps, &step.name, &step.on_error);
-            let internal = repartition_topic(&spec.pipeline, &step.name);
-            if internal.len() > TOPIC_CHARACTERS_MAX {
-                let message = format!(
-                    "the internal topic `{internal}` would have {} characters; a topic's name may have {TOPIC_CHARACTERS_MAX}",
-                    internal.len()
-                );
-                self.error(Section::Steps, &step.name, "", message, "shorten the pipeline's or the step's name");
-            }
-        }
-        for source in &spec.sources {
-            self.dead_letters(Section::Sources, &source.name, &source.on_error);
-        }
-        let mut written: BTreeMap<&str, &str> = BTreeMap::new();
-        for sink in &spec.sinks {
-            self.topic_name(Section::Sinks, &sink.name, "topic", &sink.topic);
-            self.dead_letters(Section::Sinks, &sink.name, &sink.on_error);
-            if let Some(source) = spec.sources.iter().find(|s| s.topics.contains(&sink.topic)) {
-                let message = format!(
-                    "sink `{}` writes topic `{}`, which source `{}` reads: results come back as input",
-                    sink.name, sink.topic, source.name
-                );
-                self.warn(
-                    Section::Sinks,
-                    &sink.name,
-                    "topic",
-                    message,
-                    "write another topic, unless the circle is meant",
-                );
-            }
-            if let Some(other) = written.insert(&sink.topic, &sink.name) {
-                let message =
-                    format!("sink `{other}` writes topic `{}` too, so the results of both are mixed", sink.topic);
-                self.warn(
-                    Section::Sinks,
-                    &sink.name,
-                    "topic",
-                    message,
-                    "one sink can write several streams: `from: [a, b]`",
-                );
-            }
-        }
-    }
-
-    fn dead_letters(&mut self, section: Section, name: &str, on_error: &OnError) {
-        if let OnError::DeadLetter(topic) = on_error {
-            self.side_topic(section, name, "on-error", topic);
-        }
-    }
-
-    /// A topic for late records or dead letters.
-    fn side_topic(&mut self, section: Section, name: &str, field: &'static str, topic: &str) {
-        self.topic_name(section, name, field, topic);
-        let what = if field == "late" { "late records" } else { "dead letters" };
-        let source = self.spec.sources.iter().find(|s| s.topics.iter().any(|t| t == topic));
-        let sink = self.spec.sinks.iter().find(|s| s.topic == topic);
-        let message = match (source, sink) {
-            (Some(source), _) => {
-                format!("{what} go to `{topic}`, which source `{}` reads: they come back as input", source.name)
-            }
-            (None, Some(sink)) => {
-                format!("{what} go to `{topic}`, where sink `{}` writes results: they are mixed", sink.name)
-            }
-            (None, None) => return,
-        };
-        self.warn(section, name, field, message, "give them a topic of their own");
-    }
-
-    fn topic_name(&mut self, section: Section, name: &str, field: &'static str, topic: &str) {
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if topic.is_empty()
-            || topic.len() > TOPIC_CHARACTERS_MAX
-            || matches!(topic, "." | "..")
-            || !topic.chars().all(legal)
-        {
-            let help = format!("1 to {TOPIC_CHARACTERS_MAX} letters, digits, `.`, `_` and `-`, but not `.` or `..`");
-            self.error(section, name, field, format!("`{topic}` is not a topic's name"), &help);
-        }
-        let is_own = |step: &&StepSpec| {
-            streams::internal_topics(self.spec, step).any(|own| own == topic)
-                || folds::is_in_front(&self.spec.pipeline, step, topic)
-        };
-        let owner = self.spec.steps.iter().find(is_own);
-        if let Some(step) = owner {
-            let message = format!("`{topic}` is the internal topic in front of step `{}`", step.name);
-            self.error(section, name, field, message, "choose another name; internal topics belong to the pipeline");
-        }
-    }
-
     fn unused(&mut self) {
         let spec = self.spec;
         let read = |name: &str, output: Option<&str>| {
@@ -783,6 +532,8 @@ fn circle<'a>(left: &[&'a StepSpec]) -> Vec<&'a StepSpec> {
         path.push(next);
     }
 }
+
+use keys::{Keys, Kinds};
 
 pub mod process;
 

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::topology::check::process::{STORE_CHARACTERS_MAX, STORES_MAX};
+use crate::topology::graph::repartition_topic;
 use crate::topology::spec::{
-    CountFormat, Deduplicate, Fold, FunctionSpec, Join, JoinKind, JoinWindow, MapForm, MaxIdle, Process, Route,
-    SinkSpec, SourceSpec, StoreSpec, StreamJoin,
+    CountFormat, Deduplicate, Fold, FunctionSpec, Idle, Join, JoinKind, JoinWindow, KeyFormat, Lateness, MapForm,
+    MaxIdle, Process, Route, SinkSpec, SourceSpec, StoreSpec, StreamJoin,
 };
 
 fn from(name: &str) -> Vec<From> {
