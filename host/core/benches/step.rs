@@ -13,6 +13,7 @@ use millstream_core::function::{
     Answer, Context, Fault, Folded, Functions, Groups, Hosted, Interface, Joined, Kept, Output, Prepared, Records,
     Routed, Scanned, Stop, TimerClock,
 };
+use millstream_core::globals::NoGlobals;
 use millstream_core::operator::Active;
 use millstream_core::record::{Batch, BatchBuilder, BytesColumn};
 use millstream_core::state::keyspace::{Keyspaces, Space, SpaceKind};
@@ -196,7 +197,8 @@ fn run(topology: &Arc<Topology>, sub: usize, batches: &[Batch], keep: bool) -> (
     let mut worker = Worker::new(topology.clone(), settings, active, 1);
     let mut native = Native;
     let task = TaskId { sub, partition: 0 };
-    let mut grounds = Grounds { functions: &mut native, formats: &NoFormats, db: &db, spaces: &spaces };
+    let mut grounds =
+        Grounds { functions: &mut native, formats: &NoFormats, globals: &NoGlobals, db: &db, spaces: &spaces };
     worker.step(0, Input::Open { task, meta: None, start: vec![0] }, &mut grounds);
     let (mut offset, mut since, mut committed) = (0, 0, Vec::new());
     let started = Instant::now();

@@ -48,6 +48,7 @@ pub mod error;
 pub mod flow;
 pub mod formats;
 pub mod function;
+pub mod globals;
 pub mod letter;
 pub mod limits;
 pub mod made_with;

@@ -118,6 +118,7 @@ fn settings_of(node: &Node) -> Vec<String> {
         | NodeOperator::Branch { .. }
         | NodeOperator::Merge
         | NodeOperator::Peek { .. }
+        | NodeOperator::GlobalJoin(_)
         | NodeOperator::Repartition { .. }
         | NodeOperator::Sink { .. } => return Vec::new(),
         NodeOperator::Aggregate(aggregate) => keyed(&aggregate_settings(aggregate), aggregate.by_window),

@@ -571,6 +571,7 @@ pub fn function_of(node: &Node) -> Option<usize> {
         NodeOperator::Table(t) => t.of.function(),
         NodeOperator::Join(join) | NodeOperator::Foreign(ForeignNode::Left(join)) => Some(join.function),
         NodeOperator::StreamJoin(join) => join.function,
+        NodeOperator::GlobalJoin(join) => Some(join.function),
         NodeOperator::Regroup(regroup) => Some(regroup.function),
         NodeOperator::Process(p) => Some(p.function),
         NodeOperator::Sink { route, .. } => route.as_ref().map(|route| route.function),
@@ -579,9 +580,13 @@ pub fn function_of(node: &Node) -> Option<usize> {
     }
 }
 
-/// The functions by which a node adds records of its several inputs.
-fn adders_of(node: &Node) -> &[usize] {
-    if let NodeOperator::Aggregate(a) = &node.operator { &a.adders } else { &[] }
+/// The functions that a node calls besides: those by which it adds records of its several inputs, or by which it looks rows up.
+fn others_of(node: &Node) -> &[usize] {
+    match &node.operator {
+        NodeOperator::Aggregate(a) => &a.adders,
+        NodeOperator::GlobalJoin(join) => core::slice::from_ref(&join.key),
+        _ => &[],
+    }
 }
 
 /// Evaluates the nodes once, parents first.
@@ -745,7 +750,11 @@ fn run_stateless(
         (_, NodeState::Stateless { observed }) => observed,
         _ => unreachable!("opened by the same plan"),
     };
-    let Some(function) = function_of(node) else { return Ok(vec![input.clone()]) };
+    let called = match &node.operator {
+        NodeOperator::GlobalJoin(join) => Some(join.key),
+        _ => function_of(node),
+    };
+    let Some(function) = called else { return Ok(vec![input.clone()]) };
     let wanted = cx.ports.functions.wants_stream_times(cx.active[function].prepared);
     let times = StreamTimes { wanted, observed, rows: phase.rows() };
     match &node.operator {
@@ -757,6 +766,7 @@ fn run_stateless(
             let rules = Rules::Branch { otherwise: *otherwise };
             stateless::map(cx, node, function, rules, input, times, None)
         }
+        NodeOperator::GlobalJoin(join) => Ok(vec![crate::operator::join::global(cx, node, join, input, times)?]),
         _ => {
             stateless::filter(cx, node, function, true, input, times, None)?;
             Ok(vec![input.clone()])

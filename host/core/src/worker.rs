@@ -13,6 +13,7 @@ use crate::commit::{Commit, CommitOutcome, Interval, Next};
 use crate::error::Verdict;
 use crate::formats::Formats;
 use crate::function::Functions;
+use crate::globals::Globals;
 use crate::operator::{Active, Ports};
 use crate::record::{Batch, Timestamp};
 use crate::state::keyspace::{Keyspaces, Space};
@@ -136,6 +137,8 @@ pub struct Grounds<'a> {
     pub functions: &'a mut dyn Functions,
     /// What topics of sources and sinks hold.
     pub formats: &'a dyn Formats,
+    /// Global tables.
+    pub globals: &'a dyn Globals,
     /// The database of its tasks.
     pub db: &'a dyn Keyspaces,
     /// Spaces of the stores, by sub-topology.
@@ -459,6 +462,7 @@ fn ports<'b>(grounds: &'b mut Grounds<'_>, id: TaskId, prefix: &'b [u8]) -> Port
     Ports {
         functions: grounds.functions,
         formats: grounds.formats,
+        globals: grounds.globals,
         db: grounds.db,
         spaces: &grounds.spaces[id.sub],
         prefix,

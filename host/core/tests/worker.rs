@@ -11,6 +11,7 @@ use millstream_core::commit::{CommitOutcome, Interval};
 use millstream_core::error::Verdict;
 use millstream_core::formats::NoFormats;
 use millstream_core::function::Prepared;
+use millstream_core::globals::NoGlobals;
 use millstream_core::operator::Active;
 use millstream_core::record::{Batch, BatchBuilder};
 use millstream_core::state::keyspace::Space;
@@ -83,7 +84,13 @@ impl Host {
     }
 
     fn step(&mut self, input: Input) -> Vec<Effect> {
-        let mut grounds = Grounds { functions: &mut Native, formats: &NoFormats, db: &self.db, spaces: &self.spaces };
+        let mut grounds = Grounds {
+            functions: &mut Native,
+            formats: &NoFormats,
+            globals: &NoGlobals,
+            db: &self.db,
+            spaces: &self.spaces,
+        };
         self.worker.step(self.now, input, &mut grounds)
     }
 

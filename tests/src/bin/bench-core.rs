@@ -17,6 +17,7 @@ use millstream::runtime::memory::memory;
 use millstream_core::commit::CommitOutcome;
 use millstream_core::formats::NoFormats;
 use millstream_core::function::Prepared;
+use millstream_core::globals::NoGlobals;
 use millstream_core::operator::Active;
 use millstream_core::record::{Batch, BatchBuilder};
 use millstream_core::state::keyspace::{Space, SpaceKind};
@@ -218,7 +219,7 @@ fn run(
     }
     let mut worker = Worker::new(topology, settings, active.to_vec(), 1);
     let task = TaskId { sub: 0, partition: 0 };
-    let mut grounds = Grounds { functions, formats: &NoFormats, db: db.as_ref(), spaces: &spaces };
+    let mut grounds = Grounds { functions, formats: &NoFormats, globals: &NoGlobals, db: db.as_ref(), spaces: &spaces };
     worker.step(0, Input::Open { task, meta: None, start: vec![0] }, &mut grounds);
     let (mut offset, mut started, mut from) = (0, cpu_ns(), 0);
     for (now, batch) in before.iter().chain(batches).enumerate() {

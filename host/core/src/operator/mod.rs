@@ -28,6 +28,7 @@ use crate::error::{Position, Verdict};
 use crate::flow::Flow;
 use crate::formats::Formats;
 use crate::function::{Answer, Context, Fault, Functions, Prepared, Records, Rejection};
+use crate::globals::Globals;
 use crate::letter::{self, Failed, Failure, Mailbox};
 use crate::limits::Refusal;
 use crate::poll::Polled;
@@ -56,6 +57,8 @@ pub struct Ports<'a> {
     pub functions: &'a mut dyn Functions,
     /// What topics hold.
     pub formats: &'a dyn Formats,
+    /// Global tables.
+    pub globals: &'a dyn Globals,
     /// The database of the task's stores.
     pub db: &'a dyn Keyspaces,
     /// Spaces of the sub-topology's stores, in their order.

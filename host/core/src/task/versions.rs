@@ -1,13 +1,13 @@
 //! Which versions of functions a task runs, and from where.
 
-use super::{Switch, Task, adders_of, function_of};
+use super::{Switch, Task, function_of, others_of};
 use crate::operator::Active;
 
 impl Task {
     /// Whether a step of it calls a function.
     pub fn uses(&self, function: usize) -> bool {
         let sub = self.sub();
-        sub.nodes.iter().any(|n| function_of(n) == Some(function) || adders_of(n).contains(&function))
+        sub.nodes.iter().any(|n| function_of(n) == Some(function) || others_of(n).contains(&function))
             || sub.inputs.iter().any(|input| input.timestamp() == Some(function))
     }
 

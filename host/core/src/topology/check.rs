@@ -5,6 +5,7 @@
 
 mod ends;
 mod folds;
+mod globals;
 mod keys;
 mod streams;
 mod tables;
@@ -111,6 +112,7 @@ pub fn check(spec: &Spec) -> Vec<Problem> {
     for sink in &spec.sinks {
         checker.route(sink);
         checker.inputs(Section::Sinks, &sink.name, "from", &sink.from);
+        checker.reads_global(Section::Sinks, &sink.name, &sink.from);
     }
     checker.duplicates();
     let order = checker.order();
@@ -233,6 +235,7 @@ impl<'a> Checker<'a> {
             Operator::Repartition { partitions } | Operator::Table { partitions } => {
                 self.partitions(&step.name, *partitions);
             }
+            Operator::GlobalTable => self.global_table(step),
             Operator::Process(process) => self.process(step, process),
             Operator::StreamJoin(join) => self.stream_join(step, join),
             Operator::Deduplicate(deduplicate) => self.deduplicate(step, deduplicate),
@@ -244,6 +247,7 @@ impl<'a> Checker<'a> {
         }
         self.max_idle(step);
         self.inputs(section, &step.name, "from", &step.from);
+        self.reads_global(section, &step.name, &step.from);
         let other = match &step.operator {
             Operator::Join(join) => Some(&join.other),
             Operator::StreamJoin(join) => Some(&join.other),
@@ -489,7 +493,7 @@ pub fn operator_functions(operator: &Operator) -> Vec<&str> {
         Operator::Join(join) => Some(join.function.as_str()),
         Operator::StreamJoin(join) => join.function.as_deref(),
         Operator::Regroup { function } => Some(function.as_str()),
-        Operator::Merge | Operator::Repartition { .. } | Operator::Table { .. } => None,
+        Operator::Merge | Operator::Repartition { .. } | Operator::Table { .. } | Operator::GlobalTable => None,
     };
     let others = match operator {
         Operator::Aggregate(a) => a.fold.adders(),

@@ -80,6 +80,12 @@ pub fn describe(topology: &Topology, spec: &Spec) -> Drawing {
         let lines = vec![topic.name.clone(), counted(topic.partitions, "partition")];
         drawing.shapes.push(Shape { kind, lines });
     }
+    for table in &topology.globals {
+        let lines = vec![table.name.clone(), "global table".to_string()];
+        drawing.shapes.push(Shape { kind: ShapeKind::Store, lines });
+        let at = drawing.shapes.len() - 1;
+        table.topics.iter().for_each(|topic| drawing.arrow(*topic, at, "", false));
+    }
     for (number, sub) in topology.subs.iter().enumerate() {
         let title = format!("sub-topology {number} · {}", counted(sub.tasks, "task"));
         drawing.frames.push(Frame { title, shapes: Vec::new() });
@@ -156,6 +162,8 @@ impl Drawing {
                 store(first + spec.stores.len(), "timers");
             }
             NodeOperator::Table(table) => store(table.store, "store"),
+            // Global tables stand behind the topics.
+            NodeOperator::GlobalJoin(join) => self.arrow(topology.topics.len() + join.table, shape, "", true),
             NodeOperator::Join(join) | NodeOperator::Foreign(ForeignNode::Left(join)) => {
                 join.store.iter().for_each(|at| store(*at, "store"));
             }
@@ -297,6 +305,10 @@ fn node_lines(topology: &Topology, node: &Node) -> Vec<String> {
             let what = if join.store.is_some() { "table, " } else { "" };
             vec![format!("{what}{}join with {}", kind_word(join.kind), name(&join.function))]
         }
+        NodeOperator::GlobalJoin(join) => {
+            let (kind, with) = (kind_word(join.kind), name(&join.function));
+            vec![format!("{kind}join with {with}"), format!("global table, by {}", name(&join.key))]
+        }
         NodeOperator::StreamJoin(join) => {
             let with = join.function.as_ref().map_or(String::new(), |function| format!(" with {}", name(function)));
             let JoinWindow { before_ms, after_ms, grace_ms } = join.window;
@@ -388,6 +400,7 @@ pub fn operator_word(operator: &Operator) -> &'static str {
         Operator::Aggregate(Aggregate { fold: Fold::Scan { .. }, .. }) => "scan",
         Operator::Aggregate(Aggregate { fold: Fold::Cogroup { .. }, .. }) => "cogroup",
         Operator::Table { .. } => "table",
+        Operator::GlobalTable => "global-table",
         Operator::Join(_) | Operator::StreamJoin(_) => "join",
         Operator::Regroup { .. } => "group-by",
         Operator::Process(_) => "process",

@@ -7,6 +7,7 @@ mod aggregate;
 mod deduplicate;
 mod ends;
 mod foreign;
+mod globals;
 mod process;
 mod stores;
 mod streams;
@@ -16,6 +17,7 @@ pub use aggregate::input_name;
 pub use deduplicate::DeduplicateNode;
 pub use ends::RouteNode;
 pub use foreign::{FOREIGN_PARTS, ForeignNode};
+pub use globals::{GlobalJoinNode, GlobalTable};
 pub use streams::{StreamJoinNode, side_name};
 pub use tables::{JoinNode, RegroupNode, TableNode, TableOf};
 
@@ -42,6 +44,8 @@ pub struct Topology {
     pub topics: Vec<Topic>,
     /// What topics of sources and sinks hold; the planner sets none, as only the shell knows formats.
     pub formats: Assigned,
+    /// Global tables, by number.
+    pub globals: Vec<GlobalTable>,
     /// Sub-topologies, in the order of their first source.
     pub subs: Vec<SubTopology>,
 }
@@ -181,6 +185,8 @@ pub enum NodeOperator {
     Table(TableNode),
     /// Joins its first parent with its second, which is a table.
     Join(JoinNode),
+    /// Joins its parent, a stream, with a global table.
+    GlobalJoin(GlobalJoinNode),
     /// Half of a join by foreign key.
     Foreign(ForeignNode),
     /// Joins its two parents, which are streams.
@@ -314,6 +320,12 @@ pub enum PlanError {
     /// A foreign key that does not bring two tables without windows together.
     #[error("`{0}` joins by foreign key (`key`), inner or left, two tables whose keys have no windows")]
     ForeignKey(String),
+    /// A global table that does not read one source.
+    #[error("`{0}` is a global table, and reads one source and nothing else")]
+    GlobalInput(String),
+    /// A join with a global table that has no key, is outer, or of a table.
+    #[error("`{0}` joins with a global table: a stream does, by `key`, inner or left")]
+    GlobalJoin(String),
     /// A regrouped table that something else than an aggregate reads.
     #[error(
         "`{0}` reads a table that is grouped anew, which `count`, `reduce` and `aggregate` can alone, each from one"
@@ -355,6 +367,8 @@ impl PlanError {
             | PlanError::OuterStream(step)
             | PlanError::WindowedSide(step)
             | PlanError::ForeignKey(step)
+            | PlanError::GlobalInput(step)
+            | PlanError::GlobalJoin(step)
             | PlanError::GroupedTable(step)
             | PlanError::GroupedStream(step)
             | PlanError::WindowedTable(step)
@@ -394,7 +408,10 @@ pub fn plan(spec: &Spec, partitions: &dyn Fn(&str) -> Option<u32>) -> Result<Top
     let mut planner = Planner::new(spec, partitions);
     planner.sources()?;
     for step in ordered_steps(spec)? {
-        planner.step(step)?;
+        match step.operator {
+            Operator::GlobalTable => planner.global_table(step)?,
+            _ => planner.step(step)?,
+        }
     }
     planner.sinks()?;
     planner.cut()
@@ -458,12 +475,13 @@ struct Planner<'a> {
     drafts: Vec<Draft>,
     names: BTreeMap<String, usize>,
     outputs: BTreeMap<(String, String), u32>,
+    globals: Vec<GlobalTable>,
 }
 
 impl<'a> Planner<'a> {
     fn new(spec: &'a Spec, partitions: &'a dyn Fn(&str) -> Option<u32>) -> Self {
-        let (topics, drafts) = (Vec::new(), Vec::new());
-        Self { spec, partitions, topics, drafts, names: BTreeMap::new(), outputs: BTreeMap::new() }
+        let (topics, drafts, globals) = (Vec::new(), Vec::new(), Vec::new());
+        Self { spec, partitions, topics, drafts, names: BTreeMap::new(), outputs: BTreeMap::new(), globals }
     }
 
     fn topic(&mut self, name: &str) -> Result<usize, PlanError> {
@@ -559,7 +577,11 @@ impl<'a> Planner<'a> {
                 }
                 self.aggregate(step, aggregate, parent)?
             }
-            Operator::Table { .. } | Operator::Join(_) | Operator::StreamJoin(_) | Operator::Regroup { .. } => {
+            Operator::GlobalTable
+            | Operator::Table { .. }
+            | Operator::Join(_)
+            | Operator::StreamJoin(_)
+            | Operator::Regroup { .. } => {
                 unreachable!("planned as a table's step")
             }
             Operator::Deduplicate(deduplicate) => self.deduplicate(step, deduplicate, &mut parent)?,
@@ -631,6 +653,7 @@ impl<'a> Planner<'a> {
             pipeline: self.spec.pipeline.clone(),
             functions: self.spec.functions.iter().map(|f| f.name.clone()).collect(),
             topics: self.topics,
+            globals: self.globals,
             subs,
         })
     }

@@ -200,6 +200,8 @@ pub enum Operator {
         /// Partitions of the repartition topic, where there is one.
         partitions: Option<u32>,
     },
+    /// Reads a source as the latest value of each key, whole, on every host.
+    GlobalTable,
     /// Joins what the step reads with a table.
     Join(Join),
     /// Joins the stream that the step reads with another, in windows.
@@ -228,7 +230,8 @@ pub struct Deduplicate {
     pub partitions: Option<u32>,
 }
 
-/// A join of what a step reads, its left side, with a table. Where that is a table too, the result is one.
+/// A join of what a step reads, its left side, with a table. Where that is a table too, the result is one; with a global table what
+/// the step reads is a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Join {
     /// The right side.
@@ -237,7 +240,8 @@ pub struct Join {
     pub kind: JoinKind,
     /// The function that makes a value of two.
     pub function: String,
-    /// A mapper whose answer's key is that of the right row: a join by foreign key; `None`: both keys are the same.
+    /// A mapper whose answer's key is that of the right row: a join by foreign key, or with a global table; `None`: both keys are
+    /// the same.
     pub key: Option<String>,
 }
 

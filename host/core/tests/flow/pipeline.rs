@@ -9,11 +9,12 @@ use millstream_core::commit::{CommitOutcome, Interval};
 use millstream_core::envelope::{self, Opened};
 use millstream_core::formats::{Assigned, Pair};
 use millstream_core::function::Prepared;
+use millstream_core::globals::Globals;
 use millstream_core::limits::Limits;
 use millstream_core::operator::Active;
-use millstream_core::record::{Batch, BatchBuilder, Header};
+use millstream_core::record::{Batch, BatchBuilder, BytesColumn, Header};
 use millstream_core::state::changelog::change_writes;
-use millstream_core::state::keyspace::{Durability, Keyspaces, Space, SpaceKind, Write};
+use millstream_core::state::keyspace::{Durability, Keyspaces, Space, SpaceKind, StorageError, Write};
 use millstream_core::state::memory::{Guard, Memory, Spaces};
 use millstream_core::task::{TaskId, TaskPart};
 use millstream_core::topology::graph::{Topology, plan};
@@ -30,6 +31,25 @@ struct Locked(Mutex<Spaces>);
 impl Guard for Locked {
     fn with<R>(&self, f: impl FnOnce(&mut Spaces) -> R) -> R {
         f(&mut self.0.lock().unwrap())
+    }
+}
+
+/// Global tables: what their topics hold last of each key.
+struct Latest<'p> {
+    topology: &'p Topology,
+    log: &'p BTreeMap<(usize, u32), BatchBuilder>,
+}
+
+impl Globals for Latest<'_> {
+    fn rows(&self, table: usize, keys: &[Option<&[u8]>]) -> Result<BytesColumn, StorageError> {
+        let mut rows: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
+        let topics = &self.topology.globals[table].topics;
+        for ((_, _), batch) in self.log.iter().filter(|((topic, _), _)| topics.contains(topic)) {
+            let batch = batch.clone().finish();
+            let rows_of = (0..batch.len()).filter_map(|i| Some((batch.keys.get(i)?, batch.values.get(i))));
+            rows.extend(rows_of.map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))));
+        }
+        Ok(keys.iter().map(|key| rows.get((*key)?)?.as_deref()).collect())
     }
 }
 
@@ -303,7 +323,8 @@ impl Pipeline {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
             let (formats, db, spaces) = (&self.formats, &self.db, &self.spaces);
-            let mut grounds = Grounds { functions: &mut Native, formats, db, spaces };
+            let globals = &Latest { topology: &self.topology, log: &self.log };
+            let mut grounds = Grounds { functions: &mut Native, formats, globals, db, spaces };
             let worker = self.worker.as_mut().ok_or("no topology yet")?;
             for effect in worker.step(self.now, input, &mut grounds) {
                 match effect {
@@ -380,6 +401,7 @@ fn operator(kind: &str, words: &Words<'_>) -> Result<Operator, String> {
             let otherwise = words.option("otherwise").map(str::to_string);
             Ok(Operator::Branch { function, outputs: words.list("outputs"), otherwise })
         }
+        "global-table" => Ok(Operator::GlobalTable),
         "table" => Ok(Operator::Table { partitions: words.number("partitions")? }),
         "group-by" => Ok(Operator::Regroup { function }),
         "join" => {

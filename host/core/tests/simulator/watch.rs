@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use millstream_core::commit::Interval;
 use millstream_core::function::Prepared;
+use millstream_core::globals::NoGlobals;
 use millstream_core::operator::Active;
 use millstream_core::state::keyspace::{Keyspaces, Space};
 use millstream_core::task::TaskId;
@@ -138,8 +139,13 @@ impl Book {
                 *fetched = (*fetched).max(after);
             }
         }
-        let mut grounds =
-            Grounds { functions: &mut watched.native, formats: &watched.formats, db: ground.db, spaces: ground.spaces };
+        let mut grounds = Grounds {
+            functions: &mut watched.native,
+            formats: &watched.formats,
+            globals: &NoGlobals,
+            db: ground.db,
+            spaces: ground.spaces,
+        };
         let effects = watched.worker.step(ground.now, input, &mut grounds);
         self.look(watched, gap, ground)?;
         for effect in &effects {

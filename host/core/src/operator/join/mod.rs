@@ -6,6 +6,7 @@
 
 mod call;
 pub(crate) mod foreign;
+mod global;
 mod moments;
 mod pairs;
 mod stream;
@@ -15,6 +16,7 @@ mod tables;
 use crate::flow::Flow;
 use crate::state::store::Store;
 
+pub(crate) use global::global;
 pub(crate) use stream::stream;
 pub(crate) use tables::{Sides, tables};
 

@@ -30,6 +30,7 @@ impl Checker<'_> {
                 }
                 Some(table)
             }
+            Operator::GlobalTable => Some(Keys::default()),
             Operator::Filter { .. } | Operator::Map { form: MapForm::MapValues, .. } if input.table => Some(table),
             Operator::Aggregate(Aggregate { fold: Fold::Cogroup { .. }, .. }) => {
                 // Of a table the new values are read.
@@ -70,6 +71,10 @@ impl Checker<'_> {
     }
 
     fn join(&mut self, step: &StepSpec, join: &Join, input: Keys, keys: &BTreeMap<&str, Keys>) -> Keys {
+        if self.global_join(step, join, input.table) {
+            // Nothing is brought together by keys: they stay as they are.
+            return input;
+        }
         let joined = Keys { changed: false, repartitioned: input.repartitioned || input.changed, ..input };
         // A source is known by no keys, and what is not there is told elsewhere.
         let source = self.spec.sources.iter().any(|s| s.name == join.other.name);

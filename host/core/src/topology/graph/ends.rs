@@ -39,7 +39,7 @@ impl Planner<'_> {
     }
 
     pub(super) fn sources(&mut self) -> Result<(), PlanError> {
-        for source in &self.spec.sources {
+        for source in self.spec.sources.iter().filter(|source| !self.spec.is_global(&source.name)) {
             let mut parents = Vec::new();
             let function = |f: &String| self.function(&source.name, f);
             let timestamp = source.timestamp.as_ref().map(function).transpose()?;

@@ -119,6 +119,9 @@ impl Planner<'_> {
     }
 
     fn join(&mut self, step: &StepSpec, join: &Join, mut left: (usize, u32)) -> Result<usize, PlanError> {
+        if let Some(at) = self.global_join(step, join, left)? {
+            return Ok(at);
+        }
         let right = self.parents(&step.name, core::slice::from_ref(&join.other))?[0];
         if !self.drafts[right.0].table {
             return Err(PlanError::NoTable { step: step.name.clone(), other: join.other.name.clone() });
