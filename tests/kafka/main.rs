@@ -14,6 +14,7 @@ mod at_least_once;
 mod brokers;
 mod directories;
 mod exactly_once;
+mod globals;
 mod habits;
 mod lifecycle;
 mod processors;

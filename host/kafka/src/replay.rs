@@ -1,5 +1,5 @@
-//! Replays logs from an offset to where they ended when it began: how state is rebuilt from its changelog. A client of its own that
-//! is in no group and commits nothing; what the records mean is the caller's.
+//! Replays logs from an offset to where they ended when it began: how state is rebuilt from its changelog. Or follows them from there
+//! on: how a global table is kept. A client of its own that is in no group and commits nothing; what the records mean is the caller's.
 //!
 //! The end is the high watermark, asked for *read uncommitted*: the commit of a transaction is acknowledged before its
 //! markers are written everywhere, so the last stable offset may lie before records that count. Reading is *read committed*,
@@ -99,6 +99,8 @@ pub struct Replay {
     /// The last time that any position moved.
     moved: Instant,
     stall: Duration,
+    /// It goes on behind the ends.
+    follows: bool,
 }
 
 impl Replay {
@@ -113,6 +115,30 @@ impl Replay {
         stretches: &[Stretch],
         queue_bytes: usize,
     ) -> Result<Self, ReplayError> {
+        Self::begin(properties, group, stretches, queue_bytes, false)
+    }
+
+    /// As [`Replay::start`], and goes on behind the ends: [`Replay::is_done`] says when it has come so far, and
+    /// [`Replay::read`] gives what comes then, however long that takes.
+    ///
+    /// # Errors
+    /// As for [`Replay::start`].
+    pub fn follow(
+        properties: &Properties,
+        group: &str,
+        stretches: &[Stretch],
+        queue_bytes: usize,
+    ) -> Result<Self, ReplayError> {
+        Self::begin(properties, group, stretches, queue_bytes, true)
+    }
+
+    fn begin(
+        properties: &Properties,
+        group: &str,
+        stretches: &[Stretch],
+        queue_bytes: usize,
+        follows: bool,
+    ) -> Result<Self, ReplayError> {
         let progress = ends(properties, stretches)?;
         let mut config = properties.consumer(group, None);
         config.set("group.protocol", "classic").remove("group.remote.assignor");
@@ -125,16 +151,16 @@ impl Replay {
         let client = Arc::new(client);
         let (queue, mut slots) = (Queue::new(&client), Slots::default());
         let mut list = TopicPartitionList::new();
-        for (tag, p) in progress.iter().enumerate().filter(|(_, p)| !p.is_done()) {
+        for (tag, p) in progress.iter().enumerate().filter(|(_, p)| follows || !p.is_done()) {
             queue.forward(&p.partition);
             let (topic, number) = (&*p.partition.topic, p.partition.partition);
             list.add_partition_offset(topic, number, Offset::Offset(p.next)).map_err(refused)?;
-            slots.add(p.partition.clone(), tag, p.next, p.end);
+            slots.add(p.partition.clone(), tag, p.next, if follows { i64::MAX } else { p.end });
         }
         client.assign(&list).map_err(refused)?;
         let stall = Duration::from_millis(u64::from(properties.transaction_timeout_ms() + ABORT_DELAY_MS));
         let messages = Messages::default();
-        Ok(Self { progress, slots, messages, queue, client, moved: Instant::now(), stall })
+        Ok(Self { progress, slots, messages, queue, client, moved: Instant::now(), stall, follows })
     }
 
     /// Instead of the time-out of the pipeline's transactions, and of what a broker takes longer to end them: how long
@@ -162,7 +188,7 @@ impl Replay {
     pub fn read(&mut self, messages_max: usize, timeout: Duration) -> Result<Vec<Fetched>, ReplayError> {
         let until = Instant::now() + timeout;
         loop {
-            if self.is_done() {
+            if self.is_done() && !self.follows {
                 return Ok(Vec::new());
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -179,7 +205,7 @@ impl Replay {
             if !fetched.is_empty() || left.is_zero() {
                 return Ok(fetched);
             }
-            if self.moved.elapsed() >= self.stall {
+            if self.moved.elapsed() >= self.stall && !self.is_done() {
                 return Err(self.stalled().into());
             }
         }
@@ -193,7 +219,7 @@ impl Replay {
             p.next = f.next;
             p.records += f.batch.len() as u64;
             p.bytes += (f.batch.keys.data().len() + f.batch.values.data().len()) as u64;
-            if p.is_done() {
+            if p.is_done() && !self.follows {
                 through.add_partition(&p.partition.topic, p.partition.partition);
             }
         }

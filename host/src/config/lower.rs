@@ -109,6 +109,13 @@ pub fn components(
     }
 }
 
+/// The global table that reads a source.
+fn reader_of_all<'m>(manifest: &'m form::Manifest, source: &str) -> Option<&'m str> {
+    let reads = |step: &form::Step| step.from.iter().flat_map(form::OneOrMany::all).any(|from| from.0 == source);
+    let mut tables = manifest.steps.0.iter().filter(|(_, step)| step.global_table.is_some());
+    tables.find(|(_, step)| reads(step)).map(|(name, _)| name.as_str())
+}
+
 /// A sink's router. Which topics there are for a pattern is known when the pipeline starts.
 fn route(sink: &form::Sink) -> Option<spec::Route> {
     let function = sink.route.as_ref()?.0.clone();
@@ -296,6 +303,9 @@ impl Lower<'_> {
         }
         if step.table.is_some() {
             return Some(Operator::Table { partitions: step.partitions });
+        }
+        if step.global_table.is_some() {
+            return Some(Operator::GlobalTable);
         }
         if let Some(function) = &step.group_by {
             return Some(Operator::Regroup { function: function.0.clone() });
@@ -640,6 +650,12 @@ impl Lower<'_> {
                     Start::Ago(self.duration(ago, &path(&["sources", &name, "start", "ago"])))
                 }
             };
+            if let Some(table) = reader_of_all(manifest, &name) {
+                let span = self.tree.key_place(&path(&["sources", &name, "start"]));
+                let message =
+                    format!("`start` has no effect: the global table `{table}` reads its source from the beginning");
+                self.problems.push(Problem::warning(span, message).help("leave it out"));
+            }
             out.extend(source.topic.all().iter().map(|t| (t.0.clone(), start)));
         }
         out

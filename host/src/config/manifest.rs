@@ -30,7 +30,7 @@ pub const NAME_CHARACTERS_MAX: usize = 100;
 /// Latest time that a source may begin with, milliseconds since 1970: the end of the year 9999.
 pub const TIME_MS_MAX: i64 = 253_402_300_799_999;
 /// Operators of steps; a step has exactly one.
-pub const OPERATORS: [&str; 21] = [
+pub const OPERATORS: [&str; 22] = [
     "filter",
     "filter-not",
     "map",
@@ -49,6 +49,7 @@ pub const OPERATORS: [&str; 21] = [
     "cogroup",
     "deduplicate",
     "table",
+    "global-table",
     "join",
     "group-by",
     "process",
@@ -461,9 +462,12 @@ pub struct Step {
     /// Reads records as the latest value of each key: a null value removes the row.
     #[serde(default, deserialize_with = "present")]
     pub table: Option<Nothing>,
+    /// Reads a source as the latest value of each key, whole, on every host, for joins that look rows up by `key`.
+    #[serde(default, deserialize_with = "present")]
+    pub global_table: Option<Nothing>,
     /// Gives the rows of a table other keys and values, for a `count`, `reduce` or `aggregate` over it.
     pub group_by: Option<Name>,
-    /// Joins with this step, which makes a table, or, `within` a time, with this stream; `from` is the left side.
+    /// Joins with this step, which makes a table or a global table, or, `within` a time, with this stream; `from` is the left side.
     pub join: Option<Reference>,
     /// How near in time records of two streams are that a `join` brings together.
     pub within: Option<Within>,
@@ -474,7 +478,8 @@ pub struct Step {
     pub join_type: Option<JoinType>,
     /// The function of a `join`, which makes a value of two. Without it, two streams give `{"left": …, "right": …}`.
     pub with: Option<Name>,
-    /// Of a `join` of two tables by foreign key: a function whose answer's key is that of the row that it is joined with.
+    /// Of a `join` of two tables by foreign key, or with a global table: a function whose answer's key is that of the row that it is
+    /// joined with.
     pub key: Option<Name>,
     /// A function with stores, timers and named outputs.
     pub process: Option<Name>,

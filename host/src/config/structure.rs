@@ -26,7 +26,7 @@ pub const SECTIONS: [&str; 4] = ["functions", "sources", "steps", "sinks"];
 const NOT_YET: [(&str, &[&str]); 4] = [
     ("", &["marker-interval", "stores"]),
     ("sources", &["pattern", "max-idle", "offset-gone"]),
-    ("steps", &["global-table", "router", "to", "retention", "timers"]),
+    ("steps", &["router", "to", "retention", "timers"]),
     ("sinks", &["router", "partitioner"]),
 ];
 

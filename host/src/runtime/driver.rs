@@ -18,6 +18,7 @@ use millstream_local::{Append, Log};
 use millstream_wasm::{Registry, WorkerFunctions};
 
 use super::formats::{self, Shared};
+use super::globals::{self, Rows};
 use super::memory::memory;
 use super::plan::{self, Pipeline};
 use super::storage::{CommitError, Storage};
@@ -55,6 +56,7 @@ pub struct Driver {
     worker: Worker,
     functions: WorkerFunctions,
     formats: Shared,
+    globals: Rows,
     now: Timestamp,
 }
 
@@ -70,11 +72,12 @@ impl Driver {
         let formats = formats::open(&pipeline.formats)?;
         let versions = Arc::new(Versions::open(db.clone())?);
         let active = super::start_versions(pipeline, &versions, registry)?;
+        let globals = Rows::open(db.clone(), &topology, &pipeline.spec, formats.clone())?;
         let storage = Storage::open(db, log.clone(), versions, &topology, Durability::Process)?;
         let settings = Settings { commit_interval_ms: 0, ..Settings::default() };
         let worker = Worker::new(topology.clone(), settings, active, 1);
         let functions = WorkerFunctions::new(registry.clone());
-        let mut driver = Self { topology, log, storage, worker, functions, formats, now: 0 };
+        let mut driver = Self { topology, log, storage, worker, functions, formats, globals, now: 0 };
         for (sub, plan) in driver.topology.clone().subs.iter().enumerate() {
             for partition in 0..plan.tasks {
                 let start = vec![0; plan.inputs.len()];
@@ -143,8 +146,10 @@ impl Driver {
 
     /// Topics of the user's that the pipeline reads.
     pub fn sources(&self) -> Vec<&str> {
-        let inputs = self.topology.subs.iter().flat_map(|s| &s.inputs).map(|i| &self.topology.topics[i.topic]);
-        inputs.filter(|t| !t.internal).map(|t| t.name.as_str()).collect()
+        let inputs = self.topology.subs.iter().flat_map(|s| &s.inputs).map(|i| i.topic);
+        let globals = self.topology.globals.iter().flat_map(|table| table.topics.iter().copied());
+        let read = inputs.chain(globals).map(|topic| &self.topology.topics[topic]);
+        read.filter(|t| !t.internal).map(|t| t.name.as_str()).collect()
     }
 
     /// Topics of the user's that the pipeline writes, in the order of the plan: sinks', late topics, dead letters.
@@ -156,6 +161,7 @@ impl Driver {
 
     /// Takes everything that is there through the pipeline, until nothing moves.
     fn settle(&mut self) -> anyhow::Result<()> {
+        globals::local::catch_up(&self.globals, &self.log)?;
         loop {
             let before = self.log.generation();
             let fetched = self.fetch()?;
@@ -185,7 +191,7 @@ impl Driver {
         while let Some(input) = inputs.pop() {
             let db = self.storage.db.as_ref();
             let (formats, spaces) = (self.formats.as_ref(), self.storage.spaces());
-            let mut grounds = Grounds { functions: &mut self.functions, formats, db, spaces };
+            let mut grounds = Grounds { functions: &mut self.functions, formats, globals: &self.globals, db, spaces };
             for effect in self.worker.step(self.now, input, &mut grounds) {
                 match effect {
                     Effect::Commit(interval) => match self.storage.commit(&self.topology, &interval) {

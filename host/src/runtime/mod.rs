@@ -7,6 +7,7 @@ pub mod driver;
 pub mod folder;
 pub mod formats;
 pub mod functions;
+pub mod globals;
 pub mod heap;
 pub mod kafka;
 pub mod memory;
@@ -60,6 +61,8 @@ pub struct Host {
     pub registry: Arc<Registry>,
     /// What topics hold.
     formats: formats::Shared,
+    /// The rows of its global tables.
+    globals: Arc<globals::Rows>,
     /// Whether it takes records.
     pub pause: Arc<Pause>,
     workers: Mutex<Vec<Sender<Command>>>,
@@ -101,7 +104,9 @@ impl Host {
             tell_time(&versions, &registry, &function.name, active.prepared);
         }
         let pause = Pause::open(Mark::key(db.clone())?)?;
+        let globals = Arc::new(globals::Rows::open(db.clone(), &topology, &pipeline.spec, formats.clone())?);
         let storage = Arc::new(Storage::open(db, log, versions, &topology, pipeline.durability)?);
+        globals::local::catch_up(&globals, &storage.log)?;
         let host = Arc::new(Self {
             pipeline,
             topology,
@@ -109,6 +114,7 @@ impl Host {
             status: Arc::default(),
             registry,
             formats,
+            globals,
             pause,
             workers: Mutex::default(),
             threads: Mutex::default(),
@@ -117,6 +123,10 @@ impl Host {
             prepared: Mutex::new(active.iter().map(|a| (a.prepared, None)).collect()),
         });
         host.start_workers(workers, &active)?;
+        if !host.globals.is_empty() {
+            let (rows, log) = (host.globals.clone(), host.storage.log.clone());
+            lock(&host.threads).push(globals::local::follow(rows, log, host.dead.clone())?);
+        }
         host.start_retention()?;
         Ok(host)
     }
@@ -134,6 +144,7 @@ impl Host {
                 status: self.status.clone(),
                 functions: Box::new(WorkerFunctions::new(self.registry.clone())),
                 formats: self.formats.clone(),
+                globals: self.globals.clone(),
                 commands,
                 active: active.to_vec(),
                 number,
@@ -308,11 +319,11 @@ impl Host {
     pub fn stop(&self) {
         self.tell(&Command::Stop);
         let threads = std::mem::take(&mut *lock(&self.threads));
-        let (retention, workers): (Vec<_>, Vec<_>) =
-            threads.into_iter().partition(|t| t.thread().name() == Some("retention"));
+        let (others, workers): (Vec<_>, Vec<_>) =
+            threads.into_iter().partition(|t| !t.thread().name().is_some_and(|name| name.starts_with("worker")));
         workers.into_iter().for_each(|t| drop(t.join()));
         self.dead.store(true, Ordering::Relaxed);
-        retention.into_iter().for_each(|t| drop(t.join()));
+        others.into_iter().for_each(|t| drop(t.join()));
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use millstream_core::commit::{CommitOutcome, Interval};
 use millstream_core::error::Verdict;
 use millstream_core::function::Functions;
+use millstream_core::globals::Globals;
 use millstream_core::operator::Active;
 use millstream_core::record::Batch;
 use millstream_core::state::keyspace::StorageError;
@@ -64,6 +65,7 @@ pub struct Loop {
     status: Arc<Status>,
     functions: Box<dyn Functions + Send>,
     formats: Shared,
+    globals: Arc<dyn Globals + Send + Sync>,
     worker: Worker,
     commands: Receiver<Command>,
     number: usize,
@@ -96,6 +98,8 @@ pub struct Parts {
     pub functions: Box<dyn Functions + Send>,
     /// What topics hold.
     pub formats: Shared,
+    /// Global tables.
+    pub globals: Arc<dyn Globals + Send + Sync>,
     /// Commands for it.
     pub commands: Receiver<Command>,
     /// Versions in force.
@@ -123,7 +127,8 @@ pub fn wall_ms() -> i64 {
 impl Loop {
     /// A worker, not yet running.
     pub fn new(parts: Parts) -> Self {
-        let Parts { topology, storage, status, functions, formats, commands, active, number, tasks, .. } = parts;
+        let Parts { topology, storage, status, functions, formats, globals, commands, active, number, tasks, .. } =
+            parts;
         let worker = Worker::new(topology.clone(), parts.settings, active, parts.first_interval);
         let reopen = tasks.iter().map(|t| (*t, Instant::now())).collect();
         Self {
@@ -132,6 +137,7 @@ impl Loop {
             status,
             functions,
             formats,
+            globals,
             worker,
             commands,
             number,
@@ -233,6 +239,7 @@ impl Loop {
             let mut grounds = Grounds {
                 functions: self.functions.as_mut(),
                 formats: self.formats.as_ref(),
+                globals: self.globals.as_ref(),
                 db: self.storage.db.as_ref(),
                 spaces: self.storage.spaces(),
             };

@@ -112,7 +112,7 @@ pub fn check(spec: &Spec) -> Vec<Problem> {
     for sink in &spec.sinks {
         checker.route(sink);
         checker.inputs(Section::Sinks, &sink.name, "from", &sink.from);
-        checker.reads_global(Section::Sinks, &sink.name, &sink.from);
+        checker.reads_global(Section::Sinks, &sink.name, "from", &sink.from);
     }
     checker.duplicates();
     let order = checker.order();
@@ -247,7 +247,10 @@ impl<'a> Checker<'a> {
         }
         self.max_idle(step);
         self.inputs(section, &step.name, "from", &step.from);
-        self.reads_global(section, &step.name, &step.from);
+        self.reads_global(section, &step.name, "from", &step.from);
+        if let Operator::StreamJoin(join) = &step.operator {
+            self.reads_global(section, &step.name, "join", core::slice::from_ref(&join.other));
+        }
         let other = match &step.operator {
             Operator::Join(join) => Some(&join.other),
             Operator::StreamJoin(join) => Some(&join.other),

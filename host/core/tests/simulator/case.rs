@@ -62,6 +62,9 @@ struct Stream {
 /// Most joins by foreign key in one case: each multiplies what the one before gives by the rows that belong to one.
 const FOREIGN_MAX: usize = 2;
 
+/// The step that makes a global table.
+const GLOBAL: &str = "global";
+
 struct Builder<'r> {
     rng: &'r mut Rng,
     case: Case,
@@ -377,6 +380,9 @@ impl Builder<'_> {
         if self.rng.one_in(10) {
             return self.cogroup();
         }
+        if self.rng.one_in(12) {
+            return self.join_global();
+        }
         let operator = self.operator();
         let nests = matches!(&operator, Operator::Aggregate(a) if a.window.is_some());
         let scans = matches!(&operator, Operator::Aggregate(Aggregate { fold: Fold::Scan { .. }, .. }));
@@ -545,6 +551,35 @@ impl Builder<'_> {
         let like = Stream { windowed, table: false, dirty: false, topics: topics.clone(), ..self.streams[0].clone() };
         self.push(Operator::StreamJoin(join), &inputs, like);
         self.bring_together(topics);
+    }
+
+    /// Joins a stream or several with a global table, whose rows do not change: nothing is promised of when a change is seen.
+    fn join_global(&mut self) {
+        let Some(inputs) = self.inputs(|s| !s.table) else { return };
+        let table = From { name: GLOBAL.into(), output: None };
+        if self.case.spec.global_table(GLOBAL).is_none() {
+            let (name, topics) = ("rows".to_string(), vec!["rows".to_string()]);
+            self.case.partitions.insert(name.clone(), 1 + self.rng.below(4) as u32);
+            let from = From { name: name.clone(), output: None };
+            self.case.spec.sources.push(SourceSpec { name, topics, timestamp: None, on_error: OnError::Skip });
+            self.case.spec.steps.push(StepSpec {
+                name: GLOBAL.into(),
+                from: vec![from],
+                operator: Operator::GlobalTable,
+                on_error: OnError::Fail,
+                late: None,
+                idle: Idle::default(),
+                lateness: Lateness::default(),
+                max_idle: None,
+            });
+        }
+        let kind = if self.rng.one_in(2) { JoinKind::Inner } else { JoinKind::Left };
+        let (function, key) = (self.function(Role::Pair), Some(self.function(Role::Rekey { shift: true })));
+        let any = |f: fn(&Stream) -> bool| inputs.iter().any(|s| f(&self.streams[*s]));
+        let (windowed, dirty) = (any(|s| s.windowed), any(|s| s.dirty));
+        let topics = self.topics(&inputs, false);
+        let like = Stream { windowed, table: false, dirty, topics, ..self.streams[0].clone() };
+        self.push(Operator::Join(Join { other: table, kind, function, key }), &inputs, like);
     }
 
     /// Gives topics the same number of partitions.

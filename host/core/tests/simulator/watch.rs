@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use millstream_core::commit::Interval;
 use millstream_core::function::Prepared;
-use millstream_core::globals::NoGlobals;
+use millstream_core::globals::Globals;
 use millstream_core::operator::Active;
-use millstream_core::state::keyspace::{Keyspaces, Space};
+use millstream_core::record::BytesColumn;
+use millstream_core::state::keyspace::{Keyspaces, Space, StorageError};
 use millstream_core::task::TaskId;
 use millstream_core::topology::graph::Topology;
 use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker};
@@ -19,7 +20,17 @@ use super::formats::Flaky;
 use super::judge::{Cut, Taken};
 use super::native::{FUNCTIONS_MAX, Native};
 use super::rng::Rng;
-use super::roles::Rec;
+use super::roles::{Rec, global_row};
+
+/// The global table, of which only what does not change is promised.
+struct GlobalRows;
+
+impl Globals for GlobalRows {
+    fn rows(&self, _: usize, keys: &[Option<&[u8]>]) -> Result<BytesColumn, StorageError> {
+        let rows: Vec<_> = keys.iter().map(|key| key.and_then(global_row)).collect();
+        Ok(rows.iter().map(Option::as_deref).collect())
+    }
+}
 
 /// What is seen of a task from outside.
 #[derive(Clone, Debug, Default)]
@@ -142,7 +153,7 @@ impl Book {
         let mut grounds = Grounds {
             functions: &mut watched.native,
             formats: &watched.formats,
-            globals: &NoGlobals,
+            globals: &GlobalRows,
             db: ground.db,
             spaces: ground.spaces,
         };

@@ -36,7 +36,10 @@ pub fn run(args: &Args, mut pipeline: Pipeline) -> anyhow::Result<ExitCode> {
     let registry = Arc::new(Registry::new(functions::config(Some(path.join("cache")), workers)?)?);
     let properties = pipeline.kafka.take().unwrap_or_default();
     let is_static = !args.leave_on_stop;
-    let host = KafkaHost::start(Start { pipeline, properties, directory, registry, workers, is_static })?;
+    let host = {
+        let start = Start { pipeline, properties, directory, registry, workers, is_static };
+        KafkaHost::start(start, &|| !signals.have_come())?
+    };
     let leave = if args.leave_on_stop { Leave::AtOnce } else { Leave::AfterSession };
     let server = match listening.serve(Arc::new(KafkaApi::new(host.clone()))) {
         Ok(server) => server,

@@ -297,7 +297,7 @@ fn write_whole(file: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 /// Moves a folder that cannot be used out of the way.
-fn set_aside(path: &Path) -> anyhow::Result<PathBuf> {
+pub fn set_aside(path: &Path) -> anyhow::Result<PathBuf> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".set-aside-{now}"));

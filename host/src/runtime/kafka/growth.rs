@@ -61,7 +61,13 @@ fn look(topology: &Topology, admin: &Admin) -> Option<String> {
 
 /// Topics that are read, but for the pipeline's own.
 fn topics(topology: &Topology) -> impl Iterator<Item = &millstream_core::topology::graph::Topic> {
-    topology.subs.iter().flat_map(|sub| &sub.inputs).map(|input| &topology.topics[input.topic]).filter(|t| !t.internal)
+    let inputs = topology.subs.iter().flat_map(|sub| &sub.inputs).map(|input| input.topic);
+    inputs.chain(global_topics(topology)).map(|topic| &topology.topics[topic]).filter(|t| !t.internal)
+}
+
+/// Numbers of the topics of global tables.
+fn global_topics(topology: &Topology) -> impl Iterator<Item = usize> {
+    topology.globals.iter().flat_map(|table| table.topics.iter().copied())
 }
 
 /// What follows when a topic has `now` partitions; `None`: as many as before.
@@ -71,7 +77,10 @@ pub fn changed(topology: &Topology, name: &str, now: u32) -> Option<String> {
         return None;
     }
     let has_own = topology.topics.iter().any(|t| t.internal) || topology.subs.iter().any(|sub| !sub.stores.is_empty());
-    let instead = if has_own {
+    let is_global = global_topics(topology).any(|topic| topology.topics[topic].name == name);
+    let instead = if is_global {
+        "start the pipeline again: its global table is read from the new partitions as well"
+    } else if has_own {
         "states and internal topics of this pipeline are spread over the old count, and a key may be in another partition from now on. \
          Write to a new topic with the partitions that are wanted, or start over under another pipeline name"
     } else {

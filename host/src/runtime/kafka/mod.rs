@@ -41,6 +41,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use millstream_core::function::Prepared;
+use millstream_core::globals::{Globals, NoGlobals};
 use millstream_core::operator::Active;
 use millstream_core::topology::graph::Topology;
 use millstream_core::worker::Settings;
@@ -54,6 +55,7 @@ use millstream_wasm::{Registry, WORKER_STACK_BYTES, WorkerFunctions};
 use tracing::{error, info};
 
 use super::formats;
+use super::globals;
 use super::pause::{Mark, Pause};
 use super::plan::{Guarantee, Pipeline};
 use super::status::Status;
@@ -101,6 +103,8 @@ pub struct KafkaHost {
     pub registry: Arc<Registry>,
     /// What topics hold.
     formats: formats::Shared,
+    /// Global tables, where the pipeline has any.
+    globals: Option<globals::kafka::Follower>,
     /// The tasks' databases.
     pub directory: Arc<Directory>,
     /// The brokers, for questions.
@@ -135,11 +139,11 @@ pub struct Start {
 }
 
 impl KafkaHost {
-    /// Starts a pipeline.
+    /// Starts a pipeline. `wanted`: whether to go on with what takes long, the reading of global tables.
     ///
     /// # Errors
     /// What is wrong, in words for the user: properties, topics, functions, permissions.
-    pub fn start(start: Start) -> anyhow::Result<Arc<Self>> {
+    pub fn start(start: Start, wanted: &dyn Fn() -> bool) -> anyhow::Result<Arc<Self>> {
         let Start { pipeline, mut properties, directory, registry, workers, is_static } = start;
         properties.entry("client.id".into()).or_insert_with(|| heir::client_id(directory.host_id()));
         let properties = Properties::new(properties).map_err(|errors| {
@@ -154,6 +158,14 @@ impl KafkaHost {
         end_dangling(&properties, &pipeline, &directory, workers)?;
         let pause = Pause::open(Mark::file(directory.path()))?;
         let ends = Ends::new(&properties)?;
+        let parts = globals::kafka::Parts {
+            topology: topology.clone(),
+            spec: pipeline.spec.clone(),
+            formats: formats.clone(),
+            properties: properties.clone(),
+            folder: directory.path().join("globals"),
+        };
+        let globals = globals::kafka::Follower::start(parts, &admin, wanted)?;
         let (requests, asked) = channel();
         let host = Arc::new(Self {
             pipeline,
@@ -161,6 +173,7 @@ impl KafkaHost {
             status: Arc::default(),
             registry,
             formats,
+            globals,
             directory,
             admin,
             prepared,
@@ -282,6 +295,7 @@ impl KafkaHost {
             status: self.status.clone(),
             functions: Box::new(WorkerFunctions::new(self.registry.clone())),
             formats: self.formats.clone(),
+            globals: self.globals(),
             reader,
             jobs,
             answers: answered,
@@ -307,6 +321,13 @@ impl KafkaHost {
         let thread = thread.spawn(move || Loop::new(parts).run())?;
         lock(&self.threads).push(thread);
         Ok(())
+    }
+
+    fn globals(&self) -> Arc<dyn Globals + Send + Sync> {
+        match &self.globals {
+            Some(follower) => follower.rows.clone(),
+            None => Arc::new(NoGlobals),
+        }
     }
 
     /// How intervals get to the brokers.

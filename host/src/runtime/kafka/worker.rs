@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use millstream_core::commit::{CommitOutcome, Interval};
 use millstream_core::error::Verdict;
 use millstream_core::function::Functions;
+use millstream_core::globals::Globals;
 use millstream_core::operator::Active;
 use millstream_core::poll::BUFFER_BYTES_MAX;
 use millstream_core::record::Batch;
@@ -93,6 +94,8 @@ pub struct Parts {
     pub functions: Box<dyn Functions + Send>,
     /// What topics hold.
     pub formats: Shared,
+    /// Global tables.
+    pub globals: Arc<dyn Globals + Send + Sync>,
     /// Its end of the client.
     pub reader: Reader,
     /// Its committer.
@@ -424,6 +427,7 @@ impl Loop {
         let mut grounds = Grounds {
             functions: self.parts.functions.as_mut(),
             formats: self.parts.formats.as_ref(),
+            globals: self.parts.globals.as_ref(),
             db: self.parts.directory.as_ref(),
             spaces: &self.spaces,
         };

@@ -63,6 +63,8 @@ public final class Pipelines {
             case "keyed-update" -> count(asItIs(kept), windows, false, output);
             case "keyed-close" -> count(asItIs(kept), windows, true, output);
             case "hopping-close" -> count(asItIs(kept), windows.advanceBy(Duration.ofSeconds(1)), true, output);
+            case "large-state" -> lines.groupByKey(Grouped.with("counts", Serdes.String(), Serdes.String()))
+                .count(Materialized.as("counts")).toStream().to(output, Produced.with(Serdes.String(), Serdes.Long()));
             case "rekeyed-update" -> count(byAddress(kept), windows, false, output);
             case "rekeyed-close" -> count(byAddress(kept), windows, true, output);
             default -> throw new IllegalArgumentException("no pipeline " + pipeline);

@@ -28,6 +28,7 @@ pub fn differing(place: &Place, input: &Input, pipeline: Pipeline, output: &str)
             std::thread::sleep(LOOK_PAUSE);
         }
         let differing = match pipeline {
+            Pipeline::LargeState => counted_keys(place, input, output)?,
             Pipeline::Pass => read(place, input, output, &mut |_, _| Ok(()))?.abs_diff(input.kept),
             _ => counted(place, input, pipeline, output)?,
         };
@@ -60,6 +61,20 @@ fn counted(place: &Place, input: &Input, pipeline: Pipeline, output: &str) -> an
     let missing: u64 = expected.iter().map(|(window, n)| n.abs_diff(got.get(window).copied().unwrap_or(0))).sum();
     let more: u64 = got.iter().filter(|(window, _)| !expected.contains_key(window)).map(|(_, n)| n).sum();
     Ok(missing + more)
+}
+
+/// The largest count of each key against how often it was written.
+fn counted_keys(place: &Place, input: &Input, output: &str) -> anyhow::Result<u64> {
+    let keys = input.load.keys.context("the input is one of keys")?;
+    let (each, mut got) = (input.kept / keys, vec![0u8; keys as usize]);
+    read(place, input, output, &mut |key, value| {
+        let number = std::str::from_utf8(key)?.strip_prefix("key-").context("it is no key")?.parse::<usize>()?;
+        let count = u64::from_be_bytes(value.try_into().context("a count has eight bytes")?);
+        let got = got.get_mut(number).context("there is no such key")?;
+        *got = (*got).max(u8::try_from(count).context("a count is too large")?);
+        Ok(())
+    })?;
+    Ok(got.iter().map(|got| u64::from(*got).abs_diff(each)).sum())
 }
 
 /// What takes results: key and value.

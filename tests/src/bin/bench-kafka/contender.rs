@@ -52,6 +52,8 @@ pub enum Pipeline {
     RekeyedClose,
     /// Filter, count in hopping windows by the key that is there, on close.
     HoppingClose,
+    /// Count by the key that is there, without a window, on update.
+    LargeState,
 }
 
 impl Pipeline {
@@ -64,6 +66,7 @@ impl Pipeline {
             Pipeline::RekeyedUpdate => "rekeyed-update",
             Pipeline::RekeyedClose => "rekeyed-close",
             Pipeline::HoppingClose => "hopping-close",
+            Pipeline::LargeState => "large-state",
         }
     }
 
@@ -102,6 +105,9 @@ impl Pipeline {
         };
         match self {
             Pipeline::Pass => [filter, map].concat(),
+            Pipeline::LargeState => {
+                "  counts: { from: log-lines, group: key, count: { format: long }, emit: on-update }\n".into()
+            }
             _ if self.is_rekeyed() => [filter, map, &count("by-ip", ", idle: 1s")].concat(),
             _ => [filter, &count("ip-lines", "")].concat(),
         }
@@ -182,6 +188,10 @@ impl Job<'_> {
         );
         // A manifest may only name functions that it uses.
         let text = match self.pipeline {
+            Pipeline::LargeState => {
+                let of_functions = |line: &str| line.contains(".wasm") || line == "functions:";
+                text.lines().filter(|line| !of_functions(line)).map(|line| format!("{line}\n")).collect()
+            }
             Pipeline::KeyedUpdate | Pipeline::KeyedClose | Pipeline::HoppingClose => {
                 text.lines().filter(|line| !line.contains("extract-ip")).map(|line| format!("{line}\n")).collect()
             }

@@ -73,6 +73,9 @@ impl Input {
 /// # Errors
 /// Those of the broker.
 pub fn fill(place: &Place, load: Load, options: &Options) -> anyhow::Result<Input> {
+    if let Some(keys) = load.keys {
+        return fill_keys(place, load, keys, options);
+    }
     let count = load.records + load.warm_up;
     let topic = place.name("lines");
     place.create(&topic, options.partitions)?;
@@ -109,6 +112,46 @@ pub fn fill(place: &Place, load: Load, options: &Options) -> anyhow::Result<Inpu
     producer.commit(WAIT)?;
     eprintln!("written: {:.0} lines/s", count as f64 / begin.elapsed().max(Duration::from_millis(1)).as_secs_f64());
     Ok(input)
+}
+
+/// The key of a number.
+pub fn key_of(number: u64) -> String {
+    format!("key-{number:010}")
+}
+
+/// A prime that no number of keys is a multiple of: its multiples go through all of them, in an order that no cache foresees.
+const STEP: u64 = 2_654_435_761;
+
+/// Writes each key once, and then each once more.
+fn fill_keys(place: &Place, load: Load, keys: u64, options: &Options) -> anyhow::Result<Input> {
+    let (count, topic) = (load.records + load.warm_up, place.name("keys"));
+    place.create(&topic, options.partitions)?;
+    eprintln!("writing {count} records of {keys} keys");
+    let begin = Instant::now();
+    let mut producer = Producer::new(&place.properties, &place.name("filler"), QUEUE_BYTES)?;
+    producer.init(WAIT)?;
+    producer.begin()?;
+    let mut builders: Vec<BatchBuilder> = (0..options.partitions).map(|_| BatchBuilder::default()).collect();
+    for i in 0..count {
+        let key = key_of((i % keys).wrapping_mul(STEP) % keys);
+        let time = (i * 1_000 / u64::from(load.per_second)) as i64;
+        let partition = partition_for_key(key.as_bytes(), options.partitions) as usize;
+        builders[partition].push(Some(key.as_bytes()), Some(b"1"), time, []);
+        if builders[partition].len() == CHUNK_LINES {
+            send(&mut producer, &topic, partition, std::mem::take(&mut builders[partition]))?;
+        }
+        if i % TRANSACTION_LINES == TRANSACTION_LINES - 1 {
+            producer.commit(WAIT)?;
+            producer.begin()?;
+        }
+    }
+    for (partition, builder) in builders.into_iter().enumerate().filter(|(_, builder)| !builder.is_empty()) {
+        send(&mut producer, &topic, partition, builder)?;
+    }
+    producer.commit(WAIT)?;
+    eprintln!("written: {:.0} records/s", count as f64 / begin.elapsed().max(Duration::from_millis(1)).as_secs_f64());
+    let times = vec![i64::MIN; options.partitions as usize];
+    Ok(Input { load, topic, kept: count, counts: Counts::new(), seconds: Counts::new(), times })
 }
 
 impl Input {

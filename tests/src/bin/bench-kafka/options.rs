@@ -20,6 +20,8 @@ pub enum Scenario {
     /// Count in windows of an hour that begin each second, a result when one closes; on lines of its own, a hundred of each
     /// address a second
     HoppingClose,
+    /// Count of many keys without a window, each key once to begin with and then once more: state larger than memory
+    LargeState,
     /// From a line's writing to its visible result, at a fifth of the maximum rate
     Latency,
     /// Two hosts become three under load
@@ -36,6 +38,7 @@ impl Scenario {
             Scenario::RekeyedUpdate => Some(Pipeline::RekeyedUpdate),
             Scenario::RekeyedClose => Some(Pipeline::RekeyedClose),
             Scenario::HoppingClose => Some(Pipeline::HoppingClose),
+            Scenario::LargeState => Some(Pipeline::LargeState),
             Scenario::Latency | Scenario::Scale => None,
         }
     }
@@ -53,6 +56,10 @@ const HOPPING_WARM_UP: [u64; 2] = [1_000_000, 200_000];
 const HOPPING_ADDRESSES: u32 = 500;
 const HOPPING_PER_SECOND: u32 = 50_000;
 
+/// Keys of a state that is larger than memory, in the long and in the short form; they come a million a second of event time.
+const LARGE_KEYS: [u64; 2] = [50_000_000, 1_000_000];
+const LARGE_PER_SECOND: u32 = 1_000_000;
+
 /// How much input, and of what kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
@@ -63,6 +70,8 @@ pub struct Load {
     pub addresses: u32,
     /// Lines a second of event time.
     pub per_second: u32,
+    /// Not lines, but keys, each as often as the others: so many.
+    pub keys: Option<u64>,
 }
 
 /// The host on Kafka, beside Kafka Streams and a bare loop on the same client, on one broker
@@ -158,17 +167,30 @@ impl Options {
                 warm_up: self.warm_up.unwrap_or(self.form(HOPPING_WARM_UP)),
                 addresses: HOPPING_ADDRESSES,
                 per_second: HOPPING_PER_SECOND,
+                keys: None,
             };
+        }
+        if pipeline == Pipeline::LargeState {
+            let keys = self.records.unwrap_or(self.form(LARGE_KEYS));
+            let (addresses, per_second) = (0, LARGE_PER_SECOND);
+            return Load { records: keys, warm_up: keys, addresses, per_second, keys: Some(keys) };
         }
         Load {
             records: self.records.unwrap_or(self.form(RECORDS)),
             warm_up: self.warm_up.unwrap_or(self.form(WARM_UP)),
             addresses: self.addresses,
             per_second: self.per_second,
+            keys: None,
         }
     }
 
     /// Runs of each contender.
+    pub fn runs_of(&self, pipeline: Pipeline) -> usize {
+        // A state that takes ten minutes to be made is made once, where nothing is said.
+        if pipeline == Pipeline::LargeState && self.runs.is_none() { 1 } else { self.runs() }
+    }
+
+    /// Runs of each contender, where the pipeline is no matter.
     pub fn runs(&self) -> usize {
         self.runs.map_or(self.form(RUNS), usize::from)
     }

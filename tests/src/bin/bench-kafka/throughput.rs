@@ -22,6 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const STALL: Duration = Duration::from_secs(60);
 /// For how long Kafka Streams warms up and is measured where each record is in thousands of windows: it would take hours for all.
 const HOPPING_LIMITS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(180)];
+/// The same where it first makes a state that is larger than memory.
+const LARGE_LIMITS: [Duration; 2] = [Duration::from_secs(1_200), Duration::from_secs(180)];
 /// Markers of transactions behind the last record of a partition, which a committed offset may not include.
 const MARKERS_MAX: i64 = 16;
 
@@ -77,7 +79,7 @@ pub struct Throughput {
 pub fn all(place: &Place, input: &Input, pipeline: Pipeline, options: &Options) -> anyhow::Result<Throughput> {
     let whos = options.whos(pipeline.contenders());
     let mut runs: Vec<Runs> = whos.iter().map(|who| Runs { who: *who, all: Vec::new() }).collect();
-    for round in 0..options.runs() {
+    for round in 0..options.runs_of(pipeline) {
         // Who comes second finds a warmer broker; so they take turns.
         let mut order: Vec<&mut Runs> = runs.iter_mut().collect();
         if round % 2 == 1 {
@@ -117,7 +119,11 @@ fn one(place: &Place, input: &Input, who: Who, pipeline: Pipeline, options: &Opt
     };
     let mut running = job.start(place, options)?;
     let course = Course::new(place, input, pipeline, &name, options)?;
-    let limits = (pipeline == Pipeline::HoppingClose && who == Who::Streams).then_some(HOPPING_LIMITS);
+    let limits = match (pipeline, who) {
+        (Pipeline::HoppingClose, Who::Streams) => Some(HOPPING_LIMITS),
+        (Pipeline::LargeState, Who::Streams) => Some(LARGE_LIMITS),
+        _ => None,
+    };
     let warm = course.until(input.load.warm_up as i64, limits.map(|l| l[0]), &mut running)?;
     let end = course.until(i64::MAX, limits.map(|l| l[1]), &mut running)?;
     let peak_mib = process::peak_mib(running.id())?;

@@ -38,11 +38,11 @@ impl Checker<'_> {
     }
 
     /// A global table is read by joins alone.
-    pub(super) fn reads_global(&mut self, section: Section, name: &str, from: &[From]) {
+    pub(super) fn reads_global(&mut self, section: Section, name: &str, field: &'static str, from: &[From]) {
         for global in from.iter().filter(|from| self.spec.global_table(&from.name).is_some()) {
             let message = format!("`{name}` reads the global table `{}`, whose changes set nothing off", global.name);
             let help = format!("look its rows up: `join: {}` with `key`; or make a `table` of the topic", global.name);
-            self.error(section, name, "from", message, &help);
+            self.error(section, name, field, message, &help);
         }
     }
 

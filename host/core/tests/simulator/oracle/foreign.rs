@@ -93,7 +93,10 @@ impl Asks {
         (left.rec.value, left.rec.time) = (Some(row.0.clone()), row.1);
         // A row that is gone was there until then.
         let other = time.map(|time| (Vec::new(), time));
-        Some(meeting(kind, Some(row.0), right.map(|r| r.0), left, other))
+        let mut met = meeting(kind, Some(row.0), right.map(|r| r.0), left, other);
+        // No change is refused here, but what was answered.
+        met.item.rec.time = met.time;
+        Some(met)
     }
 }
 

@@ -60,6 +60,11 @@ pub enum Kind {
         join: Join,
         tables: bool,
     },
+    /// Records look rows of a global table up.
+    GlobalJoin {
+        step: StepSpec,
+        join: Join,
+    },
     /// Two streams joined in windows.
     StreamJoin {
         step: StepSpec,
@@ -111,16 +116,23 @@ impl Plan {
     pub fn new(case: &Case) -> Self {
         let mut plan = Plan { partitions: case.partitions.clone(), ..Plan::default() };
         let mut names: BTreeMap<(String, Option<String>), (usize, u32)> = BTreeMap::new();
-        for source in &case.spec.sources {
+        for source in case.spec.sources.iter().filter(|source| !case.spec.is_global(&source.name)) {
             let entry = |topic: &String| Kind::Entry { topic: topic.clone(), on_error: source.on_error.clone() };
             let entries: Vec<_> = source.topics.iter().map(|t| (plan.node(entry(t), vec![]), 0)).collect();
             let at = if let [one] = entries[..] { one } else { (plan.node(Kind::Merge, entries), 0) };
             names.insert((source.name.clone(), None), at);
         }
         for step in in_order(&case.spec) {
+            if step.operator == Operator::GlobalTable {
+                continue;
+            }
             let of = |f: &From| names[&(f.name.clone(), f.output.clone())];
             let parents: Vec<_> = step.from.iter().map(of).collect();
             let made = match &step.operator {
+                Operator::Join(join) if case.spec.global_table(&join.other.name).is_some() => {
+                    let kind = Kind::GlobalJoin { step: step.clone(), join: join.clone() };
+                    vec![(None, (plan.node(kind, parents), 0))]
+                }
                 Operator::Join(join) => vec![(None, (plan.join(step, join, parents, of(&join.other)), 0))],
                 Operator::StreamJoin(join) => vec![(None, (plan.streams(step, join, parents, of(&join.other)), 0))],
                 _ => plan.step(step, parents),

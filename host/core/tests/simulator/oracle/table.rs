@@ -85,7 +85,10 @@ type Pair = (Option<Vec<u8>>, Option<Vec<u8>>);
 
 /// Two values that are to be joined, for the change of a table or the record of a stream.
 pub struct Meeting {
+    /// What is refused, where it is.
     pub item: Item,
+    /// When what comes of both is.
+    pub time: i64,
     /// `None`: the result has no row.
     pub pair: Option<Pair>,
 }
@@ -102,7 +105,7 @@ impl Joined {
             let right = item.rec.key.as_ref().and_then(|_| self.right.get(&asked)).map(|row| row.0);
             if right.is_some() || kind == JoinKind::Left {
                 let pair = Some((item.rec.value.clone(), right));
-                met.push(Meeting { item, pair });
+                met.push(Meeting { time: item.rec.time, item, pair });
             }
         }
         met
@@ -130,7 +133,7 @@ pub fn meeting(
     kind: JoinKind,
     left: Option<Vec<u8>>,
     right: Option<Vec<u8>>,
-    mut item: Item,
+    item: Item,
     other: Option<Row>,
 ) -> Meeting {
     let there = match kind {
@@ -138,6 +141,6 @@ pub fn meeting(
         JoinKind::Left => left.is_some(),
         JoinKind::Outer => left.is_some() || right.is_some(),
     };
-    item.rec.time = other.map_or(item.rec.time, |(_, time)| time.max(item.rec.time));
-    Meeting { item, pair: there.then_some((left, right)) }
+    let time = other.map_or(item.rec.time, |(_, time)| time.max(item.rec.time));
+    Meeting { item, time, pair: there.then_some((left, right)) }
 }

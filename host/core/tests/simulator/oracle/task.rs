@@ -269,6 +269,11 @@ impl OracleTask {
                         }
                     }
                 }
+                Kind::GlobalJoin { step, join } => {
+                    let of = |(input, item)| self.look_up(at, (step, join), item, row, several.then_some(input));
+                    let results = numbered.into_iter().flat_map(of).collect();
+                    outputs.insert((at, 0), results);
+                }
                 Kind::Regroup(step) => {
                     let results = items.into_iter().flat_map(|item| self.regroup(at, step, item, row)).collect();
                     outputs.insert((at, 0), results);
@@ -642,6 +647,7 @@ pub fn function_of(kind: &Kind) -> Option<usize> {
         | Kind::Deduplicate { step, .. }
         | Kind::Table { step, .. }
         | Kind::StreamJoin { step, .. }
+        | Kind::GlobalJoin { step, .. }
         | Kind::Join { step, .. } => match &step.operator {
             Operator::Filter { function, .. }
             | Operator::Map { function, .. }
@@ -657,7 +663,7 @@ pub fn function_of(kind: &Kind) -> Option<usize> {
             Operator::Join(join) => Some(&join.function),
             Operator::StreamJoin(join) => join.function.as_ref(),
             Operator::Regroup { function } => Some(function),
-            Operator::Merge | Operator::Repartition { .. } | Operator::Table { .. } => None,
+            Operator::Merge | Operator::Repartition { .. } | Operator::Table { .. } | Operator::GlobalTable => None,
         },
         _ => None,
     };
@@ -670,6 +676,9 @@ fn number(name: &str) -> usize {
 
 /// Numbers of the functions by which a node adds records of its several inputs.
 fn adders_of(kind: &Kind) -> Vec<usize> {
+    if let Kind::GlobalJoin { join, .. } = kind {
+        return join.key.iter().map(|name| number(name)).collect();
+    }
     let Kind::Fold { fold, .. } = kind else { return Vec::new() };
     fold.fold.adders().iter().map(|name| number(name)).collect()
 }

@@ -1,8 +1,8 @@
 //! The oracle's joins, among the steps of its tasks.
 
-use millstream_core::topology::spec::{Join, JoinKind, StepSpec};
+use millstream_core::topology::spec::{Join, JoinKind, MapForm, Operator, StepSpec};
 
-use super::super::super::roles::{Mark, Rec, mark_of_pair};
+use super::super::super::roles::{Mark, Rec, global_row, mark_of_pair};
 use super::super::plan::Kind;
 use super::super::stream;
 use super::super::table::{Meeting, Table};
@@ -60,6 +60,36 @@ impl OracleTask {
         results
     }
 
+    /// A record that looks a row of a global table up.
+    pub(super) fn look_up(
+        &mut self,
+        at: usize,
+        (step, join): (&StepSpec, &Join),
+        item: Item,
+        row: Option<&Row>,
+        input: Option<u32>,
+    ) -> Vec<Item> {
+        if item.rec.value.is_none() {
+            self.drop_from(step, item, "null-value", row);
+            return Vec::new();
+        }
+        let named = join.key.clone().expect("it has a key");
+        let function = self.case.spec.functions.iter().position(|f| f.name == named).expect("it is there");
+        let selects =
+            StepSpec { operator: Operator::Map { function: named, form: MapForm::SelectKey }, ..step.clone() };
+        let Some(mut given) = self.asked(at, (&selects, function), item.clone(), row, input) else { return Vec::new() };
+        let key = given.pop().and_then(|(_, result)| result.rec.key);
+        let found = key.as_deref().and_then(global_row);
+        if found.is_none() && join.kind == JoinKind::Inner {
+            if key.is_none() {
+                self.drop_from(step, item, "null-key", row);
+            }
+            return Vec::new();
+        }
+        let pair = Some((item.rec.value.clone(), found));
+        self.bring_together(at, step, vec![Meeting { time: item.rec.time, item, pair }], None, row)
+    }
+
     /// The foreign key of a row, as a row itself.
     pub(super) fn foreign_key(&mut self, at: usize, step: &StepSpec, item: Item, row: Option<&Row>) -> Option<Item> {
         let mut is = item.clone();
@@ -100,7 +130,7 @@ impl OracleTask {
     ) -> Vec<Item> {
         let function = function_of(&self.plan.nodes[at].kind).expect("a joiner");
         let mut results = Vec::new();
-        for Meeting { item, pair } in met {
+        for Meeting { item, time, pair } in met {
             let value = match pair {
                 None => None,
                 Some((left, right)) => {
@@ -116,7 +146,7 @@ impl OracleTask {
                     self.running(function).pair(left.as_deref(), right.as_deref())
                 }
             };
-            let is = Item { rec: Rec { value, ..item.rec }, ..item };
+            let is = Item { rec: Rec { value, time, ..item.rec }, ..item };
             let old = own.as_mut().and_then(|own| own.change(&is));
             if own.is_none() || old.is_some() || is.rec.value.is_some() {
                 results.push(Item { old, ..is });
