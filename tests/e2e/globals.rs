@@ -64,11 +64,11 @@ fn a_stream_meets_the_rows_of_a_topic_that_is_spread_otherwise() {
         r#"o1 {"currency":"eur"},-"#,
         r#"o2 {"currency":"eur"},9"#,
         r#"o3 {"currency":"usd"},1"#,
-        "o4 {},-",
         r#"o5 {"currency":"eur"},8"#,
         r#"o6 {"currency":"eur"},-"#,
     ];
     assert_eq!(results, expected, "{erred}");
+    assert!(out.lines().any(|l| l.contains("\"bad\"") && l.contains("\"o4\"")), "an order without a currency is refused: {out}");
 }
 
 /// Writes a rate; the table has it soon after.
