@@ -68,7 +68,10 @@ fn a_stream_meets_the_rows_of_a_topic_that_is_spread_otherwise() {
         r#"o6 {"currency":"eur"},-"#,
     ];
     assert_eq!(results, expected, "{erred}");
-    assert!(out.lines().any(|l| l.contains("\"bad\"") && l.contains("\"o4\"")), "an order without a currency is refused: {out}");
+    assert!(
+        out.lines().any(|l| l.contains("\"bad\"") && l.contains("\"o4\"")),
+        "an order without a currency is refused: {out}"
+    );
 }
 
 /// Writes a rate; the table has it soon after.

@@ -7,6 +7,7 @@ mod cli;
 mod cli_misuse;
 mod demo;
 mod exactly_once;
+mod formats;
 mod globals;
 mod manifests;
 mod poison;

@@ -18,6 +18,7 @@ mod globals;
 mod habits;
 mod lifecycle;
 mod processors;
+mod routes;
 mod scale;
 mod security;
 mod tables;

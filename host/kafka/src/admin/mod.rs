@@ -128,6 +128,18 @@ impl Admin {
         Ok(all)
     }
 
+    /// Names of all topics that the principal may describe, but for the brokers' own (`__consumer_offsets` and its like).
+    ///
+    /// # Errors
+    /// As [`Admin::describe`].
+    pub fn topics(&self) -> Result<Vec<String>, KafkaError> {
+        let listed = self.asked(|left| self.native.list_topics(left));
+        let mut names = listed.map_err(|f| KafkaError::of("list topics", &f))?;
+        names.retain(|name| !name.starts_with("__"));
+        names.sort();
+        Ok(names)
+    }
+
     /// Makes topics, and waits until each partition has a leader. One that is there already is left as it is: hold it against its
     /// spec by [`TopicSpec::differences`].
     ///

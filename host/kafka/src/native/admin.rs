@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
-use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sys::rd_kafka_admin_op_t as Op;
 
@@ -77,6 +78,11 @@ pub(crate) struct Listed {
 
 /// How long a question to a coordinator lives in the client, at the most that librdkafka takes: longer than anybody waits for it.
 const OUTLASTING: Duration = Duration::from_secs(3_600);
+
+/// What went wrong with a client of the library's own.
+fn failure_of(error: &ClientError) -> Failure {
+    Failure::of(error.rdkafka_error_code().unwrap_or(Code::Fail), error.to_string())
+}
 
 /// A client for administration.
 #[derive(Debug)]
@@ -231,6 +237,14 @@ impl Admin {
             let text = text(sys::rd_kafka_event_error_string(event.0.as_ptr()));
             Err(Failure::of(code, if code == Code::OperationTimedOut { text + &said() } else { text }))
         }
+    }
+
+    /// Names of all topics that there are, as far as the principal may see them.
+    pub fn list_topics(&self, timeout: Duration) -> Answer<Vec<String>> {
+        // By a client of its own: the library asks for metadata of all topics through a consumer or a producer only.
+        let consumer: BaseConsumer = self.config.create().map_err(|e| failure_of(&e))?;
+        let metadata = consumer.fetch_metadata(None, timeout).map_err(|e| failure_of(&e))?;
+        Ok(metadata.topics().iter().map(|topic| topic.name().to_string()).collect())
     }
 
     /// Partitions by topic.

@@ -10,6 +10,7 @@ use millstream_core::limits::Limits;
 use millstream_core::meta::Meta;
 use millstream_core::task::meta_name;
 use millstream_core::topology::graph::{Input, Node, NodeOperator, Store, SubTopology, Topology, plan};
+use millstream_core::topology::spec::Route;
 use millstream_kafka::admin::{Admin, TopicInfo, TopicSpec};
 use millstream_kafka::error::KafkaError;
 use millstream_kafka::fetch::TopicPartition;
@@ -19,7 +20,7 @@ use super::layout::PARTITIONS_MAX;
 use super::metadata::Beside;
 use super::repair::COMPACTION_LAG_MS;
 use super::reset::refuse_half_done;
-use crate::runtime::plan::{Guarantee, InternalTopics, Pipeline, user_topics};
+use crate::runtime::plan::{Guarantee, InternalTopics, Pipeline, user_topics, with_topics_of_patterns};
 
 /// Bytes of a batch around a single record, and of the record beside its parts, as Kafka's format has them at the most.
 const RECORD_OVERHEAD_BYTES: usize = 61 + 36;
@@ -53,10 +54,15 @@ pub struct Prepared {
 /// In words for the user: topics that are missing or do not fit, what the brokers refuse.
 pub fn prepare(pipeline: &Pipeline, admin: &Admin) -> anyhow::Result<Prepared> {
     refuse_half_done(&pipeline.spec.pipeline, admin)?;
-    if let Some(sink) = pipeline.spec.sinks.iter().find(|s| s.route.as_ref().is_some_and(|r| r.pattern.is_some())) {
-        bail!("sink `{}`: patterns of topics are not looked up on Kafka yet; list them: `topics: [A, B]`", sink.name);
-    }
-    let names = user_topics(&pipeline.spec);
+    let has_pattern = |route: &Route| route.pattern.is_some();
+    let spec = match pipeline.spec.sinks.iter().filter_map(|sink| sink.route.as_ref()).any(has_pattern) {
+        false => pipeline.spec.clone(),
+        true => {
+            let there = admin.topics().context("look up the topics that a pattern stands for")?;
+            with_topics_of_patterns(&pipeline.spec, there.into_iter().filter(|name| !is_internal(name)).collect())
+        }
+    };
+    let names = user_topics(&spec);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let found = admin.describe(&names).context("look up the pipeline's topics")?;
     let missing: Vec<&str> = names.iter().filter(|n| found.get(**n).is_none_or(Option::is_none)).copied().collect();
@@ -76,7 +82,7 @@ pub fn prepare(pipeline: &Pipeline, admin: &Admin) -> anyhow::Result<Prepared> {
             bail!("topic `{topic}` has {} partitions, the manifest says {asked}: write {0} there", info.partitions);
         }
     }
-    let mut topology = plan(&pipeline.spec, &|name| infos.get(name).map(|info| info.partitions as u32))?;
+    let mut topology = plan(&spec, &|name| infos.get(name).map(|info| info.partitions as u32))?;
     if let Some(large) = topology.topics.iter().find(|topic| topic.partitions > PARTITIONS_MAX) {
         bail!("topic `{}` has {} partitions; at most {PARTITIONS_MAX} are taken", large.name, large.partitions);
     }
@@ -91,6 +97,11 @@ pub fn prepare(pipeline: &Pipeline, admin: &Admin) -> anyhow::Result<Prepared> {
     let names = changelog::topics(&topology).into_iter();
     let changelogs = names.filter_map(|name| Some((made.get(&name)?.id.clone(), name))).map(|(id, name)| (name, id));
     Ok(Prepared { changelogs: changelogs.collect(), topology: Arc::new(topology) })
+}
+
+/// Whether a topic's name is one that pipelines, and Kafka Streams, give their own.
+fn is_internal(name: &str) -> bool {
+    name.ends_with("-repartition") || name.ends_with("-changelog")
 }
 
 /// The internal topics that a topology needs.
