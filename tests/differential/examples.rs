@@ -89,7 +89,7 @@ fn every_rule_of_joins_that_differs_has_an_example() {
         |side, value: Option<&str>| (side, Record { key: Some("a".into()), value: value.map(Into::into), time: 5 });
     for kind in [Kind::Inner, Kind::Left] {
         let records = vec![record(Side::Right, Some("r")), record(Side::Left, None)];
-        let case = joins::Case { join: Join::Tables(kind), records };
+        let case = joins::Case { join: Join::Tables(kind), history: None, grace: None, records };
         assert_eq!(case.judge(&mut kafka, &ours).unwrap(), joins::Difference::ALL);
         assert_eq!(shown(&ours.join(&case).unwrap()), "");
         assert_eq!(shown(&kafka.join(&case).unwrap()), "a[0,0]-");

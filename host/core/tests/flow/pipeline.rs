@@ -380,7 +380,10 @@ fn operator(kind: &str, words: &Words<'_>) -> Result<Operator, String> {
             let otherwise = words.option("otherwise").map(str::to_string);
             Ok(Operator::Branch { function, outputs: words.list("outputs"), otherwise })
         }
-        "table" => Ok(Operator::Table { partitions: words.number("partitions")? }),
+        "table" => {
+            let history_ms = words.option("history").map(time).transpose()?;
+            Ok(Operator::Table { partitions: words.number("partitions")?, history_ms })
+        }
         "group-by" => Ok(Operator::Regroup { function }),
         "join" => {
             let name = words.option("stream").or(words.option("table")).unwrap_or_default();
@@ -392,7 +395,8 @@ fn operator(kind: &str, words: &Words<'_>) -> Result<Operator, String> {
             };
             if words.option("stream").is_none() {
                 let key = words.option("key").map(str::to_string);
-                return Ok(Operator::Join(Join { other, kind, function, key }));
+                let grace_ms = words.option("grace").map(time).transpose()?;
+                return Ok(Operator::Join(Join { other, kind, function, key, grace_ms }));
             }
             let at = |name: &str| words.option(name).map_or(Ok(0), time);
             let within = words.option("within").map(time).transpose()?;
