@@ -36,10 +36,13 @@ pub enum Side {
 pub enum Difference {
     /// A removal that removes no row of the result comes out as a tombstone all the same.
     TombstoneWithoutRow,
+    /// Of a table with history, a row that is removed at the very time of its value, where no version ended then: Kafka Streams forgets that
+    /// there was anything at that time, so that an older version that comes later is the row.
+    RemovalForgotten,
 }
 
 impl Difference {
-    pub const ALL: [Difference; 1] = [Difference::TombstoneWithoutRow];
+    pub const ALL: [Difference; 2] = [Difference::TombstoneWithoutRow, Difference::RemovalForgotten];
 }
 
 #[derive(Clone, Debug)]
@@ -152,6 +155,10 @@ struct Rows {
     history: Option<i64>,
     put: Vec<(String, i64, Option<String>)>,
     newest: Option<i64>,
+    /// Keys with times at which a version ended, as far as Kafka Streams has written that down.
+    ended: BTreeSet<(String, i64)>,
+    /// A removal has been forgotten, or would have been there.
+    forgetful: bool,
 }
 
 impl Rows {
@@ -179,12 +186,28 @@ impl Rows {
     }
 
     /// Whether what is put is what the row is now; `None`: it is too old.
-    fn put(&mut self, key: &str, time: i64, value: Option<String>) -> Option<bool> {
+    fn put(&mut self, key: &str, time: i64, value: Option<String>, rules: Rules) -> Option<bool> {
         if self.history.zip(self.newest).is_some_and(|(history, newest)| time < newest - history) {
             return None;
         }
         self.newest = self.newest.max(Some(time));
-        let is_latest = self.history.is_none() || self.version(key, i64::MAX).is_none_or(|latest| latest.1 <= time);
+        let latest = self.version(key, i64::MAX).cloned();
+        let is_latest = self.history.is_none() || latest.as_ref().is_none_or(|latest| latest.1 <= time);
+        match latest.filter(|_| self.history.is_some()) {
+            Some((_, at, Some(_))) if at < time => drop(self.ended.insert((key.to_string(), time))),
+            Some((_, at, Some(_))) if at == time && value.is_none() && !self.ended.contains(&(key.to_string(), at)) => {
+                self.forgetful = true;
+                if rules == Rules::Kafka {
+                    self.put.retain(|put| put.0 != key || put.1 != time);
+                    return Some(true);
+                }
+            }
+            Some((_, at, _)) if time < at => {
+                let next = self.put.iter().filter(|put| put.0 == key && put.1 > time).map(|put| put.1).min();
+                self.ended.extend(next.map(|next| (key.to_string(), next)));
+            }
+            _ => {}
+        }
         self.put.push((key.to_string(), time, value));
         Some(is_latest)
     }
@@ -243,7 +266,8 @@ pub fn run(case: &Case, rules: Rules) -> (Vec<Outcome>, BTreeSet<Difference>) {
         }
         let Some(key) = &record.key else { continue };
         let (met, was) = (sides[other].get(key), sides[own].get(key));
-        let is_latest = sides[own].put(key, record.time, record.value.clone());
+        let is_latest = sides[own].put(key, record.time, record.value.clone(), rules);
+        touched.extend(sides[own].forgetful.then_some(Difference::RemovalForgotten));
         // Behind a newer version of its row nothing changes now.
         let (Join::Tables(kind), Some(true)) = (case.join, is_latest) else { continue };
         // Whether there is a row of the result where this side has one, or not.

@@ -15,7 +15,7 @@ use super::deduplicate::Passed;
 use super::fold::{Clock, Event, FoldState};
 use super::foreign::{self, Answers, Asks};
 use super::history::{Versions, Waiting};
-use super::plan::{Kind, Plan};
+use super::plan::{Kind, Node, Plan};
 use super::process::{self, ProcState};
 use super::stream::StreamState;
 use super::table::{Joined, Regrouped, Table};
@@ -75,18 +75,7 @@ impl OracleTask {
             | Kind::Join { own_task, .. }
             | Kind::Deduplicate { own_task, .. } = &node.kind
             {
-                let topics: Vec<(String, u32)> = node
-                    .entries
-                    .iter()
-                    .filter_map(|e| match &plan.nodes[*e].kind {
-                        Kind::CutEntry { topic, .. } => Some((topic.clone(), plan.upstream_tasks(*e))),
-                        _ => None,
-                    })
-                    .collect();
-                let plain = node.entries.iter().any(
-                    |e| matches!(&plan.nodes[*e].kind, Kind::Entry { topic, .. } if partition < plan.partitions[topic]),
-                );
-                let clock = own_task.then(|| Clock::new(&topics, plain));
+                let clock = own_task.then(|| clock(plan, node, partition));
                 match &node.kind {
                     Kind::Fold { fold, by_window, of_table, .. } => {
                         let mut state = FoldState::new(fold.clone(), *by_window, clock);
@@ -145,7 +134,7 @@ impl OracleTask {
     /// Functions that its steps call.
     pub fn functions(&self) -> Vec<usize> {
         let mine = self.plan.nodes.iter().filter(|n| n.sub == self.sub);
-        let of = |n: &super::plan::Node| function_of(&n.kind).into_iter().chain(adders_of(&n.kind));
+        let of = |n: &Node| function_of(&n.kind).into_iter().chain(adders_of(&n.kind));
         let mut all: Vec<usize> = mine.flat_map(of).collect();
         all.sort();
         all.dedup();
@@ -635,6 +624,18 @@ impl OracleTask {
         self.walk(None, None);
         std::mem::take(&mut self.done)
     }
+}
+
+/// The clock of a node that goes by the upstream tasks whose records reach it.
+fn clock(plan: &Plan, node: &Node, partition: u32) -> Clock {
+    let cut = |e: &usize| match &plan.nodes[*e].kind {
+        Kind::CutEntry { topic, .. } => Some((topic.clone(), plan.upstream_tasks(*e))),
+        _ => None,
+    };
+    let topics: Vec<(String, u32)> = node.entries.iter().filter_map(cut).collect();
+    let plain =
+        |e: &usize| matches!(&plan.nodes[*e].kind, Kind::Entry { topic, .. } if partition < plan.partitions[topic]);
+    Clock::new(&topics, node.entries.iter().any(plain))
 }
 
 /// Whether a stream's record takes part in a join.
