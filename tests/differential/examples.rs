@@ -89,11 +89,24 @@ fn every_rule_of_joins_that_differs_has_an_example() {
         |side, value: Option<&str>| (side, Record { key: Some("a".into()), value: value.map(Into::into), time: 5 });
     for kind in [Kind::Inner, Kind::Left] {
         let records = vec![record(Side::Right, Some("r")), record(Side::Left, None)];
-        let case = joins::Case { join: Join::Tables(kind), records };
-        assert_eq!(case.judge(&mut kafka, &ours).unwrap(), joins::Difference::ALL);
+        let case = joins::Case { join: Join::Tables(kind), history: None, grace: None, records };
+        assert_eq!(case.judge(&mut kafka, &ours).unwrap(), [joins::Difference::TombstoneWithoutRow]);
         assert_eq!(shown(&ours.join(&case).unwrap()), "");
         assert_eq!(shown(&kafka.join(&case).unwrap()), "a[0,0]-");
     }
+    // A row is removed at the time of its value, and then an older one comes.
+    let at =
+        |side, value: Option<&str>, time| (side, Record { key: Some("a".into()), value: value.map(Into::into), time });
+    let records = vec![
+        at(Side::Right, Some("new"), 5),
+        at(Side::Right, None, 5),
+        at(Side::Right, Some("old"), 3),
+        at(Side::Left, Some("l"), 6),
+    ];
+    let case = joins::Case { join: Join::Stream { left: true }, history: Some(10), grace: None, records };
+    assert_eq!(case.judge(&mut kafka, &ours).unwrap(), [joins::Difference::RemovalForgotten]);
+    assert_eq!(shown(&ours.join(&case).unwrap()), "a[0,0]=l,-");
+    assert_eq!(shown(&kafka.join(&case).unwrap()), "a[0,0]=l,old");
 }
 
 #[test]

@@ -354,7 +354,8 @@ impl<'c> World<'c> {
     fn end(mut self) -> (Vec<Outcome>, BTreeSet<Difference>) {
         if let End::Joined(_, kind) = self.case.end {
             let (sources, records): (Vec<usize>, Vec<_>) = self.updates.into_iter().unzip();
-            let (joined, touched) = joins::run(&joins::Case { join: Join::Tables(kind), records }, self.rules);
+            let (joined, touched) =
+                joins::run(&joins::Case { join: Join::Tables(kind), history: None, grace: None, records }, self.rules);
             self.out = joined.into_iter().map(|o| Outcome { by: sources[o.by], ..o }).collect();
             self.touched.extend(touched.iter().map(|_| Difference::JoinedTombstone));
         }

@@ -1,5 +1,6 @@
 //! Records on their way between nodes: a batch, and where each record came from.
 
+use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -44,6 +45,8 @@ pub struct Olds {
     pub values: BytesColumn,
     /// Timestamps; [`NEVER`] where there was no row.
     pub timestamps: Vec<Timestamp>,
+    /// For each change of a table with history, whether it came behind a newer version of its row, which it leaves as it is. Empty: none did.
+    pub behind: Vec<bool>,
 }
 
 impl Olds {
@@ -61,7 +64,9 @@ impl Olds {
     /// The rows at these places.
     pub fn gather(&self, at: &[u32]) -> Self {
         let timestamps = at.iter().map(|a| self.timestamps[*a as usize]).collect();
-        Self { values: self.values.gather(at), timestamps }
+        let behind = if self.behind.is_empty() { &[][..] } else { at };
+        let behind = behind.iter().map(|a| self.behind[*a as usize]).collect();
+        Self { values: self.values.gather(at), timestamps, behind }
     }
 }
 
@@ -137,6 +142,13 @@ impl Flow {
     /// Changes of a table as a stream of new values.
     pub fn as_stream(&self) -> Flow {
         Flow { old: None, ..self.clone() }
+    }
+
+    /// Changes of a table, without those that leave their row as it is.
+    pub fn latest(&self) -> Cow<'_, Flow> {
+        let Some(old) = self.old.as_ref().filter(|old| old.behind.contains(&true)) else { return Cow::Borrowed(self) };
+        let changed: Vec<u32> = (0u32..).zip(&old.behind).filter(|(_, behind)| !**behind).map(|(at, _)| at).collect();
+        Cow::Owned(self.gather(&changed))
     }
 
     /// Several flows as one, with the number of the flow that each record came from.
@@ -240,6 +252,20 @@ mod tests {
         assert!(Flow::merge(&[&changes, &flow(&[(1, "d")])]).old.is_none());
         assert!(Flow::merge(&[&changes, &Flow::default()]).old.is_none(), "also when the other has nothing just now");
         assert!(changes.as_stream().old.is_none() && changes.as_stream().len() == 3);
+    }
+
+    #[test]
+    fn changes_behind_a_newer_version_are_looked_past() {
+        let old = |behind: &[bool]| {
+            let mut old = Olds { behind: behind.to_vec(), ..Olds::default() };
+            (0..3).for_each(|_| old.push(None));
+            Flow { old: Some(Arc::new(old)), ..flow(&[(0, "a"), (1, "b"), (2, "c")]) }
+        };
+        let changes = old(&[false, true, false]);
+        let latest = changes.latest();
+        assert_eq!((latest.len(), latest.row(1), changes.as_stream().len()), (2, 2, 3));
+        assert_eq!(changes.gather(&[1, 2]).latest().row(0), 2, "also of some of them");
+        assert!(matches!(old(&[]).latest(), Cow::Borrowed(_)) && matches!(flow(&[]).latest(), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! A note is written with a store's first commit and compared whenever its task is opened. It lies under [`key::MADE_WITH`] in the
 //! store and in its changelog, so that a state that is made from its changelog alone has it too. A state without one is older than
 //! notes: it is taken as it is, and gets one. Not judged: the layout of states that functions make (that is the contract's
-//! `migrator`), and what may change at any time, such as `grace`, `emit`, `format` and `ttl`.
+//! `migrator`), and what may change at any time, such as `grace`, `history`, `emit`,
+//! `format` and `ttl`; whether there is a history is.
 //!
 //! `[version 1]`, then the settings as text. The text of settings that there are never changes; what is added to them later is said
 //! only where it is not what it was before.
@@ -18,7 +19,7 @@ use crate::state::key::{self, StoreKind};
 use crate::state::keyspace::{Keyspaces, Space, StorageError};
 use crate::state::store::Change;
 use crate::topology::describe::duration;
-use crate::topology::graph::{AggregateNode, ForeignNode, Node, NodeOperator, SubTopology, TableOf};
+use crate::topology::graph::{AggregateNode, ForeignNode, JoinNode, Node, NodeOperator, SubTopology, TableOf};
 use crate::topology::spec::{Fold, JoinKind, WindowForm};
 
 const VERSION: u8 = 1;
@@ -130,9 +131,14 @@ fn settings_of(node: &Node) -> Vec<String> {
                 TableOf::MapValues { .. } => "table, map-values",
                 TableOf::ForeignKey { .. } => "foreign keys of a join",
             };
-            keyed(what, table.by_window)
+            // How long it is may change: what was let go is not known any more, and what is kept means the same.
+            let history = if table.history.is_some() { ", with history" } else { "" };
+            keyed(&format!("{what}{history}"), table.by_window)
         }
         NodeOperator::Regroup(regroup) => keyed("group-by", regroup.by_window),
+        NodeOperator::Join(JoinNode { wait: Some(_), by_window, .. }) => {
+            keyed("records that wait for a table", *by_window)
+        }
         NodeOperator::Join(join) if join.store.is_none() => return Vec::new(),
         NodeOperator::Join(join) => keyed(&format!("{} join of tables", kind(join.kind)), join.by_window),
         NodeOperator::Foreign(ForeignNode::Left(join)) => format!("{} join by foreign key", kind(join.kind)),
@@ -234,7 +240,8 @@ mod tests {
     fn the_texts_of_settings_never_change() {
         let function = || "f".to_string();
         let other = |name: &str| From { name: name.into(), output: None };
-        let join = |kind| Operator::Join(Join { other: other("t"), kind, function: function(), key: None });
+        let join =
+            |kind| Operator::Join(Join { other: other("t"), kind, function: function(), key: None, grace_ms: None });
         let store = |name: &str, ttl_ms| StoreSpec { name: name.into(), ttl_ms };
         let process = Process {
             function: function(),
@@ -253,7 +260,7 @@ mod tests {
             ("8", "in", count(WindowForm::Sliding { difference_ms: 0 })),
             ("9", "in", count(WindowForm::Session { gap_ms: 250 })),
             ("10", "4", fold(Fold::Count(CountFormat::Long), None)),
-            ("t", "in", Operator::Table { partitions: None }),
+            ("t", "in", Operator::Table { partitions: None, history_ms: None }),
             ("11", "t", Operator::Filter { function: function(), negate: false }),
             ("12", "t", Operator::Filter { function: function(), negate: true }),
             ("13", "t", Operator::Map { function: function(), form: MapForm::MapValues }),
@@ -263,7 +270,7 @@ mod tests {
             ("17", "t", join(JoinKind::Left)),
             ("18", "t", join(JoinKind::Outer)),
             ("19", "in", join(JoinKind::Left)),
-            ("20", "4", Operator::Table { partitions: None }),
+            ("20", "4", Operator::Table { partitions: None, history_ms: None }),
             ("21", "in", Operator::Process(process)),
         ];
         let sub = planned(steps);
@@ -294,6 +301,23 @@ mod tests {
             ("21", "timers of a processor"),
         ];
         assert_eq!(told.iter().map(|(step, text)| (*step, text.as_str())).collect::<Vec<_>>(), want);
+    }
+
+    #[test]
+    fn nor_do_those_of_tables_with_history() {
+        let other = From { name: "t".into(), output: None };
+        let waiting = Join { other, kind: JoinKind::Left, function: "f".into(), key: None, grace_ms: Some(7) };
+        let sub = planned(vec![
+            ("t", "in", Operator::Table { partitions: None, history_ms: Some(7) }),
+            ("1", "t", Operator::Filter { function: "f".into(), negate: false }),
+            ("2", "in", Operator::Join(waiting)),
+        ]);
+        let want = [
+            ("t", "table, with history"),
+            ("1", "table, filter, with history"),
+            ("2", "records that wait for a table"),
+        ];
+        assert_eq!(settings(&sub).iter().map(|(step, text)| (*step, text.as_str())).collect::<Vec<_>>(), want);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod foreign;
 mod joins;
 mod stamp;
+mod tables;
 mod versions;
 
 use alloc::boxed::Box;
@@ -23,7 +24,7 @@ use crate::operator::aggregate::{self, Grouped, Held, Step, Times};
 use crate::operator::clock::NodeClock;
 use crate::operator::deduplicate;
 use crate::operator::isolate::Isolation;
-use crate::operator::join::streams;
+use crate::operator::join::{delayed, streams};
 use crate::operator::process;
 use crate::operator::route;
 use crate::operator::sink::{Sink, Writer};
@@ -37,8 +38,8 @@ use crate::state::key::StoreKind;
 use crate::state::store::{Change, Ground, Store};
 use crate::time::{NEVER, Now};
 use crate::topology::graph::{
-    AggregateNode, ForeignNode, InputKind, JoinNode, Node, NodeOperator, RegroupNode, SubTopology, TableNode, TableOf,
-    TimeRule, Topology,
+    AggregateNode, ForeignNode, InputKind, JoinNode, Node, NodeOperator, SubTopology, TableNode, TableOf, TimeRule,
+    Topology,
 };
 
 /// Which task: sub-topology and partition.
@@ -93,6 +94,7 @@ enum NodeState {
     Subscriptions(Box<Entries>),
     Process(Box<process::State>),
     Join(Box<streams::State>),
+    Delayed(Box<delayed::State>),
 }
 
 /// A task.
@@ -336,6 +338,7 @@ impl Task {
             (NodeState::Aggregate(a), _) => a.store.has_windows(),
             (NodeState::Process(p), _) => p.has_event_timers(),
             (NodeState::Join(j), NodeOperator::StreamJoin(join)) => j.holds(join.kind),
+            (NodeState::Delayed(d), _) => d.holds(),
             _ => false,
         };
         let open = self.sub().nodes.iter().zip(&self.nodes).any(holds);
@@ -402,10 +405,11 @@ impl Task {
             NodeState::Stateless { observed } => (*observed, NEVER),
             NodeState::Aggregate(a) => (a.times.observed, a.times.closed),
             NodeState::Writer(w) => (w.time, NEVER),
-            NodeState::Table(t) => (t.observed, NEVER),
+            NodeState::Table(t) => (t.observed, t.past.as_ref().map_or(NEVER, |past| past.times.observed)),
             NodeState::Subscriptions(_) => (NEVER, NEVER),
             NodeState::Process(p) => (p.times.observed, p.times.closed),
             NodeState::Join(j) => (j.times.observed, j.times.closed),
+            NodeState::Delayed(d) => (d.times.observed, d.times.closed),
         };
         let nodes = sub.nodes.iter().zip(&self.nodes);
         let topics = sub.inputs.iter().map(|i| self.topology.topics[i.topic].name.clone());
@@ -435,10 +439,11 @@ impl Task {
         for node in &mut self.nodes {
             match node {
                 NodeState::Aggregate(a) => a.store.shrink(limit_bytes),
-                NodeState::Table(t) => t.store.shrink(limit_bytes),
+                NodeState::Table(t) => t.shrink(limit_bytes),
                 NodeState::Subscriptions(entries) => entries.shrink(limit_bytes),
                 NodeState::Process(p) => p.shrink(limit_bytes),
                 NodeState::Join(j) => j.shrink(limit_bytes),
+                NodeState::Delayed(d) => d.shrink(limit_bytes),
                 NodeState::Stateless { .. } | NodeState::Writer(_) => {}
             }
         }
@@ -448,10 +453,11 @@ impl Task {
     pub fn state_bytes(&self) -> usize {
         let bytes = |n: &NodeState| match n {
             NodeState::Aggregate(a) => a.store.bytes(),
-            NodeState::Table(t) => t.store.bytes(),
+            NodeState::Table(t) => t.bytes(),
             NodeState::Subscriptions(entries) => entries.bytes(),
             NodeState::Process(p) => p.bytes(),
             NodeState::Join(j) => j.bytes(),
+            NodeState::Delayed(d) => d.bytes(),
             NodeState::Stateless { .. } | NodeState::Writer(_) => 0,
         };
         self.nodes.iter().map(bytes).sum()
@@ -472,6 +478,7 @@ impl Task {
             NodeState::Subscriptions(_) => NEVER,
             NodeState::Process(p) => p.times.observed,
             NodeState::Join(j) => j.times.observed,
+            NodeState::Delayed(d) => d.times.observed,
         });
         let closing = self.nodes.iter().filter_map(clock_of).map(|c| c.clock.closing());
         times.chain(closing).max().unwrap_or(NEVER)
@@ -494,7 +501,9 @@ fn clock_of(state: &NodeState) -> Option<&NodeClock> {
         NodeState::Aggregate(aggregate) => aggregate.times.clock.as_ref(),
         NodeState::Process(process) => process.times.clock.as_ref(),
         NodeState::Join(join) => join.times.clock.as_ref(),
-        NodeState::Table(_) | NodeState::Subscriptions(_) | NodeState::Stateless { .. } | NodeState::Writer(_) => None,
+        NodeState::Delayed(join) => join.times.clock.as_ref(),
+        NodeState::Table(table) => table.past.as_ref().and_then(|past| past.times.clock.as_ref()),
+        NodeState::Subscriptions(_) | NodeState::Stateless { .. } | NodeState::Writer(_) => None,
     }
 }
 
@@ -536,15 +545,13 @@ fn open_node(
             let ground = Ground { db: ports.db, space: ports.spaces[*store], prefix: ports.prefix };
             NodeState::Subscriptions(Box::new(Entries::open(ground)?))
         }
-        NodeOperator::Foreign(ForeignNode::Left(JoinNode { store: Some(store), by_window, .. }))
-        | NodeOperator::Table(TableNode { store, by_window, .. })
-        | NodeOperator::Regroup(RegroupNode { store, by_window, .. })
-        | NodeOperator::Join(JoinNode { store: Some(store), by_window, .. }) => {
-            let ground = Ground { db: ports.db, space: ports.spaces[*store], prefix: ports.prefix };
-            let kind = if *by_window { StoreKind::WindowedKeyValue } else { StoreKind::KeyValue };
-            NodeState::Table(Box::new(table::State { observed, store: Store::open(kind, ground)? }))
+        NodeOperator::Join(JoinNode { wait: Some(wait), .. }) => {
+            NodeState::Delayed(Box::new(delayed::State::open(wait, times(wait.time), ports)?))
         }
-        _ => NodeState::Stateless { observed },
+        operator => match tables::open(operator, (observed, closed), times, ports)? {
+            Some(table) => NodeState::Table(Box::new(table)),
+            None => NodeState::Stateless { observed },
+        },
     })
 }
 
@@ -552,10 +559,11 @@ fn open_node(
 fn take_changes(node: &mut NodeState) -> Vec<Vec<Change>> {
     match node {
         NodeState::Aggregate(a) => vec![a.store.take_changes()],
-        NodeState::Table(t) => vec![t.store.take_changes()],
+        NodeState::Table(t) => vec![t.take_changes()],
         NodeState::Subscriptions(entries) => vec![entries.take_changes()],
         NodeState::Process(p) => p.take_changes(),
         NodeState::Join(j) => vec![j.take_changes()],
+        NodeState::Delayed(d) => vec![d.take_changes()],
         NodeState::Stateless { .. } | NodeState::Writer(_) => Vec::new(),
     }
 }
@@ -607,6 +615,10 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
         let merged;
         let input = match &node.parents[..] {
             [] => cx.empty,
+            [parent] if tables::reads_latest(node) => {
+                merged = flow(parent).latest().into_owned();
+                &merged
+            }
             [parent] if flow(parent).old.is_some() && !reads_changes(sub, node) => {
                 merged = flow(parent).as_stream();
                 &merged
@@ -629,7 +641,7 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
             }
             (NodeOperator::Table(table), phase) => {
                 let NodeState::Table(state) = &mut states[at] else { unreachable!("opened by the same plan") };
-                outputs.push(table::process(cx, node, table, state, input, phase.rows())?);
+                outputs.push(table::process(cx, node, table, state, input, phase.rows(), matches!(phase, Phase::End))?);
             }
             (NodeOperator::Regroup(regroup), phase) => {
                 let NodeState::Table(state) = &mut states[at] else { unreachable!("opened by the same plan") };

@@ -301,8 +301,10 @@ impl Lower<'_> {
         if step.repartition.is_some() {
             return Some(Operator::Repartition { partitions: step.partitions });
         }
-        if step.table.is_some() {
-            return Some(Operator::Table { partitions: step.partitions });
+        if let Some(table) = &step.table {
+            let at = path(&["steps", name, "table", "history"]);
+            let history_ms = table.history.as_ref().map(|history| self.duration(history, &at));
+            return Some(Operator::Table { partitions: step.partitions, history_ms });
         }
         if step.global_table.is_some() {
             return Some(Operator::GlobalTable);
@@ -422,12 +424,19 @@ impl Lower<'_> {
             || matches!(operator, Operator::Repartition { .. } | Operator::Table { .. });
         // Before a join the other side says how many partitions there are.
         let within = matches!(operator, Operator::StreamJoin(_));
+        let table = matches!(operator, Operator::Table { .. });
+        // They go by time as groups do.
+        let timed = match operator {
+            Operator::Table { history_ms, .. } => history_ms.is_some(),
+            Operator::Join(join) => join.grace_ms.is_some(),
+            _ => aggregate || process || deduplicate || within,
+        };
         let waits = behind || within || matches!(operator, Operator::Join(_));
         let wrong = |field: &&str| {
-            AGGREGATE_FIELDS.contains(field) && !aggregate && !((deduplicate || within) && *field == "late")
+            AGGREGATE_FIELDS.contains(field) && !aggregate && !((deduplicate || within || table) && *field == "late")
                 || EMIT_FIELDS.contains(field) && word == "scan"
                 || REPARTITION_FIELDS.contains(field) && !(if *field == "idle" { waits } else { behind })
-                || *field == "lateness" && !aggregate && !process && !within && !deduplicate
+                || *field == "lateness" && !timed
                 || *field == "outputs" && !process && !matches!(operator, Operator::Branch { .. })
         };
         let Some(node) = self.tree.get("steps").and_then(|s| s.get(name)) else { return };
@@ -438,8 +447,10 @@ impl Lower<'_> {
                 f if REPARTITION_FIELDS.contains(&f) => {
                     "groups, `deduplicate`, `process`, `table` and `repartition` have it"
                 }
-                "lateness" => "groups, `deduplicate`, `process` and a `join` of two streams have it",
-                "late" => "groups, `deduplicate` and a `join` of two streams have it",
+                "lateness" => {
+                    "groups, `deduplicate`, `process`, a `table` with `history` and a `join` of two streams or with `grace` have it"
+                }
+                "late" => "groups, `deduplicate`, `table` and a `join` of two streams have it",
                 "outputs" => "`branch` and `process` have it",
                 f if EMIT_FIELDS.contains(&f) => "`count`, `reduce`, `aggregate` and `cogroup` have it",
                 _ => "`count`, `reduce`, `aggregate`, `scan` and `cogroup` have it",

@@ -4,6 +4,7 @@
 //! fields here is what editors show. Titles complete the sentence "`…` is not …" in errors (see `structure`).
 
 mod sink;
+mod table;
 mod window;
 mod within;
 
@@ -20,6 +21,7 @@ use millstream_core::topology::check::PARTITIONS_MAX;
 use super::formats::{Formats, Registry};
 
 pub use sink::{KeyFormat, RoutedTopics, Sink};
+pub use table::Table;
 pub use window::{CalendarUnit, WeekDay, Window};
 pub use within::{Apart, Within};
 
@@ -459,9 +461,9 @@ pub struct Step {
     pub finish: Option<Name>,
     /// Lets the first of records with one id through, and drops the others that are near in time.
     pub deduplicate: Option<Deduplicate>,
-    /// Reads records as the latest value of each key: a null value removes the row.
+    /// Reads records as the latest value of each key: a null value removes the row. With `history` rows can be looked up as they were.
     #[serde(default, deserialize_with = "present")]
-    pub table: Option<Nothing>,
+    pub table: Option<Table>,
     /// Reads a source as the latest value of each key, whole, on every host, for joins that look rows up by `key`.
     #[serde(default, deserialize_with = "present")]
     pub global_table: Option<Nothing>,
@@ -471,7 +473,8 @@ pub struct Step {
     pub join: Option<Reference>,
     /// How near in time records of two streams are that a `join` brings together.
     pub within: Option<Within>,
-    /// How long after its window's end a record of a `join` of two streams still meets others. Default `0ms`, with a warning.
+    /// How long after its window's end a record of a `join` of two streams still meets others. Default `0ms`, with a warning. Of a stream with
+    /// a table that has `history`: how long each record waits for the table. Default: it does not wait.
     pub grace: Option<DurationText>,
     /// What becomes of what has no partner in a `join`. Default `inner`.
     #[serde(rename = "type")]
@@ -568,7 +571,7 @@ fn beside() -> Value {
     let mut fields = serde_json::json!({
         "count": ["group"], "reduce": ["group"], "aggregate": ["group"], "scan": ["group"], "finish": ["cogroup"],
         "branch": ["outputs"], "otherwise": ["branch"], "stores": ["process"],
-        "with": ["join"], "type": ["join"], "key": ["join", "with"], "within": ["join"], "grace": ["within"]
+        "with": ["join"], "type": ["join"], "key": ["join", "with"], "within": ["join"], "grace": ["join"]
     });
     for operator in OPERATORS.iter().filter(|operator| **operator != "cogroup") {
         match fields[*operator].as_array_mut() {

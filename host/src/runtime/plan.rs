@@ -272,9 +272,10 @@ mod tests {
             kind: JoinKind::Inner,
             function: "join".into(),
             key: Some("by".into()),
+            grace_ms: None,
         };
         let mut steps = vec![
-            step("t", "in", Operator::Table { partitions: None }),
+            step("t", "in", Operator::Table { partitions: None, history_ms: None }),
             step("g", "t", Operator::Regroup { function: "group".into() }),
             step("j", "in", Operator::Join(join)),
             step("of-stream", "j", fold()),

@@ -14,6 +14,7 @@
 //! | `0x05` the key, session's end, its start | stored aggregate of a session, or that it has no state; the index is made from it |
 //! | `0x08` clock, due time, who | `0x01`: there is such a timer; the index is made from it |
 //! | `0x0a` side, the key, time, number | a record that waits for partners; the index is made from it |
+//! | `0x0c` the key, end | what a row was until then, see [`super::version`]; the index is made from it |
 //! | `0xef` | what the store was made with, see [`crate::made_with`] |
 //! | `0xf0` … | the shell's own, beside the store's |
 
@@ -25,7 +26,7 @@ use super::key::{self, StoreKind};
 use super::keyspace::{Scan, Space, StorageError, Write};
 use super::store::{Change, Ground};
 use super::value::{STATELESS, Stored, TIMER};
-use super::waiting;
+use super::{version, waiting};
 use crate::made_with;
 use crate::record::Batch;
 
@@ -76,7 +77,10 @@ fn writes_of(space: Space, prefix: &[u8], key: &[u8], value: Option<&[u8]>) -> [
                 let pending = [value.is_some_and(waiting::is_pending) as u8];
                 Some(write(key::waiting_time(prefix, side, &who, time, number), value.map(|_| &pending[..])))
             }
-            None => session().map(|timed| write(timed, value.map(|_| &b""[..]))),
+            None => match key::split_version(key) {
+                Some((who, end)) => Some(write(key::version_time(prefix, end, &who), value.map(|_| &b""[..]))),
+                None => session().map(|timed| write(timed, value.map(|_| &b""[..]))),
+            },
         },
     };
     [Some(write([prefix, key].concat(), value)), beside]
@@ -173,6 +177,9 @@ fn is_ours(key: &[u8], value: Option<&[u8]>) -> bool {
         }
         Some(first) if *first == StoreKind::Waiting as u8 => {
             key::split_waiting(key).is_some() && value.is_none_or(|value| waiting::open(value).is_some())
+        }
+        Some(first) if *first == StoreKind::Version as u8 => {
+            key::split_version(key).is_some() && value.is_none_or(|value| version::open(value).is_some())
         }
         Some(first) => {
             kinds.iter().any(|kind| *kind as u8 == *first) && value.is_none_or(|value| Stored::decode(value).is_some())

@@ -11,6 +11,8 @@
 //! | `0x09` | timer by who, in no changelog | clock, who; stored under it is the due time (ordered 8 bytes) |
 //! | `0x0a` | record that waits for partners | side (0 left, 1 right), the key, escaped; time (ordered 8 bytes), number (4 bytes) |
 //! | `0x0b` | the same in order of time, in no changelog | side, time (ordered 8 bytes), the key, escaped; number (4 bytes); stored under it is 1 where it has met none |
+//! | `0x0c` | version of a row that another has followed | the key, escaped; when it ended (ordered 8 bytes) |
+//! | `0x0d` | the same in order of time, in no changelog | when it ended (ordered 8 bytes), the key; nothing is stored under it |
 //! | `0xef` | any | nothing; stored under it is what the store was made with ([`crate::made_with`]) |
 //! | `0xf0` | none | the shell's own, beside a store's |
 //!
@@ -28,6 +30,9 @@
 //!
 //! Of records that wait for partners those of a key stand in order of time and then of arrival, which the number says. What they are keyed by
 //! has the window in front where keys have one, as under `0x02`.
+//!
+//! A table with history has its rows as they are under `0x01` or `0x02`, and what they were under `0x0c`, by when that ended: a version that
+//! comes between two others changes what ends where, and moves nothing. The key is that of the row, with the window in front where it has one.
 //!
 //! In front of it all stands the task's partition (4 bytes, big end first) where one database holds several tasks.
 
@@ -57,6 +62,10 @@ pub enum StoreKind {
     Waiting = 0x0a,
     /// The same in order of time: an index.
     WaitingTime = 0x0b,
+    /// What rows of a table with history were, by key.
+    Version = 0x0c,
+    /// The same in order of when that ended: an index.
+    VersionTime = 0x0d,
     /// What a store was made with: one key.
     MadeWith = 0xef,
 }
@@ -212,6 +221,39 @@ pub fn split_waiting_time(whole: &[u8]) -> Option<(u8, Vec<u8>, Timestamp, u32)>
     (*side < 2).then(|| (*side, key, unordered(*time), u32::from_be_bytes(*number)))
 }
 
+/// What the whole keys of the versions of a row begin with.
+pub fn versions_of(prefix: &[u8], key: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(prefix.len() + key.len() + 11);
+    out.extend_from_slice(prefix);
+    out.push(StoreKind::Version as u8);
+    escape(&mut out, key);
+    out
+}
+
+/// The whole key of a version of a row; `end`: when the next one began.
+pub fn version(prefix: &[u8], key: &[u8], end: Timestamp) -> Vec<u8> {
+    let mut out = versions_of(prefix, key);
+    out.extend_from_slice(&ordered(end));
+    out
+}
+
+/// The whole key of a version in order of time; an empty `key` is the beginning of those that ended then.
+pub fn version_time(prefix: &[u8], end: Timestamp, key: &[u8]) -> Vec<u8> {
+    [prefix, &[StoreKind::VersionTime as u8], &ordered(end)[..], key].concat()
+}
+
+/// Splits what [`version`] made without a prefix: key, end.
+pub fn split_version(whole: &[u8]) -> Option<(Vec<u8>, Timestamp)> {
+    let (rest, end) = whole.strip_prefix(&[StoreKind::Version as u8])?.split_last_chunk::<8>()?;
+    Some((unescape(rest.strip_suffix(&[0, 0])?)?, unordered(*end)))
+}
+
+/// Splits what [`version_time`] made without a prefix: end, key.
+pub fn split_version_time(whole: &[u8]) -> Option<(Timestamp, &[u8])> {
+    let (end, key) = whole.strip_prefix(&[StoreKind::VersionTime as u8])?.split_first_chunk::<8>()?;
+    Some((unordered(*end), key))
+}
+
 /// Appends a key so that keys keep their order and none is the beginning of another.
 fn escape(out: &mut Vec<u8>, key: &[u8]) {
     for byte in key {
@@ -333,7 +375,26 @@ mod tests {
         }
 
         #[test]
+        fn versions_come_back_and_stand_by_key_then_end_or_the_other_way_round(
+            a in proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(0xff)], 0..5),
+            b in proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(0xff)], 0..5),
+            ends: [i64; 2]
+        ) {
+            let (x, y) = (version(&[], &a, ends[0]), version(&[], &b, ends[1]));
+            prop_assert_eq!(split_version(&x), Some((a.clone(), ends[0])));
+            prop_assert_eq!(x.cmp(&y), (&a, ends[0]).cmp(&(&b, ends[1])));
+            prop_assert_eq!(x.starts_with(&versions_of(&[], &b)), a == b);
+            let (x, y) = (version_time(&[], ends[0], &a), version_time(&[], ends[1], &b));
+            prop_assert_eq!(split_version_time(&x), Some((ends[0], &a[..])));
+            prop_assert_eq!(x.cmp(&y), (ends[0], &a).cmp(&(ends[1], &b)));
+        }
+
+        #[test]
         fn garbage_is_no_timer_and_no_panic(bytes: Vec<u8>) {
+            if let Some((key, end)) = split_version(&bytes) {
+                prop_assert_eq!(version(&[], &key, end), bytes.clone());
+            }
+            split_version_time(&bytes);
             if let Some((side, key, time, number)) = split_waiting(&bytes) {
                 prop_assert_eq!(waiting(&[], side, &key, time, number), bytes.clone());
             }
@@ -363,6 +424,8 @@ mod tests {
             [7, 10, 1, b'k', 0, 0xff, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 3]
         );
         assert_eq!(waiting_time(&[], 0, b"k", 1, 3), [11, 0, 0x80, 0, 0, 0, 0, 0, 0, 1, b'k', 0, 0, 0, 0, 0, 3]);
+        assert_eq!(version(&[7], b"k\0", 1), [7, 12, b'k', 0, 0xff, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(version_time(&[], 1, b"k"), [13, 0x80, 0, 0, 0, 0, 0, 0, 1, b'k']);
         assert_eq!(successor(&[1, 0xff]), Some(alloc::vec![2]));
         assert_eq!(successor(&[0xff]), None);
     }

@@ -3,6 +3,7 @@
 pub mod buffer;
 pub mod changelog;
 pub mod entries;
+pub mod history;
 pub mod key;
 pub mod keyspace;
 pub mod memory;
@@ -11,6 +12,8 @@ pub mod slices;
 pub mod store;
 pub mod timers;
 pub mod value;
+pub mod version;
+pub mod versions;
 pub mod waiting;
 
 #[cfg(any(test, feature = "laws"))]

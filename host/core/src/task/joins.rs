@@ -1,5 +1,6 @@
 //! Joins among a task's nodes: what stands on either side is found here; what comes of it is the operators' matter.
 
+use alloc::borrow::Cow;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -7,6 +8,7 @@ use super::{NodeState, Phase, foreign};
 use crate::error::Verdict;
 use crate::flow::Flow;
 use crate::operator::Cx;
+use crate::operator::join::delayed::{self, delayed};
 use crate::operator::join::streams::{self, Step};
 use crate::operator::join::{self, Side, Sides};
 use crate::topology::graph::{ForeignNode, JoinNode, Node, NodeOperator, SubTopology, TableNode};
@@ -20,10 +22,14 @@ pub(super) fn run(
     phase: &Phase<'_>,
 ) -> Result<Vec<Flow>, Verdict> {
     let node = &cx.sub.nodes[at];
+    // Changes behind a newer version of a row change nothing that is joined now.
+    let latest: Vec<Cow<'_, Flow>> = flows.iter().map(|flow| flow.latest()).collect();
+    let latest: Vec<&Flow> = latest.iter().map(|flow| &**flow).collect();
     match (&node.operator, &mut states[at], &node.parents[..], flows) {
-        (NodeOperator::Foreign(half), ..) => foreign::run(cx, (at, half), states, flows),
-        (NodeOperator::Join(join), _, [left, right], [left_flow, right_flow]) => {
-            Ok(vec![with_table(cx, (at, join), states, [(left.0, left_flow), (right.0, right_flow)])?])
+        (NodeOperator::Foreign(half), ..) => foreign::run(cx, (at, half), states, &latest),
+        (NodeOperator::Join(join), _, [left, right], [stream, _]) => {
+            let left_flow = if join.store.is_some() { latest[0] } else { stream };
+            Ok(vec![with_table(cx, (at, join), states, [(left.0, left_flow), (right.0, latest[1])], phase)?])
         }
         (NodeOperator::StreamJoin(join), NodeState::Join(state), _, [left, right]) => {
             Ok(vec![of_streams(cx, &mut Step { node, join, state }, [left, right], phase)?])
@@ -48,12 +54,18 @@ fn with_table(
     (at, join): (usize, &JoinNode),
     states: &mut [NodeState],
     sides: [(usize, &Flow); 2],
+    phase: &Phase<'_>,
 ) -> Result<Flow, Verdict> {
     let (sub, [(left, left_flow), (right, right_flow)]) = (cx.sub, sides);
     let node = &sub.nodes[at];
     let (above, own) = states.split_at_mut(at);
-    let NodeState::Table(own) = &mut own[0] else {
-        return join::stream(cx, node, join, left_flow, side(sub, right, right_flow, &mut above[right]));
+    let own = match (&mut own[0], &join.wait) {
+        (NodeState::Table(own), _) => own,
+        (NodeState::Delayed(state), Some(wait)) => {
+            let (table, flush) = (side(sub, right, right_flow, &mut above[right]), matches!(phase, Phase::Flush));
+            return delayed(cx, delayed::Step { node, join, wait }, state, (left_flow, phase.rows()), table, flush);
+        }
+        _ => return join::stream(cx, node, join, left_flow, side(sub, right, right_flow, &mut above[right])),
     };
     let sides = if let Ok([l, r]) = above.get_disjoint_mut([left, right]) {
         Sides { left: side(sub, left, left_flow, l), right: Some(side(sub, right, right_flow, r)) }
@@ -66,7 +78,7 @@ fn with_table(
 /// A table as a join sees it.
 pub(super) fn side<'s>(sub: &SubTopology, at: usize, flow: &'s Flow, state: &'s mut NodeState) -> Side<'s> {
     let NodeState::Table(state) = state else { unreachable!("opened by the same plan") };
-    Side { flow, store: &mut state.store, number: rows_of(&sub.nodes[at]) }
+    Side { flow, store: &mut state.store, number: rows_of(&sub.nodes[at]), past: state.past.as_deref_mut() }
 }
 
 /// Number of the store in which a table has its rows.

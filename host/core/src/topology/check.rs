@@ -6,6 +6,7 @@
 mod ends;
 mod folds;
 mod globals;
+mod history;
 mod keys;
 mod streams;
 mod tables;
@@ -232,8 +233,10 @@ impl<'a> Checker<'a> {
         match &step.operator {
             Operator::Aggregate(aggregate) => self.aggregate(step, aggregate),
             Operator::Branch { outputs, otherwise, .. } => self.branch(step, outputs, otherwise.as_deref()),
-            Operator::Repartition { partitions } | Operator::Table { partitions } => {
+            Operator::Repartition { partitions } => self.partitions(&step.name, *partitions),
+            Operator::Table { partitions, history_ms } => {
                 self.partitions(&step.name, *partitions);
+                self.history(step, *history_ms);
             }
             Operator::GlobalTable => self.global_table(step),
             Operator::Process(process) => self.process(step, process),

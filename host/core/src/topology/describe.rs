@@ -161,11 +161,16 @@ impl Drawing {
                 });
                 store(first + spec.stores.len(), "timers");
             }
-            NodeOperator::Table(table) => store(table.store, "store"),
+            NodeOperator::Table(table) => {
+                store(table.store, if table.history.is_some() { "store, with history" } else { "store" });
+                let late = table.history.iter().filter_map(|history| history.late);
+                late.for_each(|topic| self.arrow(shape, topic, "late", true));
+            }
             // Global tables stand behind the topics.
             NodeOperator::GlobalJoin(join) => self.arrow(topology.topics.len() + join.table, shape, "", true),
             NodeOperator::Join(join) | NodeOperator::Foreign(ForeignNode::Left(join)) => {
                 join.store.iter().for_each(|at| store(*at, "store"));
+                join.wait.iter().for_each(|wait| store(wait.store, "waiting records"));
             }
             NodeOperator::Foreign(ForeignNode::Right { store: at }) => store(*at, "subscriptions"),
             NodeOperator::Regroup(regroup) => store(regroup.store, "store"),
@@ -288,13 +293,17 @@ fn node_lines(topology: &Topology, node: &Node) -> Vec<String> {
             vec!["sink".to_string(), format!("route {}", name(&route.function))]
         }
         NodeOperator::Sink { .. } => vec!["sink".to_string()],
-        NodeOperator::Table(table) => vec![match &table.of {
-            TableOf::Stream => "table".to_string(),
-            TableOf::Filter { function, negate: false } => format!("table, filter {}", name(function)),
-            TableOf::Filter { function, negate: true } => format!("table, filter-not {}", name(function)),
-            TableOf::MapValues { function } => format!("table, map-values {}", name(function)),
-            TableOf::ForeignKey { function } => format!("table, foreign key {}", name(function)),
-        }],
+        NodeOperator::Table(table) => {
+            let what = match &table.of {
+                TableOf::Stream => "table".to_string(),
+                TableOf::Filter { function, negate: false } => format!("table, filter {}", name(function)),
+                TableOf::Filter { function, negate: true } => format!("table, filter-not {}", name(function)),
+                TableOf::MapValues { function } => format!("table, map-values {}", name(function)),
+                TableOf::ForeignKey { function } => format!("table, foreign key {}", name(function)),
+            };
+            let history = table.history.iter().map(|history| format!("history {}", duration(history.history_ms)));
+            [what].into_iter().chain(history).collect()
+        }
         NodeOperator::Regroup(regroup) => vec![format!("group by {}", name(&regroup.function))],
         NodeOperator::Foreign(ForeignNode::Right { .. }) => vec!["answer by foreign key".to_string()],
         NodeOperator::Foreign(ForeignNode::Left(join)) => {
@@ -303,7 +312,9 @@ fn node_lines(topology: &Topology, node: &Node) -> Vec<String> {
         }
         NodeOperator::Join(join) => {
             let what = if join.store.is_some() { "table, " } else { "" };
-            vec![format!("{what}{}join with {}", kind_word(join.kind), name(&join.function))]
+            let join_line = format!("{what}{}join with {}", kind_word(join.kind), name(&join.function));
+            let wait = join.wait.iter().map(|wait| format!("grace {}", duration(wait.grace_ms)));
+            [join_line].into_iter().chain(wait).collect()
         }
         NodeOperator::GlobalJoin(join) => {
             let (kind, with) = (kind_word(join.kind), name(&join.function));

@@ -8,6 +8,7 @@ mod deduplicate;
 mod ends;
 mod foreign;
 mod globals;
+mod history;
 mod process;
 mod stores;
 mod streams;
@@ -18,6 +19,7 @@ pub use deduplicate::DeduplicateNode;
 pub use ends::RouteNode;
 pub use foreign::{FOREIGN_PARTS, ForeignNode};
 pub use globals::{GlobalJoinNode, GlobalTable};
+pub use history::{HistoryNode, WaitNode};
 pub use streams::{StreamJoinNode, side_name};
 pub use tables::{JoinNode, RegroupNode, TableNode, TableOf};
 
@@ -70,8 +72,8 @@ pub struct SubTopology {
     pub inputs: Vec<Input>,
     /// Its nodes, parents first.
     pub nodes: Vec<Node>,
-    /// Its stores, in the order of their nodes: one for each aggregate, each table, each join of two streams and each step that
-    /// deduplicates; for each processor its named ones, then that of its timers.
+    /// Its stores, in the order of their nodes: one for each aggregate, each table, each join of two streams or with waiting and each
+    /// step that deduplicates; for each processor its named ones, then that of its timers.
     pub stores: Vec<Store>,
     /// How many tasks: the largest partition count of its inputs.
     pub tasks: u32,
@@ -326,6 +328,12 @@ pub enum PlanError {
     /// A join with a global table that has no key, is outer, or of a table.
     #[error("`{0}` joins with a global table: a stream does, by `key`, inner or left")]
     GlobalJoin(String),
+    /// Records that wait for what has no history, or too short a one.
+    #[error(
+        "`{0}` waits (`grace`), which records of a stream do for a table with a `history` at least as long; leave `grace` out, or say \
+         `table: {{ history: … }}`"
+    )]
+    Waits(String),
     /// A regrouped table that something else than an aggregate reads.
     #[error(
         "`{0}` reads a table that is grouped anew, which `count`, `reduce` and `aggregate` can alone, each from one"
@@ -369,6 +377,7 @@ impl PlanError {
             | PlanError::ForeignKey(step)
             | PlanError::GlobalInput(step)
             | PlanError::GlobalJoin(step)
+            | PlanError::Waits(step)
             | PlanError::GroupedTable(step)
             | PlanError::GroupedStream(step)
             | PlanError::WindowedTable(step)
@@ -457,6 +466,8 @@ struct Draft {
     table: bool,
     /// They are those of a table that is grouped anew.
     grouped: bool,
+    /// Of a table with history, for how long rows can be looked up as they were, milliseconds.
+    history: Option<i64>,
     /// For source nodes: topic, and step that writes it.
     input: Option<DraftInput>,
 }
@@ -506,7 +517,8 @@ impl<'a> Planner<'a> {
         let (dirty, windowed, derived) = (any(|d| d.dirty), any(|d| d.windowed), any(|d| d.derived));
         let sessions = any(|d| d.sessions);
         let node = Node { name: name.to_string(), operator, parents, ports: 1, on_error, inputs: 0 };
-        self.drafts.push(Draft { node, dirty, windowed, sessions, derived, table: false, grouped: false, input: None });
+        let (table, grouped, history, input) = (false, false, None, None);
+        self.drafts.push(Draft { node, dirty, windowed, sessions, derived, table, grouped, history, input });
         self.drafts.len() - 1
     }
 
@@ -696,12 +708,7 @@ impl<'a> Planner<'a> {
             }
             let repartitioned = (0..sub.inputs.len())
                 .any(|i| node.inputs >> i & 1 == 1 && matches!(sub.inputs[i].kind, InputKind::Repartition { .. }));
-            if let NodeOperator::Aggregate(AggregateNode { time, .. })
-            | NodeOperator::StreamJoin(StreamJoinNode { time, .. })
-            | NodeOperator::Process(ProcessNode { time, .. })
-            | NodeOperator::Deduplicate(DeduplicateNode { time, .. }) = &mut node.operator
-                && !repartitioned
-            {
+            if let Some(time) = node.operator.time().filter(|_| !repartitioned) {
                 *time = TimeRule::Observed;
             }
             if let NodeOperator::Regroup(regroup) = &mut node.operator {

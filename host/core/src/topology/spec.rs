@@ -199,6 +199,9 @@ pub enum Operator {
     Table {
         /// Partitions of the repartition topic, where there is one.
         partitions: Option<u32>,
+        /// For how long rows can be looked up as they were, milliseconds of the step's time, at least 0; the latest is then the one with the
+        /// largest timestamp. `None`: only as they are, and the latest is the last to come.
+        history_ms: Option<i64>,
     },
     /// Reads a source as the latest value of each key, whole, on every host.
     GlobalTable,
@@ -243,6 +246,9 @@ pub struct Join {
     /// A mapper whose answer's key is that of the right row: a join by foreign key, or with a global table; `None`: both keys are
     /// the same.
     pub key: Option<String>,
+    /// Of a stream with a table that has history: how long each record waits for the table, milliseconds of the step's time, at least 0;
+    /// `None`: it does not wait.
+    pub grace_ms: Option<i64>,
 }
 
 /// A join of two streams: records of a key meet whose times are near.

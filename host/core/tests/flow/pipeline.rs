@@ -402,28 +402,12 @@ fn operator(kind: &str, words: &Words<'_>) -> Result<Operator, String> {
             Ok(Operator::Branch { function, outputs: words.list("outputs"), otherwise })
         }
         "global-table" => Ok(Operator::GlobalTable),
-        "table" => Ok(Operator::Table { partitions: words.number("partitions")? }),
-        "group-by" => Ok(Operator::Regroup { function }),
-        "join" => {
-            let name = words.option("stream").or(words.option("table")).unwrap_or_default();
-            let other = From { name: name.into(), output: None };
-            let kind = match (words.has("left"), words.has("outer")) {
-                (true, _) => JoinKind::Left,
-                (_, true) => JoinKind::Outer,
-                _ => JoinKind::Inner,
-            };
-            if words.option("stream").is_none() {
-                let key = words.option("key").map(str::to_string);
-                return Ok(Operator::Join(Join { other, kind, function, key }));
-            }
-            let at = |name: &str| words.option(name).map_or(Ok(0), time);
-            let within = words.option("within").map(time).transpose()?;
-            let (before_ms, after_ms) =
-                (within.map_or_else(|| at("before"), Ok)?, within.map_or_else(|| at("after"), Ok)?);
-            let window = JoinWindow { before_ms, after_ms, grace_ms: at("grace")? };
-            let function = Some(function).filter(|f| !f.is_empty());
-            Ok(Operator::StreamJoin(StreamJoin { other, kind, function, window }))
+        "table" => {
+            let history_ms = words.option("history").map(time).transpose()?;
+            Ok(Operator::Table { partitions: words.number("partitions")?, history_ms })
         }
+        "group-by" => Ok(Operator::Regroup { function }),
+        "join" => join(function, words),
         "repartition" => Ok(Operator::Repartition { partitions: words.number("partitions")? }),
         "count" => fold(words, Fold::Count(if words.has("text") { CountFormat::Text } else { CountFormat::Long })),
         "reduce" => fold(words, Fold::Reduce { function }),
@@ -454,6 +438,27 @@ fn operator(kind: &str, words: &Words<'_>) -> Result<Operator, String> {
         }
         other => Err(format!("what is `{other}`?")),
     }
+}
+
+fn join(function: String, words: &Words<'_>) -> Result<Operator, String> {
+    let name = words.option("stream").or(words.option("table")).unwrap_or_default();
+    let other = From { name: name.into(), output: None };
+    let kind = match (words.has("left"), words.has("outer")) {
+        (true, _) => JoinKind::Left,
+        (_, true) => JoinKind::Outer,
+        _ => JoinKind::Inner,
+    };
+    if words.option("stream").is_none() {
+        let key = words.option("key").map(str::to_string);
+        let grace_ms = words.option("grace").map(time).transpose()?;
+        return Ok(Operator::Join(Join { other, kind, function, key, grace_ms }));
+    }
+    let at = |name: &str| words.option(name).map_or(Ok(0), time);
+    let within = words.option("within").map(time).transpose()?;
+    let (before_ms, after_ms) = (within.map_or_else(|| at("before"), Ok)?, within.map_or_else(|| at("after"), Ok)?);
+    let window = JoinWindow { before_ms, after_ms, grace_ms: at("grace")? };
+    let function = Some(function).filter(|f| !f.is_empty());
+    Ok(Operator::StreamJoin(StreamJoin { other, kind, function, window }))
 }
 
 fn fold(words: &Words<'_>, fold: Fold) -> Result<Operator, String> {

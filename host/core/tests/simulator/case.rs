@@ -57,6 +57,8 @@ struct Stream {
     dirty: bool,
     /// Topics that it comes from, without another in between.
     topics: BTreeSet<String>,
+    /// How long rows of the table are known as they were.
+    history: Option<i64>,
 }
 
 /// Most joins by foreign key in one case: each multiplies what the one before gives by the rows that belong to one.
@@ -221,7 +223,16 @@ impl Builder<'_> {
             let from = From { name: name.clone(), output: None };
             self.case.spec.sources.push(SourceSpec { name, topics, timestamp: None, on_error });
             let topics = self.case.spec.sources[s as usize].topics.iter().cloned().collect();
-            self.streams.push(Stream { from, windowed: false, used: false, table: false, dirty: false, topics });
+            let history = None;
+            self.streams.push(Stream {
+                from,
+                windowed: false,
+                used: false,
+                table: false,
+                dirty: false,
+                topics,
+                history,
+            });
         }
     }
 
@@ -256,7 +267,11 @@ impl Builder<'_> {
         let timed = self.rng.one_in(3);
         match self.rng.below(21) {
             19.. => Operator::Deduplicate(self.deduplicate()),
-            17 | 18 => Operator::Table { partitions: self.rng.one_in(3).then(|| 1 + self.rng.below(4) as u32) },
+            17 | 18 => {
+                let partitions = self.rng.one_in(3).then(|| 1 + self.rng.below(4) as u32);
+                let history_ms = self.rng.one_in(2).then(|| *self.rng.pick(&[0, 1, 10, 40, 200]));
+                Operator::Table { partitions, history_ms }
+            }
             0 | 1 => {
                 let (function, negate) = (self.function(Role::Keep), self.rng.one_in(3));
                 Operator::Filter { function, negate }
@@ -405,7 +420,12 @@ impl Builder<'_> {
             operator => matches!(operator, Operator::Repartition { .. }),
         };
         let topics = self.topics(&inputs, cuts);
-        let like = Stream { windowed, table, dirty: changes || dirty && !cuts, topics, ..self.streams[0].clone() };
+        let history = match &operator {
+            Operator::Table { history_ms, .. } => *history_ms,
+            _ => self.streams[inputs[0]].history.filter(|_| table),
+        };
+        let dirty = changes || dirty && !cuts;
+        let like = Stream { windowed, table, dirty, topics, history, ..self.streams[0].clone() };
         self.push(operator, &inputs, like);
     }
 
@@ -461,7 +481,7 @@ impl Builder<'_> {
         self.push(Operator::Regroup { function }, &[table], like.clone());
         // Nothing else can read it.
         let grouped = self.streams.pop().expect("it was just pushed");
-        self.streams.push(Stream { windowed: false, table: false, dirty: false, ..grouped });
+        self.streams.push(Stream { windowed: false, table: false, dirty: false, history: None, ..grouped });
         let at = self.streams.len() - 1;
         for _ in 0..1 + self.rng.below(3) / 2 {
             let mut fold = self.fold();
@@ -502,7 +522,9 @@ impl Builder<'_> {
         let other = self.streams[table].from.clone();
         let like =
             Stream { windowed, table: of_tables, dirty: false, topics: topics.clone(), ..self.streams[0].clone() };
-        self.push(Operator::Join(Join { other, kind, function, key: None }), &inputs, like);
+        let history = self.streams[table].history.filter(|_| !of_tables && self.rng.one_in(2));
+        let grace_ms = history.map(|ms| self.rng.below(ms.min(60) as u64 + 1) as i64);
+        self.push(Operator::Join(Join { other, kind, function, key: None, grace_ms }), &inputs, like);
         self.bring_together(topics);
     }
 
@@ -518,8 +540,8 @@ impl Builder<'_> {
         self.streams[right].used = true;
         let (function, key) = (self.function(Role::Pair), Some(self.function(Role::Rekey { shift: true })));
         let other = self.streams[right].from.clone();
-        let like = Stream { topics: sides[0].clone(), ..self.streams[left].clone() };
-        self.push(Operator::Join(Join { other, kind, function, key }), &[left], like);
+        let like = Stream { topics: sides[0].clone(), history: None, ..self.streams[left].clone() };
+        self.push(Operator::Join(Join { other, kind, function, key, grace_ms: None }), &[left], like);
         sides.into_iter().for_each(|side| self.bring_together(side));
     }
 
@@ -579,7 +601,7 @@ impl Builder<'_> {
         let (windowed, dirty) = (any(|s| s.windowed), any(|s| s.dirty));
         let topics = self.topics(&inputs, false);
         let like = Stream { windowed, table: false, dirty, topics, ..self.streams[0].clone() };
-        self.push(Operator::Join(Join { other: table, kind, function, key }), &inputs, like);
+        self.push(Operator::Join(Join { other: table, kind, function, key, grace_ms: None }), &inputs, like);
     }
 
     /// Gives topics the same number of partitions.
@@ -596,7 +618,7 @@ impl Builder<'_> {
             }
             let cut = case.spec.steps.iter_mut().find(|s| cuts(s).contains(topic));
             let given = cut.and_then(|step| match &mut step.operator {
-                Operator::Repartition { partitions } | Operator::Table { partitions } => partitions.as_mut(),
+                Operator::Repartition { partitions } | Operator::Table { partitions, .. } => partitions.as_mut(),
                 Operator::Aggregate(fold) => fold.partitions.as_mut(),
                 Operator::Process(process) => process.partitions.as_mut(),
                 Operator::Deduplicate(deduplicate) => deduplicate.partitions.as_mut(),
@@ -617,7 +639,13 @@ impl Builder<'_> {
             Operator::Process(p) if !p.outputs.is_empty() => p.outputs.iter().cloned().map(Some).collect(),
             _ => vec![None],
         };
-        let is_fold = matches!(operator, Operator::Aggregate(_) | Operator::StreamJoin(_) | Operator::Deduplicate(_));
+        let is_fold = matches!(
+            operator,
+            Operator::Aggregate(_)
+                | Operator::StreamJoin(_)
+                | Operator::Deduplicate(_)
+                | Operator::Table { history_ms: Some(_), .. }
+        );
         let late = (is_fold && self.rng.one_in(2)).then(|| "late".to_string());
         let idle = if self.rng.one_in(2) { Idle::Never } else { Idle::After(50 + self.rng.below(300) as i64) };
         let lateness = if self.rng.one_in(6) { Lateness::KafkaStreams } else { Lateness::OwnTask };

@@ -23,7 +23,8 @@ impl Lower<'_> {
             }
             // One that was left out has been told of, and has no name.
             let key = step.key.as_ref().map(|f| f.0.clone());
-            return Operator::Join(Join { other, kind, function: function.unwrap_or_default(), key });
+            let grace_ms = step.grace.as_ref().map(|grace| self.duration(grace, &path(&["steps", name, "grace"])));
+            return Operator::Join(Join { other, kind, function: function.unwrap_or_default(), key, grace_ms });
         };
         if step.key.is_some() {
             let span = self.tree.key_place(&path(&["steps", name, "key"]));

@@ -10,9 +10,14 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.BufferedReader;
 import java.io.BufferedWriter;
+import java.io.File;
+import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.OutputStreamWriter;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.HashMap;
@@ -59,6 +64,25 @@ public final class Cases {
     private Cases() {}
 
     private static final ObjectMapper JSON = new ObjectMapper();
+    private static final Path STATE = folder();
+
+    private static Path folder() {
+        try {
+            Path folder = Files.createTempDirectory("cases");
+            Runtime.getRuntime().addShutdownHook(new Thread(() -> remove(folder.toFile())));
+            return folder;
+        } catch (IOException wrong) {
+            throw new UncheckedIOException(wrong);
+        }
+    }
+
+    private static void remove(File file) {
+        File[] inside = file.listFiles();
+        for (File one : inside == null ? new File[0] : inside) {
+            remove(one);
+        }
+        file.delete();
+    }
 
     public static void main(String[] args) throws Exception {
         // Records that are dropped are no news here.
@@ -78,6 +102,8 @@ public final class Cases {
         Properties properties = new Properties();
         properties.put(StreamsConfig.APPLICATION_ID_CONFIG, "cases");
         properties.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, "nowhere:1");
+        // Versions have no store in memory; each process has a folder of its own, and each case leaves it empty.
+        properties.put(StreamsConfig.STATE_DIR_CONFIG, STATE.toString());
         // Results at the record that closes a window, not once a second of the wall clock.
         properties.put("__emit.interval.ms.kstreams.windowed.aggregation__", 0L);
         // The same of a join's results without a partner.
@@ -123,12 +149,15 @@ public final class Cases {
         }
         if (how.startsWith("stream-")) {
             KStream<String, String> left = builder.stream("left", strings);
-            KTable<String, String> right = builder.table("right", strings, plain(Serdes.String()));
+            KTable<String, String> right = builder.table("right", strings, rows("versions", test));
             Joined<String, String, String> serdes = Joined.with(Serdes.String(), Serdes.String(), Serdes.String());
+            if (test.get("grace").isNumber()) {
+                serdes = serdes.withName("waits").withGracePeriod(ms(test, "grace"));
+            }
             return how.equals("stream-left") ? left.leftJoin(right, Cases::pair, serdes) : left.join(right, Cases::pair, serdes);
         }
-        KTable<String, String> left = builder.table("left", strings, plain(Serdes.String()));
-        KTable<String, String> right = builder.table("right", strings, plain(Serdes.String()));
+        KTable<String, String> left = builder.table("left", strings, rows("left-versions", test));
+        KTable<String, String> right = builder.table("right", strings, rows("right-versions", test));
         KTable<String, String> joined = switch (how) {
             case "tables-inner" -> left.join(right, Cases::pair);
             case "tables-left" -> left.leftJoin(right, Cases::pair);
@@ -275,6 +304,15 @@ public final class Cases {
     private static <V> Materialized<String, V, KeyValueStore<Bytes, byte[]>> plain(Serde<V> values) {
         return Materialized.<String, V, KeyValueStore<Bytes, byte[]>>as(new BuiltInDslStoreSuppliers.InMemoryDslStoreSuppliers())
             .withKeySerde(Serdes.String()).withValueSerde(values).withCachingDisabled().withLoggingDisabled();
+    }
+
+    /** Rows of a table, with their versions where the case says for how long. */
+    private static Materialized<String, String, KeyValueStore<Bytes, byte[]>> rows(String name, JsonNode test) {
+        if (!test.get("history").isNumber()) {
+            return plain(Serdes.String());
+        }
+        return Materialized.<String, String>as(Stores.persistentVersionedKeyValueStore(name, ms(test, "history")))
+            .withKeySerde(Serdes.String()).withValueSerde(Serdes.String()).withLoggingDisabled();
     }
 
     private static <V> Materialized<String, V, WindowStore<Bytes, byte[]>> window(Serde<V> values) {

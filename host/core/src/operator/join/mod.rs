@@ -5,8 +5,10 @@
 //! stream's record looks it up, and the left side of a table–table join before the right.
 
 mod call;
+pub(crate) mod delayed;
 pub(crate) mod foreign;
 mod global;
+mod look;
 mod moments;
 mod pairs;
 mod stream;
@@ -14,6 +16,7 @@ pub(crate) mod streams;
 mod tables;
 
 use crate::flow::Flow;
+use crate::operator::table::Past;
 use crate::state::store::Store;
 
 pub(crate) use global::global;
@@ -26,4 +29,6 @@ pub(crate) struct Side<'s> {
     pub store: &'s mut Store,
     /// Number of the store within the sub-topology.
     pub number: usize,
+    /// Of a table with history.
+    pub past: Option<&'s mut Past>,
 }

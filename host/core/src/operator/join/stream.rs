@@ -1,12 +1,12 @@
-//! A stream joined with a table: each record looks the table up as it is when the record comes. Changes of the table set
-//! nothing off.
+//! A stream joined with a table: each record looks the table up when it comes. Changes of the table set nothing off. Records that
+//! wait for the table first are in `delayed`.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Side;
 use super::call::{Pairs, join};
-use super::moments::Moments;
+use super::look::Look;
 use crate::emit::Reason;
 use crate::error::Verdict;
 use crate::flow::Flow;
@@ -27,7 +27,7 @@ pub(crate) fn stream(
     if records.is_empty() {
         return Ok(cx.empty.clone());
     }
-    let mut moments = Moments::new(table, spec.by_window);
+    let mut look = Look::new(table, spec.by_window);
     let outer = spec.kind != JoinKind::Inner;
     let (mut places, mut right) = (Vec::with_capacity(records.len()), BytesColumn::default());
     for i in 0..records.len() {
@@ -38,11 +38,11 @@ pub(crate) fn stream(
         // Without a key nothing is looked up. A change of the record's own row has come before it.
         let found = match records.batch.keys.is_null(i) {
             true => None,
-            false => moments.at(cx, records, i, records.row(i) + 1)?,
+            false => look.at(cx, records, i, records.row(i) + 1)?,
         };
         if found.is_some() || outer {
             places.push(i as u32);
-            right.push(found.map(|(value, _)| value));
+            right.push(found.as_deref());
         }
     }
     let paired = records.gather(&places);
@@ -54,7 +54,7 @@ pub(crate) fn stream(
 }
 
 /// Why a record is joined with nothing at all.
-fn droppable(records: &Flow, i: usize, outer: bool) -> Option<Reason> {
+pub(super) fn droppable(records: &Flow, i: usize, outer: bool) -> Option<Reason> {
     if records.batch.values.is_null(i) {
         return Some(if records.batch.keys.is_null(i) && !outer { Reason::NullKey } else { Reason::NullValue });
     }

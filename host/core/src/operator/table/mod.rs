@@ -5,9 +5,11 @@
 //! What flows on are changes: each with what the row is now and what it was. Which side of a join sees which change when is in
 //! `join`.
 
+mod history;
 mod regroup;
 mod write;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::Cx;
@@ -17,10 +19,11 @@ use crate::emit::Reason;
 use crate::error::Verdict;
 use crate::flow::Flow;
 use crate::record::{BatchBuilder, Timestamp};
-use crate::state::store::Store;
+use crate::state::store::{Change, Store};
 use crate::topology::graph::{Node, TableNode, TableOf};
 use crate::topology::spec::MapForm;
 
+pub(crate) use history::Past;
 pub(crate) use regroup::regroup;
 pub(crate) use write::{Absent, Rows, row_key, write};
 
@@ -30,10 +33,32 @@ pub(crate) struct State {
     /// The largest timestamp that its function was shown.
     pub observed: Timestamp,
     pub store: Store,
+    /// Of a table with history.
+    pub past: Option<Box<Past>>,
+}
+
+impl State {
+    /// Bytes in memory, estimated.
+    pub fn bytes(&self) -> usize {
+        self.store.bytes() + self.past.as_ref().map_or(0, |past| past.history.bytes())
+    }
+
+    /// Lets go of what the database has, when the store holds more than `limit_bytes`.
+    pub fn shrink(&mut self, limit_bytes: usize) {
+        self.store.shrink(limit_bytes);
+        self.past.iter_mut().for_each(|past| past.history.shrink(limit_bytes));
+    }
+
+    /// The changes of the interval.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        let mut changes = self.store.take_changes();
+        self.past.iter_mut().for_each(|past| changes.extend(past.history.take_changes()));
+        changes
+    }
 }
 
 /// Takes records, or changes of another table, in; gives the changes that come of them. `rows`: what the rows of the polled
-/// batch say of time.
+/// batch say of time. `ends`: an interval ends.
 pub(crate) fn process(
     cx: &mut Cx<'_, '_>,
     node: &Node,
@@ -41,37 +66,52 @@ pub(crate) fn process(
     state: &mut State,
     flow: &Flow,
     rows: &[Row],
+    ends: bool,
 ) -> Result<Flow, Verdict> {
-    if flow.is_empty() {
+    // Time may move without records.
+    if flow.is_empty() && table.history.is_none() {
         return Ok(cx.empty.clone());
     }
-    let into = Rows { store: table.store, by_window: table.by_window };
-    let State { observed, store } = state;
-    match table.of {
-        TableOf::Stream => {
-            let keyed = keyed(cx, node, flow);
-            write(cx, node, into, store, &keyed, Absent::Told)
-        }
-        TableOf::Filter { function, negate } => {
-            let wanted = cx.ports.functions.wants_stream_times(cx.active[function].prepared);
-            let times = StreamTimes { wanted, observed, rows };
-            let kept = filtered(cx, node, function, !negate, flow, times)?;
-            write(cx, node, into, store, &kept, Absent::Untold)
-        }
-        TableOf::MapValues { function } => {
-            let wanted = cx.ports.functions.wants_stream_times(cx.active[function].prepared);
-            let times = StreamTimes { wanted, observed, rows };
-            let mapped = mapped(cx, node, function, MapForm::MapValues, flow, times)?;
-            write(cx, node, into, store, &mapped, Absent::Untold)
-        }
-        TableOf::ForeignKey { function } => {
-            let wanted = cx.ports.functions.wants_stream_times(cx.active[function].prepared);
-            let times = StreamTimes { wanted, observed, rows };
-            let keys = mapped(cx, node, function, MapForm::SelectKey, flow, times)?;
-            // The join has to hear of every row, also of those that have no foreign key and had none.
-            write(cx, node, into, store, &keys, Absent::Told)
-        }
+    let made = made(cx, node, table, &mut state.observed, flow, rows)?;
+    if let Some(history) = &table.history {
+        return history::write(cx, (node, table, history), state, &made, rows, ends);
     }
+    let into = Rows { store: table.store, by_window: table.by_window };
+    let absent = match table.of {
+        // The join has to hear of every row, also of those that have no foreign key and had none.
+        TableOf::Stream | TableOf::ForeignKey { .. } => Absent::Told,
+        TableOf::Filter { .. } | TableOf::MapValues { .. } => Absent::Untold,
+    };
+    write(cx, node, into, &mut state.store, &made, absent)
+}
+
+/// What rows become, as the step makes them.
+fn made(
+    cx: &mut Cx<'_, '_>,
+    node: &Node,
+    table: &TableNode,
+    observed: &mut Timestamp,
+    flow: &Flow,
+    rows: &[Row],
+) -> Result<Flow, Verdict> {
+    if flow.is_empty() {
+        return Ok(flow.clone());
+    }
+    let Some(function) = table.of.function() else { return Ok(keyed(cx, node, flow)) };
+    let wanted = cx.ports.functions.wants_stream_times(cx.active[function].prepared);
+    let times = StreamTimes { wanted, observed, rows };
+    match table.of {
+        TableOf::Filter { negate, .. } => filtered(cx, node, function, !negate, flow, times),
+        TableOf::ForeignKey { .. } => mapped(cx, node, function, MapForm::SelectKey, flow, times),
+        TableOf::MapValues { .. } | TableOf::Stream => mapped(cx, node, function, MapForm::MapValues, flow, times),
+    }
+}
+
+/// The changes at these places, for a table to say what its rows were before.
+fn changes(flow: &Flow, by_window: bool, told: &[u32]) -> Flow {
+    // Where keys have no windows by the plan, one that a map happened to leave as it was has none either.
+    let windows = flow.windows.clone().filter(|_| by_window);
+    Flow { windows, inputs: None, old: None, ..flow.clone() }.gather(told)
 }
 
 /// The records that have a key; the others leave.

@@ -85,8 +85,6 @@ pub(crate) fn write(
         let message = alloc::format!("the changelog of the table: {refusal}");
         cx.refuse(node, None, flow, i, refusal.reason(), &message)?;
     }
-    // Where keys have no windows by the plan, one that a map happened to leave as it was has none either.
-    let windows = flow.windows.clone().filter(|_| into.by_window);
-    let changes = Flow { windows, inputs: None, old: None, ..flow.clone() }.gather(&told);
+    let changes = super::changes(flow, into.by_window, &told);
     Ok(Flow { old: Some(Arc::new(old)), ..changes })
 }

@@ -61,6 +61,12 @@ impl Checker<'_> {
             let message = "a stream has no outer join with a global table: a change of the table sets nothing off";
             self.error(section, name, "type", message.into(), "use `type: left`");
         }
+        if join.grace_ms.is_some() {
+            let message = format!(
+                "`grace` waits for what a table was at a time, and `{other}` is a global table, which knows only what it is"
+            );
+            self.error(section, name, "grace", message, "leave it out, or join with a table that has history");
+        }
         if of_table {
             let message =
                 format!("`{name}` joins a table with the global table `{other}`, and only a stream looks its rows up");

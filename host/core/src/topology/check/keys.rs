@@ -22,6 +22,8 @@ pub(super) struct Keys {
     pub(super) table: bool,
     /// They are those of a table that is grouped anew.
     pub(super) grouped: bool,
+    /// For how long the rows of the table are known as they were, milliseconds.
+    pub(super) history: Option<i64>,
 }
 
 /// Kinds of windows that the keys of a stream may have.
@@ -66,6 +68,7 @@ impl<'a> Checker<'a> {
                 repartitioned: a.repartitioned || b.repartitioned,
                 table: from.len() == 1 && b.table,
                 grouped: a.grouped || b.grouped,
+                history: b.history.filter(|_| from.len() == 1),
             })
         };
         for step in order {
@@ -75,7 +78,7 @@ impl<'a> Checker<'a> {
                 keys.insert(&step.name, own);
                 continue;
             }
-            (own.table, own.grouped) = (false, false);
+            (own.table, own.grouped, own.history) = (false, false, None);
             match &step.operator {
                 Operator::Map { form, .. } if form.may_change_key() => {
                     own = Keys { changed: true, windowed: false, kinds: Kinds::default(), ..own };
@@ -141,6 +144,7 @@ impl<'a> Checker<'a> {
             repartitioned: input.repartitioned || input.changed,
             table: false,
             grouped: false,
+            history: None,
         }
     }
 

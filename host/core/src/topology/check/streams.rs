@@ -80,6 +80,7 @@ impl Checker<'_> {
             repartitioned: any(|k| k.repartitioned || k.changed),
             table: false,
             grouped: false,
+            history: None,
         }
     }
 

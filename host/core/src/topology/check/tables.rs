@@ -17,18 +17,18 @@ impl Checker<'_> {
         let input = Keys { grouped: input.grouped && step.from.len() == 1, ..input };
         let table = Keys { changed: false, repartitioned: input.repartitioned || input.changed, table: true, ..input };
         match &step.operator {
-            Operator::Table { partitions } => {
+            Operator::Table { partitions, history_ms } => {
                 if !input.changed && partitions.is_some() {
                     let message =
                         "`partitions` has no effect: the key has not changed, so there is no repartition topic";
                     let help = "leave it out, or put a `repartition` step before";
                     self.warn(Section::Steps, &step.name, "partitions", message.into(), help);
                 }
-                if input.table {
+                if input.table && input.history == *history_ms {
                     let message = format!("step `{}` makes a table of a table, so it does nothing", step.name);
                     self.warn(Section::Steps, &step.name, "table", message, "leave it out");
                 }
-                Some(table)
+                Some(Keys { history: *history_ms, ..table })
             }
             Operator::GlobalTable => Some(Keys::default()),
             Operator::Filter { .. } | Operator::Map { form: MapForm::MapValues, .. } if input.table => Some(table),
@@ -55,7 +55,15 @@ impl Checker<'_> {
                     self.error(Section::Steps, &step.name, "from", message, help);
                 }
                 let kinds = Kinds::default();
-                Some(Keys { changed: true, windowed: false, kinds, table: false, grouped: true, ..input })
+                Some(Keys {
+                    changed: true,
+                    windowed: false,
+                    kinds,
+                    table: false,
+                    grouped: true,
+                    history: None,
+                    ..input
+                })
             }
             Operator::Join(join) => Some(self.join(step, join, input, keys)),
             Operator::StreamJoin(join) => Some(self.joined_streams(step, join, input, keys)),
@@ -75,7 +83,8 @@ impl Checker<'_> {
             // Nothing is brought together by keys: they stay as they are.
             return input;
         }
-        let joined = Keys { changed: false, repartitioned: input.repartitioned || input.changed, ..input };
+        let repartitioned = input.repartitioned || input.changed;
+        let joined = Keys { changed: false, repartitioned, history: None, ..input };
         // A source is known by no keys, and what is not there is told elsewhere.
         let source = self.spec.sources.iter().any(|s| s.name == join.other.name);
         let Some(other) = keys.get(join.other.name.as_str()).copied().or(source.then(Keys::default)) else {
@@ -91,6 +100,7 @@ impl Checker<'_> {
             self.error(Section::Steps, &step.name, "join", message, &help);
             return joined;
         }
+        self.waits(step, join, input, other);
         if join.key.is_some() {
             self.foreign(step, join, input, other);
             return joined;

@@ -69,11 +69,11 @@ fn unknown_input_and_unknown_function_are_both_told_with_what_is_known() {
 }
 
 fn table() -> Operator {
-    Operator::Table { partitions: None }
+    Operator::Table { partitions: None, history_ms: None }
 }
 
 fn join(other: &str, kind: JoinKind) -> Operator {
-    Operator::Join(Join { other: from(other).remove(0), kind, function: "f".into(), key: None })
+    Operator::Join(Join { other: from(other).remove(0), kind, function: "f".into(), key: None, grace_ms: None })
 }
 
 #[test]
@@ -106,7 +106,8 @@ fn a_join_is_with_a_table_which_is_known_through_filters_and_maps_of_values_alon
 fn a_foreign_key_brings_two_tables_without_windows_together() {
     let tumbling = Window { form: WindowForm::Hopping { size_ms: 10, advance_ms: 10 }, grace_ms: 0 };
     let joined = |left: &str, other: &str, kind, key: &str, name: &str| {
-        let join = Join { other: from(other).remove(0), kind, function: "f".into(), key: Some(key.into()) };
+        let join =
+            Join { other: from(other).remove(0), kind, function: "f".into(), key: Some(key.into()), grace_ms: None };
         errors(&pipeline(vec![
             step("t", "in", table()),
             step("w", "in", count(Some(tumbling), Emit::OnUpdate)),
@@ -126,6 +127,54 @@ fn a_foreign_key_brings_two_tables_without_windows_together() {
 }
 
 #[test]
+fn records_wait_for_a_table_with_history_as_long_and_for_nothing_else() {
+    let filter = || Operator::Filter { function: "f".into(), negate: false };
+    let versions = |history_ms| Operator::Table { partitions: None, history_ms: Some(history_ms) };
+    let joined = |left: &str, other: &str, key: Option<&str>, grace_ms| {
+        let (other, key) = (from(other).remove(0), key.map(str::to_string));
+        let waits = Join { other, kind: JoinKind::Inner, function: "f".into(), key, grace_ms: Some(grace_ms) };
+        let spec = pipeline(vec![
+            step("t", "in", table()),
+            step("h", "in", versions(10)),
+            step("kept", "h", filter()),
+            step("now", "h", table()),
+            step("both", "h", join("h", JoinKind::Inner)),
+            step("j", left, Operator::Join(waits)),
+        ]);
+        let planned = crate::topology::graph::plan(&spec, &|_| Some(1)).is_ok();
+        let found = errors(&spec);
+        // A time below 0 does not come through the manifest.
+        assert!(planned == found.is_empty() || grace_ms < 0, "{found:?}");
+        found
+    };
+    let at = vec![("j".to_string(), "grace")];
+    assert_eq!(joined("in", "h", None, 10), []);
+    assert_eq!(joined("in", "kept", None, 0), [], "a filter keeps it");
+    assert_eq!(joined("in", "h", None, 11), at, "longer than the history");
+    assert_eq!(joined("in", "h", None, -1), at);
+    assert_eq!(joined("in", "t", None, 5), at, "no history");
+    assert_eq!(joined("in", "now", None, 5), at, "one that forgets it");
+    assert_eq!(joined("in", "both", None, 5), at, "a join has none");
+    assert_eq!(joined("t", "h", None, 5), at, "a table does not wait");
+    assert_eq!(joined("h", "h", Some("f"), 5), at, "nor by foreign key");
+    assert_eq!(errors(&pipeline(vec![step("h", "in", versions(-1))])), [("h".into(), "table")]);
+    assert_eq!(errors(&pipeline(vec![step("h", "in", versions(0))])), []);
+}
+
+#[test]
+fn late_says_nothing_of_a_table_without_history_and_lateness_nothing_without_a_repartition() {
+    let warned = |history_ms, set: fn(&mut StepSpec)| {
+        let mut table = step("h", "in", Operator::Table { partitions: None, history_ms });
+        set(&mut table);
+        let found = check(&pipeline(vec![table])).into_iter().filter(|p| p.severity == Severity::Warning);
+        found.map(|p| p.place.field).filter(|f| !f.is_empty()).collect::<Vec<_>>()
+    };
+    let late = |step: &mut StepSpec| step.late = Some("late".into());
+    assert_eq!((warned(None, late), warned(Some(5), late)), (vec!["late"], vec![]));
+    assert_eq!(warned(Some(5), |step| step.lateness = Lateness::KafkaStreams), ["lateness"]);
+}
+
+#[test]
 fn joins_across_windows_and_unknown_joiners_are_refused() {
     let window = Window { form: WindowForm::Hopping { size_ms: 5, advance_ms: 5 }, grace_ms: 0 };
     let steps = vec![
@@ -134,7 +183,13 @@ fn joins_across_windows_and_unknown_joiners_are_refused() {
         step("j", "in", join("t", JoinKind::Inner)),
     ];
     assert_eq!(errors(&pipeline(steps)), [("j".into(), "join")]);
-    let missing = Join { other: from("t").remove(0), kind: JoinKind::Inner, function: "missing".into(), key: None };
+    let missing = Join {
+        other: from("t").remove(0),
+        kind: JoinKind::Inner,
+        function: "missing".into(),
+        key: None,
+        grace_ms: None,
+    };
     let steps = vec![step("t", "in", table()), step("j", "in", Operator::Join(missing))];
     assert_eq!(errors(&pipeline(steps)), [("j".into(), "with")]);
 }
@@ -246,7 +301,12 @@ fn a_table_of_a_table_and_partitions_without_a_repartition_are_warned_of() {
         found.map(|p| p.place.field).filter(|f| !f.is_empty()).collect::<Vec<_>>()
     };
     assert_eq!(warned(table()), ["table"]);
-    assert_eq!(warned(Operator::Table { partitions: Some(3) }), ["partitions", "table"]);
+    assert_eq!(
+        warned(Operator::Table { partitions: None, history_ms: Some(1) }),
+        Vec::<&str>::new(),
+        "it has versions now"
+    );
+    assert_eq!(warned(Operator::Table { partitions: Some(3), history_ms: None }), ["partitions", "table"]);
     let mut kept = step("t", "in", table());
     kept.on_error = OnError::Skip;
     assert!(check(&pipeline(vec![kept])).iter().all(|p| p.place.field != "on-error"), "a row may be too large");

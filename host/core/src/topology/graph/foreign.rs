@@ -40,10 +40,10 @@ impl Planner<'_> {
         }
         let [_, asked_name, answers_name] = FOREIGN_PARTS.map(|part| store_name(&step.name, part));
         let (function, key) = (self.function(&step.name, &join.function)?, self.function(&step.name, key)?);
-        let table = TableNode { of: TableOf::ForeignKey { function: key }, store: 0, by_window: false };
+        let table = TableNode { of: TableOf::ForeignKey { function: key }, store: 0, by_window: false, history: None };
         let keys = self.draft(&step.name, NodeOperator::Table(table), vec![left], step.on_error.clone());
         let answers = self.draft(&answers_name, NodeOperator::Source, vec![], OnError::Fail);
-        let node = JoinNode { kind: join.kind, function, store: Some(0), by_window: false };
+        let node = JoinNode { kind: join.kind, function, store: Some(0), by_window: false, wait: None };
         let node = NodeOperator::Foreign(ForeignNode::Left(node));
         let parents = vec![(keys, 0), left, (answers, 0)];
         let at = self.draft(&step.name, node, parents, step.on_error.clone());

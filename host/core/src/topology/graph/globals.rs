@@ -64,7 +64,8 @@ impl Planner<'_> {
         let Some(table) = self.globals.iter().position(|table| table.name == join.other.name) else {
             return Ok(None);
         };
-        let Some(key) = join.key.as_ref().filter(|_| join.kind != JoinKind::Outer && !self.drafts[left.0].table) else {
+        let fits = join.kind != JoinKind::Outer && join.grace_ms.is_none() && !self.drafts[left.0].table;
+        let Some(key) = join.key.as_ref().filter(|_| fits) else {
             return Err(PlanError::GlobalJoin(step.name.clone()));
         };
         let (function, key) = (self.function(&step.name, &join.function)?, self.function(&step.name, key)?);

@@ -2,7 +2,7 @@
 
 use super::{
     AggregateNode, DeduplicateNode, FOREIGN_PARTS, ForeignNode, JoinNode, Node, NodeOperator, RegroupNode, Store,
-    StreamJoinNode, SubTopology, TIMERS_STORE, TableNode, TableOf, store_name,
+    StreamJoinNode, SubTopology, TIMERS_STORE, TableNode, TableOf, WaitNode, store_name,
 };
 use crate::limits::Limits;
 
@@ -35,7 +35,9 @@ impl SubTopology {
             | NodeOperator::Table(TableNode { store: at, .. })
             | NodeOperator::Regroup(RegroupNode { store: at, .. })
             | NodeOperator::StreamJoin(StreamJoinNode { store: at, .. })
-            | NodeOperator::Join(JoinNode { store: Some(at), .. }) => {
+            | NodeOperator::Join(
+                JoinNode { store: Some(at), .. } | JoinNode { wait: Some(WaitNode { store: at, .. }), .. },
+            ) => {
                 *at = first;
                 self.stores.push(store(name.clone(), false));
             }
@@ -54,7 +56,9 @@ impl SubTopology {
             | NodeOperator::Foreign(
                 ForeignNode::Left(JoinNode { store: Some(store), .. }) | ForeignNode::Right { store },
             )
-            | NodeOperator::Join(JoinNode { store: Some(store), .. }) => (*store, 1),
+            | NodeOperator::Join(
+                JoinNode { store: Some(store), .. } | JoinNode { wait: Some(WaitNode { store, .. }), .. },
+            ) => (*store, 1),
             NodeOperator::Process(process) => (process.store, process.spec.stores.len() + 1),
             _ => (0, 0),
         };

@@ -4,7 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::super::spec::{Emit, Join, JoinKind, MapForm, Operator, StepSpec};
-use super::{DraftInput, NodeOperator, PlanError, Planner};
+use super::{DraftInput, HistoryNode, NodeOperator, PlanError, Planner, WaitNode};
 
 /// A regrouping with names resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct TableNode {
     pub store: usize,
     /// Whether the incoming key has a window, which then is part of the row's key.
     pub by_window: bool,
+    /// Its history; `None`: rows are known as they are, and the latest is the last to come.
+    pub history: Option<HistoryNode>,
 }
 
 /// How the rows of a table come about.
@@ -77,32 +79,36 @@ pub struct JoinNode {
     pub store: Option<usize>,
     /// Whether keys have a window, which then is part of them.
     pub by_window: bool,
+    /// How records of a stream wait for the table; `None`: they do not.
+    pub wait: Option<WaitNode>,
 }
 
 impl Planner<'_> {
     /// The node of a step that makes a table, or joins with one; `None`: it does neither.
     pub(super) fn table_step(&mut self, step: &StepSpec, parent: (usize, u32)) -> Result<Option<usize>, PlanError> {
-        let of_table = self.drafts[parent.0].table;
-        let (of, parent) = match &step.operator {
-            Operator::Table { partitions } => {
+        let (of_table, history_ms) = (self.drafts[parent.0].table, self.drafts[parent.0].history);
+        let (of, parent, history_ms) = match &step.operator {
+            Operator::Table { partitions, history_ms } => {
                 let dirty = self.drafts[parent.0].dirty;
                 let parent = if dirty { (self.repartition(step, parent, *partitions), 0) } else { parent };
-                (TableOf::Stream, parent)
+                (TableOf::Stream, parent, *history_ms)
             }
             Operator::Filter { function, negate } if of_table => {
-                (TableOf::Filter { function: self.function(&step.name, function)?, negate: *negate }, parent)
+                let function = self.function(&step.name, function)?;
+                (TableOf::Filter { function, negate: *negate }, parent, history_ms)
             }
             Operator::Map { function, form: MapForm::MapValues } if of_table => {
-                (TableOf::MapValues { function: self.function(&step.name, function)? }, parent)
+                (TableOf::MapValues { function: self.function(&step.name, function)? }, parent, history_ms)
             }
             Operator::Join(join) => return self.join(step, join, parent).map(Some),
             Operator::StreamJoin(join) => return self.stream_join(step, join, parent).map(Some),
             Operator::Regroup { function } => return self.regroup(step, function, parent).map(Some),
             _ => return Ok(None),
         };
-        let table = TableNode { of, store: 0, by_window: self.drafts[parent.0].windowed };
+        let history = self.history(step, history_ms, parent.0)?;
+        let table = TableNode { of, store: 0, by_window: self.drafts[parent.0].windowed, history };
         let at = self.draft(&step.name, NodeOperator::Table(table), vec![parent], step.on_error.clone());
-        self.drafts[at].table = true;
+        (self.drafts[at].table, self.drafts[at].history) = (true, history_ms);
         Ok(Some(at))
     }
 
@@ -126,7 +132,7 @@ impl Planner<'_> {
         if !self.drafts[right.0].table {
             return Err(PlanError::NoTable { step: step.name.clone(), other: join.other.name.clone() });
         }
-        if let Some(key) = &join.key {
+        if let Some(key) = join.key.as_ref().filter(|_| join.grace_ms.is_none()) {
             return self.foreign_join(step, join, key, left, right);
         }
         let of_tables = self.drafts[left.0].table;
@@ -141,8 +147,9 @@ impl Planner<'_> {
             left = (self.repartition(step, left, None), 0);
         }
         let (kind, function) = (join.kind, self.function(&step.name, &join.function)?);
-        let node = JoinNode { kind, function, store: of_tables.then_some(0), by_window };
-        let derived = of_tables || self.drafts[left.0].derived;
+        let wait = self.wait(step, join, (left.0, right.0))?;
+        let derived = of_tables || wait.is_some() || self.drafts[left.0].derived;
+        let node = JoinNode { kind, function, store: of_tables.then_some(0), by_window, wait };
         let at = self.draft(&step.name, NodeOperator::Join(node), vec![left, right], step.on_error.clone());
         (self.drafts[at].table, self.drafts[at].derived) = (of_tables, derived);
         Ok(at)

@@ -359,7 +359,7 @@ impl FoldState {
             None => Some(id.1).filter(|w| w.0 != NEVER),
         };
         let rec = super::Rec { key: Some(id.2.clone()), value, time: self.groups[id].time, headers: Vec::new() };
-        Item { rec, window, derived: true, old: None }
+        Item { rec, window, derived: true, old: None, behind: false }
     }
 
     /// Closing time now.

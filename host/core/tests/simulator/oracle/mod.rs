@@ -5,6 +5,7 @@
 pub mod deduplicate;
 pub mod fold;
 pub mod foreign;
+pub mod history;
 pub mod plan;
 pub mod process;
 pub mod session;
@@ -26,6 +27,8 @@ pub struct Item {
     pub derived: bool,
     /// Of a change of a table, where it matters: what the row was, or what of it is in a group.
     pub old: wire::Old,
+    /// Of a change of a table with history: it came behind a newer version of its row.
+    pub behind: bool,
 }
 
 /// Before any record.

@@ -53,12 +53,14 @@ pub enum Kind {
     Table {
         step: StepSpec,
         over: bool,
+        own_task: bool,
     },
     /// The first parent joined with the second; `tables`: both are.
     Join {
         step: StepSpec,
         join: Join,
         tables: bool,
+        own_task: bool,
     },
     /// Records look rows of a global table up.
     GlobalJoin {
@@ -99,6 +101,8 @@ pub struct Node {
     pub table: bool,
     /// Changes are of a table that is grouped anew.
     pub grouped: bool,
+    /// How long rows of the table are known as they were.
+    pub history: Option<i64>,
     /// Entries that reach it, by node.
     pub entries: BTreeSet<usize>,
 }
@@ -205,9 +209,11 @@ impl Plan {
         if left.len() > 1 {
             left = vec![(self.node(Kind::Merge, left), 0)];
         }
-        let at = self.node(Kind::Join { step: step.clone(), join: join.clone(), tables }, vec![left[0], right]);
+        let own_task = join.grace_ms.is_some() && self.goes_by_own_task(step, &left[..1]);
+        let kind = Kind::Join { step: step.clone(), join: join.clone(), tables, own_task };
+        let at = self.node(kind, vec![left[0], right]);
         self.nodes[at].table = tables;
-        self.nodes[at].derived = tables || self.nodes[left[0].0].derived;
+        self.nodes[at].derived = tables || join.grace_ms.is_some() || self.nodes[left[0].0].derived;
         if !tables {
             // Changes of the table bring nothing about.
             self.nodes[at].entries = self.nodes[left[0].0].entries.clone();
@@ -250,6 +256,7 @@ impl Plan {
             derived,
             table: false,
             grouped: false,
+            history: None,
             entries,
         });
         self.nodes.len() - 1
@@ -266,18 +273,15 @@ impl Plan {
                 (node.grouped, node.dirty, node.windowed, node.sessions) = (true, true, false, false);
                 one(at)
             }
-            Operator::Table { partitions } => {
+            Operator::Table { partitions, history_ms } => {
                 if dirty {
                     parents = vec![(self.cut(step, *partitions, parents), 0)];
                 }
-                let at = self.node(Kind::Table { step: step.clone(), over: false }, parents);
-                self.nodes[at].table = true;
-                one(at)
+                one(self.table(step, false, *history_ms, parents))
             }
             Operator::Filter { .. } | Operator::Map { form: MapForm::MapValues, .. } if over => {
-                let at = self.node(Kind::Table { step: step.clone(), over }, parents);
-                self.nodes[at].table = true;
-                one(at)
+                let history = self.nodes[parents[0].0].history;
+                one(self.table(step, true, history, parents))
             }
             Operator::Repartition { partitions } => one(self.cut(step, *partitions, parents)),
             Operator::Aggregate(fold) if !fold.fold.adders().is_empty() => one(self.cogroup(step, fold, parents)),
@@ -316,6 +320,13 @@ impl Plan {
             }
             _ => one(self.node(Kind::Step(step.clone()), parents)),
         }
+    }
+
+    fn table(&mut self, step: &StepSpec, over: bool, history: Option<i64>, parents: Vec<(usize, u32)>) -> usize {
+        let own_task = history.is_some() && self.goes_by_own_task(step, &parents);
+        let at = self.node(Kind::Table { step: step.clone(), over, own_task }, parents);
+        (self.nodes[at].table, self.nodes[at].history) = (true, history);
+        at
     }
 
     /// Each input goes through a topic of its own, where its key may have changed.
@@ -445,6 +456,17 @@ impl Plan {
         match &node.kind {
             Kind::Fold { of_table, .. } => *of_table,
             Kind::Cut { .. } => node.parents.iter().all(|p| self.nodes[p.0].grouped),
+            _ => false,
+        }
+    }
+
+    /// Whether a node looks past changes of its parent that came behind a newer version of their row.
+    pub fn reads_latest(&self, node: &Node, parent: u32) -> bool {
+        match &node.kind {
+            Kind::Regroup(_) | Kind::ForeignKeys(_) => true,
+            Kind::Fold { of_table, .. } => *of_table,
+            Kind::Join { tables, .. } => *tables || parent == 1,
+            Kind::Asks { .. } | Kind::Answers => true,
             _ => false,
         }
     }

@@ -85,7 +85,7 @@ impl ProcState {
         let results = self.running().process(&item.rec, own, input, &mut At(self));
         for (port, rec) in results {
             let window = item.window.filter(|_| rec.key == item.rec.key);
-            out.push(Out::Result(port, Item { rec, window, derived: item.derived, old: None }));
+            out.push(Out::Result(port, Item { rec, window, derived: item.derived, old: None, behind: false }));
         }
         out.extend(self.fire_due());
         out
@@ -141,7 +141,7 @@ impl ProcState {
 
     fn fire(&mut self, (wall, key, name): Timer, due: i64) -> Vec<Out> {
         let rec = Rec { key, value: Some(name.clone().into_bytes()), time: due, headers: Vec::new() };
-        let item = |rec: Rec| Item { rec, window: None, derived: true, old: None };
+        let item = |rec: Rec| Item { rec, window: None, derived: true, old: None, behind: false };
         match mark(self.running().function, rec.value.as_deref()) {
             Some(Mark::Trap | Mark::Bad) => return vec![Out::Refused("poisoned", item(rec))],
             Some(Mark::Reject) => return vec![Out::Refused("rejected", item(rec))],

@@ -14,7 +14,8 @@ use super::super::roles::{Mark, Rec, Running, keeps, mark};
 use super::deduplicate::Passed;
 use super::fold::{Clock, Event, FoldState};
 use super::foreign::{self, Answers, Asks};
-use super::plan::{Kind, Plan};
+use super::history::{Versions, Waiting};
+use super::plan::{Kind, Node, Plan};
 use super::process::{self, ProcState};
 use super::stream::StreamState;
 use super::table::{Joined, Regrouped, Table};
@@ -50,6 +51,8 @@ pub struct OracleTask {
     processors: BTreeMap<usize, ProcState>,
     streams: BTreeMap<usize, StreamState>,
     passed: BTreeMap<usize, Passed>,
+    versions: BTreeMap<usize, Versions>,
+    waiting: BTreeMap<usize, Waiting>,
     /// Stream times of steps and of what is written to repartition topics, by node.
     times: BTreeMap<usize, i64>,
     /// Which writers wrote since this was looked at.
@@ -63,24 +66,16 @@ impl OracleTask {
     pub fn new(case: &Arc<Case>, plan: &Arc<Plan>, sub: usize, partition: u32) -> Self {
         let (mut folds, mut processors) = (BTreeMap::new(), BTreeMap::new());
         let (mut streams, mut passed) = (BTreeMap::new(), BTreeMap::new());
+        let (mut versions, mut waiting) = (BTreeMap::new(), BTreeMap::new());
         for (at, node) in plan.nodes.iter().enumerate().filter(|(_, n)| n.sub == sub) {
             if let Kind::Fold { own_task, .. }
             | Kind::Process { own_task, .. }
             | Kind::StreamJoin { own_task, .. }
+            | Kind::Table { own_task, .. }
+            | Kind::Join { own_task, .. }
             | Kind::Deduplicate { own_task, .. } = &node.kind
             {
-                let topics: Vec<(String, u32)> = node
-                    .entries
-                    .iter()
-                    .filter_map(|e| match &plan.nodes[*e].kind {
-                        Kind::CutEntry { topic, .. } => Some((topic.clone(), plan.upstream_tasks(*e))),
-                        _ => None,
-                    })
-                    .collect();
-                let plain = node.entries.iter().any(
-                    |e| matches!(&plan.nodes[*e].kind, Kind::Entry { topic, .. } if partition < plan.partitions[topic]),
-                );
-                let clock = own_task.then(|| Clock::new(&topics, plain));
+                let clock = own_task.then(|| clock(plan, node, partition));
                 match &node.kind {
                     Kind::Fold { fold, by_window, of_table, .. } => {
                         let mut state = FoldState::new(fold.clone(), *by_window, clock);
@@ -95,6 +90,12 @@ impl OracleTask {
                     }
                     Kind::StreamJoin { join, .. } => {
                         drop(streams.insert(at, StreamState::new(join.clone(), node.windowed, clock)))
+                    }
+                    Kind::Table { .. } => {
+                        versions.extend(node.history.map(|history_ms| (at, Versions::new(history_ms, clock))));
+                    }
+                    Kind::Join { join, .. } => {
+                        waiting.extend(join.grace_ms.map(|grace_ms| (at, Waiting::new(grace_ms, clock))));
                     }
                     _ => unreachable!("it is one of them"),
                 }
@@ -116,6 +117,8 @@ impl OracleTask {
             processors,
             streams,
             passed,
+            versions,
+            waiting,
             tables,
             joins,
             asks,
@@ -131,7 +134,7 @@ impl OracleTask {
     /// Functions that its steps call.
     pub fn functions(&self) -> Vec<usize> {
         let mine = self.plan.nodes.iter().filter(|n| n.sub == self.sub);
-        let of = |n: &super::plan::Node| function_of(&n.kind).into_iter().chain(adders_of(&n.kind));
+        let of = |n: &Node| function_of(&n.kind).into_iter().chain(adders_of(&n.kind));
         let mut all: Vec<usize> = mine.flat_map(of).collect();
         all.sort();
         all.dedup();
@@ -143,6 +146,7 @@ impl OracleTask {
         self.folds.values().any(FoldState::holds)
             || self.processors.values().any(ProcState::holds)
             || self.streams.values().any(StreamState::holds)
+            || self.waiting.values().any(Waiting::holds)
     }
 
     /// Nodes of sessions and of joins that got a record which lay further behind its own task's time than the grace: which session it is in
@@ -206,12 +210,12 @@ impl OracleTask {
                     (row.rec.value, row.window, row.upstream) = (value, window, Some((upstream, time)));
                     self.done.records += 1;
                     self.hear(entry, &row.topic, upstream, Some(time), false);
-                    entering.push(Item { rec: row.rec.clone(), window, derived: false, old });
+                    entering.push(Item { rec: row.rec.clone(), window, derived: false, old, behind: false });
                 }
             },
             Kind::Entry { on_error, .. } => {
                 self.done.records += 1;
-                let item = Item { rec: row.rec.clone(), window: None, derived: false, old: None };
+                let item = Item { rec: row.rec.clone(), window: None, derived: false, old: None, behind: false };
                 if item.rec.time < 0 {
                     let name = self.source_name(&row.topic);
                     self.refuse(&name, None, &on_error, &item, Some(&row), "negative-timestamp");
@@ -235,7 +239,9 @@ impl OracleTask {
         let processors = self.processors.iter_mut().map(|(at, p)| (at, &mut p.clock));
         let streams = self.streams.iter_mut().map(|(at, join)| (at, &mut join.clock));
         let passed = self.passed.iter_mut().map(|(at, p)| (at, &mut p.clock));
-        for (at, clock) in folds.chain(processors).chain(streams).chain(passed) {
+        let versions = self.versions.iter_mut().map(|(at, v)| (at, &mut v.time.clock));
+        let waiting = self.waiting.iter_mut().map(|(at, w)| (at, &mut w.time.clock));
+        for (at, clock) in folds.chain(processors).chain(streams).chain(passed).chain(versions).chain(waiting) {
             if let (true, Some(clock)) = (self.plan.nodes[*at].entries.contains(&entry), clock) {
                 clock.hear(topic, upstream, time, idle);
             }
@@ -257,6 +263,8 @@ impl OracleTask {
             if !plan.minds_old(node) {
                 numbered.iter_mut().for_each(|(_, item)| item.old = None);
             }
+            numbered.retain(|(parent, item)| !(item.behind && plan.reads_latest(node, *parent)));
+            numbered.iter_mut().for_each(|(_, item)| item.behind = false);
             let several = node.parents.len() > 1;
             let items: Vec<Item> = numbered.iter().map(|(_, item)| item.clone()).collect();
             match &node.kind {
@@ -270,7 +278,7 @@ impl OracleTask {
                     }
                 }
                 Kind::GlobalJoin { step, join } => {
-                    let of = |(input, item)| self.look_up(at, (step, join), item, row, several.then_some(input));
+                    let of = |(input, item)| self.look_up_global(at, (step, join), item, row, several.then_some(input));
                     let results = numbered.into_iter().flat_map(of).collect();
                     outputs.insert((at, 0), results);
                 }
@@ -287,7 +295,7 @@ impl OracleTask {
                     let results = self.fold(at, step, numbered, row);
                     outputs.insert((at, 0), results);
                 }
-                Kind::Table { step, over } => {
+                Kind::Table { step, over, .. } => {
                     let results = items.into_iter().filter_map(|item| self.table(at, step, *over, item, row));
                     let results = results.collect();
                     outputs.insert((at, 0), results);
@@ -455,6 +463,9 @@ impl OracleTask {
             // Keys that a step may have changed have no windows, also where one happened to stay as it was.
             let window = item.window.filter(|_| self.plan.nodes[at].windowed);
             let item = Item { window, ..item };
+            if self.versions.contains_key(&at) {
+                return self.version(at, step, item, row);
+            }
             let old = self.tables.entry(at).or_default().change(&item);
             return Some(Item { old, ..item });
         }
@@ -464,8 +475,20 @@ impl OracleTask {
             None => gone,
             Some(_) => self.asked(at, (step, function), item, row, None)?.pop().map_or(gone, |(_, item)| item),
         };
+        if self.versions.contains_key(&at) {
+            return self.version(at, step, is, row);
+        }
         let old = self.tables.entry(at).or_default().change(&is);
         (old.is_some() || is.rec.value.is_some()).then_some(Item { old, ..is })
+    }
+
+    /// A version of a row of a table with history.
+    fn version(&mut self, at: usize, step: &StepSpec, item: Item, row: Option<&Row>) -> Option<Item> {
+        match self.versions.get_mut(&at).expect("it has history").put(item.clone(), row) {
+            Ok(change) => return Some(change),
+            Err(reason) => self.drop_from(step, item, reason, row),
+        }
+        None
     }
 
     /// What is sent for a change of a table that is grouped anew.
@@ -606,6 +629,18 @@ impl OracleTask {
         self.walk(None, None);
         std::mem::take(&mut self.done)
     }
+}
+
+/// The clock of a node that goes by the upstream tasks whose records reach it.
+fn clock(plan: &Plan, node: &Node, partition: u32) -> Clock {
+    let cut = |e: &usize| match &plan.nodes[*e].kind {
+        Kind::CutEntry { topic, .. } => Some((topic.clone(), plan.upstream_tasks(*e))),
+        _ => None,
+    };
+    let topics: Vec<(String, u32)> = node.entries.iter().filter_map(cut).collect();
+    let plain =
+        |e: &usize| matches!(&plan.nodes[*e].kind, Kind::Entry { topic, .. } if partition < plan.partitions[topic]);
+    Clock::new(&topics, node.entries.iter().any(plain))
 }
 
 /// Whether a stream's record takes part in a join.

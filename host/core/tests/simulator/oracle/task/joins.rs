@@ -5,7 +5,7 @@ use millstream_core::topology::spec::{Join, JoinKind, MapForm, Operator, StepSpe
 use super::super::super::roles::{Mark, Rec, global_row, mark_of_pair};
 use super::super::plan::Kind;
 use super::super::stream;
-use super::super::table::{Meeting, Table};
+use super::super::table::{Joined, Meeting, Table};
 use super::super::{Item, Row};
 use super::{OracleTask, function_of, joins_at_all};
 
@@ -20,7 +20,7 @@ impl OracleTask {
     ) -> Vec<Vec<Item>> {
         let of = |side| numbered.iter().filter(move |(n, _)| *n == side).map(|(_, item)| item.clone()).collect();
         match kind {
-            Kind::Join { step, join, tables } => vec![self.join(at, step, (join, *tables), [of(0), of(1)], row)],
+            Kind::Join { step, join, tables, .. } => vec![self.join(at, step, (join, *tables), [of(0), of(1)], row)],
             Kind::ForeignKeys(step) => {
                 let changes: Vec<Item> = of(0);
                 vec![changes.into_iter().filter_map(|item| self.foreign_key(at, step, item, row)).collect()]
@@ -53,7 +53,7 @@ impl OracleTask {
                     if item.rec.key.is_none() && join.kind == JoinKind::Inner { "null-key" } else { "null-value" };
                 *self.done.dropped.entry((step.name.clone(), why.into())).or_default() += 1;
             }
-            joined.look_up(join.kind, self.plan.nodes[at].windowed, good, &right)
+            self.look_up(at, join.kind, &mut joined, (good, &right), row)
         };
         let results = self.bring_together(at, step, met, tables.then_some(&mut joined.own), row);
         self.joins.insert(at, joined);
@@ -61,7 +61,7 @@ impl OracleTask {
     }
 
     /// A record that looks a row of a global table up.
-    pub(super) fn look_up(
+    pub(super) fn look_up_global(
         &mut self,
         at: usize,
         (step, join): (&StepSpec, &Join),
@@ -88,6 +88,42 @@ impl OracleTask {
         }
         let pair = Some((item.rec.value.clone(), found));
         self.bring_together(at, step, vec![Meeting { time: item.rec.time, item, pair }], None, row)
+    }
+
+    /// What records of a stream meet in a table: as it is, or as it was at their time, now or when they have waited long enough.
+    fn look_up(
+        &mut self,
+        at: usize,
+        kind: JoinKind,
+        joined: &mut Joined,
+        (records, changes): (Vec<Item>, &[Item]),
+        row: Option<&Row>,
+    ) -> Vec<Meeting> {
+        let by_window = self.plan.nodes[at].windowed;
+        let Some(versions) = self.versions.get(&self.plan.nodes[at].parents[1].0) else {
+            return joined.look_up(kind, by_window, records, changes);
+        };
+        let records = match self.waiting.get_mut(&at) {
+            None => records,
+            Some(waiting) => {
+                let mut now = waiting.due();
+                for item in records {
+                    let window = item.window.filter(|_| by_window);
+                    now.extend(waiting.take(Item { window, old: None, ..item }, row));
+                }
+                now
+            }
+        };
+        let mut met = Vec::new();
+        for item in records {
+            let asked = Item { window: item.window.filter(|_| by_window), ..item.clone() };
+            let right = item.rec.key.as_ref().and_then(|_| versions.as_of(&asked));
+            if right.is_some() || kind == JoinKind::Left {
+                let pair = Some((item.rec.value.clone(), right));
+                met.push(Meeting { time: item.rec.time, item, pair });
+            }
+        }
+        met
     }
 
     /// The foreign key of a row, as a row itself.
