@@ -6,6 +6,7 @@ pub mod entries;
 pub mod key;
 pub mod keyspace;
 pub mod memory;
+pub mod query;
 pub mod sessions;
 pub mod slices;
 pub mod store;
