@@ -19,6 +19,7 @@ mod lifecycle;
 mod processors;
 mod scale;
 mod security;
+mod stores;
 mod tables;
 mod topics;
 

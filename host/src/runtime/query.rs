@@ -91,8 +91,7 @@ impl Stores for KafkaHost {
     /// How the task stands is looked at before its database: what is in a view that is taken later is of a later commit. While a state
     /// is restored its database says of itself that it is between two commits, so a restore that begins meanwhile is seen.
     fn look(&self, task: TaskId, store: usize, read: Read<'_>) -> Result<Result<(), Away>, QueryError> {
-        let stands = self.status.tasks().remove(&task).map(|status| status.state);
-        let Some(stands) = stands else { return Ok(Err(Away::NotHere)) };
+        let Some(stands) = self.status.stands(task) else { return Ok(Err(Away::NotHere)) };
         if let Some(why) = not_readable(&stands) {
             return Ok(Err(Away::Restoring(why)));
         }
