@@ -195,7 +195,8 @@ fn failed(why: &QueryError) -> Problem {
 }
 
 fn told(partition: u32, row: Found, values: Values) -> Row {
-    let count = row.value[..].try_into().ok().filter(|_| values == Values::Counts).map(i64::from_be_bytes);
+    let eight: Option<[u8; 8]> = row.value.as_slice().try_into().ok();
+    let count = eight.filter(|_| values == Values::Counts).map(i64::from_be_bytes);
     Row {
         partition,
         key: Bytes(row.key),

@@ -3,8 +3,7 @@
 //! A key stands in the path, or as a bound behind the `?`, as percent-encoded UTF-8, or in base64 (either alphabet, with its padding or
 //! without) where `key-encoding` says so. An answer that does not hold everything has `next`, which `cursor` takes as it is.
 
-use axum::extract::OriginalUri;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
@@ -126,7 +125,7 @@ pub(crate) async fn list(caller: Caller) -> Result<Response, Problem> {
 
 pub(crate) async fn key(
     caller: Caller,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     Names(store, key): Names,
     Params(params): Params<KeyParams>,
 ) -> Result<Response, Problem> {
@@ -137,7 +136,7 @@ pub(crate) async fn key(
 
 pub(crate) async fn keys(
     caller: Caller,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     Name(store): Name,
     Params(params): Params<KeysParams>,
 ) -> Result<Response, Problem> {
@@ -149,7 +148,7 @@ pub(crate) async fn keys(
 
 pub(crate) async fn windows(
     caller: Caller,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     Name(store): Name,
     Params(params): Params<WindowsParams>,
 ) -> Result<Response, Problem> {
@@ -158,7 +157,7 @@ pub(crate) async fn windows(
 }
 
 /// Few at one time, so that workers have the rest of the machine.
-async fn answer(caller: &Caller, uri: &axum::http::Uri, question: Question) -> Result<Response, Problem> {
+async fn answer(caller: &Caller, uri: &Uri, question: Question) -> Result<Response, Problem> {
     let busy = |_| {
         Problem::new(
             Kind::Busy,
@@ -178,7 +177,7 @@ async fn answer(caller: &Caller, uri: &axum::http::Uri, question: Question) -> R
 }
 
 /// The same question at the host that has the answer.
-fn elsewhere(problem: Problem, uri: &axum::http::Uri) -> Response {
+fn elsewhere(problem: Problem, uri: &Uri) -> Response {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let location = problem.host.as_ref().filter(|_| problem.kind() == Some(Kind::Elsewhere));
     let location =

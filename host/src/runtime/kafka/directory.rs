@@ -526,3 +526,58 @@ impl Keyspaces for Directory {
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millstream_core::meta::{ClockMeta, Meta};
+    use millstream_core::topology::graph::plan;
+    use millstream_core::topology::spec::{From, Idle, Lateness, OnError, Operator, SourceSpec, Spec, StepSpec};
+
+    /// One table.
+    fn topology() -> Topology {
+        let source =
+            SourceSpec { name: "in".into(), topics: vec!["in".into()], timestamp: None, on_error: OnError::Fail };
+        let step = StepSpec {
+            name: "table".into(),
+            from: vec![From { name: "in".into(), output: None }],
+            operator: Operator::Table { partitions: None },
+            on_error: OnError::Fail,
+            late: None,
+            idle: Idle::Never,
+            lateness: Lateness::OwnTask,
+            max_idle: None,
+        };
+        let spec = Spec { pipeline: "p".into(), sources: vec![source], steps: vec![step], ..Spec::default() };
+        plan(&spec, &|_| Some(2)).unwrap()
+    }
+
+    #[test]
+    fn a_view_is_of_a_commit_or_says_that_it_is_of_none() {
+        let (dir, topology, id) = (tempfile::tempdir().unwrap(), topology(), TaskId { sub: 0, partition: 1 });
+        let directory = Directory::open(dir.path(), "p").unwrap();
+        assert!(directory.opened(id).is_none());
+        let state = directory.task(&topology, id).unwrap();
+        assert!(directory.opened(id).is_some());
+        let seen =
+            || state.committed_in(state.view().unwrap().as_ref()).unwrap().map(|meta| Meta::decode(&meta).unwrap());
+        assert_eq!(seen(), None, "nothing was restored or committed");
+        let clocks = vec![ClockMeta { node: "n".into(), closing: 5, inputs: vec![] }];
+        let meta = Meta { positions: vec![("in".into(), 3)], clocks, interval: 4, ..Meta::default() };
+        let (small, clocks) = metadata::split(meta.clone());
+        let row = [state.prefix(), b"\x01k"].concat();
+        let put = Write::Put(state.store(0), row.clone(), b"v".to_vec());
+        let all = [Some(put), Some(state.committed_write(small)), state.clocks_write(clocks.unwrap())];
+        state.apply(all.into_iter().flatten().collect()).unwrap();
+        assert_eq!(seen(), Some(meta), "clocks and all");
+        let before = state.view().unwrap();
+        state.apply(vec![state.restoring_write(), Write::Delete(state.store(0), row.clone())]).unwrap();
+        assert_eq!(seen(), None, "it is restored");
+        assert!(state.committed_in(before.as_ref()).unwrap().is_some(), "what was seen stays");
+        assert_eq!(before.get(state.store(0), &row).unwrap().as_deref(), Some(&b"v"[..]));
+        state.apply(vec![state.committed_write(Meta::default().encode())]).unwrap();
+        drop(before);
+        directory.start_over(&topology, id, "a test").unwrap();
+        assert_eq!(seen(), None, "and so is one that begins anew");
+    }
+}
