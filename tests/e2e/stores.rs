@@ -25,7 +25,7 @@ steps:
   name: { from: names, table: {} }
   alarms: { from: in, process: alarm, stores: { last: { ttl: 1h } }, outputs: [silent, again] }
 sinks:
-  out: { from: [all, windows, sessions, sliding], topic: out }
+  out: { from: [all, windows, sessions, sliding], topic: out, key-format: json }
   names: { from: name, topic: copies }
   alarms: { from: [alarms.silent, alarms.again], topic: alarms }
 ";
