@@ -4,6 +4,7 @@
 mod append;
 pub mod kafka;
 mod producers;
+mod stores;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,10 +16,10 @@ use millstream_core::task::TaskId;
 use millstream_core::topology::graph::Topology;
 use millstream_local::{ReadError, TopicInfo};
 use millstream_wasm::{Refusal, Stats};
-use millstream_web::api::{Append, Deploy, Header, Record, Sink, Totals};
+use millstream_web::api::{Append, Deploy, Header, Question, Record, Sink, Totals};
 use millstream_web::types::{
-    Appended, Deployed, Function, History, Partition, Past, Pipeline, Position, Progress, Rejected, Standing, Switch,
-    Task, TaskState, Topic, Version, Work,
+    Appended, Deployed, Function, History, Partition, Past, Pipeline, Position, Progress, Rejected, Rows, Standing,
+    Store, Switch, Task, TaskState, Topic, Version, Work,
 };
 use millstream_web::{Api, Kind, Problem};
 
@@ -367,6 +368,14 @@ impl Api for HostApi {
             _ => {}
         }
         Self::deployed(function, Some(in_force), self.host.rollback(function, to))
+    }
+
+    fn stores(&self) -> Vec<Store> {
+        stores::list(&self.host.topology)
+    }
+
+    fn rows(&self, question: &Question) -> Result<Rows, Problem> {
+        stores::rows(&self.host.topology, self.host.as_ref(), question)
     }
 
     fn topics(&self) -> Result<Vec<Topic>, Problem> {

@@ -13,6 +13,7 @@ mod manifests;
 mod poison;
 mod prebuilt;
 mod processors;
+mod stores;
 mod swap;
 mod tables;
 

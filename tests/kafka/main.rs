@@ -21,6 +21,7 @@ mod processors;
 mod routes;
 mod scale;
 mod security;
+mod stores;
 mod tables;
 mod topics;
 

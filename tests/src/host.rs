@@ -224,6 +224,32 @@ impl Host {
     }
 }
 
+/// What a host said to a reading call, whatever its status.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// HTTP status.
+    pub status: u16,
+    /// JSON.
+    pub body: Value,
+    /// Where it sends to instead.
+    pub location: Option<String>,
+}
+
+/// Asks at an address, and follows nothing.
+///
+/// # Errors
+/// When nobody answers there, or not with JSON.
+pub fn ask(url: &str) -> Result<Said, String> {
+    let config = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).proxy(None);
+    let agent = ureq::Agent::new_with_config(config.timeout_global(Some(Duration::from_secs(10))).build());
+    let mut answer = agent.get(url).call().map_err(|error| error.to_string())?;
+    let location = answer.headers().get("location").and_then(|at| at.to_str().ok()).map(str::to_string);
+    let status = answer.status().as_u16();
+    let text = answer.body_mut().read_to_string().map_err(|error| error.to_string())?;
+    let body = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
+    Ok(Said { status, body, location })
+}
+
 /// See [`Host::surprises`].
 pub fn surprises(log: &Path, expected: &[&str]) -> Vec<String> {
     let text = fs::read_to_string(log).unwrap_or_default();

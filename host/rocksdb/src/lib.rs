@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use millstream_core::state::keyspace::{Durability, Keyspaces, Scan, Space, SpaceKind, StorageError, Write};
+use millstream_core::state::keyspace::{Durability, Keyspaces, Scan, Space, SpaceKind, StorageError, View, Write};
 use rocksdb::{
     BoundColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, Direction, FlushOptions, IteratorMode, MultiThreaded,
-    ReadOptions, WriteBatch, WriteOptions,
+    ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteOptions,
 };
 
 pub use error::OpenError;
@@ -198,5 +198,52 @@ impl Keyspaces for Database {
         write.disable_wal(!self.options.wal);
         write.set_sync(self.options.wal && durability == Durability::Device);
         self.db.write_opt(batch, &write).map_err(error::storage)
+    }
+
+    fn view(&self) -> Result<Box<dyn View + '_>, StorageError> {
+        Ok(Box::new(Moment { database: self, snapshot: self.db.snapshot() }))
+    }
+}
+
+/// A database as it was at one moment.
+struct Moment<'d> {
+    database: &'d Database,
+    snapshot: SnapshotWithThreadMode<'d, Db>,
+}
+
+/// Who reads a moment is no worker: what workers read again and again stays in the cache.
+fn passing() -> ReadOptions {
+    let mut read = ReadOptions::default();
+    read.fill_cache(false);
+    read
+}
+
+impl View for Moment<'_> {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        self.snapshot.get_cf_opt(&self.database.family(space)?, key, passing()).map_err(error::storage)
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Scan,
+    ) -> Result<(), StorageError> {
+        if to.is_some_and(|to| to <= from) {
+            return Ok(());
+        }
+        let mut read = passing();
+        if let Some(to) = to {
+            read.set_iterate_upper_bound(to);
+        }
+        let mode = IteratorMode::From(from, Direction::Forward);
+        for entry in self.snapshot.iterator_cf_opt(&self.database.family(space)?, read, mode) {
+            let (key, value) = entry.map_err(error::storage)?;
+            if visit(&key, &value) == Scan::Stop {
+                break;
+            }
+        }
+        Ok(())
     }
 }

@@ -8,13 +8,13 @@ use millstream_core::function::Prepared;
 use millstream_core::task::TaskId;
 use millstream_core::topology::graph::Topic as PlannedTopic;
 use millstream_kafka::fetch::TopicPartition;
-use millstream_web::api::{Append, Deploy, Sink, Totals};
+use millstream_web::api::{Append, Deploy, Question, Sink, Totals};
 use millstream_web::types::{
-    Appended, Deployed, Function, History, Partition, Pipeline, Position, Task, Topic, Version,
+    Appended, Deployed, Function, History, Partition, Pipeline, Position, Rows, Store, Task, Topic, Version,
 };
 use millstream_web::{Api, Kind, Problem};
 
-use super::{failed, running, task, unknown, work};
+use super::{failed, running, stores, task, unknown, work};
 use crate::runtime::functions;
 use crate::runtime::kafka::KafkaHost;
 use crate::runtime::plan;
@@ -163,6 +163,14 @@ impl Api for KafkaApi {
         Err(elsewhere(
             "going back is there in local mode only: name the earlier component in the manifest and start again",
         ))
+    }
+
+    fn stores(&self) -> Vec<Store> {
+        stores::list(&self.host.topology)
+    }
+
+    fn rows(&self, question: &Question) -> Result<Rows, Problem> {
+        stores::rows(&self.host.topology, self.host.as_ref(), question)
     }
 
     fn topics(&self) -> Result<Vec<Topic>, Problem> {

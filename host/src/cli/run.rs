@@ -21,6 +21,7 @@ use crate::api::HostApi;
 use crate::runtime::Host;
 use crate::runtime::folder::{Folder, PARENT};
 use crate::runtime::functions;
+use crate::runtime::kafka::owners;
 use crate::runtime::plan::Pipeline;
 
 /// Where a host listens when nothing says otherwise.
@@ -52,6 +53,9 @@ pub struct Args {
     /// Listens on an address that other machines reach; there is no TLS yet, so put a proxy in front
     #[arg(long)]
     listen_anyway: bool,
+    /// On Kafka: where the pipeline's other hosts send questions about this one's stores, as http://NAME:7070 [default: where it listens]
+    #[arg(long, value_name = "URL", conflicts_with = "local", value_parser = advertised)]
+    advertise: Option<String>,
     /// Worker threads [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
@@ -106,6 +110,10 @@ impl Listen {
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     let example = format!("write an address and a port, as in {ADDRESS_DEFAULT} or [::1]:7070");
     text.parse().map_err(|_| example)
+}
+
+fn advertised(text: &str) -> Result<String, String> {
+    owners::address(text).map_err(|why| why.to_string())
 }
 
 /// A host with its HTTP API.

@@ -13,6 +13,7 @@ pub mod kafka;
 pub mod memory;
 pub mod pause;
 pub mod plan;
+pub mod query;
 pub mod reset;
 pub mod status;
 pub mod storage;

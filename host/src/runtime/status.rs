@@ -116,6 +116,11 @@ impl Status {
         lock(&self.tasks).clone()
     }
 
+    /// How a task stands; `None`: it is not this host's.
+    pub fn stands(&self, id: TaskId) -> Option<TaskState> {
+        lock(&self.tasks).get(&id).map(|task| task.state.clone())
+    }
+
     /// Changes what is known of a task.
     pub fn task(&self, id: TaskId, change: impl FnOnce(&mut TaskStatus)) {
         change(lock(&self.tasks).entry(id).or_default());

@@ -7,7 +7,7 @@ use millstream_core::commit::Interval;
 use millstream_core::made_with;
 use millstream_core::meta::Meta;
 use millstream_core::state::changelog::change_writes;
-use millstream_core::state::keyspace::{Durability, Keyspaces, Space, SpaceKind, StorageError, Write};
+use millstream_core::state::keyspace::{Durability, Keyspaces, Space, SpaceKind, StorageError, View, Write};
 use millstream_core::task::TaskId;
 use millstream_core::topology::graph::Topology;
 use millstream_core::worker::task_prefix;
@@ -79,6 +79,14 @@ impl Storage {
     /// Those of the storage.
     pub fn meta(&self, topology: &Topology, task: TaskId) -> anyhow::Result<Option<Vec<u8>>> {
         Ok(self.db.get(self.tasks, &Self::task_key(topology, task))?)
+    }
+
+    /// As [`Storage::meta`], in a view of the database.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub fn meta_in(&self, view: &dyn View, topology: &Topology, task: TaskId) -> Result<Option<Vec<u8>>, StorageError> {
+        view.get(self.tasks, &Self::task_key(topology, task))
     }
 
     /// The largest interval number that any task's metadata names.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::Problem;
-use crate::types::{Appended, Deployed, Function, History, Pipeline, Task, Topic};
+use crate::types::{Appended, Deployed, Function, History, Pipeline, Rows, Store, Task, Topic};
 
 /// A running pipeline as its HTTP API sees it.
 pub trait Api: Send + Sync + 'static {
@@ -58,6 +58,18 @@ pub trait Api: Send + Sync + 'static {
     /// When there is none; those of [`Api::deploy`].
     fn rollback(&self, function: &str, to: Option<u64>) -> Result<Deployed, Problem>;
 
+    /// All stores, by sub-topology.
+    fn stores(&self) -> Vec<Store>;
+
+    /// Rows of a store, as the last commit of each partition left them.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownStore`](crate::Kind::UnknownStore), [`Kind::StoreClosed`](crate::Kind::StoreClosed); what does not suit the store;
+    /// [`Kind::UnknownKey`](crate::Kind::UnknownKey); where the partition of a key is not here to be read,
+    /// [`Kind::Restoring`](crate::Kind::Restoring), [`Kind::Elsewhere`](crate::Kind::Elsewhere) with the host that has it, or
+    /// [`Kind::OwnerUnknown`](crate::Kind::OwnerUnknown); those of the storage.
+    fn rows(&self, question: &Question) -> Result<Rows, Problem>;
+
     /// All topics, internal ones too, by name.
     ///
     /// # Errors
@@ -93,6 +105,58 @@ pub trait Api: Send + Sync + 'static {
 
     /// What is counted for the pipeline as a whole.
     fn totals(&self) -> Totals;
+}
+
+/// A question to a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The store.
+    pub store: String,
+    /// What of it.
+    pub what: What,
+    /// In this partition alone.
+    pub partition: Option<u32>,
+    /// Most rows of the answer.
+    pub limit: usize,
+    /// Where an earlier answer ended.
+    pub after: Option<Place>,
+}
+
+/// What is asked of a store. Times are starts of windows, milliseconds, both in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// What it has of a key.
+    Key {
+        /// The key.
+        key: Vec<u8>,
+        /// The earliest window.
+        from: Option<i64>,
+        /// The latest.
+        to: Option<i64>,
+    },
+    /// Rows by key.
+    Keys {
+        /// The first key.
+        from: Vec<u8>,
+        /// The key before which they end; `None`: with the last.
+        to: Option<Vec<u8>>,
+    },
+    /// Rows of all keys, by window.
+    Windows {
+        /// The earliest.
+        from: Option<i64>,
+        /// The latest.
+        to: Option<i64>,
+    },
+}
+
+/// Where an answer ended: what its `next` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The partition.
+    pub partition: u32,
+    /// The place in it, the host's own; empty: its beginning.
+    pub at: Vec<u8>,
 }
 
 /// Takes a record; whether it wants another.

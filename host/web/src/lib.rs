@@ -33,6 +33,7 @@ pub mod record;
 mod router;
 mod routes;
 pub mod server;
+mod stores;
 mod topics;
 pub mod types;
 
@@ -41,6 +42,7 @@ pub use api::Api;
 pub use openapi::openapi;
 pub use problem::{Kind, Problem};
 pub use server::{Config, Exposure, Listening, Server};
+pub use stores::place_text;
 pub use topics::{END_HEADER, NDJSON, NEXT_HEADER, RAW, RECORDS_HEADER};
 
 /// Bytes of a component's file; the largest that are made, Python's, have 18 MiB.
@@ -60,6 +62,15 @@ pub const ANSWER_BYTES_MAX: usize = 2 << 20;
 
 /// Records that a call takes which does not say how many.
 pub const RECORDS_DEFAULT: usize = 1_000;
+
+/// Rows that an answer about a store has at the most.
+pub const ROWS_MAX: usize = 1_000;
+
+/// Rows of an answer to a question that does not say how many.
+pub const ROWS_DEFAULT: usize = 100;
+
+/// Questions to stores that are answered at one time.
+pub const QUESTIONS_MAX: usize = 4;
 
 /// How long a call may wait for records, milliseconds.
 pub const WAIT_MS_MAX: u64 = 30_000;

@@ -7,9 +7,12 @@ use serde_json::{Map, Value, json};
 
 use crate::problem::MEDIA_TYPE;
 use crate::topics::{END_HEADER, NDJSON, NEXT_HEADER, RECORDS_HEADER};
-use crate::types::{Appended, Deployed, Function, Health, History, Pipeline, Ready, Rollback, Task, Topic};
+use crate::types::{
+    Appended, Deployed, Function, Health, History, Pipeline, Ready, Rollback, Rows, Store, Task, Topic,
+};
 use crate::{
-    COMPONENT_BYTES_MAX, Problem, RECORDS_BODY_BYTES_MAX, RECORDS_DEFAULT, RECORDS_MAX, SETTINGS_BYTES_MAX, WAIT_MS_MAX,
+    COMPONENT_BYTES_MAX, Problem, RECORDS_BODY_BYTES_MAX, RECORDS_DEFAULT, RECORDS_MAX, ROWS_DEFAULT, ROWS_MAX,
+    SETTINGS_BYTES_MAX, WAIT_MS_MAX,
 };
 
 /// What an operation takes in its body.
@@ -113,6 +116,65 @@ fn pipeline() -> [Operation; 6] {
     ]
 }
 
+const PARTITION: Param = ("partition", "integer", "In this partition alone, whatever the key says.");
+const LIMIT: Param = ("limit", "integer", "Rows at the most.");
+const CURSOR: Param = ("cursor", "string", "Where to go on: what `next` of the answer before says.");
+const KEY_ENCODING: Param =
+    ("key-encoding", "string", "How keys stand in the request: `utf8` (default), or `base64` for any bytes.");
+
+fn stores() -> [Operation; 4] {
+    let get =
+        |path, summary, params, answer| Operation { method: "get", path, summary, params, body: Body::None, answer };
+    [
+        get(
+            "/v1/stores",
+            "Stores: what they hold, and which questions they answer.",
+            &[],
+            Answer::Json(of::<Vec<Store>>),
+        ),
+        get(
+            "/v1/stores/{store}/keys/{key}",
+            "What a store has of a key as of the last commit: its row, or those of its windows. 307 with `location` where another \
+             host has it.",
+            &[
+                ("from", "integer", "The earliest start of a window, milliseconds."),
+                ("to", "integer", "The latest."),
+                KEY_ENCODING,
+                PARTITION,
+                LIMIT,
+                CURSOR,
+            ],
+            Answer::Json(of::<Rows>),
+        ),
+        get(
+            "/v1/stores/{store}/keys",
+            "Rows by key as of the last commit, of this host's partitions one after the other; `not_read` names the others.",
+            &[
+                ("from", "string", "The first key; without it, from the first that there is."),
+                ("to", "string", "The key before which they end; without it, with the last."),
+                KEY_ENCODING,
+                PARTITION,
+                LIMIT,
+                CURSOR,
+            ],
+            Answer::Json(of::<Rows>),
+        ),
+        get(
+            "/v1/stores/{store}/windows",
+            "Rows of all keys by window as of the last commit, of this host's partitions one after the other; sessions in the order in \
+             which they end.",
+            &[
+                ("from", "integer", "The earliest start of a window, milliseconds."),
+                ("to", "integer", "The latest."),
+                PARTITION,
+                LIMIT,
+                CURSOR,
+            ],
+            Answer::Json(of::<Rows>),
+        ),
+    ]
+}
+
 fn topics() -> [Operation; 3] {
     [
         Operation {
@@ -173,7 +235,7 @@ pub fn openapi() -> Value {
         "content": { MEDIA_TYPE: { "schema": of::<Problem>(&mut generator) } }
     });
     let mut paths = Map::new();
-    for operation in watching().into_iter().chain(pausing()).chain(pipeline()).chain(topics()) {
+    for operation in watching().into_iter().chain(pausing()).chain(pipeline()).chain(stores()).chain(topics()) {
         let described = describe(&operation, &mut generator);
         let at = paths.entry(operation.path).or_insert_with(|| json!({}));
         at[operation.method] = described;
@@ -202,7 +264,7 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
         .iter()
         .map(|(name, kind, text)| json!({ "name": name, "in": "query", "description": text, "schema": limited(name, kind) }))
         .collect();
-    if let Some((_, rest)) = operation.path.split_once('{') {
+    for rest in operation.path.split('{').skip(1) {
         let name = rest.split('}').next().unwrap_or_default();
         params.push(json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
     }
@@ -226,6 +288,8 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
 fn limited(name: &str, kind: &str) -> Value {
     match name {
         "max" => json!({ "type": kind, "minimum": 1, "maximum": RECORDS_MAX, "default": RECORDS_DEFAULT }),
+        "limit" => json!({ "type": kind, "minimum": 1, "maximum": ROWS_MAX, "default": ROWS_DEFAULT }),
+        "key-encoding" => json!({ "type": kind, "enum": ["utf8", "base64"], "default": "utf8" }),
         "wait-ms" => json!({ "type": kind, "minimum": 0, "maximum": WAIT_MS_MAX, "default": 0 }),
         "settings" => json!({ "type": kind, "maxLength": SETTINGS_BYTES_MAX }),
         _ => json!({ "type": kind }),

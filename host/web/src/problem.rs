@@ -30,6 +30,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    Elsewhere 307 "elsewhere" "Another host has it" "Ask the host given, also in `location`.";
     BadParameter 400 "bad-parameter" "A parameter of the request is wrong" "Correct it.";
     BadBody 400 "bad-body" "The body is not what is expected here" "Correct it.";
     BadRecord 400 "bad-record" "A record cannot be written" "Correct the record named; nothing of the request was written.";
@@ -38,11 +39,14 @@ kinds! {
     HostRefused 403 "host-refused" "The name by which the host was called is not one of its own" "Call it by its address; names other than `localhost` must be allowed when it starts.";
     OriginRefused 403 "origin-refused" "A page from elsewhere may not call" "Call from a program, or from a page that the host itself serves.";
     InternalTopic 403 "internal-topic" "The topic belongs to the pipeline alone" "Write to a topic of your own.";
+    StoreClosed 403 "store-closed" "The store is not to be asked" "Ask one of the stores that answer, see /v1/stores.";
     UnknownPath 404 "unknown-path" "There is nothing here" "See /v1/openapi.json for what there is.";
     UnknownFunction 404 "unknown-function" "The pipeline has no such function" "Use one of the names given.";
     UnknownVersion 404 "unknown-version" "The function has no such version" "Use one of those in its history.";
     UnknownTopic 404 "unknown-topic" "There is no such topic" "Use one of the names given.";
-    UnknownPartition 404 "unknown-partition" "The topic has no such partition" "Use a smaller number; partitions count from 0.";
+    UnknownStore 404 "unknown-store" "The pipeline has no such store" "Use one of the names given.";
+    UnknownKey 404 "unknown-key" "The store has nothing of the key" "It may come; the detail says which partition was read.";
+    UnknownPartition 404 "unknown-partition" "There is no such partition" "Use a smaller number; partitions count from 0.";
     MethodNotAllowed 405 "method-not-allowed" "The method does not fit the path" "See the header `allow`.";
     BodySlow 408 "body-slow" "The body did not come in time" "Send it again, in smaller pieces.";
     OtherPipeline 409 "other-pipeline" "Another pipeline runs here" "Use the name given, or another host.";
@@ -58,6 +62,8 @@ kinds! {
     Internal 500 "internal" "The host failed" "See its log.";
     NotOnKafka 501 "not-on-kafka" "The pipeline runs on Kafka, where this is not there" "Do as the detail says.";
     NotReady 503 "not-ready" "The pipeline is not doing its work" "See the reasons; try again.";
+    Restoring 503 "restoring" "The partition's state is not up to date yet" "Try again.";
+    OwnerUnknown 503 "owner-unknown" "Which host has the partition is not known" "Try again; where hosts do not say where they are, see `--advertise`.";
     StorageUnavailable 503 "storage-unavailable" "The storage takes nothing now" "Look at the disk's free space; try again.";
     Busy 503 "busy" "Too much is asked at one time" "Try again.";
     Stopping 503 "stopping" "The host is stopping" "Try again when it has been started.";
@@ -81,7 +87,8 @@ impl Kind {
 
     /// Whether the same request may go well later, and surely had no effect now.
     pub fn passes(self) -> bool {
-        matches!(self, Kind::NotReady | Kind::Busy | Kind::Stopping | Kind::StorageUnavailable)
+        use Kind::{Busy, NotReady, OwnerUnknown, Restoring, Stopping, StorageUnavailable};
+        matches!(self, NotReady | Busy | Stopping | StorageUnavailable | Restoring | OwnerUnknown)
     }
 }
 
@@ -125,6 +132,12 @@ pub struct Document {
     /// The offset that the next record will have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<i64>,
+    /// The partition it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<u32>,
+    /// Address of the host to ask instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
 }
 
 impl Problem {
@@ -141,6 +154,8 @@ impl Problem {
             reasons: Vec::new(),
             start: None,
             end: None,
+            partition: None,
+            host: None,
         }))
     }
 
@@ -169,6 +184,20 @@ impl Problem {
     #[must_use]
     pub fn between(mut self, start: i64, end: i64) -> Self {
         (self.0.start, self.0.end) = (Some(start), Some(end));
+        self
+    }
+
+    /// With the partition it is about.
+    #[must_use]
+    pub fn of_partition(mut self, partition: u32) -> Self {
+        self.0.partition = Some(partition);
+        self
+    }
+
+    /// With the address of the host to ask instead.
+    #[must_use]
+    pub fn ask(mut self, host: String) -> Self {
+        self.0.host = Some(host);
         self
     }
 

@@ -14,8 +14,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::server::Config;
-use crate::{Api, BODY_MS_MAX, DEPLOYS_MAX, DISCARD_BYTES_MAX, Kind, Problem, REQUESTS_MAX, WAITING_MAX};
-use crate::{guard, metrics, routes, topics};
+use crate::{
+    Api, BODY_MS_MAX, DEPLOYS_MAX, DISCARD_BYTES_MAX, Kind, Problem, QUESTIONS_MAX, REQUESTS_MAX, WAITING_MAX,
+};
+use crate::{guard, metrics, routes, stores, topics};
 
 /// What all handlers share.
 pub(crate) struct Shared {
@@ -24,6 +26,7 @@ pub(crate) struct Shared {
     pub requests: Arc<Semaphore>,
     pub waiting: Arc<Semaphore>,
     pub deploys: Arc<Semaphore>,
+    pub questions: Arc<Semaphore>,
     pub http: metrics::Http,
     /// Becomes true when the server stops.
     pub stopping: watch::Receiver<bool>,
@@ -40,6 +43,7 @@ impl Shared {
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
             deploys: Arc::new(Semaphore::new(DEPLOYS_MAX)),
+            questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
             http: metrics::Http::default(),
             stopping,
         })
@@ -63,6 +67,10 @@ pub(crate) fn paths() -> Vec<(&'static str, MethodRouter<App>)> {
         ("/v1/functions/{name}", put(routes::deploy)),
         ("/v1/functions/{name}/history", get(routes::history)),
         ("/v1/functions/{name}/rollback", post(routes::rollback)),
+        ("/v1/stores", get(stores::list)),
+        ("/v1/stores/{store}/keys", get(stores::keys)),
+        ("/v1/stores/{store}/keys/{key}", get(stores::key)),
+        ("/v1/stores/{store}/windows", get(stores::windows)),
         ("/v1/topics", get(topics::list)),
         ("/v1/topics/{topic}/records", get(topics::read).post(topics::append)),
     ]
@@ -150,12 +158,28 @@ impl FromRequestParts<App> for Name {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        match Path::<String>::from_request_parts(parts, app).await {
-            Ok(Path(name)) => Ok(Self(name)),
-            Err(why) => {
-                let text = why.body_text();
-                Err(Problem::new(Kind::BadParameter, text.strip_prefix("Invalid URL: ").unwrap_or(&text)))
-            }
+        Ok(Self(named(parts, app).await?))
+    }
+}
+
+/// The names in the path, with errors in our form.
+pub(crate) struct Names(pub String, pub String);
+
+impl FromRequestParts<App> for Names {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let (one, other) = named(parts, app).await?;
+        Ok(Self(one, other))
+    }
+}
+
+async fn named<T: DeserializeOwned + Send>(parts: &mut Parts, app: &App) -> Result<T, Problem> {
+    match Path::<T>::from_request_parts(parts, app).await {
+        Ok(Path(named)) => Ok(named),
+        Err(why) => {
+            let text = why.body_text();
+            Err(Problem::new(Kind::BadParameter, text.strip_prefix("Invalid URL: ").unwrap_or(&text)))
         }
     }
 }

@@ -111,6 +111,11 @@ impl Listening {
         Ok(Self { runtime, listener, config })
     }
 
+    /// The address, with the port that was taken.
+    pub fn address(&self) -> SocketAddr {
+        self.config.listen
+    }
+
     /// Answers from now on.
     ///
     /// # Errors

@@ -1,8 +1,12 @@
 //! What goes over the wire as JSON, for both sides. Not the core's types: the host converts, by hand, so that either may
 //! change without the other. Times are milliseconds since 1970-01-01T00:00:00Z; counts are since the host started.
 
+mod stores;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use stores::{AsOf, At, Bytes, NotRead, Row, Rows, Store, StoredValue};
 
 /// `GET /v1/pipeline`: what runs here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -2,7 +2,8 @@
 //!
 //! RocksDB implements it with a column family for each space; [`super::memory`] is its twin for tests and simulation.
 
-use alloc::string::String;
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// An open keyspace. Numbers are given by [`Keyspaces::open_space`] and hold while the process lives.
@@ -99,4 +100,33 @@ pub trait Keyspaces: Send + Sync {
     /// # Errors
     /// [`StorageError`]; then none of the changes was applied.
     fn apply(&self, writes: Vec<Write>, durability: Durability) -> Result<(), StorageError>;
+
+    /// What is there now, kept readable while others go on writing; to be let go of soon, since it holds on to what is replaced.
+    ///
+    /// # Errors
+    /// [`StorageError`]; of keyspaces that have no one moment, being many databases, always.
+    fn view(&self) -> Result<Box<dyn View + '_>, StorageError> {
+        Err(StorageError::Unavailable("these keyspaces have no view of one moment".to_string()))
+    }
+}
+
+/// Keyspaces as they were at one moment: every read sees the same batches whole, and none that came later.
+pub trait View {
+    /// As [`Keyspaces::get`].
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError>;
+
+    /// As [`Keyspaces::scan`].
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    fn scan(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Scan,
+    ) -> Result<(), StorageError>;
 }

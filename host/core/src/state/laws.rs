@@ -62,6 +62,35 @@ pub fn check(db: &dyn Keyspaces) {
     })
     .expect("scan");
     assert_eq!(seen, 1, "stop stops");
+    check_view(db, a);
+}
+
+fn check_view(db: &dyn Keyspaces, space: Space) {
+    let put = |k: &[u8], v: &[u8]| Write::Put(space, k.to_vec(), v.to_vec());
+    db.apply(vec![put(b"v1", b"old"), put(b"v2", b"old")], Durability::Process).expect("apply");
+    let view = db.view().expect("a view");
+    let range = Write::DeleteRange(space, b"v2".to_vec(), b"v3".to_vec());
+    db.apply(vec![put(b"v1", b"new"), range, put(b"v4", b"new")], Durability::Process).expect("apply");
+    assert_eq!(view.get(space, b"v1").expect("get").as_deref(), Some(&b"old"[..]), "a view is of its moment");
+    assert_eq!(view.get(space, b"v4").expect("get"), None);
+    let mut seen = Vec::new();
+    let mut visit = |key: &[u8], value: &[u8]| {
+        seen.push((key.to_vec(), value.to_vec()));
+        Scan::Continue
+    };
+    view.scan(space, b"v", Some(b"w"), &mut visit).expect("scan");
+    let old = |key: &[u8]| (key.to_vec(), b"old".to_vec());
+    assert_eq!(seen, [old(b"v1"), old(b"v2")]);
+    let mut seen = 0;
+    let mut visit = |_: &[u8], _: &[u8]| {
+        seen += 1;
+        Scan::Stop
+    };
+    view.scan(space, b"v", None, &mut visit).expect("scan");
+    view.scan(space, b"w", Some(b"v"), &mut visit).expect("scan");
+    assert_eq!(seen, 1, "stop stops, and a range that is backwards is empty");
+    drop(view);
+    assert_eq!(db.get(space, b"v1").expect("get").as_deref(), Some(&b"new"[..]));
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 //! It needs exclusive access inside and offers shared access outside; the lock is the caller's choice through
 //! [`Guard`], since the core knows no threads.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::Bound;
 
-use super::keyspace::{Durability, Keyspaces, Scan, Space, SpaceKind, StorageError, Write};
+use super::keyspace::{Durability, Keyspaces, Scan, Space, SpaceKind, StorageError, View, Write};
 
 /// All spaces, by number; names beside them.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +37,25 @@ impl Spaces {
         self.names.insert(name.to_string(), number);
         self.data.push(BTreeMap::new());
         number
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Scan,
+    ) -> Result<(), StorageError> {
+        if to.is_some_and(|to| to <= from) {
+            return Ok(());
+        }
+        let upper = to.map_or(Bound::Unbounded, Bound::Excluded);
+        for (key, value) in self.data[space.0 as usize].range::<[u8], _>((Bound::Included(from), upper)) {
+            if visit(key, value) == Scan::Stop {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn apply(&mut self, writes: Vec<Write>) {
@@ -83,18 +103,7 @@ impl<G: Guard> Keyspaces for Memory<G> {
         to: Option<&[u8]>,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Scan,
     ) -> Result<(), StorageError> {
-        if to.is_some_and(|to| to <= from) {
-            return Ok(());
-        }
-        let upper = to.map_or(Bound::Unbounded, Bound::Excluded);
-        self.0.with(|s| {
-            for (key, value) in s.data[space.0 as usize].range::<[u8], _>((Bound::Included(from), upper)) {
-                if visit(key, value) == Scan::Stop {
-                    break;
-                }
-            }
-        });
-        Ok(())
+        self.0.with(|s| s.scan(space, from, to, visit))
     }
 
     fn last(&self, space: Space, from: &[u8], before: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StorageError> {
@@ -110,6 +119,27 @@ impl<G: Guard> Keyspaces for Memory<G> {
     fn apply(&self, writes: Vec<Write>, _durability: Durability) -> Result<(), StorageError> {
         self.0.with(|s| s.apply(writes));
         Ok(())
+    }
+
+    /// A copy of everything.
+    fn view(&self) -> Result<Box<dyn View + '_>, StorageError> {
+        Ok(Box::new(self.0.with(|s| s.clone())))
+    }
+}
+
+impl View for Spaces {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        Ok(self.data[space.0 as usize].get(key).cloned())
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Scan,
+    ) -> Result<(), StorageError> {
+        Spaces::scan(self, space, from, to, visit)
     }
 }
 

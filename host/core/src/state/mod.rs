@@ -7,6 +7,7 @@ pub mod history;
 pub mod key;
 pub mod keyspace;
 pub mod memory;
+pub mod query;
 pub mod sessions;
 pub mod slices;
 pub mod store;

@@ -1,5 +1,6 @@
 //! Runs a pipeline on Kafka: opens the state directory, joins the group, serves the HTTP API, waits for a signal.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -36,10 +37,9 @@ pub fn run(args: &Args, mut pipeline: Pipeline) -> anyhow::Result<ExitCode> {
     let registry = Arc::new(Registry::new(functions::config(Some(path.join("cache")), workers)?)?);
     let properties = pipeline.kafka.take().unwrap_or_default();
     let is_static = !args.leave_on_stop;
-    let host = {
-        let start = Start { pipeline, properties, directory, registry, workers, is_static };
-        KafkaHost::start(start, &|| !signals.have_come())?
-    };
+    let address = args.advertise.clone().or_else(|| reached_at(listening.address()));
+    let start = Start { pipeline, properties, directory, registry, workers, is_static, address };
+    let host = KafkaHost::start(start, &|| !signals.have_come())?;
     let leave = if args.leave_on_stop { Leave::AtOnce } else { Leave::AfterSession };
     let server = match listening.serve(Arc::new(KafkaApi::new(host.clone()))) {
         Ok(server) => server,
@@ -63,5 +63,23 @@ pub fn run(args: &Args, mut pipeline: Pipeline) -> anyhow::Result<ExitCode> {
     match failed {
         Some(why) => bail!("{why}"),
         None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Where other hosts reach one that listens there: an address that stands for all of this machine's is none of them.
+fn reached_at(listen: SocketAddr) -> Option<String> {
+    (!listen.ip().is_unspecified()).then(|| format!("http://{listen}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_for_all_of_a_machine_is_no_address_for_others() {
+        let at = |listen: &str| reached_at(listen.parse().unwrap());
+        assert_eq!(at("127.0.0.1:7070").as_deref(), Some("http://127.0.0.1:7070"));
+        assert_eq!(at("[2001:db8::7]:80").as_deref(), Some("http://[2001:db8::7]:80"));
+        assert_eq!((at("0.0.0.0:7070"), at("[::]:7070")), (None, None));
     }
 }

@@ -219,8 +219,9 @@ impl Committer {
                         writes.push(state.checkpoint_write(number, checkpoint));
                     }
                 }
-                if let Some((_, Some(clocks))) = Meta::decode(&part.meta).map(metadata::split) {
-                    writes.extend(state.clocks_write(clocks));
+                if let Some((small, clocks)) = Meta::decode(&part.meta).map(metadata::split) {
+                    writes.push(state.committed_write(small));
+                    writes.extend(clocks.and_then(|clocks| state.clocks_write(clocks)));
                 }
                 state.apply(writes)?;
                 state.set_repairs(Repairs::default());

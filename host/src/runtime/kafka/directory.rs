@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
-use millstream_core::state::keyspace::{Durability, KeyValue, Keyspaces, Scan, Space, SpaceKind, StorageError, Write};
+use millstream_core::state::keyspace::{
+    Durability, KeyValue, Keyspaces, Scan, Space, SpaceKind, StorageError, View, Write,
+};
 use millstream_core::state::store::Ground;
 use millstream_core::task::TaskId;
 use millstream_core::topology::graph::Topology;
@@ -22,6 +24,7 @@ use rustix::fs::{FlockOperation, flock};
 use tracing::{info, warn};
 
 use super::changelog::CLOCKS;
+use super::metadata;
 use super::repair::Repairs;
 
 /// Bytes of a host's id before it is written as hexadecimal digits.
@@ -35,6 +38,9 @@ const STORE_BITS: u32 = 16;
 
 /// What a folder may hold before a host has made itself at home: what a start that failed left, and local mode.
 const OWN_FILES: [&str; 7] = ["lock", "tasks", "cache", "token", "url", "producers", "db"];
+
+/// The key, in a task's own space, of what its last commit says beside its stores.
+const COMMITTED: &[u8] = b"committed";
 
 /// How long a database that is to be closed may still be used: by a commit that is being written to it.
 const CLOSE_WAIT: Duration = Duration::from_secs(10);
@@ -163,6 +169,11 @@ impl Directory {
         let state = Arc::new(TaskState::new(path, opened, topology, id)?);
         self.write().insert(id, state.clone());
         Ok(state)
+    }
+
+    /// The database of a task, where it is open.
+    pub fn opened(&self, id: TaskId) -> Option<Arc<TaskState>> {
+        self.read().get(&id).cloned()
     }
 
     /// A task has gone: its database stays open for when it comes back, and what is in memory is written out.
@@ -382,6 +393,39 @@ impl TaskState {
         Write::Put(self.own, self.changelog_key(store), id.into())
     }
 
+    /// The write that says that the stores are as a commit left them, with the small part of what it says beside them. It goes with the
+    /// commit's own writes, and at the end of a restore.
+    pub fn committed_write(&self, small: Vec<u8>) -> Write {
+        Write::Put(self.own, COMMITTED.to_vec(), small)
+    }
+
+    /// The write that says that the stores are between two commits: at the beginning of a restore.
+    pub fn restoring_write(&self) -> Write {
+        Write::Delete(self.own, COMMITTED.to_vec())
+    }
+
+    /// Its stores as they are now, for whoever reads them beside the engine.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub fn view(&self) -> Result<Box<dyn View + '_>, StorageError> {
+        self.db.view()
+    }
+
+    /// What the last commit says beside the stores, small part and clocks; `None`: the stores are between two commits.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub fn committed_in(&self, view: &dyn View) -> Result<Option<Vec<u8>>, StorageError> {
+        let Some(small) = view.get(self.own, COMMITTED)? else { return Ok(None) };
+        let clocks = match self.stores.first() {
+            Some(space) => view.get(*space, &[&self.prefix, CLOCKS].concat())?.filter(|clocks| !clocks.is_empty()),
+            None => None,
+        };
+        let unknown = || StorageError::Corrupted("a task's metadata has a form this version does not know".into());
+        metadata::join(&small, clocks.as_deref()).map(Some).ok_or_else(unknown)
+    }
+
     /// The ground of a store: as the engine sees it.
     pub fn ground(&self, store: usize) -> Ground<'_> {
         Ground { db: &self.db, space: self.stores[store], prefix: &self.prefix }
@@ -481,4 +525,59 @@ impl Keyspaces for Directory {
 /// A lock that a panic elsewhere does not spoil.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millstream_core::meta::{ClockMeta, Meta};
+    use millstream_core::topology::graph::plan;
+    use millstream_core::topology::spec::{From, Idle, Lateness, OnError, Operator, SourceSpec, Spec, StepSpec};
+
+    /// One table.
+    fn topology() -> Topology {
+        let source =
+            SourceSpec { name: "in".into(), topics: vec!["in".into()], timestamp: None, on_error: OnError::Fail };
+        let step = StepSpec {
+            name: "table".into(),
+            from: vec![From { name: "in".into(), output: None }],
+            operator: Operator::Table { partitions: None },
+            on_error: OnError::Fail,
+            late: None,
+            idle: Idle::Never,
+            lateness: Lateness::OwnTask,
+            max_idle: None,
+        };
+        let spec = Spec { pipeline: "p".into(), sources: vec![source], steps: vec![step], ..Spec::default() };
+        plan(&spec, &|_| Some(2)).unwrap()
+    }
+
+    #[test]
+    fn a_view_is_of_a_commit_or_says_that_it_is_of_none() {
+        let (dir, topology, id) = (tempfile::tempdir().unwrap(), topology(), TaskId { sub: 0, partition: 1 });
+        let directory = Directory::open(dir.path(), "p").unwrap();
+        assert!(directory.opened(id).is_none());
+        let state = directory.task(&topology, id).unwrap();
+        assert!(directory.opened(id).is_some());
+        let seen =
+            || state.committed_in(state.view().unwrap().as_ref()).unwrap().map(|meta| Meta::decode(&meta).unwrap());
+        assert_eq!(seen(), None, "nothing was restored or committed");
+        let clocks = vec![ClockMeta { node: "n".into(), closing: 5, inputs: vec![] }];
+        let meta = Meta { positions: vec![("in".into(), 3)], clocks, interval: 4, ..Meta::default() };
+        let (small, clocks) = metadata::split(meta.clone());
+        let row = [state.prefix(), b"\x01k"].concat();
+        let put = Write::Put(state.store(0), row.clone(), b"v".to_vec());
+        let all = [Some(put), Some(state.committed_write(small)), state.clocks_write(clocks.unwrap())];
+        state.apply(all.into_iter().flatten().collect()).unwrap();
+        assert_eq!(seen(), Some(meta), "clocks and all");
+        let before = state.view().unwrap();
+        state.apply(vec![state.restoring_write(), Write::Delete(state.store(0), row.clone())]).unwrap();
+        assert_eq!(seen(), None, "it is restored");
+        assert!(state.committed_in(before.as_ref()).unwrap().is_some(), "what was seen stays");
+        assert_eq!(before.get(state.store(0), &row).unwrap().as_deref(), Some(&b"v"[..]));
+        state.apply(vec![state.committed_write(Meta::default().encode())]).unwrap();
+        drop(before);
+        directory.start_over(&topology, id, "a test").unwrap();
+        assert_eq!(seen(), None, "and so is one that begins anew");
+    }
 }

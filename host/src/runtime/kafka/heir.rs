@@ -114,7 +114,7 @@ impl Parts {
 }
 
 /// The host that an owner, `PIPELINE-HOST-WORKER/SESSION`, belongs to.
-fn host_of<'a>(pipeline: &str, owner: &'a str) -> Option<&'a str> {
+pub(super) fn host_of<'a>(pipeline: &str, owner: &'a str) -> Option<&'a str> {
     let (id, _session) = owner.split_once('/')?;
     let (host, _worker) = id.strip_prefix(pipeline)?.strip_prefix('-')?.rsplit_once('-')?;
     Some(host)

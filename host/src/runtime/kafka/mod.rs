@@ -8,7 +8,7 @@
 //!
 //! `layout` says which partition is whose, `topics` what must be at the brokers, `metadata` what stands beside the offsets, `way` what differs
 //! with the guarantee (`transactions`, or `plain` with `repair`), `heir`
-//! ends what dead hosts left open, `growth` looks at partition counts, `ends` at where logs end, `quiet` at the ends of silent partitions, `watchdog` at the workers; `reset` starts a pipeline over.
+//! ends what dead hosts left open, `growth` looks at partition counts, `ends` at where logs end, `owners` at who has which task, `quiet` at the ends of silent partitions, `watchdog` at the workers; `reset` starts a pipeline over.
 
 pub mod changelog;
 pub mod committer;
@@ -19,6 +19,7 @@ pub mod heir;
 pub mod layout;
 pub mod member;
 pub mod metadata;
+pub mod owners;
 pub mod plain;
 pub mod purge;
 mod quiet;
@@ -66,6 +67,7 @@ use growth::Growth;
 use heir::Heir;
 use layout::Layout;
 use member::{Coordinator, Request};
+use owners::Owners;
 use plain::Plain;
 use purge::Purge;
 use quiet::Quiet;
@@ -115,6 +117,10 @@ pub struct KafkaHost {
     pub pause: Arc<Pause>,
     /// Where logs end.
     pub ends: Ends,
+    /// Who has the tasks that this host has not.
+    pub owners: Owners,
+    /// Where others reach this host.
+    address: Option<String>,
     watchdog: Mutex<Option<Watchdog>>,
     requests: Sender<Request>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -136,6 +142,8 @@ pub struct Start {
     pub workers: usize,
     /// The host keeps its place in the group over a restart.
     pub is_static: bool,
+    /// Where others reach its HTTP API, as `http://host:port`; `None`: nowhere.
+    pub address: Option<String>,
 }
 
 impl KafkaHost {
@@ -144,7 +152,7 @@ impl KafkaHost {
     /// # Errors
     /// What is wrong, in words for the user: properties, topics, functions, permissions.
     pub fn start(start: Start, wanted: &dyn Fn() -> bool) -> anyhow::Result<Arc<Self>> {
-        let Start { pipeline, mut properties, directory, registry, workers, is_static } = start;
+        let Start { pipeline, mut properties, directory, registry, workers, is_static, address } = start;
         properties.entry("client.id".into()).or_insert_with(|| heir::client_id(directory.host_id()));
         let properties = Properties::new(properties).map_err(|errors| {
             let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -166,6 +174,12 @@ impl KafkaHost {
             folder: directory.path().join("globals"),
         };
         let globals = globals::kafka::Follower::start(parts, &admin, wanted)?;
+        let owners = Owners::new(owners::Parts {
+            admin: admin.clone(),
+            topology: topology.clone(),
+            host: directory.host_id().to_string(),
+            address: address.clone(),
+        });
         let (requests, asked) = channel();
         let host = Arc::new(Self {
             pipeline,
@@ -179,6 +193,8 @@ impl KafkaHost {
             prepared,
             pause,
             ends,
+            owners,
+            address,
             watchdog: Mutex::default(),
             requests,
             threads: Mutex::default(),
@@ -277,7 +293,7 @@ impl KafkaHost {
         };
         let id = transactional_id(&self.topology.pipeline, self.directory.host_id(), number);
         let committer = Committer::new(committer::Parts {
-            owner: format!("{id}/{}", session()?),
+            owner: owners::owner(&id, &session()?, self.address.as_deref()),
             way: self.way(properties, id),
             topology: self.topology.clone(),
             layout: layout.clone(),

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use millstream_core::meta::Meta;
 use millstream_core::state::keyspace::StorageError;
 use millstream_core::state::store::Ground;
 use millstream_core::task::TaskId;
@@ -180,6 +181,10 @@ impl Work {
 
     fn restore(&mut self, mut restore: Restore, job: u32) -> Done {
         let result = self.whole(&restore, job).and_then(|state| {
+            if !self.parts.topology.subs[restore.task.sub].stores.is_empty() {
+                let small = restore.meta.clone().unwrap_or_else(|| Meta::default().encode());
+                state.apply(vec![state.committed_write(small)])?;
+            }
             // The clocks went through the changelog, the rest beside the offsets: the same commit wrote both.
             if let Some(small) = &restore.meta {
                 let clocks = state.clocks()?.filter(|clocks| !clocks.is_empty());
@@ -217,6 +222,7 @@ impl Work {
         if partitions.is_empty() {
             return Ok(state);
         }
+        state.apply(vec![state.restoring_write()])?;
         let ids: Vec<&str> =
             partitions.iter().map(|p| self.parts.changelogs.get(&*p.topic).map_or("", |id| id)).collect();
         let made_from = (0..stores.len()).map(|n| state.changelog(n)).collect::<Result<Vec<_>, _>>()?;

@@ -258,6 +258,8 @@ impl Loop {
             let early = self.early.remove(&tag).unwrap_or_default();
             early.into_iter().for_each(|fetched| self.feed(tag, &fetched));
         }
+        // What is committed says whose it is, and where to ask him: from now on, and not from the next record on.
+        self.step(Input::Recommit);
         self.tell_of_opened(task);
     }
 

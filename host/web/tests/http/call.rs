@@ -71,6 +71,7 @@ impl Running {
             ureq::Agent::config_builder()
                 .http_status_as_error(false)
                 .proxy(None)
+                .max_redirects(0)
                 .allow_non_standard_methods(true)
                 .build(),
         );

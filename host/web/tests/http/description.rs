@@ -7,7 +7,9 @@ use crate::call::{Running, running};
 const METHODS: [&str; 5] = ["GET", "PUT", "POST", "DELETE", "PATCH"];
 
 fn filled(path: &str) -> String {
-    path.replace("{topic}", "in").replace("{name}", if path.contains("problems") { "internal" } else { "f" })
+    let path = path.replace("{topic}", "in").replace("{store}", "counts").replace("{key}", "a");
+    let name = if path.contains("problems") { "internal" } else { "f" };
+    path.replace("{name}", name)
 }
 
 #[test]
@@ -15,7 +17,7 @@ fn methods_are_those_that_are_described() {
     let host = running();
     let described = host.get("/v1/openapi.json").json();
     let paths = described["paths"].as_object().unwrap();
-    assert!(paths.len() >= 16);
+    assert!(paths.len() >= 20);
     for (path, operations) in paths {
         for method in METHODS {
             let status = host.send(method, &filled(path), "", b"x").status;
@@ -79,9 +81,9 @@ fn answers_are_as_described() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 12);
+    assert_eq!(checked, 16);
     let problem = &described["components"]["responses"]["Problem"]["content"]["application/problem+json"]["schema"];
-    for path in ["/nothing", "/v1/topics/in/records?partition=0&offset=99"] {
+    for path in ["/nothing", "/v1/topics/in/records?partition=0&offset=99", "/v1/stores/counts/keys/elsewhere"] {
         validate(&host, &described, problem, &serde_json::from_slice(&host.get(path).body).unwrap());
     }
 }

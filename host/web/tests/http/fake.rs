@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, RwLock};
 use std::time::Duration;
 
-use millstream_web::api::{Append, Deploy, NewRecord, Record, Sink, Totals};
+use millstream_web::api::{Append, Deploy, NewRecord, Place, Question, Record, Sink, Totals, What};
 use millstream_web::types::{
-    Appended, AppendedTo, Deployed, Function, History, Partition, Past, Pipeline, Position, Progress, Rejected,
-    Standing, Switch, Task, TaskState, Topic, Version, Work,
+    Appended, AppendedTo, AsOf, At, Bytes as Told, Deployed, Function, History, NotRead, Partition, Past, Pipeline,
+    Position, Progress, Rejected, Row, Rows, Standing, Store, StoredValue, Switch, Task, TaskState, Topic, Version,
+    Work,
 };
 use millstream_web::{Api, Kind, Problem};
 
@@ -53,6 +54,8 @@ pub struct Fake {
     pub start: Mutex<i64>,
     /// Whether it was paused.
     pub standing: Mutex<Standing>,
+    /// What it was asked of its stores.
+    pub questions: Mutex<Vec<Question>>,
 }
 
 impl Default for Fake {
@@ -68,6 +71,7 @@ impl Default for Fake {
             append_fails: Mutex::default(),
             start: Mutex::default(),
             standing: Mutex::default(),
+            questions: Mutex::default(),
         };
         fake.activate(version("first.wasm", "{}"), [("in", 0)]);
         fake
@@ -253,6 +257,61 @@ impl Api for Fake {
         let origin = format!("rollback to version {to}");
         let settings = target.version.settings.to_string();
         self.deploy(Deploy { function, component: b"x", settings: Some(&settings), origin: &origin })
+    }
+
+    fn stores(&self) -> Vec<Store> {
+        let store = |name: &str, answers: &[&str], reason: Option<&str>| Store {
+            name: name.into(),
+            step: name.into(),
+            sub_topology: 0,
+            partitions: 2,
+            kind: "aggregates".into(),
+            values: "counts".into(),
+            windowed: false,
+            answers: answers.iter().map(|a| a.to_string()).collect(),
+            reason: reason.map(str::to_string),
+        };
+        vec![store("counts", &["key", "keys", "windows"], None), store("timers", &[], Some("they are no rows"))]
+    }
+
+    /// Has the key `a` in partition 0, and `elsewhere` at another host.
+    fn rows(&self, question: &Question) -> Result<Rows, Problem> {
+        let _passed = self.pass();
+        self.questions.lock().unwrap().push(question.clone());
+        match &question.what {
+            _ if question.store != "counts" => return Err(unknown(&question.store, Kind::UnknownStore)),
+            What::Key { key, .. } if key == b"elsewhere" => {
+                let problem = Problem::new(Kind::Elsewhere, "partition 1 is at http://127.0.0.2:7071");
+                return Err(problem.of_partition(1).ask("http://127.0.0.2:7071/".into()));
+            }
+            What::Key { key, .. } if key == b"restoring" => {
+                return Err(Problem::new(Kind::Restoring, "1 of 5 offsets").of_partition(1));
+            }
+            _ => {}
+        }
+        let row = |key: &[u8], value, window| {
+            let (key, timestamp) = (Told(key.to_vec()), Some(7));
+            Row { partition: 0, key, window, value, timestamp }
+        };
+        let window = millstream_web::record::Window { start: 0, end: Some(10) };
+        Ok(Rows {
+            store: question.store.clone(),
+            as_of: vec![AsOf {
+                partition: 0,
+                positions: vec![At { topic: "in".into(), offset: 5 }],
+                stream_time: Some(7),
+            }],
+            rows: vec![
+                row(b"a", StoredValue::Count(3), None),
+                row(&[0xff], StoredValue::Bytes(Told(vec![0xfe])), Some(window)),
+            ],
+            next: Some(millstream_web::place_text(&Place { partition: 0, at: b"b".to_vec() })),
+            not_read: vec![NotRead {
+                partition: 1,
+                host: Some("http://127.0.0.2:7071".into()),
+                reason: "another host has it".into(),
+            }],
+        })
     }
 
     fn topics(&self) -> Result<Vec<Topic>, Problem> {

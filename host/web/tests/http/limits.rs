@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use millstream_web::{
-    CONNECTIONS_MAX, Config, DEPLOYS_MAX, DISCARD_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_MS_MAX, Kind,
+    CONNECTIONS_MAX, Config, DEPLOYS_MAX, DISCARD_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_MS_MAX, Kind, QUESTIONS_MAX,
     RECORDS_BODY_BYTES_MAX, REQUESTS_MAX, STOP_MS_MAX, Server, Token, WAITING_MAX,
 };
 
@@ -80,6 +80,24 @@ fn deploys_at_one_time_are_bounded() {
         assert!(held.into_iter().all(|thread| thread.join().unwrap() == 200));
     });
     assert_eq!(deploy(&host), 200);
+}
+
+#[test]
+fn questions_to_stores_at_one_time_are_bounded() {
+    let host = running();
+    let path = "/v1/stores/counts/keys/a";
+    std::thread::scope(|scope| {
+        let closed = host.fake.gate.write().unwrap();
+        let held: Vec<_> = (0..QUESTIONS_MAX).map(|_| scope.spawn(|| in_the_end(|| host.get(path).status))).collect();
+        until("all are being answered", || host.fake.at_gate.load(Ordering::SeqCst) == QUESTIONS_MAX);
+        let busy = host.get("/v1/stores/counts/windows");
+        assert_eq!((busy.problem().kind(), busy.header("retry-after")), (Some(Kind::Busy), "1"));
+        assert!(busy.problem().detail.contains("4 questions"), "{}", busy.text());
+        assert_eq!(host.get("/v1/pipeline").status, 200, "others have room");
+        drop(closed);
+        assert!(held.into_iter().all(|thread| thread.join().unwrap() == 200));
+    });
+    assert_eq!(host.get(path).status, 200);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod guards;
 mod limits;
 mod problems;
 mod records;
+mod stores;
 
 /// The crate stands alone: what it tells, the host converts.
 #[test]

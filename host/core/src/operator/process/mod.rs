@@ -23,7 +23,7 @@ mod ttl;
 
 pub use desk::{RANGE_ENTRIES_MAX, READ_BYTES_MAX, TIMER_NAME_BYTES_MAX, TIMERS_PER_CALL_MAX, WRITTEN_BYTES_MAX};
 pub use fire::FIRINGS_IN_A_ROW_MAX;
-pub use ttl::{SWEEP_ENTRIES_MIN, SWEEP_ENTRIES_PER_WRITE, TTL_STEPS};
+pub use ttl::{Kept, SWEEP_ENTRIES_MIN, SWEEP_ENTRIES_PER_WRITE, TTL_STEPS};
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;

@@ -53,6 +53,27 @@ impl Ages {
     }
 }
 
+/// Which entries of a store are there still at a task's last commit, for whoever reads them from outside.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept(Ages);
+
+impl Kept {
+    /// All of them.
+    pub fn always() -> Self {
+        Self(Ages { ttl_ms: None, age: Age { now: NEVER, first: NEVER } })
+    }
+
+    /// Those that are not too old at the time `now`; `first`: the first time that was known.
+    pub fn for_ttl(ttl_ms: i64, now: Timestamp, first: Timestamp) -> Self {
+        Self(Ages { ttl_ms: Some(ttl_ms), age: Age { now, first } })
+    }
+
+    /// Whether an entry that was written then is there.
+    pub fn is_kept(self, written: Timestamp) -> bool {
+        !self.0.is_old(written)
+    }
+}
+
 /// Whether records at these closing times may be in one call.
 pub(super) fn same_step(specs: &[StoreSpec], a: Timestamp, b: Timestamp) -> bool {
     a == b || specs.iter().filter_map(|spec| spec.ttl_ms).all(|ttl| step(ttl, a) == step(ttl, b))
