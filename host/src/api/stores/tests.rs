@@ -35,7 +35,7 @@ fn topology() -> Topology {
         ("windows", fold(Some(WindowForm::Hopping { size_ms: 10, advance_ms: 10 }))),
         ("sessions", fold(Some(WindowForm::Session { gap_ms: 5 }))),
         ("sliding", fold(Some(WindowForm::Sliding { difference_ms: 5 }))),
-        ("table", Operator::Table { partitions: None }),
+        ("table", Operator::Table { partitions: None, history_ms: None }),
         (
             "alarms",
             Operator::Process(Process {

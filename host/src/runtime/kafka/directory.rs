@@ -541,7 +541,7 @@ mod tests {
         let step = StepSpec {
             name: "table".into(),
             from: vec![From { name: "in".into(), output: None }],
-            operator: Operator::Table { partitions: None },
+            operator: Operator::Table { partitions: None, history_ms: None },
             on_error: OnError::Fail,
             late: None,
             idle: Idle::Never,

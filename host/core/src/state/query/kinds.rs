@@ -30,7 +30,7 @@ pub enum Kind {
     Slices,
     /// Ids of records that have passed.
     Ids,
-    /// Records of two streams that wait for partners.
+    /// Records of streams that wait for partners, or for a table.
     Waiting,
     /// What a step over a table has sent on, to take it back.
     Sent,
@@ -58,7 +58,7 @@ impl Kind {
             Kind::Timers => Some("it holds the timers of a processor, which are no rows"),
             Kind::Slices => Some("it holds parts of windows, which a function puts together when they come out"),
             Kind::Ids => Some("it holds ids of records, to know them again, and no values"),
-            Kind::Waiting => Some("it holds records that wait for partners, which are no results"),
+            Kind::Waiting => Some("it holds records that wait to be joined, which are no results"),
             Kind::Sent => {
                 Some("it holds what the step has sent on, to take it back; the table that it reads has the rows")
             }
@@ -147,7 +147,7 @@ fn held_by(node: &Node) -> Vec<Held> {
         | NodeOperator::Join(JoinNode { store: Some(_), by_window, .. }) => {
             (Kind::Rows, keyed(*by_window), Values::Bytes, None)
         }
-        NodeOperator::StreamJoin(_) => closed(Kind::Waiting),
+        NodeOperator::StreamJoin(_) | NodeOperator::Join(JoinNode { wait: Some(_), .. }) => closed(Kind::Waiting),
         NodeOperator::Deduplicate(_) => closed(Kind::Ids),
         NodeOperator::Process(process) => {
             let named = process.spec.stores.iter();
@@ -161,6 +161,7 @@ fn held_by(node: &Node) -> Vec<Held> {
         | NodeOperator::Branch { .. }
         | NodeOperator::Merge
         | NodeOperator::Peek { .. }
+        | NodeOperator::GlobalJoin(_)
         | NodeOperator::Repartition { .. }
         | NodeOperator::Sink { .. } => return Vec::new(),
     };
@@ -198,7 +199,7 @@ mod tests {
 
     fn join(other: &str, key: Option<&str>) -> Operator {
         let key = key.map(Into::into);
-        Operator::Join(Join { other: from(other), kind: JoinKind::Left, function: function(), key })
+        Operator::Join(Join { other: from(other), kind: JoinKind::Left, function: function(), key, grace_ms: None })
     }
 
     /// Stores of a plan, and what is told of each.
@@ -249,12 +250,12 @@ mod tests {
             ("panes", "in", count(WindowForm::Panes { size_ms: 10, advance_ms: 5 })),
             ("sessions", "in", count(WindowForm::Session { gap_ms: 250 })),
             ("again", "windows", fold(Fold::Count(CountFormat::Long), None)),
-            ("latest", "windows", Operator::Table { partitions: None }),
-            ("t", "in", Operator::Table { partitions: None }),
+            ("latest", "windows", Operator::Table { partitions: None, history_ms: None }),
+            ("t", "in", Operator::Table { partitions: None, history_ms: None }),
             ("some", "t", Operator::Filter { function: function(), negate: false }),
             ("mapped", "t", Operator::Map { function: function(), form: MapForm::MapValues }),
             ("regrouped", "t", Operator::Regroup { function: function() }),
-            ("u", "other", Operator::Table { partitions: None }),
+            ("u", "other", Operator::Table { partitions: None, history_ms: None }),
             ("both", "t", join("some", None)),
             ("foreign", "t", join("u", Some("f"))),
             ("looked-up", "in", join("t", None)),
