@@ -210,6 +210,25 @@ fn an_interval_lets_so_many_go_and_the_next_ones_the_rest() {
 }
 
 #[test]
+fn those_that_are_held_and_those_that_are_not_are_counted_together() {
+    let mut world = World::new();
+    let put = |world: &mut World, keys: core::ops::Range<usize>| {
+        for who in keys.map(|i| alloc::format!("k{i}")) {
+            for time in [1, 2] {
+                world.with(|v| v.put(who.as_bytes(), time, Some(b"v"))).unwrap();
+            }
+        }
+    };
+    put(&mut world, 0..4);
+    world.close(true, 0);
+    put(&mut world, 4..8);
+    world.close(true, usize::MAX);
+    world.let_go(2, 6);
+    world.close(true, usize::MAX);
+    assert_eq!(world.stored(), 2);
+}
+
+#[test]
 fn a_version_with_an_unknown_form_is_not_guessed_at() {
     let mut world = World::new();
     world.with(|v| v.put(b"k", 1, Some(b"a"))).unwrap();
