@@ -136,6 +136,8 @@ pub struct Loop {
     over: BTreeMap<TaskId, Stretch>,
     /// Tasks that are closed until the host is resumed.
     resting: BTreeSet<TaskId>,
+    /// Tasks whose offsets say, or are about to say, that they are this host's.
+    named: BTreeSet<TaskId>,
     /// Bytes that waited when that was last told.
     told_waiting: usize,
     /// The client has ended.
@@ -149,7 +151,7 @@ impl Loop {
     pub fn new(parts: Parts) -> Self {
         let worker = Worker::new(parts.topology.clone(), parts.settings, parts.active.clone(), 1);
         let spaces = Directory::spaces(&parts.topology);
-        let (open, early, over, resting) = Default::default();
+        let (open, early, over, resting, named) = Default::default();
         Self {
             parts,
             spaces,
@@ -158,6 +160,7 @@ impl Loop {
             early,
             over,
             resting,
+            named,
             told_waiting: 0,
             closed: false,
             recommitted: Instant::now(),
@@ -258,8 +261,11 @@ impl Loop {
             let early = self.early.remove(&tag).unwrap_or_default();
             early.into_iter().for_each(|fetched| self.feed(tag, &fetched));
         }
-        // What is committed says whose it is, and where to ask him: from now on, and not from the next record on.
-        self.step(Input::Recommit);
+        // What is committed says whose it is, and where to ask him: from now on, and not from the next record on. Not so where it was this
+        // host's before: of two hosts on copies of one directory each would fence the other without any record.
+        if self.named.insert(task) {
+            self.step(Input::Recommit);
+        }
         self.tell_of_opened(task);
     }
 
@@ -284,6 +290,7 @@ impl Loop {
             self.step(Input::Close { task: *task });
             self.end(*task, *stretch);
             self.resting.remove(task);
+            self.named.remove(task);
             self.parts.status.closed(*task);
             self.parts.directory.park(*task);
         }

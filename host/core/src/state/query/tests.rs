@@ -255,7 +255,8 @@ fn entries_that_are_too_old_are_not_there() {
     let keys = |kept| -> Vec<String> {
         let view = database.db.view().unwrap();
         let ground = Ground { view: view.as_ref(), space: database.space, prefix: PREFIX, form: Form::Keys, kept };
-        let page = ground.ask(What::Range(b"", None), None, &mut PLENTY.clone()).unwrap();
+        let mut budget = PLENTY;
+        let page = ground.ask(What::Range(b"", None), None, &mut budget).unwrap();
         page.rows.into_iter().map(|row| String::from_utf8(row.key).unwrap()).collect()
     };
     assert_eq!(
