@@ -2,8 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::case::{Case, Fold, Outcome, Record, Window};
+use crate::calendars;
+use crate::case::{Case, Fold, Outcome, Record, Side, Window};
 use crate::sliding::Sliding;
+
+/// What comes out, in order, and which rules that differ were touched.
+pub type Folded<D> = (Vec<Outcome>, BTreeSet<D>);
 
 /// Whose rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +30,14 @@ pub enum Difference {
     /// A sliding window that begins behind a record before the difference, and ends with the next, is made twice, and comes out
     /// twice without the cache.
     WindowMadeTwice,
+    /// Each input of a cogroup has a stream time of its own, so that what is late by the other's counts, and a result on close may
+    /// come again.
+    TimeOfEachInput,
 }
 
 impl Difference {
-    pub const ALL: [Difference; 5] = [
+    /// Those of a group of one input.
+    pub const GROUPS: [Difference; 5] = [
         Difference::NullValueCounts,
         Difference::ClosedSessionMerged,
         Difference::TombstoneOfTheSameSession,
@@ -57,32 +65,104 @@ pub struct World<'c> {
     pub rules: Rules,
     groups: Vec<Group>,
     pub sliding: Sliding,
+    /// Stream time, as it is for the record at hand.
     pub time: i64,
+    /// That of each input; where they have one for all, that of the first.
+    times: [i64; 2],
+    own_times: bool,
+    /// The largest time of an update: by it results on close come out.
+    told: i64,
     pub out: Vec<Outcome>,
     pub touched: BTreeSet<Difference>,
 }
 
 /// What comes out, in order, and which rules that differ were touched.
-pub fn run(case: &Case, rules: Rules) -> (Vec<Outcome>, BTreeSet<Difference>) {
-    let (groups, sliding, out, touched) = Default::default();
-    let mut world = World { case, rules, groups, sliding, time: i64::MIN, out, touched };
-    for (by, record) in case.records.iter().enumerate() {
-        world.record(by, record);
-        if case.on_close {
-            world.close(by);
-        }
+pub fn run(case: &Case, rules: Rules) -> Folded<Difference> {
+    let records = || case.records.iter().enumerate();
+    let (out, touched) = World::of(case, rules, false).fold(records());
+    if rules == Rules::Ours || !case.cogroup {
+        return (out, touched);
     }
-    (world.out, world.touched)
+    let (own, mut more) = World::of(case, rules, true).fold(records());
+    if own != out {
+        more.insert(Difference::TimeOfEachInput);
+    }
+    (own, more)
 }
 
-pub fn joined(all: Option<String>, value: Option<&str>) -> Option<String> {
+fn joined(all: Option<String>, value: Option<&str>) -> Option<String> {
     match (all, value) {
         (Some(all), Some(value)) => Some(format!("{all},{value}")),
         (all, value) => all.or(value.map(str::to_string)),
     }
 }
 
+fn number(value: &str) -> i64 {
+    let json: serde_json::Value = serde_json::from_str(value).expect("JSON");
+    json["n"].as_i64().expect("a number")
+}
+
+impl<'c> World<'c> {
+    /// `own_times`: each input has its own stream time.
+    pub fn of(case: &'c Case, rules: Rules, own_times: bool) -> Self {
+        let (groups, sliding, out, touched) = Default::default();
+        let (time, times, told) = (i64::MIN, [i64::MIN; 2], i64::MIN);
+        Self { case, rules, groups, sliding, time, times, own_times, told, out, touched }
+    }
+
+    /// Takes records in, each with the number of what set it off.
+    fn fold<'r>(mut self, records: impl Iterator<Item = (usize, &'r Record)>) -> Folded<Difference> {
+        records.for_each(|(by, record)| self.take(by, record));
+        (self.out, self.touched)
+    }
+
+    fn take(&mut self, by: usize, record: &Record) {
+        self.record(by, record);
+        if self.case.on_close {
+            self.close(by);
+        }
+    }
+
+    /// The same with times, and perhaps without some of the records: `moves`, all of them move time.
+    pub fn fold_items(mut self, items: &[(usize, Option<Record>, i64)], moves: bool) -> Folded<Difference> {
+        for (by, record, time) in items {
+            if moves {
+                self.times[0] = self.times[0].max(*time);
+                self.time = self.times[0];
+            }
+            match record {
+                Some(record) => self.take(*by, record),
+                None if self.case.on_close => self.close(*by),
+                None => {}
+            }
+        }
+        (self.out, self.touched)
+    }
+}
+
 impl World<'_> {
+    /// A state with a record more.
+    pub fn added(&self, all: Option<String>, record: &Record) -> Option<String> {
+        let Some(value) = record.value.as_deref() else { return all };
+        let before = || all.as_deref().map(|all| all.parse::<i64>().expect("a number"));
+        match self.case.fold {
+            Fold::Scan => Some((before().unwrap_or(0) + number(value)).to_string()),
+            Fold::Mixed if record.side == Side::Left => Some((before().unwrap_or(0) + number(value)).to_string()),
+            Fold::Mixed => Some(before().map_or(number(value), |all| all.max(number(value))).to_string()),
+            Fold::Count | Fold::Reduce | Fold::Aggregate => joined(all, Some(value)),
+        }
+    }
+
+    /// Two states as one, the earlier on the left.
+    fn merged(&self, left: Option<String>, right: Option<&str>) -> Option<String> {
+        match (left, right) {
+            (Some(left), Some(right)) if self.case.fold == Fold::Mixed => {
+                Some((left.parse::<i64>().expect("a number") + right.parse::<i64>().expect("a number")).to_string())
+            }
+            (left, right) => joined(left, right),
+        }
+    }
+
     /// Every window that ends at or before this is closed; of sessions every one that ends before it.
     fn closed(&self) -> i64 {
         let gap = if let Window::Session { gap } = self.case.window { gap } else { 0 };
@@ -98,7 +178,9 @@ impl World<'_> {
             }
             self.touched.insert(Difference::NullValueCounts);
         }
-        self.time = self.time.max(record.time);
+        let time = &mut self.times[if self.own_times { record.side as usize } else { 0 }];
+        *time = record.time.max(*time);
+        self.time = *time;
         match self.case.window {
             Window::None => self.add(by, key, None, record),
             Window::Hopping { size, advance } | Window::Panes { size, advance } => {
@@ -107,6 +189,12 @@ impl World<'_> {
                     if start + size > self.closed() {
                         self.add(by, key, Some((start + size, start)), record);
                     }
+                }
+            }
+            Window::Calendar { unit, zone } => {
+                let window = calendars::window(unit, zone, record.time);
+                if window.0 > self.closed() {
+                    self.add(by, key, Some(window), record);
                 }
             }
             Window::Session { gap } => self.join(by, key, gap, record),
@@ -121,9 +209,11 @@ impl World<'_> {
             self.groups.push(Group { key: key.to_string(), window, text: None, count: 0, time, told: false });
             self.groups.len() - 1
         });
+        let text = self.groups[at].text.take();
+        let text = self.added(text, record);
         let group = &mut self.groups[at];
         group.count += 1;
-        group.text = joined(group.text.take(), record.value.as_deref());
+        group.text = text;
         group.time = group.time.max(record.time);
         let group = group.clone();
         self.update(by, &group);
@@ -161,7 +251,7 @@ impl World<'_> {
         let window = Some((end, start));
         let (mut text, mut count) = (None, 1);
         for group in &touched {
-            text = joined(text, group.text.as_deref());
+            text = self.merged(text, group.text.as_deref());
             count += group.count;
         }
         for group in &touched {
@@ -175,7 +265,7 @@ impl World<'_> {
             self.tombstone(by, group);
         }
         self.groups.retain(|g| !touched.iter().any(|old| old.key == g.key && old.window == g.window));
-        let text = joined(text, record.value.as_deref());
+        let text = self.added(text, record);
         let group = Group { key: key.to_string(), window, text, count, time: end, told: false };
         self.groups.push(group.clone());
         self.update(by, &group);
@@ -192,6 +282,12 @@ impl World<'_> {
     }
 
     fn update(&mut self, by: usize, group: &Group) {
+        self.told = self.told.max(group.time);
+        if self.own_times {
+            // Changed behind its close, it comes out once more.
+            let is = |g: &&mut Group| g.key == group.key && g.window == group.window;
+            self.groups.iter_mut().find(is).expect("it is there").told = false;
+        }
         if !self.case.on_close {
             let value = self.value(group);
             self.out.push(Outcome { by, window: group.window, key: group.key.clone(), value, time: group.time });
@@ -209,7 +305,7 @@ impl World<'_> {
         if let Window::Sliding { difference } = self.case.window {
             return self.close_sliding(by, difference);
         }
-        let closed = self.closed();
+        let closed = if self.own_times { self.told.saturating_sub(self.case.grace) } else { self.closed() };
         let is_session = matches!(self.case.window, Window::Session { .. });
         let is_closed =
             |g: &Group| g.window.is_some_and(|(end, _)| if is_session { end < closed } else { end <= closed });

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::case::{Outcome, Record, Rng};
-use crate::fold::Rules;
-use crate::{agree, kafka, ours};
+use crate::case::{Outcome, Record, Rng, Side};
+use crate::fold::{Folded, Rules};
+use crate::ours::function;
 
 /// What is joined, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +25,15 @@ pub enum Kind {
     Outer,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    Left,
-    Right,
+impl Kind {
+    /// As manifests and the Java side have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Inner => "inner",
+            Kind::Left => "left",
+            Kind::Outer => "outer",
+        }
+    }
 }
 
 /// A rule that differs, touched by a case.
@@ -52,82 +57,60 @@ pub struct Case {
     pub history: Option<i64>,
     /// How long a stream's records wait.
     pub grace: Option<i64>,
-    pub records: Vec<(Side, Record)>,
+    pub records: Vec<Record>,
+}
+
+pub fn random(seed: u64) -> Case {
+    let mut rng = Rng(seed);
+    let kinds = [Kind::Inner, Kind::Left, Kind::Outer];
+    let join = match rng.below(5) {
+        0 | 1 => Join::Stream { left: rng.one_in(2) },
+        n => Join::Tables(kinds[n as usize - 2]),
+    };
+    let history = rng.one_in(4).then(|| [0, 3, 10, 40][rng.below(4) as usize]);
+    let streams = matches!(join, Join::Stream { .. });
+    let grace = history.filter(|_| streams && rng.one_in(2)).map(|history| rng.below(history as u64 + 1) as i64);
+    // Kafka Streams fails on a record without a key that is to wait in a left join.
+    let may_lack_keys = grace.is_none() || join == (Join::Stream { left: false });
+    let (keys, nulls, spread) = (1 + rng.below(3), [2, 4, 9][rng.below(3) as usize], 1 + rng.below(40));
+    let count = 1 + rng.below(30);
+    // Near the beginning of time, and near where a distance of two times does not fit any more.
+    let base = if rng.one_in(4) { i64::MAX / 2 } else { 0 };
+    let records = (0..count).map(|i| {
+        let side = Side::of(&mut rng);
+        let key = (!rng.one_in(15) || !may_lack_keys).then(|| format!("k{}", rng.below(keys)));
+        let value = (!rng.one_in(nulls)).then(|| format!("v{i}"));
+        Record { side, key, value, time: base + rng.below(spread) as i64 }
+    });
+    Case { join, history, grace, records: records.collect() }
 }
 
 impl crate::Case for Case {
     type Difference = Difference;
+    const TOPICS: [&'static str; 2] = ["left", "right"];
 
-    fn random(seed: u64) -> Self {
-        let mut rng = Rng(seed);
-        let kinds = [Kind::Inner, Kind::Left, Kind::Outer];
-        let join = match rng.below(5) {
-            0 | 1 => Join::Stream { left: rng.one_in(2) },
-            n => Join::Tables(kinds[n as usize - 2]),
-        };
-        let history = rng.one_in(4).then(|| [0, 3, 10, 40][rng.below(4) as usize]);
-        let streams = matches!(join, Join::Stream { .. });
-        let grace = history.filter(|_| streams && rng.one_in(2)).map(|history| rng.below(history as u64 + 1) as i64);
-        // Kafka Streams fails on a record without a key that is to wait in a left join.
-        let may_lack_keys = grace.is_none() || join == (Join::Stream { left: false });
-        let (keys, nulls, spread) = (1 + rng.below(3), [2, 4, 9][rng.below(3) as usize], 1 + rng.below(40));
-        let count = 1 + rng.below(30);
-        // Near the beginning of time, and near where a distance of two times does not fit any more.
-        let base = if rng.one_in(4) { i64::MAX / 2 } else { 0 };
-        let records = (0..count).map(|i| {
-            let side = if rng.one_in(2) { Side::Left } else { Side::Right };
-            let key = (!rng.one_in(15) || !may_lack_keys).then(|| format!("k{}", rng.below(keys)));
-            let value = (!rng.one_in(nulls)).then(|| format!("v{i}"));
-            (side, Record { key, value, time: base + rng.below(spread) as i64 })
-        });
-        Self { join, history, grace, records: records.collect() }
+    fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    fn with(&self, records: Vec<Record>) -> Self {
+        Self { records, ..*self }
     }
 
     fn json(&self) -> Value {
         let join = match self.join {
-            Join::Stream { left: false } => "stream-inner",
-            Join::Stream { left: true } => "stream-left",
-            Join::Tables(Kind::Inner) => "tables-inner",
-            Join::Tables(Kind::Left) => "tables-left",
-            Join::Tables(Kind::Outer) => "tables-outer",
+            Join::Stream { left: false } => "stream-inner".to_string(),
+            Join::Stream { left: true } => "stream-left".to_string(),
+            Join::Tables(kind) => format!("tables-{}", kind.name()),
         };
-        let records = self.records.iter().map(|(side, r)| json!([topic(*side), r.key, r.value, r.time]));
-        json!({
-            "join": join, "history": self.history, "grace": self.grace, "records": records.collect::<Vec<_>>()
-        })
+        json!({ "join": join, "history": self.history, "grace": self.grace })
     }
 
-    fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    fn without(&self, at: usize) -> Self {
-        let mut less = self.clone();
-        less.records.remove(at);
-        less
-    }
-
-    fn judge(&self, kafka: &mut kafka::Judge, ours: &ours::Host) -> Result<Vec<Difference>, String> {
-        let (here, _) = run(self, Rules::Ours);
-        let (there, differences) = run(self, Rules::Kafka);
-        let (came, judged) = (ours.join(self)?, kafka.join(self)?);
-        agree("Millstream is not what the fold says", &here, &came)?;
-        agree("Kafka Streams is not what the fold says", &there, &judged)?;
-        if differences.is_empty() {
-            agree("Kafka Streams and Millstream differ", &judged, &came)?;
-        }
-        Ok(differences.into_iter().collect())
-    }
-}
-
-impl Case {
-    /// The manifest; the component of the joiner is `pair`.
-    pub fn manifest(&self, pair: &str) -> String {
+    fn manifest(&self) -> String {
+        let pair = function("pair");
         let (left, kind) = match self.join {
             Join::Stream { left } => ("left", if left { "left" } else { "inner" }),
-            Join::Tables(Kind::Inner) => ("rows", "inner"),
-            Join::Tables(Kind::Left) => ("rows", "left"),
-            Join::Tables(Kind::Outer) => ("rows", "outer"),
+            Join::Tables(kind) => ("rows", kind.name()),
         };
         let table = self.history.map_or("{}".to_string(), |history| format!("{{ history: {history}ms }}"));
         let rows = if left == "rows" { format!("  rows: {{ from: left, table: {table} }}\n") } else { String::new() };
@@ -140,10 +123,10 @@ impl Case {
              sinks: {{ out: {{ from: joined, topic: out }} }}\n"
         )
     }
-}
 
-pub fn topic(side: Side) -> &'static str {
-    if side == Side::Left { "left" } else { "right" }
+    fn fold(&self, rules: Rules) -> Option<Folded<Difference>> {
+        Some(run(self, rules))
+    }
 }
 
 /// A row: value and time.
@@ -244,16 +227,17 @@ impl Stream {
 }
 
 /// What comes out, in order, and which rules that differ were touched.
-pub fn run(case: &Case, rules: Rules) -> (Vec<Outcome>, BTreeSet<Difference>) {
+pub fn run(case: &Case, rules: Rules) -> Folded<Difference> {
     let mut sides = [(); 2].map(|()| Rows { history: case.history, ..Rows::default() });
     let left = case.join == Join::Stream { left: true };
     let mut stream = Stream { left, grace: case.grace, newest: None, waiting: Vec::new() };
     let (mut out, mut touched) = (Vec::new(), BTreeSet::new());
-    for (by, (side, record)) in case.records.iter().enumerate() {
+    for (by, record) in case.records.iter().enumerate() {
+        let side = record.side;
         let mut tell = |key: &str, value: Option<String>, time: i64| {
             out.push(Outcome { by, window: None, key: key.to_string(), value, time });
         };
-        let (own, other) = if *side == Side::Left { (0, 1) } else { (1, 0) };
+        let (own, other) = if side == Side::Left { (0, 1) } else { (1, 0) };
         if let (Join::Stream { left }, Side::Left) = (case.join, side) {
             for record in stream.take(record) {
                 let found = record.key.as_ref().and_then(|key| sides[1].as_of(key, record.time));
@@ -280,7 +264,7 @@ pub fn run(case: &Case, rules: Rules) -> (Vec<Outcome>, BTreeSet<Difference>) {
         let time = met.as_ref().map_or(record.time, |row| row.1.max(record.time));
         if has_row(record.value.is_some()) {
             let (this, that) = (record.value.as_deref(), met.as_ref().map(|row| row.0.as_str()));
-            let value = if *side == Side::Left { pair(this, that) } else { pair(that, this) };
+            let value = if side == Side::Left { pair(this, that) } else { pair(that, this) };
             tell(key, Some(value), time);
         } else if has_row(was.is_some()) {
             tell(key, None, time);

@@ -4,12 +4,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use millstream_tests::peers;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::Case as _;
-use crate::case::{Case, Outcome, Window};
-use crate::{joins, streams, tables};
+use crate::Case;
+use crate::case::{Outcome, Record};
 
 pub struct Judge {
     child: Child,
@@ -24,27 +23,15 @@ impl Judge {
         let classes = tempfile::tempdir().expect("make a folder");
         peers::compile(&libs, classes.path()).expect("compile the peers");
         let mut java = peers::command(&libs, classes.path(), "Cases", "512m").expect("name the classes");
+        java.arg(classes.path().join("state"));
         java.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = java.spawn().expect("start Java; `./x test` installs it");
         let (input, output) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
         Self { child, input, output: BufReader::new(output), _classes: classes }
     }
 
-    pub fn run(&mut self, case: &Case) -> Result<Vec<Outcome>, String> {
-        let windowed = case.window != Window::None;
-        Ok(self.ask(&case.json())?.iter().map(|r| outcome(windowed, r)).collect())
-    }
-
-    pub fn join(&mut self, case: &joins::Case) -> Result<Vec<Outcome>, String> {
-        Ok(self.ask(&case.json())?.iter().map(|r| outcome(false, r)).collect())
-    }
-
-    pub fn join_streams(&mut self, case: &streams::Case) -> Result<Vec<Outcome>, String> {
-        Ok(self.ask(&case.json())?.iter().map(|r| outcome(false, r)).collect())
-    }
-
-    pub fn table(&mut self, case: &tables::Case) -> Result<Vec<Outcome>, String> {
-        Ok(self.ask(&case.json())?.iter().map(|r| outcome(false, r)).collect())
+    pub fn run<C: Case>(&mut self, case: &C) -> Result<Vec<Outcome>, String> {
+        Ok(self.ask(&told(case))?.iter().map(|r| outcome(case.is_windowed(), r)).collect())
     }
 
     fn ask(&mut self, case: &Value) -> Result<Vec<Value>, String> {
@@ -60,6 +47,15 @@ impl Drop for Judge {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A case as the Java side reads it.
+pub fn told<C: Case>(case: &C) -> Value {
+    let record = |r: &Record| json!([C::TOPICS[r.side as usize], r.key, r.value, r.time]);
+    let mut told = case.json();
+    told["topics"] = json!(C::TOPICS);
+    told["records"] = case.records().iter().map(record).collect();
+    told
 }
 
 /// A windowed key is shown as `key@start/end`.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::case::{Outcome, Record};
-use crate::fold::{Difference, Rules, World, joined};
+use crate::fold::{Difference, Rules, World};
 
 /// What both sides remember.
 #[derive(Default)]
@@ -113,7 +113,7 @@ impl World<'_> {
             return;
         }
         let held = state.unwrap_or(State { time: record.time, ..State::default() });
-        let text = joined(held.text, record.value.as_deref());
+        let text = self.added(held.text, record);
         let state = State { text, count: held.count + 1, time: held.time.max(record.time) };
         self.put(by, key, (start, d), state);
     }

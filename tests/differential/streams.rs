@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::case::{Outcome, Record, Rng};
-use crate::joins::{Kind, Side, topic};
-use crate::{agree, kafka, ours};
+use crate::case::{Outcome, Record, Rng, Side};
+use crate::fold::{Folded, Rules};
+use crate::joins::Kind;
+use crate::ours::function;
+use crate::{kafka, ours};
 
 /// A rule that differs, touched by a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,72 +42,47 @@ pub struct Case {
     pub before: i64,
     pub after: i64,
     pub grace: i64,
-    pub records: Vec<(Side, Record)>,
+    pub records: Vec<Record>,
+}
+
+pub fn random(seed: u64) -> Case {
+    let mut rng = Rng(seed);
+    let kind = [Kind::Inner, Kind::Left, Kind::Outer][rng.below(3) as usize];
+    let before = rng.below(20) as i64;
+    let after = if rng.one_in(2) { before } else { rng.below(20) as i64 };
+    let grace = [0, 1, 10, 1_000][rng.below(4) as usize];
+    let (keys, nulls, spread) = (1 + rng.below(3), [9, 40, 1_000][rng.below(3) as usize], 1 + rng.below(12));
+    let step = [0, 1, 4, 12][rng.below(4) as usize];
+    let count = 1 + rng.below(30);
+    let records = (0..count).map(|i| {
+        let side = Side::of(&mut rng);
+        let key = (!rng.one_in(nulls)).then(|| format!("k{}", rng.below(keys)));
+        let value = (!rng.one_in(nulls)).then(|| format!("v{i}"));
+        Record { side, key, value, time: i as i64 * step + rng.below(spread) as i64 }
+    });
+    Case { kind, before, after, grace, records: records.collect() }
 }
 
 impl crate::Case for Case {
     type Difference = Difference;
+    const TOPICS: [&'static str; 2] = ["left", "right"];
 
-    fn random(seed: u64) -> Self {
-        let mut rng = Rng(seed);
-        let kind = [Kind::Inner, Kind::Left, Kind::Outer][rng.below(3) as usize];
-        let before = rng.below(20) as i64;
-        let after = if rng.one_in(2) { before } else { rng.below(20) as i64 };
-        let grace = [0, 1, 10, 1_000][rng.below(4) as usize];
-        let (keys, nulls, spread) = (1 + rng.below(3), [9, 40, 1_000][rng.below(3) as usize], 1 + rng.below(12));
-        let step = [0, 1, 4, 12][rng.below(4) as usize];
-        let count = 1 + rng.below(30);
-        let records = (0..count).map(|i| {
-            let side = if rng.one_in(2) { Side::Left } else { Side::Right };
-            let key = (!rng.one_in(nulls)).then(|| format!("k{}", rng.below(keys)));
-            let value = (!rng.one_in(nulls)).then(|| format!("v{i}"));
-            (side, Record { key, value, time: i as i64 * step + rng.below(spread) as i64 })
-        });
-        Self { kind, before, after, grace, records: records.collect() }
+    fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    fn with(&self, records: Vec<Record>) -> Self {
+        Self { records, ..*self }
     }
 
     fn json(&self) -> Value {
-        let join = match self.kind {
-            Kind::Inner => "streams-inner",
-            Kind::Left => "streams-left",
-            Kind::Outer => "streams-outer",
-        };
-        let records = self.records.iter().map(|(side, r)| json!([topic(*side), r.key, r.value, r.time]));
-        json!({
-            "join": join, "before": self.before, "after": self.after, "grace": self.grace,
-            "records": records.collect::<Vec<_>>(),
-        })
+        let join = format!("streams-{}", self.kind.name());
+        json!({ "join": join, "before": self.before, "after": self.after, "grace": self.grace })
     }
 
-    fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    fn without(&self, at: usize) -> Self {
-        let mut less = self.clone();
-        less.records.remove(at);
-        less
-    }
-
-    fn judge(&self, kafka: &mut kafka::Judge, ours: &ours::Host) -> Result<Vec<Difference>, String> {
-        let (here, differences) = run(self);
-        let came = ours.join_streams(self)?;
-        agree("Millstream is not what the fold says", &here, &came)?;
-        if differences.is_empty() {
-            agree("Kafka Streams and Millstream differ", &kafka.join_streams(self)?, &came)?;
-        }
-        Ok(differences.into_iter().collect())
-    }
-}
-
-impl Case {
-    /// The manifest; the component of the joiner is `pair`.
-    pub fn manifest(&self, pair: &str) -> String {
-        let kind = match self.kind {
-            Kind::Inner => "inner",
-            Kind::Left => "left",
-            Kind::Outer => "outer",
-        };
+    fn manifest(&self) -> String {
+        let pair = function("pair");
+        let kind = self.kind.name();
         let Self { before, after, grace, .. } = self;
         format!(
             "pipeline: case\nfunctions: {{ pair: {{ component: {pair} }} }}\n\
@@ -116,6 +93,12 @@ impl Case {
         )
     }
 
+    fn fold(&self, rules: Rules) -> Option<Folded<Difference>> {
+        (rules == Rules::Ours).then(|| run(self))
+    }
+}
+
+impl Case {
     fn keeps(&self, side: Side) -> bool {
         self.kind == Kind::Outer || self.kind == Kind::Left && side == Side::Left
     }
@@ -164,15 +147,15 @@ impl Oldest {
 }
 
 /// What comes out here, in order, and which rules that differ were touched.
-pub fn run(case: &Case) -> (Vec<Outcome>, BTreeSet<Difference>) {
+pub fn run(case: &Case) -> Folded<Difference> {
     let (mut out, mut touched, mut waiting) = (Vec::new(), BTreeSet::new(), Vec::<Waits>::new());
     // Before the first record there is no time; the stores of the other side forget by their own.
     let (mut now, mut stores, mut oldest) = (i64::MIN, [i64::MIN; 2], Oldest(i64::MAX));
     if case.before != case.after && case.kind != Kind::Inner {
         touched.insert(Difference::Apart);
     }
-    for (by, (side, record)) in case.records.iter().enumerate() {
-        let (side, time) = (*side, record.time);
+    for (by, record) in case.records.iter().enumerate() {
+        let (side, time) = (record.side, record.time);
         let mut tell = |key: &str, value: String, time: i64| {
             out.push(Outcome { by, window: None, key: key.to_string(), value: Some(value), time });
         };
@@ -236,11 +219,12 @@ fn pair(side: Side, own: &str, other: Option<&str>) -> String {
 }
 
 /// A rule that differs, and the smallest records that show it: kind, `before` and `after`, records, what comes out here and there.
-type Example = (Difference, Kind, (i64, i64), Vec<(Side, Record)>, &'static str, &'static str);
+type Example = (Difference, Kind, (i64, i64), Vec<Record>, &'static str, &'static str);
 
 fn examples() -> [Example; 5] {
     let record = |side, key: Option<&str>, value: &str, time| {
-        (side, Record { key: key.map(Into::into), value: Some(value.into()).filter(|v: &String| v != "-"), time })
+        let value = Some(value.to_string()).filter(|v| v != "-");
+        Record { side, key: key.map(Into::into), value, time }
     };
     let (left, right) = (Side::Left, Side::Right);
     [
@@ -312,7 +296,7 @@ fn every_rule_of_joins_of_streams_that_differs_has_an_example() {
             let one = |o: &Outcome| format!("{}={}", o.key, o.value.clone().unwrap_or_default());
             outcomes.iter().map(one).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(shown(ours.join_streams(&case).unwrap()), here, "{difference:?}, here");
-        assert_eq!(shown(kafka.join_streams(&case).unwrap()), there, "{difference:?}, there");
+        assert_eq!(shown(ours.run(&case).unwrap()), here, "{difference:?}, here");
+        assert_eq!(shown(kafka.run(&case).unwrap()), there, "{difference:?}, there");
     }
 }

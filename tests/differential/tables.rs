@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::case::{Outcome, Record, Rng};
-use crate::fold::Rules;
-use crate::joins::{self, Join, Kind, Side};
-use crate::{agree, kafka, ours};
+use crate::case::{Outcome, Record, Rng, Side};
+use crate::fold::{Folded, Rules};
+use crate::joins::{self, Join, Kind};
+use crate::ours::function;
 
 /// A filter of a table: rows with at least so much, or those without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub enum Fold {
     Count,
     /// Of the field `n`.
     Sum,
+    /// The rows with commas between, by a reduce: in order of arrival, and of equal ones the first is taken out.
+    Reduce,
 }
 
 /// What becomes of the rows.
@@ -53,10 +55,13 @@ pub enum Difference {
     MappedTombstone,
     /// A join does so where there was no row of its result.
     JoinedTombstone,
+    /// A group whose only row a change takes out and puts in again keeps its time; here it gets that of the change, which is wrong.
+    TimeOfEmptied,
 }
 
 impl Difference {
-    pub const ALL: [Difference; 2] = [Difference::MappedTombstone, Difference::JoinedTombstone];
+    pub const ALL: [Difference; 3] =
+        [Difference::MappedTombstone, Difference::JoinedTombstone, Difference::TimeOfEmptied];
 }
 
 #[derive(Clone, Debug)]
@@ -66,7 +71,7 @@ pub struct Case {
     pub filters: Vec<Filter>,
     pub end: End,
     /// Of the left side those of the first table, whose values are made by `row`.
-    pub records: Vec<(Side, Record)>,
+    pub records: Vec<Record>,
 }
 
 /// A value of the first table.
@@ -74,46 +79,56 @@ pub fn row(group: Option<&str>, number: u64) -> String {
     json!({ "g": group, "n": number }).to_string()
 }
 
+pub fn random(seed: u64) -> Case {
+    let mut rng = Rng(seed);
+    let by = if rng.one_in(3) { By::Key } else { By::Field };
+    let end = match rng.below(8) {
+        0 => End::Rows,
+        1 | 2 => End::Mapped,
+        3 => End::Grouped(by, Fold::Count),
+        4 => End::Grouped(by, Fold::Sum),
+        5 => End::Grouped(by, Fold::Reduce),
+        n => End::Joined(by, if n == 6 { Kind::Inner } else { [Kind::Left, Kind::Outer][rng.below(2) as usize] }),
+    };
+    let front = rng.one_in(4).then(|| rng.below(6));
+    let filters = (0..rng.below(3)).map(|_| Filter { least: rng.below(10), not: rng.one_in(3) }).collect();
+    let (keys, groups, nulls) = (1 + rng.below(4), 1 + rng.below(3), [2, 4, 9][rng.below(3) as usize]);
+    // Near the beginning of time, and near where a distance of two times does not fit any more.
+    let (base, spread) = (if rng.one_in(4) { i64::MAX / 2 } else { 0 }, 1 + rng.below(40));
+    let count = 1 + rng.below(30);
+    let records = (0..count).map(|i| {
+        let joined = matches!(end, End::Joined(..));
+        let side = if joined && rng.one_in(2) { Side::Right } else { Side::Left };
+        // Of the other table the keys are those of the groups, too.
+        let group = |rng: &mut Rng| format!("g{}", rng.below(groups));
+        let key = match side {
+            Side::Right if rng.one_in(2) => group(&mut rng),
+            _ => format!("k{}", rng.below(keys)),
+        };
+        let key = (!rng.one_in(15)).then_some(key);
+        let value = match side {
+            Side::Right => format!("o{i}"),
+            Side::Left => {
+                let group = (!rng.one_in(8)).then(|| group(&mut rng));
+                row(group.as_deref(), rng.below(12))
+            }
+        };
+        let value = (!rng.one_in(nulls)).then_some(value);
+        Record { side, key, value, time: base + rng.below(spread) as i64 }
+    });
+    Case { front, filters, end, records: records.collect() }
+}
+
 impl crate::Case for Case {
     type Difference = Difference;
+    const TOPICS: [&'static str; 2] = ["in", "other"];
 
-    fn random(seed: u64) -> Self {
-        let mut rng = Rng(seed);
-        let by = if rng.one_in(3) { By::Key } else { By::Field };
-        let end = match rng.below(8) {
-            0 => End::Rows,
-            1 | 2 => End::Mapped,
-            3 => End::Grouped(by, Fold::Count),
-            4 | 5 => End::Grouped(by, Fold::Sum),
-            n => End::Joined(by, if n == 6 { Kind::Inner } else { [Kind::Left, Kind::Outer][rng.below(2) as usize] }),
-        };
-        let front = rng.one_in(4).then(|| rng.below(6));
-        let filters = (0..rng.below(3)).map(|_| Filter { least: rng.below(10), not: rng.one_in(3) }).collect();
-        let (keys, groups, nulls) = (1 + rng.below(4), 1 + rng.below(3), [2, 4, 9][rng.below(3) as usize]);
-        // Near the beginning of time, and near where a distance of two times does not fit any more.
-        let (base, spread) = (if rng.one_in(4) { i64::MAX / 2 } else { 0 }, 1 + rng.below(40));
-        let count = 1 + rng.below(30);
-        let records = (0..count).map(|i| {
-            let joined = matches!(end, End::Joined(..));
-            let side = if joined && rng.one_in(2) { Side::Right } else { Side::Left };
-            // Of the other table the keys are those of the groups, too.
-            let group = |rng: &mut Rng| format!("g{}", rng.below(groups));
-            let key = match side {
-                Side::Right if rng.one_in(2) => group(&mut rng),
-                _ => format!("k{}", rng.below(keys)),
-            };
-            let key = (!rng.one_in(15)).then_some(key);
-            let value = match side {
-                Side::Right => format!("o{i}"),
-                Side::Left => {
-                    let group = (!rng.one_in(8)).then(|| group(&mut rng));
-                    row(group.as_deref(), rng.below(12))
-                }
-            };
-            let value = (!rng.one_in(nulls)).then_some(value);
-            (side, Record { key, value, time: base + rng.below(spread) as i64 })
-        });
-        Self { front, filters, end, records: records.collect() }
+    fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    fn with(&self, records: Vec<Record>) -> Self {
+        Self { records, ..self.clone() }
     }
 
     fn json(&self) -> Value {
@@ -124,43 +139,13 @@ impl crate::Case for Case {
             End::Mapped => ("mapped", None, None),
             End::Grouped(of, Fold::Count) => ("count", Some(by(of)), None),
             End::Grouped(of, Fold::Sum) => ("sum", Some(by(of)), None),
-            End::Joined(of, Kind::Inner) => ("count", Some(by(of)), Some("inner")),
-            End::Joined(of, Kind::Left) => ("count", Some(by(of)), Some("left")),
-            End::Joined(of, Kind::Outer) => ("count", Some(by(of)), Some("outer")),
+            End::Grouped(of, Fold::Reduce) => ("reduce", Some(by(of)), None),
+            End::Joined(of, kind) => ("count", Some(by(of)), Some(kind.name())),
         };
-        let records = self.records.iter().map(|(side, r)| json!([topic(*side), r.key, r.value, r.time]));
-        json!({
-            "table": end, "front": self.front, "filters": filters, "by": by, "with": join,
-            "records": records.collect::<Vec<_>>(),
-        })
+        json!({ "table": end, "front": self.front, "filters": filters, "by": by, "with": join })
     }
 
-    fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    fn without(&self, at: usize) -> Self {
-        let mut less = self.clone();
-        less.records.remove(at);
-        less
-    }
-
-    fn judge(&self, kafka: &mut kafka::Judge, ours: &ours::Host) -> Result<Vec<Difference>, String> {
-        let (here, _) = run(self, Rules::Ours);
-        let (there, differences) = run(self, Rules::Kafka);
-        let (came, judged) = (ours.table(self)?, kafka.table(self)?);
-        agree("Millstream is not what the fold says", &here, &came)?;
-        agree("Kafka Streams is not what the fold says", &there, &judged)?;
-        if differences.is_empty() {
-            agree("Kafka Streams and Millstream differ", &judged, &came)?;
-        }
-        Ok(differences.into_iter().collect())
-    }
-}
-
-impl Case {
-    /// The manifest; `function` gives the file of a component by its name.
-    pub fn manifest(&self, function: impl Fn(&str) -> String) -> String {
+    fn manifest(&self) -> String {
         let (mut functions, mut steps) = (String::new(), String::new());
         let mut least = |name: &str, least: u64| {
             let file = function("json-fields");
@@ -204,6 +189,10 @@ impl Case {
                         functions += &format!("  sum: {{ component: {file}, config: {{ field: n }} }}\n");
                         "aggregate: sum"
                     }
+                    End::Grouped(_, Fold::Reduce) => {
+                        functions += &component("append", "append");
+                        "reduce: append"
+                    }
                     _ => "count: { format: text }",
                 };
                 steps += &format!("  folded: {{ from: {from}, group: key, {fold}, emit-every-update: true }}\n");
@@ -212,11 +201,7 @@ impl Case {
         }
         let mut sources = "  in: { topic: in }\n".to_string();
         if let End::Joined(_, kind) = self.end {
-            let kind = match kind {
-                Kind::Inner => "inner",
-                Kind::Left => "left",
-                Kind::Outer => "outer",
-            };
+            let kind = kind.name();
             sources += "  other: { topic: other }\n";
             functions += &component("pair", "pair");
             steps += "  counts: { from: folded, table: {} }\n  others: { from: other, table: {} }\n";
@@ -228,10 +213,10 @@ impl Case {
             "pipeline: case\n{functions}sources:\n{sources}steps:\n{steps}sinks:\n  out: {{ from: {from}, topic: out }}\n"
         )
     }
-}
 
-pub fn topic(side: Side) -> &'static str {
-    if side == Side::Left { "in" } else { "other" }
+    fn fold(&self, rules: Rules) -> Option<Folded<Difference>> {
+        Some(run(self, rules))
+    }
 }
 
 /// The fields of a value.
@@ -241,21 +226,23 @@ fn fields(value: &str) -> (Option<String>, u64) {
 }
 
 /// A group: how many rows it has, what they add up to, its time.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Group {
     count: u64,
     sum: u64,
+    /// The rows in order of arrival.
+    rows: Vec<String>,
     time: i64,
 }
 
 /// What comes out, in order, and which rules that differ were touched.
-pub fn run(case: &Case, rules: Rules) -> (Vec<Outcome>, BTreeSet<Difference>) {
+pub fn run(case: &Case, rules: Rules) -> Folded<Difference> {
     let mut world = World::of(case, rules);
-    for (by, (side, record)) in case.records.iter().enumerate() {
-        match side {
+    for (by, record) in case.records.iter().enumerate() {
+        match record.side {
             Side::Left => world.record(by, record),
             // Only a join reads it.
-            Side::Right => world.updates.push((by, (Side::Right, record.clone()))),
+            Side::Right => world.updates.push((by, record.clone())),
         }
     }
     world.end()
@@ -269,7 +256,7 @@ struct World<'c> {
     out: Vec<Outcome>,
     touched: BTreeSet<Difference>,
     /// What both sides of the join get, and the record that set it off.
-    updates: Vec<(usize, (Side, Record))>,
+    updates: Vec<(usize, Record)>,
 }
 
 impl<'c> World<'c> {
@@ -315,14 +302,12 @@ impl<'c> World<'c> {
             End::Grouped(of, _) | End::Joined(of, _) => {
                 let group = |value: &String| if of == By::Key { Some(key.to_string()) } else { fields(value).0 };
                 let (from, to) = (was.as_ref().and_then(group), is.as_ref().and_then(group));
-                let taken = from.as_ref().zip(was.as_ref()).map(|(group, value)| (group, fields(value).1));
-                let put = to.as_ref().zip(is.as_ref()).map(|(group, value)| (group, fields(value).1));
-                match (taken, put) {
+                match (from.as_ref().zip(was.as_ref()), to.as_ref().zip(is.as_ref())) {
                     // One update of a group that stays.
                     (Some((from, old)), Some((to, new))) if from == to => {
                         self.fold(by, from, Some(old), Some(new), time)
                     }
-                    _ => {
+                    (taken, put) => {
                         if let Some((from, old)) = taken {
                             self.fold(by, from, Some(old), None, time);
                         }
@@ -335,23 +320,42 @@ impl<'c> World<'c> {
         }
     }
 
-    fn fold(&mut self, by: usize, key: &str, out: Option<u64>, into: Option<u64>, time: i64) {
+    fn fold(&mut self, by: usize, key: &str, out: Option<&String>, into: Option<&String>, time: i64) {
         let group = self.groups.entry(key.to_string()).or_insert(Group { time, ..Group::default() });
-        group.count = group.count + u64::from(into.is_some()) - u64::from(out.is_some());
-        group.sum = group.sum + into.unwrap_or(0) - out.unwrap_or(0);
-        group.time = group.time.max(time);
-        let Group { count, sum, time } = *group;
+        if let Some(row) = out {
+            (group.count, group.sum) = (group.count - 1, group.sum - fields(row).1);
+            let at = group.rows.iter().position(|other| other == row).expect("it has come in");
+            group.rows.remove(at);
+        }
+        if let Some(row) = into {
+            (group.count, group.sum) = (group.count + 1, group.sum + fields(row).1);
+            group.rows.push(row.clone());
+        }
+        let is_emptied = group.rows.len() == 1 && out.is_some() && into.is_some();
+        let is_reduced = matches!(self.case.end, End::Grouped(_, Fold::Reduce));
+        if is_emptied && is_reduced && group.time > time {
+            self.touched.insert(Difference::TimeOfEmptied);
+        }
+        group.time = if is_emptied && is_reduced && self.rules == Rules::Ours { time } else { group.time.max(time) };
+        let Group { count, sum, rows, time } = group.clone();
         match self.case.end {
+            End::Grouped(_, Fold::Reduce) => {
+                self.tell(by, key, (!rows.is_empty()).then(|| rows.join(",")), time);
+                // A state that is gone has no time any more.
+                if rows.is_empty() {
+                    self.groups.remove(key);
+                }
+            }
             End::Grouped(_, Fold::Sum) => self.tell(by, key, Some(sum.to_string()), time),
             End::Joined(..) => {
-                let record = Record { key: Some(key.to_string()), value: Some(count.to_string()), time };
-                self.updates.push((by, (Side::Left, record)));
+                let (key, value) = (Some(key.to_string()), Some(count.to_string()));
+                self.updates.push((by, Record { side: Side::Left, key, value, time }));
             }
             _ => self.tell(by, key, Some(count.to_string()), time),
         }
     }
 
-    fn end(mut self) -> (Vec<Outcome>, BTreeSet<Difference>) {
+    fn end(mut self) -> Folded<Difference> {
         if let End::Joined(_, kind) = self.case.end {
             let (sources, records): (Vec<usize>, Vec<_>) = self.updates.into_iter().unzip();
             let (joined, touched) =

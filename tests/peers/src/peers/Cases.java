@@ -21,9 +21,9 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.function.Function;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.common.serialization.StringDeserializer;
@@ -84,6 +84,7 @@ public final class Cases {
         file.delete();
     }
 
+    /** The argument is a folder of its own. */
     public static void main(String[] args) throws Exception {
         // Records that are dropped are no news here.
         System.setProperty("org.slf4j.simpleLogger.defaultLogLevel", "error");
@@ -91,14 +92,14 @@ public final class Cases {
         BufferedWriter out = new BufferedWriter(new OutputStreamWriter(System.out, StandardCharsets.UTF_8));
         for (String line = in.readLine(); line != null; line = in.readLine()) {
             ArrayNode results = JSON.createArrayNode();
-            run(JSON.readTree(line), results);
+            run(JSON.readTree(line), args[0], results);
             out.write(JSON.writeValueAsString(results));
             out.newLine();
             out.flush();
         }
     }
 
-    private static void run(JsonNode test, ArrayNode results) {
+    private static void run(JsonNode test, String folder, ArrayNode results) {
         Properties properties = new Properties();
         properties.put(StreamsConfig.APPLICATION_ID_CONFIG, "cases");
         properties.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, "nowhere:1");
@@ -108,26 +109,23 @@ public final class Cases {
         properties.put("__emit.interval.ms.kstreams.windowed.aggregation__", 0L);
         // The same of a join's results without a partner.
         properties.put("__emit.interval.ms.kstreams.outer.join.spurious.results.fix__", 0L);
+        // A join by foreign key keeps its subscriptions in a database, whatever stores are asked for.
+        properties.put(StreamsConfig.STATE_DIR_CONFIG, folder);
+        // What goes through topics of a join by foreign key.
+        properties.put(StreamsConfig.DEFAULT_KEY_SERDE_CLASS_CONFIG, Serdes.StringSerde.class);
+        properties.put(StreamsConfig.DEFAULT_VALUE_SERDE_CLASS_CONFIG, Serdes.StringSerde.class);
         StreamsBuilder builder = new StreamsBuilder();
-        boolean joins = test.has("join");
-        boolean tables = test.has("table");
-        KStream<String, String> outcome = joins ? join(builder, test)
-            : tables ? tables(builder, test)
-            : aggregate(builder.stream("in", Consumed.with(Serdes.String(), Serdes.String())), test);
-        outcome.to("out", Produced.with(Serdes.String(), Serdes.String()));
+        outcome(builder, test).to("out", Produced.with(Serdes.String(), Serdes.String()));
         try (TopologyTestDriver driver = new TopologyTestDriver(builder.build(properties), properties, Instant.EPOCH)) {
             Map<String, TestInputTopic<String, String>> in = new HashMap<>();
-            for (String topic : joins ? List.of("left", "right") : tables ? List.of("in", "other") : List.of("in")) {
-                in.put(topic, driver.createInputTopic(topic, new StringSerializer(), new StringSerializer()));
+            for (JsonNode topic : test.get("topics")) {
+                in.put(topic.asText(), driver.createInputTopic(topic.asText(), new StringSerializer(), new StringSerializer()));
             }
             TestOutputTopic<String, String> out =
                 driver.createOutputTopic("out", new StringDeserializer(), new StringDeserializer());
             int by = 0;
             for (JsonNode record : test.get("records")) {
-                // Of joins and tables the topic stands in front.
-                int at = joins || tables ? 1 : 0;
-                in.get(at == 1 ? record.get(0).asText() : "in")
-                    .pipeInput(text(record.get(at)), text(record.get(at + 1)), record.get(at + 2).asLong());
+                in.get(record.get(0).asText()).pipeInput(text(record.get(1)), text(record.get(2)), record.get(3).asLong());
                 for (TestRecord<String, String> result : out.readRecordsToList()) {
                     ObjectNode node = results.addObject();
                     // Which record set it off.
@@ -141,6 +139,27 @@ public final class Cases {
         }
     }
 
+    private static KStream<String, String> outcome(StreamsBuilder builder, JsonNode test) {
+        Consumed<String, String> strings = Consumed.with(Serdes.String(), Serdes.String());
+        if (test.has("join")) {
+            return join(builder, test);
+        }
+        if (test.has("table")) {
+            return tables(builder, test);
+        }
+        KStream<String, String> in = builder.stream("in", strings);
+        if (test.has("deduplicate")) {
+            return Duplicates.dropped(builder, in, test);
+        }
+        if (test.has("steps")) {
+            KStream<String, String> all = test.get("merged").asBoolean() ? in.merge(builder.stream("other", strings)) : in;
+            KStream<String, String> folded = aggregate(Chains.through(all, test.get("steps")), test.get("group"));
+            // The counts by their values; the key shows a window, which nobody groups by.
+            return test.get("again").isNull() ? folded : aggregate(folded.selectKey((k, v) -> v), test.get("again"));
+        }
+        return test.get("cogroup").asBoolean() ? Groups.cogroup(in, builder.stream("other", strings), test) : aggregate(in, test);
+    }
+
     private static KStream<String, String> join(StreamsBuilder builder, JsonNode test) {
         String how = test.get("join").asText();
         Consumed<String, String> strings = Consumed.with(Serdes.String(), Serdes.String());
@@ -151,14 +170,17 @@ public final class Cases {
             KStream<String, String> left = builder.stream("left", strings);
             KTable<String, String> right = builder.table("right", strings, rows("versions", test));
             Joined<String, String, String> serdes = Joined.with(Serdes.String(), Serdes.String(), Serdes.String());
-            if (test.get("grace").isNumber()) {
+            if (test.path("grace").isNumber()) {
                 serdes = serdes.withName("waits").withGracePeriod(ms(test, "grace"));
             }
             return how.equals("stream-left") ? left.leftJoin(right, Cases::pair, serdes) : left.join(right, Cases::pair, serdes);
         }
         KTable<String, String> left = builder.table("left", strings, rows("left-versions", test));
         KTable<String, String> right = builder.table("right", strings, rows("right-versions", test));
+        Function<String, String> foreign = value -> text(field(value, "g"));
         KTable<String, String> joined = switch (how) {
+            case "foreign-inner" -> left.join(right, foreign, Cases::pair);
+            case "foreign-left" -> left.leftJoin(right, foreign, Cases::pair);
             case "tables-inner" -> left.join(right, Cases::pair);
             case "tables-left" -> left.leftJoin(right, Cases::pair);
             case "tables-outer" -> left.outerJoin(right, Cases::pair);
@@ -210,6 +232,9 @@ public final class Cases {
         KGroupedTable<String, String> groups = table.groupBy(
             (key, value) -> KeyValue.pair(byKey ? key : text(field(value, "g")), value),
             Grouped.with(Serdes.String(), Serdes.String()));
+        if (end.equals("reduce")) {
+            return groups.reduce(Cases::joined, Cases::without, plain(Serdes.String())).toStream();
+        }
         KTable<String, Long> folded = end.equals("count")
             ? groups.count(plain(Serdes.Long()))
             : groups.aggregate(() -> 0L, (k, v, sum) -> sum + field(v, "n").asLong(), (k, v, sum) -> sum - field(v, "n").asLong(), plain(Serdes.Long()));
@@ -227,7 +252,7 @@ public final class Cases {
         return joined.toStream();
     }
 
-    private static JsonNode field(String value, String name) {
+    static JsonNode field(String value, String name) {
         try {
             return JSON.readTree(value).get(name);
         } catch (com.fasterxml.jackson.core.JsonProcessingException wrong) {
@@ -239,15 +264,15 @@ public final class Cases {
         return (left == null ? "-" : left) + "," + (right == null ? "-" : right);
     }
 
-    private static String text(JsonNode node) {
+    static String text(JsonNode node) {
         return node.isNull() ? null : node.asText();
     }
 
-    private static Duration ms(JsonNode test, String name) {
+    static Duration ms(JsonNode test, String name) {
         return Duration.ofMillis(test.get(name).asLong());
     }
 
-    private static <K> KStream<String, String> shown(KTable<Windowed<K>, ?> table) {
+    static <K> KStream<String, String> shown(KTable<Windowed<K>, ?> table) {
         return table.toStream()
             .map((key, value) -> org.apache.kafka.streams.KeyValue.pair(
                 key.key() + "@" + key.window().start() + "/" + key.window().end(), value == null ? null : value.toString()));
@@ -262,6 +287,7 @@ public final class Cases {
                 KTable<String, ?> table = switch (fold) {
                     case "count" -> groups.count(plain(Serdes.Long()));
                     case "reduce" -> groups.reduce(Cases::joined, plain(Serdes.String()));
+                    case "scan" -> groups.aggregate(() -> null, Groups::added, plain(Serdes.String()));
                     default -> groups.aggregate(() -> null, (k, v, all) -> joined(all, v), plain(Serdes.String()));
                 };
                 return table.toStream().mapValues(value -> value == null ? null : value.toString());
@@ -277,6 +303,9 @@ public final class Cases {
                 });
             }
             default: {
+                if (test.get("window").asText().contains(" ")) {
+                    return Groups.calendar(groups, test);
+                }
                 TimeWindowedKStream<String, String> windows = switch (test.get("window").asText()) {
                     case "hopping" -> groups.windowedBy(
                         TimeWindows.ofSizeAndGrace(ms(test, "size"), ms(test, "grace")).advanceBy(ms(test, "advance")));
@@ -288,40 +317,52 @@ public final class Cases {
                 return shown(switch (fold) {
                     case "count" -> windows.count(window(Serdes.Long()));
                     case "reduce" -> windows.reduce(Cases::joined, window(Serdes.String()));
+                    case "scan" -> windows.aggregate(() -> null, Groups::added, window(Serdes.String()));
                     default -> windows.aggregate(() -> null, (k, v, all) -> joined(all, v), window(Serdes.String()));
                 });
             }
         }
     }
 
-    private static String joined(String all, String value) {
+    /** The text without the first of a value that came in. */
+    private static String without(String all, String value) {
+        String around = "," + all + ",";
+        int at = around.indexOf("," + value + ",");
+        if (at < 0) {
+            throw new IllegalStateException(value + " never came into " + all);
+        }
+        String left = around.substring(0, at) + around.substring(at + value.length() + 1);
+        return left.equals(",") ? null : left.substring(1, left.length() - 1);
+    }
+
+    static String joined(String all, String value) {
         return all == null ? value : value == null ? all : all + "," + value;
     }
 
     /** Longer than any case: what a store forgets early is not what is looked at here. */
-    private static final Duration RETENTION = Duration.ofDays(400_000);
+    static final Duration RETENTION = Duration.ofDays(400_000);
 
-    private static <V> Materialized<String, V, KeyValueStore<Bytes, byte[]>> plain(Serde<V> values) {
+    static <V> Materialized<String, V, KeyValueStore<Bytes, byte[]>> plain(Serde<V> values) {
         return Materialized.<String, V, KeyValueStore<Bytes, byte[]>>as(new BuiltInDslStoreSuppliers.InMemoryDslStoreSuppliers())
             .withKeySerde(Serdes.String()).withValueSerde(values).withCachingDisabled().withLoggingDisabled();
     }
 
     /** Rows of a table, with their versions where the case says for how long. */
     private static Materialized<String, String, KeyValueStore<Bytes, byte[]>> rows(String name, JsonNode test) {
-        if (!test.get("history").isNumber()) {
+        if (!test.path("history").isNumber()) {
             return plain(Serdes.String());
         }
         return Materialized.<String, String>as(Stores.persistentVersionedKeyValueStore(name, ms(test, "history")))
             .withKeySerde(Serdes.String()).withValueSerde(Serdes.String()).withLoggingDisabled();
     }
 
-    private static <V> Materialized<String, V, WindowStore<Bytes, byte[]>> window(Serde<V> values) {
+    static <V> Materialized<String, V, WindowStore<Bytes, byte[]>> window(Serde<V> values) {
         return Materialized.<String, V, WindowStore<Bytes, byte[]>>as(new BuiltInDslStoreSuppliers.InMemoryDslStoreSuppliers())
             .withKeySerde(Serdes.String()).withValueSerde(values).withCachingDisabled().withLoggingDisabled()
             .withRetention(RETENTION);
     }
 
-    private static <V> Materialized<String, V, SessionStore<Bytes, byte[]>> session(Serde<V> values) {
+    static <V> Materialized<String, V, SessionStore<Bytes, byte[]>> session(Serde<V> values) {
         return Materialized.<String, V, SessionStore<Bytes, byte[]>>as(new BuiltInDslStoreSuppliers.InMemoryDslStoreSuppliers())
             .withKeySerde(Serdes.String()).withValueSerde(values).withCachingDisabled().withLoggingDisabled()
             .withRetention(RETENTION);
