@@ -199,17 +199,3 @@ fn every_rule_of_joins_by_foreign_key_that_differs_has_an_example() {
         }
     }
 }
-
-#[test]
-fn the_rule_of_groups_over_tables_that_differs_has_an_example() {
-    let (mut kafka, ours) = (kafka::Judge::start(), ours::Host::new());
-    let record = |number, time| {
-        let (key, value) = (Some("a".to_string()), Some(tables::row(None, number)));
-        Record { side: Side::Left, key, value, time }
-    };
-    let end = End::Grouped(By::Key, tables::Fold::Reduce);
-    let case = tables::Case { front: None, filters: Vec::new(), end, records: vec![record(1, 9), record(2, 4)] };
-    assert_eq!(case.judge(&mut kafka, &ours), Ok(vec![tables::Difference::TimeOfEmptied]));
-    let times = |outcomes: Vec<crate::case::Outcome>| outcomes.iter().map(|o| o.time).collect::<Vec<_>>();
-    assert_eq!((times(ours.run(&case).unwrap()), times(kafka.run(&case).unwrap())), (vec![9, 4], vec![9, 9]));
-}

@@ -55,13 +55,10 @@ pub enum Difference {
     MappedTombstone,
     /// A join does so where there was no row of its result.
     JoinedTombstone,
-    /// A group whose only row a change takes out and puts in again keeps its time; here it gets that of the change, which is wrong.
-    TimeOfEmptied,
 }
 
 impl Difference {
-    pub const ALL: [Difference; 3] =
-        [Difference::MappedTombstone, Difference::JoinedTombstone, Difference::TimeOfEmptied];
+    pub const ALL: [Difference; 2] = [Difference::MappedTombstone, Difference::JoinedTombstone];
 }
 
 #[derive(Clone, Debug)]
@@ -331,12 +328,8 @@ impl<'c> World<'c> {
             (group.count, group.sum) = (group.count + 1, group.sum + fields(row).1);
             group.rows.push(row.clone());
         }
-        let is_emptied = group.rows.len() == 1 && out.is_some() && into.is_some();
-        let is_reduced = matches!(self.case.end, End::Grouped(_, Fold::Reduce));
-        if is_emptied && is_reduced && group.time > time {
-            self.touched.insert(Difference::TimeOfEmptied);
-        }
-        group.time = if is_emptied && is_reduced && self.rules == Rules::Ours { time } else { group.time.max(time) };
+        // Also where its only row goes and another comes: it is one update of a group that was there all along.
+        group.time = group.time.max(time);
         let Group { count, sum, rows, time } = group.clone();
         match self.case.end {
             End::Grouped(_, Fold::Reduce) => {

@@ -4,6 +4,7 @@
 //! A batch is folded in rounds: in each, a group takes records out or in, as long as it does the same. Mostly these are two.
 //! Stream time moves with every change, also with one that the function refuses.
 
+use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -48,6 +49,8 @@ struct Moves {
     times: Vec<Timestamp>,
     /// Stream time with each.
     own: Vec<Timestamp>,
+    /// Whether it comes in for what the same change takes out, which stands before it.
+    again: Vec<bool>,
     /// Of each change, where its moves begin and end.
     of_change: Vec<(usize, usize)>,
 }
@@ -55,7 +58,7 @@ struct Moves {
 impl Moves {
     fn of(changes: &Flow, mut observed: Timestamp) -> Self {
         let (mut batch, mut at) = (BatchBuilder::default(), Vec::with_capacity(changes.len() * 2));
-        let (mut ways, mut times, mut own) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ways, mut times, mut own, mut again) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut of_change = Vec::with_capacity(changes.len());
         let records = &changes.batch;
         for i in 0..changes.len() {
@@ -72,11 +75,12 @@ impl Moves {
             at.resize(ways.len(), i as u32);
             times.resize(ways.len(), records.timestamps[i]);
             own.resize(ways.len(), observed);
+            again.extend((from..ways.len()).map(|at| at > from));
             of_change.push((from, ways.len()));
         }
         let windows = changes.windows.as_ref().map(|w| Arc::new(w.gather(&at)));
         let flow = Flow { batch: batch.finish(), rows: changes.rows_of(&at), windows, ..Flow::default() };
-        Self { flow, ways, times, own, of_change }
+        Self { flow, ways, times, own, again, of_change }
     }
 }
 
@@ -104,26 +108,42 @@ fn fold(
         }
         rounds[round].1.push((Member { record: at as u32, mark: None }, slot));
     }
-    let mut touched = Vec::new();
+    let (mut touched, mut out, mut times) = (Vec::new(), Vec::new(), Cow::Borrowed(&moves.times[..]));
     for (way, mut members) in rounds {
         if way == Way::Out {
             // A group that has no state has nothing that could be taken out.
             members.retain(|(_, slot)| step.store.entry(*slot).1.state().is_some());
+            out = members.iter().map(|(member, _)| member.record).collect();
+        } else {
+            keep_times(step, moves, &out, &members, &mut times);
         }
         let members: Vec<Member> = members.into_iter().map(|(member, _)| member).collect();
         if members.is_empty() {
             continue;
         }
         let chosen = Chosen { members: &members, own: &moves.own, base: 0 };
-        touched.extend(stage_way(cx, step, &moves.flow, chosen, way, Some(&moves.times))?.apply(
-            cx,
-            step,
-            &moves.flow,
-        )?);
+        touched.extend(stage_way(cx, step, &moves.flow, chosen, way, Some(&times))?.apply(cx, step, &moves.flow)?);
     }
     touched.sort_unstable();
     touched.dedup();
     Ok(touched)
+}
+
+/// A group that a change empties and fills again keeps its time: for others there is one update, of a group that was there all along.
+/// `out`: what was taken out in the round before.
+fn keep_times(
+    step: &Step<'_>,
+    moves: &Moves,
+    out: &[u32],
+    members: &[(Member, Slot)],
+    times: &mut Cow<'_, [Timestamp]>,
+) {
+    for (member, slot) in members {
+        let (at, entry) = (member.record as usize, step.store.entry(*slot).1);
+        if moves.again[at] && entry.state().is_none() && out.binary_search(&(member.record - 1)).is_ok() {
+            times.to_mut()[at] = times[at].max(entry.timestamp);
+        }
+    }
 }
 
 /// The built-in count, which refuses nothing.

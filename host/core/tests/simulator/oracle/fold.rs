@@ -261,7 +261,9 @@ impl FoldState {
             events.extend(refusal.map(|why| Event::Refused(why, item.clone())));
             if !counted.is_empty() {
                 let before = state(self).is_some();
-                self.add(&id, &value, item.rec.time, self.observed);
+                // Emptied by this change, the group is as old as it was.
+                let time = if touched { item.rec.time.max(self.groups[&id].time) } else { item.rec.time };
+                self.add(&id, &value, time, self.observed);
                 touched |= before || state(self).is_some();
             }
         }
