@@ -148,9 +148,9 @@ impl Rows {
     /// The version of a row that began last, of those that began at a time or before; of equal ones the last to come. Without history
     /// the last to come of all.
     fn version(&self, key: &str, time: i64) -> Option<&(String, i64, Option<String>)> {
-        let of = self.put.iter().filter(|put| put.0 == key);
+        let mut of = self.put.iter().filter(|put| put.0 == key);
         match self.history {
-            None => of.last(),
+            None => of.next_back(),
             Some(_) => of.filter(|put| put.1 <= time).max_by_key(|put| put.1),
         }
     }

@@ -108,7 +108,7 @@ fn a_fold_that_takes_nothing_out_is_told_at_its_place() {
     let place = Place::new(
         "pipeline: lengths
 functions:
-  fold: { component: {append.wasm} }
+  fold: { component: {latest.wasm} }
 sources:
   in: { topic: in }
 steps:

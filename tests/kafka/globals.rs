@@ -142,7 +142,7 @@ fn a_table_is_whole_at_the_start_gone_on_from_and_read_anew_where_that_would_be_
     admin.delete(&[&topic]).unwrap();
     let settings = BTreeMap::new();
     let again = TopicSpec { name: topic.clone(), partitions: 3, replication_factor: None, settings };
-    eventually("the topic is made anew", 30, || admin.create(&[again.clone()]).map_err(|e| e.to_string()));
+    eventually("the topic is made anew", 30, || admin.create(std::slice::from_ref(&again)).map_err(|e| e.to_string()));
     write(&pipe, (0..10).map(|r| (r, Some(format!("f{r}")))));
     let host = pipe.start("a", &[]);
     let expected: Vec<String> = (0..20).map(|r| if r < 10 { format!("f{r}") } else { "-".into() }).collect();

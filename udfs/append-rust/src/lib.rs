@@ -63,7 +63,8 @@ impl Retract for Append {
         let from = from.ok_or("it never came in")?;
         let is_only = from == 0 && end(from) == text.len();
         // With the comma behind it; of the last one with that before it.
-        let (from, to) = if end(from) < text.len() { (from, end(from) + 1) } else { (from.saturating_sub(1), end(from)) };
+        let (from, to) =
+            if end(from) < text.len() { (from, end(from) + 1) } else { (from.saturating_sub(1), end(from)) };
         let rest = [&text[..from], &text[to..]].concat();
         *state = (!is_only).then_some(rest);
         Ok(())
@@ -94,7 +95,9 @@ mod tests {
     fn the_first_of_a_value_is_taken_out_whole() {
         let without = |text: &str, value: &'static str| {
             let mut state = Some(text.as_bytes().to_vec());
-            Append.remove(&mut state, &Record::of(value.as_bytes())).map(|()| state.map(|s| String::from_utf8(s).unwrap()))
+            Append
+                .remove(&mut state, &Record::of(value.as_bytes()))
+                .map(|()| state.map(|s| String::from_utf8(s).unwrap()))
         };
         let left = |text: &str| Ok(Some(text.to_string()));
         assert_eq!(without("ab,b,c,b", "b"), left("ab,c,b"));

@@ -75,6 +75,14 @@ pub struct Fill<'f> {
     pub position: Position,
 }
 
+/// Records as functions see them.
+struct Decoded {
+    keys: Arc<BytesColumn>,
+    values: Arc<BytesColumn>,
+    /// Places of those that have no such form.
+    bad: Vec<usize>,
+}
+
 /// The rows of all global tables of a pipeline.
 pub struct Rows {
     db: Arc<dyn Keyspaces>,
@@ -231,7 +239,7 @@ impl Rows {
     pub fn fill(&self, fill: &Fill<'_>) -> Result<usize, FillError> {
         let table = &self.tables[fill.table];
         let decoded = self.decoded(table, fill)?;
-        let (keys, values, bad) = (&decoded.0, &decoded.1, &decoded.2);
+        let Decoded { keys, values, bad } = &decoded;
         let (mut writes, mut left_out) = (Vec::with_capacity(fill.batch.len() + 1), 0);
         for i in 0..fill.batch.len() {
             let Some(key) = keys.get(i).filter(|_| !bad.contains(&i)) else {
@@ -254,12 +262,8 @@ impl Rows {
         Ok(left_out)
     }
 
-    /// Keys and values as functions see them, and places of records that have no such form.
-    fn decoded(
-        &self,
-        table: &Table,
-        fill: &Fill<'_>,
-    ) -> Result<(Arc<BytesColumn>, Arc<BytesColumn>, Vec<usize>), FillError> {
+    /// Records as functions see them.
+    fn decoded(&self, table: &Table, fill: &Fill<'_>) -> Result<Decoded, FillError> {
         let mut bad = Vec::new();
         let mut one = |format: Option<usize>, items: &Arc<BytesColumn>, part: &str| {
             let Some(format) = format else { return Ok(items.clone()) };
@@ -277,7 +281,7 @@ impl Rows {
         };
         let keys = one(table.pair.key, &fill.batch.keys, "key")?;
         let values = one(table.pair.value, &fill.batch.values, "value")?;
-        Ok((keys, values, bad))
+        Ok(Decoded { keys, values, bad })
     }
 
     /// A table does not go on: whoever looks is told why.

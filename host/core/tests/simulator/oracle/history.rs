@@ -99,7 +99,7 @@ impl Waiting {
 
     fn is_due(&self, item: &Item) -> bool {
         let now = self.time.closing();
-        now != NEVER && !(i128::from(item.rec.time) > i128::from(now) - i128::from(self.grace_ms))
+        now != NEVER && i128::from(item.rec.time) <= i128::from(now) - i128::from(self.grace_ms)
     }
 
     /// Those that wait no longer, in their order.
