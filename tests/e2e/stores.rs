@@ -143,7 +143,8 @@ fn look(host: &Host) -> i64 {
 fn no_answer_shows_what_is_not_committed() {
     let place = Place::new(COUNTING);
     let mut host = Host::ready(&place.manifest, &place.folder, &[]);
-    let record = |i: usize| json!({ "key": if i.is_multiple_of(2) { "a" } else { "b" }, "value": "v", "timestamp": 1_000 + i });
+    let record =
+        |i: usize| json!({ "key": if i.is_multiple_of(2) { "a" } else { "b" }, "value": "v", "timestamp": 1_000 + i });
     let mut last = 0;
     for death in 0..3 {
         let fed = AtomicBool::new(false);
