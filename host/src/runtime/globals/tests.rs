@@ -1,3 +1,5 @@
+//! Rows, builds, formats and failures of global tables, over storage in memory.
+
 use std::sync::Arc;
 
 use millstream_core::formats::{Assigned, Converted, Formats, Unavailable};

@@ -44,6 +44,10 @@ const BUSY_WAIT: Duration = Duration::from_millis(2);
 /// Bytes of one partition that wait for its worker, above which it is not fetched. What one read brings comes on top.
 pub const WAITING_BYTES_MAX: usize = BUFFER_BYTES_MAX;
 
+/// How often a task's position is committed when it is opened, though nothing has come: once, and once more where that was fenced, as it
+/// may be by a producer of the host's own from before.
+const NAMINGS_MAX: u32 = 2;
+
 /// Longest time that giving tasks back waits for the commit that is under way.
 const GIVE_WAIT: Duration = Duration::from_secs(20);
 
@@ -136,8 +140,8 @@ pub struct Loop {
     over: BTreeMap<TaskId, Stretch>,
     /// Tasks that are closed until the host is resumed.
     resting: BTreeSet<TaskId>,
-    /// Tasks whose offsets say, or are about to say, that they are this host's.
-    named: BTreeSet<TaskId>,
+    /// How often it was tried for a task to have its offsets say that it is this host's.
+    named: BTreeMap<TaskId, u32>,
     /// Bytes that waited when that was last told.
     told_waiting: usize,
     /// The client has ended.
@@ -263,7 +267,9 @@ impl Loop {
         }
         // What is committed says whose it is, and where to ask him: from now on, and not from the next record on. Not so where it was this
         // host's before: of two hosts on copies of one directory each would fence the other without any record.
-        if self.named.insert(task) {
+        let tries = self.named.entry(task).or_default();
+        if *tries < NAMINGS_MAX {
+            *tries += 1;
             self.step(Input::Recommit);
         }
         self.tell_of_opened(task);
@@ -324,7 +330,7 @@ impl Loop {
                 self.parts.status.took(micros);
                 match &outcome {
                     // Counted when the engine has it.
-                    CommitOutcome::Committed => {}
+                    CommitOutcome::Committed => self.named.extend(interval.parts.iter().map(|p| (p.task, NAMINGS_MAX))),
                     CommitOutcome::Aborted => self.parts.status.ended(Outcome::Aborted),
                     CommitOutcome::Fenced(_) => self.parts.status.ended(Outcome::Fenced),
                     CommitOutcome::Unknown => self.parts.status.ended(Outcome::Unknown),

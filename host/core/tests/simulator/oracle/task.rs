@@ -279,8 +279,7 @@ impl OracleTask {
                 }
                 Kind::GlobalJoin { step, join } => {
                     let of = |(input, item)| self.look_up_global(at, (step, join), item, row, several.then_some(input));
-                    let results = numbered.into_iter().flat_map(of).collect();
-                    outputs.insert((at, 0), results);
+                    outputs.insert((at, 0), numbered.into_iter().flat_map(of).collect());
                 }
                 Kind::Regroup(step) => {
                     let results = items.into_iter().flat_map(|item| self.regroup(at, step, item, row)).collect();
@@ -296,9 +295,8 @@ impl OracleTask {
                     outputs.insert((at, 0), results);
                 }
                 Kind::Table { step, over, .. } => {
-                    let results = items.into_iter().filter_map(|item| self.table(at, step, *over, item, row));
-                    let results = results.collect();
-                    outputs.insert((at, 0), results);
+                    let of = |item| self.table(at, step, *over, item, row);
+                    outputs.insert((at, 0), items.into_iter().filter_map(of).collect());
                 }
                 Kind::Join { .. }
                 | Kind::ForeignKeys(_)
