@@ -16,13 +16,14 @@ use millstream_core::task::TaskId;
 use millstream_core::topology::graph::Topology;
 use millstream_local::{ReadError, TopicInfo};
 use millstream_wasm::{Refusal, Stats};
-use millstream_web::api::{Append, Deploy, Header, Question, Record, Sink, Totals};
+use millstream_web::api::{Append, Deploy, Followed, Header, Question, Record, Sink, Totals};
 use millstream_web::types::{
     Appended, Deployed, Function, History, Partition, Past, Pipeline, Position, Progress, Rejected, Rows, Standing,
     Store, Switch, Task, TaskState, Topic, Version, Work,
 };
 use millstream_web::{Api, Kind, Problem};
 
+use crate::runtime::globals;
 use crate::runtime::pause::{self, Pause};
 use crate::runtime::plan::{self, user_topics};
 use crate::runtime::status::{self, TaskStatus};
@@ -231,7 +232,25 @@ fn totals(status: &status::Status, started: Instant) -> Totals {
         ends_age_seconds: None,
         lost_records: status.lost_records(),
         dropped: dropped.map(|((step, reason), count)| (step, reason.to_string(), count)).collect(),
+        followed: Vec::new(),
     }
+}
+
+/// How far global tables have been read. `ends`: where a partition begins and ends; `None`: not known now.
+fn followed(rows: &globals::Rows, topology: &Topology, ends: impl Fn(&str, u32) -> Option<(i64, i64)>) -> Vec<Followed> {
+    let mut out = Vec::new();
+    for (table, global) in topology.globals.iter().enumerate() {
+        for (number, topic) in global.topics.iter().map(|topic| &topology.topics[*topic]).enumerate() {
+            for partition in 0..topic.partitions {
+                let Some((start, end)) = ends(&topic.name, partition) else { continue };
+                // Storage that does not answer is told by whoever looks rows up.
+                let Ok(position) = rows.position(table, rows.current(table), number, partition) else { continue };
+                let offset = position.map_or(start, |position| position.offset);
+                out.push(Followed { table: global.name.clone(), topic: topic.name.clone(), partition, offset, end });
+            }
+        }
+    }
+    out
 }
 
 fn version(activation: &Activation) -> Version {
@@ -286,7 +305,8 @@ impl Api for HostApi {
     }
 
     fn not_ready(&self) -> Vec<String> {
-        self.host.status.not_ready(&self.host.topology).into_iter().collect()
+        let stopped = self.host.globals.failed();
+        stopped.into_iter().chain(self.host.status.not_ready(&self.host.topology)).collect()
     }
 
     fn tasks(&self) -> Result<Vec<Task>, Problem> {
@@ -428,7 +448,9 @@ impl Api for HostApi {
     }
 
     fn totals(&self) -> Totals {
-        totals(&self.host.status, self.started)
+        let log = &self.host.storage.log;
+        let ends = |topic: &str, partition| Some((log.start_offset(topic, partition)?, log.end_offset(topic, partition)?));
+        Totals { followed: followed(&self.host.globals, &self.host.topology, ends), ..totals(&self.host.status, self.started) }
     }
 }
 

@@ -1,10 +1,12 @@
 //! The rules that differ, by example: the smallest records that show each, and what both sides make of them.
 
+use std::collections::BTreeSet;
+
 use crate::case::{Case, Fold, Record, Side, Window};
 use crate::fold::Difference;
 use crate::joins::{self, Join, Kind};
 use crate::tables::{self, By, End};
-use crate::{Case as _, chains, foreign, kafka, ours};
+use crate::{Case as _, chains, cogroups, foreign, kafka, ours, streams};
 
 /// `a@5` is a record of key `a` at 5, `a!@5` one without a value.
 fn records(text: &str) -> Vec<Record> {
@@ -145,22 +147,63 @@ fn the_rule_of_cogroups_that_differs_has_an_example() {
 }
 
 #[test]
-fn the_rule_of_chains_that_differs_has_an_example() {
+fn every_rule_of_chains_that_differs_has_an_example() {
+    use chains::{Difference, Step};
     let (mut kafka, ours) = (kafka::Judge::start(), ours::Host::new());
-    let group = Case {
-        window: Window::None,
-        grace: 0,
-        fold: Fold::Count,
-        on_close: false,
-        cogroup: false,
-        records: Vec::new(),
+    let group =
+        |window| Case { window, grace: 0, fold: Fold::Count, on_close: false, cogroup: false, records: Vec::new() };
+    let record = |key: Option<&str>, value: &str, time| {
+        let (key, value) = (key.map(Into::into), Some(value.into()));
+        Record { side: Side::Left, key, value, time }
     };
-    let steps = vec![chains::Step::Repartition, chains::Step::SelectKey { by_map: false }];
-    let records = vec![Record { side: Side::Left, key: None, value: Some(r#"{"g":"x"}"#.into()), time: 5 }];
-    let case = chains::Case { merged: false, steps, group, again: None, records };
-    assert_eq!(case.judge(&mut kafka, &ours), Ok(vec![chains::Difference::NullKeyDropped]));
-    assert_eq!(shown(&ours.run(&case).unwrap()), "x[0,0]=1");
-    assert_eq!(shown(&kafka.run(&case).unwrap()), "");
+    // Behind the topic the second record is left out; the third is late by its time.
+    let times = vec![
+        record(Some("a"), r#"{"n":9}"#, 5),
+        record(Some("a"), r#"{"n":1}"#, 100),
+        record(Some("a"), r#"{"n":9}"#, 6),
+    ];
+    let examples = [
+        (
+            Difference::NullKeyDropped,
+            vec![Step::Repartition, Step::SelectKey { by_map: false }],
+            group(Window::None),
+            vec![record(None, r#"{"g":"x"}"#, 5)],
+            "x[0,0]=1",
+            "",
+        ),
+        (
+            Difference::TimeOfTheTopic,
+            vec![Step::Repartition, Step::Filter { least: 5, not: false }],
+            group(Window::Hopping { size: 10, advance: 10 }),
+            times,
+            "a[0,10]=1",
+            "a[0,10]=1 a[0,10]=2",
+        ),
+    ];
+    for (difference, steps, group, records, here, there) in examples {
+        let case = chains::Case { merged: false, steps, group, again: None, records };
+        assert_eq!(case.judge(&mut kafka, &ours), Ok(vec![difference]));
+        assert_eq!(shown(&ours.run(&case).unwrap()), here, "{difference:?} here");
+        assert_eq!(shown(&kafka.run(&case).unwrap()), there, "{difference:?} there");
+    }
+}
+
+/// Who looks for a rule that differs finds it by its name.
+#[test]
+fn every_rule_that_differs_is_in_the_documents() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operators/differences.md");
+    let page = std::fs::read_to_string(page).expect("the page is there");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+    let told: BTreeSet<String> = rows.map(|(name, _)| name.to_string()).collect();
+    let groups = Difference::GROUPS.iter().chain(&cogroups::DIFFERENCES).map(|d| format!("{d:?}"));
+    let own = chains::Difference::ALL.iter().filter(|d| !matches!(d, chains::Difference::Group(_)));
+    let all = groups
+        .chain(own.map(|d| format!("{d:?}")))
+        .chain(joins::Difference::ALL.iter().map(|d| format!("{d:?}")))
+        .chain(foreign::Difference::ALL.iter().map(|d| format!("{d:?}")))
+        .chain(streams::Difference::ALL.iter().map(|d| format!("{d:?}")))
+        .chain(tables::Difference::ALL.iter().map(|d| format!("{d:?}")));
+    assert_eq!(told, all.collect());
 }
 
 #[test]

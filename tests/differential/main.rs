@@ -10,11 +10,14 @@
 //! | calendar windows | a subclass of `Windows` by `java.time` | `calendars` |
 //! | steps without state, a group, and a group of its counts | the same | `chains` |
 //! | joins with tables, by foreign key, of two streams; tables | the same | `joins`, `foreign`, `streams`, `tables` |
+//! | streams with global tables | the same | `globals` |
+//! | processors with a store and timers | a processor with a store of timers, as there are none of a key | `alarms` |
 //! | deduplication | a processor with a window store, as there is no such operator | `duplicates` |
 //!
 //! CI runs 1,000 cases of each test, the long form (`MILLSTREAM_LONG=1 ./x test -p millstream-tests --test differential`) 100,000 of each;
 //! `MILLSTREAM_CASES=N` runs as many, `MILLSTREAM_SEED=N` the one with this seed.
 
+mod alarms;
 mod calendars;
 mod case;
 mod chains;
@@ -23,6 +26,7 @@ mod duplicates;
 mod examples;
 mod fold;
 mod foreign;
+mod globals;
 mod joins;
 mod kafka;
 mod ours;
@@ -230,6 +234,16 @@ fn joins_are_those_of_kafka_streams() {
 #[test]
 fn joins_by_foreign_key_are_those_of_kafka_streams() {
     judge_all(foreign::random, &foreign::Difference::ALL);
+}
+
+#[test]
+fn joins_with_global_tables_are_those_of_kafka_streams() {
+    judge_all(globals::random, &[]);
+}
+
+#[test]
+fn processors_are_those_of_kafka_streams() {
+    judge_all(alarms::random, &[]);
 }
 
 #[test]

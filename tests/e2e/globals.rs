@@ -3,15 +3,13 @@
 use std::fs;
 use std::time::Duration;
 
-use millstream_tests::host::{Host, run};
+use millstream_tests::host::{Host, ask, run};
 use millstream_tests::wait::eventually;
 
 use super::manifests::Place;
 
 /// More partitions of one topic than of the other, in either direction.
-fn place() -> Place {
-    Place::new(
-        "pipeline: priced
+const MANIFEST: &str = "pipeline: priced
 commit-interval: 100ms
 functions:
   by-currency: { component: {json-fields.wasm}, function: by-field, config: { field: currency } }
@@ -24,8 +22,10 @@ steps:
   priced: { from: orders, join: rates, key: by-currency, type: left, with: pair, on-error: { dead-letter: bad } }
 sinks:
   priced: { from: priced, topic: priced, partitions: 1 }
-",
-    )
+";
+
+fn place() -> Place {
+    Place::new(MANIFEST)
 }
 
 fn order(currency: &str) -> String {
@@ -121,5 +121,28 @@ fn rows_are_there_before_the_first_record_of_a_host_and_follow_the_topic() {
     assert_eq!(met(&host, &place, "eur", &mut results), "8");
     assert_eq!(met(&host, &place, "usd", &mut results), "1");
     std::thread::sleep(Duration::from_millis(200));
+    assert!(host.stop().success());
+}
+
+#[test]
+fn a_bad_row_stops_the_table_and_the_host_says_so() {
+    let place = Place::new(&MANIFEST.replace("partitions: 3", "partitions: 1, format: json"));
+    let host = Host::ready(&place.manifest, &place.folder, &[]);
+    let behind = |host: &Host| {
+        let metrics = ureq::get(format!("{}/metrics", host.url)).call().unwrap().body_mut().read_to_string().unwrap();
+        let name = "millstream_global_table_lag_records{table=\"rates\",topic=\"rates\",partition=\"0\"} ";
+        metrics.lines().find_map(|line| line.strip_prefix(name)).expect("the metric is there").to_string()
+    };
+    let mut results = 0;
+    rate(&host, &place, "eur", "9");
+    meets(&host, &place, "eur", "9", &mut results);
+    assert_eq!(behind(&host), "0.0");
+    rate(&host, &place, "eur", "{");
+    let told = eventually("the host says that it is not ready", 20, || {
+        let said = ask(&format!("{}/readyz", host.url))?;
+        if said.status == 200 { Err("ready".to_string()) } else { Ok(said.body.to_string()) }
+    });
+    assert!(told.contains("global table `rates`") && told.contains("on-error: skip"), "{told}");
+    assert_eq!(behind(&host), "1.0");
     assert!(host.stop().success());
 }

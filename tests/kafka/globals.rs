@@ -111,6 +111,9 @@ fn a_table_is_whole_at_the_start_gone_on_from_and_read_anew_where_that_would_be_
         let met = met(&pipe, from, REGIONS);
         if met == all("b") { Ok(()) } else { Err(format!("{met:?}")) }
     });
+    let metrics = ureq::get(format!("{}/metrics", host.url)).call().unwrap().body_mut().read_to_string().unwrap();
+    let behind: Vec<_> = metrics.lines().filter(|l| l.starts_with("millstream_global_table_lag_records{")).collect();
+    assert!(behind.len() == 3 && behind.iter().all(|line| line.ends_with(" 0.0")), "{behind:?}");
     assert!(host.stop().success());
 
     // Gone on from: a row that changes and one that goes while no host looks.

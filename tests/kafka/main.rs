@@ -17,6 +17,7 @@ mod exactly_once;
 mod globals;
 mod habits;
 mod lifecycle;
+mod meetings;
 mod processors;
 mod routes;
 mod scale;

@@ -14,7 +14,7 @@ use millstream_web::types::{
 };
 use millstream_web::{Api, Kind, Problem};
 
-use super::{failed, running, stores, task, unknown, work};
+use super::{failed, followed, running, stores, task, unknown, work};
 use crate::runtime::functions;
 use crate::runtime::kafka::KafkaHost;
 use crate::runtime::plan;
@@ -28,6 +28,10 @@ pub struct KafkaApi {
     started_at: i64,
     /// Of each function what runs, found out once: its file may be another one later.
     versions: Vec<Option<Version>>,
+}
+
+fn partitions(topic: &PlannedTopic) -> Vec<TopicPartition> {
+    (0..topic.partitions).map(|p| TopicPartition::new(topic.name.as_str(), p as i32)).collect()
 }
 
 /// What is not there on Kafka.
@@ -70,10 +74,7 @@ impl KafkaApi {
 
     /// Topics with where their logs begin and end.
     fn told<'a>(&self, topics: impl Iterator<Item = &'a PlannedTopic> + Clone) -> Vec<Topic> {
-        let of = |topic: &PlannedTopic| -> Vec<TopicPartition> {
-            (0..topic.partitions).map(|p| TopicPartition::new(topic.name.as_str(), p as i32)).collect()
-        };
-        let ends = self.host.ends.of(&topics.clone().flat_map(of).collect::<Vec<_>>());
+        let ends = self.host.ends.of(&topics.clone().flat_map(partitions).collect::<Vec<_>>());
         let partition = |p: &TopicPartition| {
             let (start, end) = ends.get(p).map_or((0, 0), |ends| (ends.low, ends.stable));
             Partition { partition: p.partition as u32, start, end, bytes: 0 }
@@ -83,7 +84,7 @@ impl KafkaApi {
             internal: topic.internal,
             retention_ms: None,
             retention_bytes: None,
-            partitions: of(topic).iter().map(partition).collect(),
+            partitions: partitions(topic).iter().map(partition).collect(),
         };
         topics.map(one).collect()
     }
@@ -205,9 +206,18 @@ impl Api for KafkaApi {
         let read = self.read();
         // Before their age is looked at.
         self.host.ends.of(&read);
+        let topology = &self.host.topology;
+        let tables = topology.globals.iter().flat_map(|table| &table.topics).map(|topic| &topology.topics[*topic]);
+        let ends = self.host.ends.of(&tables.flat_map(partitions).collect::<Vec<_>>());
+        let ends_of = |topic: &str, partition: u32| {
+            let ends = ends.get(&TopicPartition::new(topic, partition as i32))?;
+            Some((ends.low, ends.stable))
+        };
+        let followed = self.host.global_rows().map(|rows| followed(rows, topology, ends_of)).unwrap_or_default();
         Totals {
             memory_bytes: vec![("state-caches", self.host.directory.memory_bytes() as u64)],
             ends_age_seconds: Some(self.host.ends.age(&read).as_secs_f64()),
+            followed,
             ..super::totals(&self.host.status, self.started)
         }
     }

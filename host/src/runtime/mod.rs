@@ -63,7 +63,8 @@ pub struct Host {
     /// What topics hold.
     formats: formats::Shared,
     /// The rows of its global tables.
-    globals: Arc<globals::Rows>,
+    /// Rows of global tables.
+    pub globals: Arc<globals::Rows>,
     /// Whether it takes records.
     pub pause: Arc<Pause>,
     workers: Mutex<Vec<Sender<Command>>>,

@@ -261,4 +261,21 @@ pub struct Totals {
     pub lost_records: u64,
     /// Records that left without a result, by step and reason.
     pub dropped: Vec<(String, String, u64)>,
+    /// How far global tables have been read.
+    pub followed: Vec<Followed>,
+}
+
+/// How far a partition of a global table's topic has been read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// The table.
+    pub table: String,
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+    /// Offset of the next record.
+    pub offset: i64,
+    /// Where the partition ends.
+    pub end: i64,
 }

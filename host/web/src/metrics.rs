@@ -15,6 +15,7 @@
 //! | `millstream_ends_age_seconds` | | on Kafka: how old the ends are by which lag is counted; grows while brokers do not answer |
 //! | `millstream_lost_records_total` | | records that retention deleted before they were read |
 //! | `millstream_dropped_records_total` | `step`, `reason` | records that left without a result |
+//! | `millstream_global_table_lag_records` | `table`, `topic`, `partition` | written for a global table and not looked up yet |
 //! | `millstream_tasks` | `state` | tasks of this host in the state |
 //! | `millstream_task_state` | `task`, `state` | 1 for the state that the task is in |
 //! | `millstream_task_records_total`, `…_results_total`, `…_dead_letters_total` | `task` | taken, written, dead-lettered |
@@ -109,6 +110,11 @@ fn totals(scrape: &mut Scrape, api: &dyn Api) {
     let dropped = scrape.counter("dropped_records", "Records that left without a result, by step and reason");
     for (step, reason, count) in totals.dropped {
         dropped(vec![("step", step), ("reason", reason)], count as f64);
+    }
+    let behind = scrape.gauge("global_table_lag_records", "Records of a global table's topic that are not looked up yet");
+    for followed in totals.followed {
+        let labels = [("table", followed.table), ("topic", followed.topic), ("partition", followed.partition.to_string())];
+        behind(labels.into(), (followed.end - followed.offset).max(0) as f64);
     }
 }
 

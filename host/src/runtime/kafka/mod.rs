@@ -56,7 +56,7 @@ use millstream_wasm::{Registry, WORKER_STACK_BYTES, WorkerFunctions};
 use tracing::{error, info};
 
 use super::formats;
-use super::globals;
+use super::globals::{self, Rows};
 use super::pause::{Mark, Pause};
 use super::plan::{Guarantee, Pipeline};
 use super::status::Status;
@@ -372,7 +372,13 @@ impl KafkaHost {
             return vec![why];
         }
         let stuck = lock(&self.watchdog).as_ref().map(Watchdog::stuck).unwrap_or_default();
-        stuck.into_iter().chain(self.status.not_ready_of(0)).collect()
+        let stopped = self.global_rows().and_then(|rows| rows.failed());
+        stopped.into_iter().chain(stuck).chain(self.status.not_ready_of(0)).collect()
+    }
+
+    /// Rows of global tables; `None`: the pipeline has none.
+    pub fn global_rows(&self) -> Option<&Rows> {
+        self.globals.as_ref().map(|follower| follower.rows.as_ref())
     }
 
     /// Commits what is done, gives everything up and ends.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, RwLock};
 use std::time::Duration;
 
-use millstream_web::api::{Append, Deploy, NewRecord, Place, Question, Record, Sink, Totals, What};
+use millstream_web::api::{Append, Deploy, Followed, NewRecord, Place, Question, Record, Sink, Totals, What};
 use millstream_web::types::{
     Appended, AppendedTo, AsOf, At, Bytes as Told, Deployed, Function, History, NotRead, Partition, Past, Pipeline,
     Position, Progress, Rejected, Row, Rows, Standing, Store, StoredValue, Switch, Task, TaskState, Topic, Version,
@@ -411,6 +411,7 @@ impl Api for Fake {
             ends_age_seconds: Some(1.5),
             lost_records: 9,
             dropped,
+            followed: vec![Followed { table: "rates".into(), topic: "fx".into(), partition: 1, offset: 5, end: 8 }],
         }
     }
 }

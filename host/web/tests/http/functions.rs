@@ -135,6 +135,7 @@ fn metrics_are_those_that_are_documented() {
         "millstream_commit_seconds_total 0.25",
         "millstream_lost_records_total 9.0",
         "millstream_dropped_records_total{step=\"counts\",reason=\"late\"} 4.0",
+        "millstream_global_table_lag_records{table=\"rates\",topic=\"fx\",partition=\"1\"} 3.0",
         "millstream_commit_outcomes_total{outcome=\"aborted\"} 2.0",
         "millstream_rebalances_total{kind=\"assigned\"} 3.0",
         "millstream_restored_records_total 40.0",

@@ -36,6 +36,7 @@ import org.apache.kafka.streams.TestOutputTopic;
 import org.apache.kafka.streams.TopologyTestDriver;
 import org.apache.kafka.streams.kstream.Consumed;
 import org.apache.kafka.streams.kstream.EmitStrategy;
+import org.apache.kafka.streams.kstream.GlobalKTable;
 import org.apache.kafka.streams.kstream.Grouped;
 import org.apache.kafka.streams.kstream.JoinWindows;
 import org.apache.kafka.streams.kstream.Joined;
@@ -43,6 +44,7 @@ import org.apache.kafka.streams.kstream.KGroupedStream;
 import org.apache.kafka.streams.kstream.KGroupedTable;
 import org.apache.kafka.streams.kstream.KStream;
 import org.apache.kafka.streams.kstream.KTable;
+import org.apache.kafka.streams.kstream.KeyValueMapper;
 import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Produced;
 import org.apache.kafka.streams.kstream.SessionWindowedKStream;
@@ -151,6 +153,9 @@ public final class Cases {
         if (test.has("deduplicate")) {
             return Duplicates.dropped(builder, in, test);
         }
+        if (test.has("alarms")) {
+            return Alarms.told(builder, in, test);
+        }
         if (test.has("steps")) {
             KStream<String, String> all = test.get("merged").asBoolean() ? in.merge(builder.stream("other", strings)) : in;
             KStream<String, String> folded = aggregate(Chains.through(all, test.get("steps")), test.get("group"));
@@ -166,6 +171,9 @@ public final class Cases {
         if (how.startsWith("streams-")) {
             return joinStreams(builder.stream("left", strings), builder.stream("right", strings), how, test);
         }
+        if (how.startsWith("global-")) {
+            return joinGlobal(builder, how, test);
+        }
         if (how.startsWith("stream-")) {
             KStream<String, String> left = builder.stream("left", strings);
             KTable<String, String> right = builder.table("right", strings, rows("versions", test));
@@ -177,7 +185,7 @@ public final class Cases {
         }
         KTable<String, String> left = builder.table("left", strings, rows("left-versions", test));
         KTable<String, String> right = builder.table("right", strings, rows("right-versions", test));
-        Function<String, String> foreign = value -> text(field(value, "g"));
+        Function<String, String> foreign = Cases::group;
         KTable<String, String> joined = switch (how) {
             case "foreign-inner" -> left.join(right, foreign, Cases::pair);
             case "foreign-left" -> left.leftJoin(right, foreign, Cases::pair);
@@ -187,6 +195,19 @@ public final class Cases {
             default -> throw new IllegalArgumentException("no join " + how);
         };
         return joined.toStream();
+    }
+
+    private static KStream<String, String> joinGlobal(StreamsBuilder builder, String how, JsonNode test) {
+        Consumed<String, String> strings = Consumed.with(Serdes.String(), Serdes.String());
+        KStream<String, String> left = builder.stream("left", strings);
+        GlobalKTable<String, String> rules = builder.globalTable("right", strings,
+            Materialized.<String, String>as(Stores.inMemoryKeyValueStore("rules"))
+                .withKeySerde(Serdes.String()).withValueSerde(Serdes.String()).withCachingDisabled().withLoggingDisabled());
+        // The key is asked for also where there is no value.
+        KeyValueMapper<String, String, String> by = (key, value) -> value == null ? null : group(value);
+        KStream<String, String> joined =
+            how.equals("global-left") ? left.leftJoin(rules, by, Cases::pair) : left.join(rules, by, Cases::pair);
+        return test.get("twice").asBoolean() ? joined.merge(left.join(rules, by, Cases::pair)) : joined;
     }
 
     private static KStream<String, String> joinStreams(
@@ -258,6 +279,10 @@ public final class Cases {
         } catch (com.fasterxml.jackson.core.JsonProcessingException wrong) {
             throw new IllegalArgumentException(value, wrong);
         }
+    }
+
+    private static String group(String value) {
+        return text(field(value, "g"));
     }
 
     private static String pair(String left, String right) {
