@@ -26,6 +26,9 @@ const OPEN_FILES_MAX: i32 = 512;
 /// Bytes of one keyspace's write buffer before it becomes a file.
 const MEMTABLE_BYTES: usize = 32 << 20;
 
+/// Share of a write buffer that its bloom filter takes: some ten bits for each of half a million small entries.
+const MEMTABLE_BLOOM_RATIO: f64 = 0.02;
+
 /// Values of a log from this size on go to blob files, bytes.
 const BLOB_BYTES_MIN: u64 = 4 << 10;
 
@@ -100,6 +103,9 @@ impl SharedMemory {
         match kind {
             SpaceKind::State => {
                 blocks.set_bloom_filter(10.0, false);
+                // Of a large state most keys that are read are in no memtable, and a search through one costs as much as a file's.
+                out.set_memtable_whole_key_filtering(true);
+                out.set_memtable_prefix_bloom_ratio(MEMTABLE_BLOOM_RATIO);
                 blocks.set_block_size(8 << 10);
                 out.set_level_compaction_dynamic_level_bytes(true);
             }
