@@ -23,7 +23,7 @@ const BASE_MS: i64 = 1_619_879_400_000;
 const DISORDER_MS: u64 = 1_500;
 
 /// How far two records may be apart that meet: so that most have a partner, and many have none.
-const WITHIN_MS: i64 = 400;
+const WITHIN_MS: i64 = 1_000;
 
 /// What follows the last record in each partition is so much later: then all windows are closed, and nothing waits any more.
 const END_MS: i64 = 3_600_000;

@@ -84,6 +84,9 @@ const SHARED_RECORDS_MIN: usize = 32;
 /// Bytes at which a batch of collected records is full and the next one is begun.
 const PENDING_BYTES_MAX: usize = 64 << 10;
 
+/// What a result costs until its interval is committed, beside its bytes, bytes, estimated: what a client keeps of it.
+const RESULT_BYTES: usize = 256;
+
 /// Results for one partition.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pending {
@@ -110,7 +113,7 @@ impl Pending {
             return self.open.extend(batch);
         }
         self.seal();
-        self.sealed_bytes += batch.bytes();
+        self.sealed_bytes += batch.bytes() + batch.len() * RESULT_BYTES;
         self.sealed.push(batch.clone());
     }
 
@@ -125,13 +128,14 @@ impl Pending {
         if !self.open.is_empty() {
             self.room = self.open.taken();
             let batch = core::mem::take(&mut self.open).finish();
-            self.sealed_bytes += batch.bytes();
+            self.sealed_bytes += batch.bytes() + batch.len() * RESULT_BYTES;
             self.sealed.push(batch);
         }
     }
 
     fn bytes(&self) -> usize {
-        self.sealed_bytes + if self.open.is_empty() { 0 } else { self.open.bytes() }
+        let open = &self.open;
+        self.sealed_bytes + if open.is_empty() { 0 } else { open.bytes() + open.len() * RESULT_BYTES }
     }
 }
 

@@ -233,9 +233,18 @@ impl Task {
         self.inputs.is_dry(input)
     }
 
-    /// Bytes of the open interval's results.
+    /// Bytes of the open interval's results and changes, with what each costs besides.
     pub fn result_bytes(&self) -> usize {
-        self.out.bytes()
+        let bytes = |n: &NodeState| match n {
+            NodeState::Aggregate(a) => a.store.changed_bytes(),
+            NodeState::Table(t) => t.changed_bytes(),
+            NodeState::Subscriptions(entries) => entries.changed_bytes(),
+            NodeState::Process(p) => p.changed_bytes(),
+            NodeState::Join(j) => j.changed_bytes(),
+            NodeState::Delayed(d) => d.changed_bytes(),
+            NodeState::Stateless { .. } | NodeState::Writer(_) => 0,
+        };
+        self.out.bytes() + self.nodes.iter().map(bytes).sum::<usize>()
     }
 
     /// Bytes of fetched records that wait.

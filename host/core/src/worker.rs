@@ -26,7 +26,8 @@ use crate::topology::graph::Topology;
 pub struct Settings {
     /// Milliseconds between commits.
     pub commit_interval_ms: i64,
-    /// Bytes of results at which an interval is closed early, and above which no more is worked on.
+    /// Bytes of results and changes of state, with what each costs besides, at which an interval is closed early, and above which no more is
+    /// worked on.
     pub interval_bytes_max: usize,
     /// Bytes of fetched records that may wait: above it only inputs of which nothing waits are fetched.
     pub waiting_bytes_max: usize,

@@ -120,6 +120,15 @@ impl Held {
         }
     }
 
+    /// Bytes of what has changed in the open interval, estimated.
+    pub fn changed_bytes(&self) -> usize {
+        match self {
+            Held::Groups(store) => store.changed_bytes(),
+            Held::Sessions(store) => store.changed_bytes(),
+            Held::Slices(store) => store.changed_bytes(),
+        }
+    }
+
     /// Lets go of what the database has, when more than `limit_bytes` are held.
     pub fn shrink(&mut self, limit_bytes: usize) {
         match self {

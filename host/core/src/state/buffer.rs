@@ -11,6 +11,7 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::CHANGE_BYTES;
 use super::key::{self, StoreKind};
 use super::keyspace::{Scan, StorageError};
 use super::store::{Change, Ground};
@@ -101,6 +102,8 @@ pub struct Buffer {
     /// Nothing was there any more when changes were taken.
     vacant: Vec<(Side, Id)>,
     bytes: usize,
+    /// Of what has changed in the open interval, with what each change costs.
+    changed_bytes: usize,
 }
 
 impl Buffer {
@@ -118,6 +121,11 @@ impl Buffer {
     /// Bytes in memory, estimated.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of what has changed in the open interval, estimated.
+    pub fn changed_bytes(&self) -> usize {
+        self.changed_bytes
     }
 
     /// A time before which no record of a side is; `None`: there is none.
@@ -155,6 +163,7 @@ impl Buffer {
                 waiting::meet(record);
                 if !held.dirty {
                     held.dirty = true;
+                    self.changed_bytes += CHANGE_BYTES + own.len() + record.len();
                     self.dirty.push((side, (own.clone(), held.time, held.number)));
                 }
             }
@@ -184,6 +193,7 @@ impl Buffer {
         let number =
             number.ok_or_else(|| StorageError::Corrupted("too many records of a key at one time".to_string()))?;
         self.bytes += RECORD_BYTES + own.len() + record.len();
+        self.changed_bytes += CHANGE_BYTES + own.len() + record.len();
         line.held.insert(at, Held { time, number, record: Some(record), stored: false, dirty: true });
         half.times.insert((time, own.clone(), number));
         self.dirty.push((side, (own, time, number)));
@@ -210,9 +220,12 @@ impl Buffer {
                 self.bytes += RECORD_BYTES + who.len();
                 if !held.dirty {
                     held.dirty = true;
+                    self.changed_bytes += CHANGE_BYTES + who.len();
                     self.dirty.push((side, (who.clone(), time, number)));
                 }
             } else {
+                // It came in this interval, and is not written at all.
+                self.changed_bytes -= CHANGE_BYTES + who.len() + record.len();
                 line.held.remove(at);
                 half.leave(&who);
             }
@@ -254,6 +267,7 @@ impl Buffer {
             }
             line.held.insert(at, Held { time, number, record: None, stored: true, dirty: true });
             self.bytes += RECORD_BYTES + who.len();
+            self.changed_bytes += CHANGE_BYTES + who.len();
             self.dirty.push((side, (who.clone(), time, number)));
             ended.push(Ended { time, who, number, alone });
         }
@@ -298,6 +312,7 @@ impl Buffer {
     /// Takes the changes of the interval out; they stay readable here.
     pub fn take_changes(&mut self) -> Vec<Change> {
         let mut changes = Vec::with_capacity(self.dirty.len());
+        self.changed_bytes = 0;
         for (side, (who, time, number)) in self.dirty.drain(..) {
             let Some(line) = self.halves[side as usize].lines.get_mut(&who) else { continue };
             let Ok(at) = line.place(time, number) else { continue };

@@ -11,6 +11,7 @@ use core::ops::Bound;
 
 use hashbrown::HashTable;
 
+use super::CHANGE_BYTES;
 use super::key::{self, StoreKind};
 use super::keyspace::{Scan, StorageError};
 use super::store::{Change, Ground, hash};
@@ -59,6 +60,7 @@ const KEY_BYTES: usize = 192;
 pub(crate) struct Mark {
     journal: usize,
     dirty: usize,
+    changed_bytes: usize,
 }
 
 /// A task's entries.
@@ -75,6 +77,8 @@ pub struct Entries {
     /// The database may have entries that are not held.
     outside: bool,
     bytes: usize,
+    /// Of what has changed in the open interval, with what each change costs.
+    changed_bytes: usize,
     /// The key behind the last one that was looked at by [`Entries::sweep`].
     swept: Vec<u8>,
 }
@@ -96,6 +100,11 @@ impl Entries {
     /// Bytes in memory, estimated.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of what has changed in the open interval, estimated.
+    pub fn changed_bytes(&self) -> usize {
+        self.changed_bytes
     }
 
     fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
@@ -151,9 +160,13 @@ impl Entries {
         let (at, state) = (self.place(key), state.map_or(State::Absent, State::new));
         let before = &self.slots[at].held;
         let stored = if before.known { before.stored } else { self.outside };
+        let now = state.heap_bytes();
         let before = self.replace(at, Held { layout, written, state, known: true, dirty: true, stored });
-        if !before.dirty {
+        if before.dirty {
+            self.changed_bytes = self.changed_bytes + now - before.state.heap_bytes();
+        } else {
             self.dirty.push(at as u32);
+            self.changed_bytes += CHANGE_BYTES + key.len() + now;
         }
         self.journal.push((at as u32, before));
     }
@@ -207,7 +220,7 @@ impl Entries {
 
     /// To here writes can be taken back, until the next [`Entries::settle`].
     pub(crate) fn mark(&self) -> Mark {
-        Mark { journal: self.journal.len(), dirty: self.dirty.len() }
+        Mark { journal: self.journal.len(), dirty: self.dirty.len(), changed_bytes: self.changed_bytes }
     }
 
     /// Takes back what was written since.
@@ -216,6 +229,7 @@ impl Entries {
             self.replace(at as usize, before);
         }
         self.dirty.truncate(mark.dirty);
+        self.changed_bytes = mark.changed_bytes;
     }
 
     /// What was written so far will not be taken back.
@@ -271,6 +285,7 @@ impl Entries {
     /// Takes the changes of the interval out; they stay readable here.
     pub fn take_changes(&mut self) -> Vec<Change> {
         self.settle();
+        self.changed_bytes = 0;
         let mut changes = Vec::with_capacity(self.dirty.len());
         for at in self.dirty.drain(..) {
             let Slot { key, held, .. } = &mut self.slots[at as usize];
@@ -293,7 +308,7 @@ impl Entries {
             return;
         }
         let before = core::mem::take(self);
-        self.swept = before.swept;
+        (self.swept, self.changed_bytes) = (before.swept, before.changed_bytes);
         self.outside = before.outside || before.slots.iter().any(|slot| !slot.held.dirty && slot.held.stored);
         let mut slots: Vec<Option<Slot>> = before.slots.into_iter().map(Some).collect();
         for at in before.dirty {

@@ -10,6 +10,7 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::CHANGE_BYTES;
 use super::key::{self, StoreKind};
 use super::keyspace::{Scan, StorageError};
 use super::store::{Change, Ground};
@@ -65,6 +66,8 @@ pub struct History {
     /// Nothing was there any more when changes were taken.
     vacant: Vec<(Who, Timestamp)>,
     bytes: usize,
+    /// Of what has changed in the open interval, with what each change costs.
+    changed_bytes: usize,
 }
 
 impl History {
@@ -79,6 +82,11 @@ impl History {
     /// Bytes in memory, estimated.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of what has changed in the open interval, estimated.
+    pub fn changed_bytes(&self) -> usize {
+        self.changed_bytes
     }
 
     /// Of the versions of a row that ended after a time the one that ended first.
@@ -129,6 +137,7 @@ impl History {
         let line = self.lines.entry(who.clone()).or_insert(Line { whole, held: BTreeMap::new() });
         let record = version.form();
         self.bytes += record.len();
+        let change_bytes = CHANGE_BYTES + who.len() + record.len();
         match line.held.get_mut(&end) {
             Some(held) => {
                 match held.record.replace(record) {
@@ -137,9 +146,11 @@ impl History {
                 }
                 if !core::mem::replace(&mut held.dirty, true) {
                     self.dirty.push((who, end));
+                    self.changed_bytes += change_bytes;
                 }
             }
             None => {
+                self.changed_bytes += change_bytes;
                 self.bytes += HELD_BYTES + who.len();
                 line.held.insert(end, Held { record: Some(record), stored: false, dirty: true });
                 self.ends.insert((end, who.clone()));
@@ -168,6 +179,7 @@ impl History {
             self.bytes -= held.record.take().map_or(0, |record| record.len());
             if held.stored {
                 if !core::mem::replace(&mut held.dirty, true) {
+                    self.changed_bytes += CHANGE_BYTES + who.len();
                     self.dirty.push((who, end));
                 }
             } else {
@@ -215,6 +227,7 @@ impl History {
             self.bytes += HELD_BYTES + who.len();
             let line = self.lines.entry(who.clone()).or_default();
             line.held.insert(end, Held { record: None, stored: true, dirty: true });
+            self.changed_bytes += CHANGE_BYTES + who.len();
             self.dirty.push((who, end));
         }
         Ok(gone)
@@ -270,6 +283,7 @@ impl History {
     /// Takes the changes of the interval out; they stay readable here.
     pub fn take_changes(&mut self) -> Vec<Change> {
         let mut changes = Vec::with_capacity(self.dirty.len());
+        self.changed_bytes = 0;
         for (who, end) in self.dirty.drain(..) {
             let Some(held) = self.lines.get_mut(&who).and_then(|line| line.held.get_mut(&end)) else { continue };
             if !core::mem::take(&mut held.dirty) {

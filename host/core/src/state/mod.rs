@@ -19,3 +19,7 @@ pub mod waiting;
 
 #[cfg(any(test, feature = "laws"))]
 pub mod laws;
+
+/// What a change costs until its interval is committed, beside its key and its value, bytes, estimated: the change itself, its record in
+/// the changelog, its write, and what clients and databases keep of these.
+pub const CHANGE_BYTES: usize = 512;

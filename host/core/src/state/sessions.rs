@@ -13,6 +13,7 @@ use core::ops::{Deref, Range};
 
 use hashbrown::HashTable;
 
+use super::CHANGE_BYTES;
 use super::key::{self, StoreKind};
 use super::keyspace::{Scan, StorageError};
 use super::store::{Change, Ground, hash};
@@ -179,6 +180,8 @@ pub struct Sessions {
     /// The database has sessions of keys that are not held; none ends before this.
     outside: Option<Timestamp>,
     bytes: usize,
+    /// Of what has changed in the open interval, with what each change costs.
+    changed_bytes: usize,
 }
 
 impl Sessions {
@@ -199,6 +202,11 @@ impl Sessions {
     /// Bytes in memory, estimated.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of what has changed in the open interval, estimated.
+    pub fn changed_bytes(&self) -> usize {
+        self.changed_bytes
     }
 
     fn number(&self, hash: u64, key: &[u8]) -> Option<u32> {
@@ -284,11 +292,14 @@ impl Sessions {
         let timestamp = if state.get().is_some() { timestamp } else { end };
         let mut new = Session { start, end, timestamp, layout, state, was: false, dirty: true, stored: false };
         self.bytes += new.bytes();
+        let change_bytes = CHANGE_BYTES + held.key.len();
+        self.changed_bytes += change_bytes + new.bytes();
         self.count += 1;
         for (start, end) in absorbed {
             let Ok(place) = held.place(*start, *end) else { continue };
             let old = held.sessions.remove(place);
             self.bytes -= old.bytes();
+            self.changed_bytes -= if old.dirty { change_bytes + old.bytes() } else { 0 };
             self.count -= 1;
             if let (Some(had), Some(_)) = (&mut had, old.state.get()) {
                 had.push((*start, *end));
@@ -297,11 +308,13 @@ impl Sessions {
                 (new.was, new.stored) = (old.was, old.stored);
             } else if old.stored {
                 held.gone.push(Gone { start: *start, end: *end, was: old.was });
+                self.changed_bytes += change_bytes;
             }
         }
         // Bounds that went in this interval may come again.
         if let Some(again) = held.gone.iter().position(|g| (g.start, g.end) == bounds) {
             let gone = held.gone.swap_remove(again);
+            self.changed_bytes -= change_bytes;
             (new.was, new.stored) = (gone.was, true);
         }
         let place = held.place(start, end).unwrap_or_else(|place| place);
@@ -338,8 +351,14 @@ impl Sessions {
             let held = &mut self.keys[at as usize];
             held.queued = Timestamp::MAX;
             let ended = until.map_or(held.sessions.len(), |until| from_front(&held.sessions, |s| s.end < until));
-            let stored = held.sessions[..ended].iter().filter(|s| s.stored);
-            held.gone.extend(stored.map(|s| Gone { start: s.start, end: s.end, was: false }));
+            let change_bytes = CHANGE_BYTES + held.key.len();
+            for session in &held.sessions[..ended] {
+                self.changed_bytes -= if session.dirty { change_bytes + session.bytes() } else { 0 };
+                if session.stored {
+                    held.gone.push(Gone { start: session.start, end: session.end, was: false });
+                    self.changed_bytes += change_bytes;
+                }
+            }
             self.bytes -= held.sessions[..ended].iter().map(Session::bytes).sum::<usize>();
             self.count -= ended;
             held.sessions.take_first(ended, &mut |session| out.push((at, session)));
@@ -429,6 +448,7 @@ impl Sessions {
     /// Takes the changes of the interval out; they stay readable here.
     pub fn take_changes(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
+        self.changed_bytes = 0;
         for at in self.dirty.drain(..) {
             let held = &mut self.keys[at as usize];
             held.dirty = false;
@@ -474,7 +494,7 @@ impl Sessions {
     fn evict(&mut self) -> Vec<(u32, u32)> {
         let mut moved = Vec::new();
         let before = core::mem::take(self);
-        self.outside = before.outside;
+        (self.outside, self.changed_bytes) = (before.outside, before.changed_bytes);
         let numbers: Vec<u32> = before.index.iter().copied().collect();
         let mut keys: Vec<Option<Held>> = before.keys.into_iter().map(Some).collect();
         for at in before.dirty {

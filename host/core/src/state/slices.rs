@@ -150,6 +150,11 @@ impl Slices {
         self.kept.bytes() + self.merged.bytes + self.queued.len() * size_of::<Timestamp>() + windows
     }
 
+    /// Bytes of what has changed in the open interval, estimated.
+    pub fn changed_bytes(&self) -> usize {
+        self.kept.changed_bytes()
+    }
+
     /// The same, to find keys in: one that is read is found again, in the database, when a window of it is due.
     pub(crate) fn kept_mut(&mut self) -> &mut Sessions {
         &mut self.kept

@@ -14,6 +14,7 @@ use hashbrown::HashTable;
 
 use super::key::{self, StoreKind};
 use super::keyspace::{Keyspaces, Scan, Space, StorageError};
+use super::CHANGE_BYTES;
 use super::value::{State, Stored};
 use crate::record::Timestamp;
 
@@ -165,13 +166,16 @@ impl Bucket {
         keyed.into_iter().map(|(_, at)| at).collect()
     }
 
+    /// Gives by how much what has changed becomes more, bytes.
     #[inline]
-    fn touch(&mut self, at: u32) {
+    fn touch(&mut self, at: u32) -> usize {
         let entry = &mut self.entries[at as usize];
-        if !entry.dirty {
-            entry.dirty = true;
-            self.dirty.push(at);
+        if entry.dirty {
+            return 0;
         }
+        entry.dirty = true;
+        self.dirty.push(at);
+        CHANGE_BYTES + entry.key_len as usize + entry.state.heap_bytes()
     }
 
     /// Keeps only what the database does not have yet.
@@ -205,6 +209,8 @@ pub struct Store {
     dropped: Vec<Timestamp>,
     /// Bytes of keys and states in memory, estimated.
     bytes: usize,
+    /// Of those that have changed in the open interval, with what each change costs.
+    changed_bytes: usize,
 }
 
 /// What an entry costs beside its key and a long state, bytes, estimated.
@@ -216,7 +222,7 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub fn open(kind: StoreKind, ground: Ground<'_>) -> Result<Self, StorageError> {
-        let mut store = Self { kind, buckets: VecDeque::new(), hint: 0, dropped: Vec::new(), bytes: 0 };
+        let mut store = Self { kind, buckets: VecDeque::new(), hint: 0, dropped: Vec::new(), bytes: 0, changed_bytes: 0 };
         let known = || Bucket { written: true, ..Bucket::default() };
         if kind != StoreKind::Window {
             store.buckets.push_back((NO_WINDOW, known()));
@@ -253,6 +259,11 @@ impl Store {
     /// Bytes in memory, estimated.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of what has changed in the open interval, estimated.
+    pub fn changed_bytes(&self) -> usize {
+        self.changed_bytes
     }
 
     /// The place of a window's bucket, made where it is not there.
@@ -369,11 +380,13 @@ impl Store {
     pub(crate) fn set(&mut self, slot: Slot, layout: u32, timestamp: Timestamp, state: State) {
         let place = self.place(slot.mark);
         let bucket = &mut self.buckets[place].1;
-        bucket.touch(slot.at);
+        self.changed_bytes += bucket.touch(slot.at);
         let entry = &mut bucket.entries[slot.at as usize];
         let before = entry.state.heap_bytes();
         (entry.layout, entry.timestamp, entry.state) = (layout, timestamp, state);
-        self.bytes = self.bytes + entry.state.heap_bytes() - before;
+        let now = entry.state.heap_bytes();
+        self.bytes = self.bytes + now - before;
+        self.changed_bytes = self.changed_bytes + now - before;
     }
 
     /// Counts a record in a group: [`Store::locate`] and [`Store::set`] in one, for the built-in count.
@@ -391,7 +404,7 @@ impl Store {
     ) -> Result<Slot, StorageError> {
         let slot = self.locate(ground, mark, hash, group)?;
         let bucket = &mut self.buckets[self.hint].1;
-        bucket.touch(slot.at);
+        self.changed_bytes += bucket.touch(slot.at);
         let entry = &mut bucket.entries[slot.at as usize];
         entry.timestamp = entry.timestamp.max(timestamp);
         if entry.state.count() {
@@ -417,7 +430,7 @@ impl Store {
         if bucket.entries[slot.at as usize].state().is_none() {
             return Ok(slot);
         }
-        bucket.touch(slot.at);
+        self.changed_bytes += bucket.touch(slot.at);
         let entry = &mut bucket.entries[slot.at as usize];
         entry.timestamp = entry.timestamp.max(timestamp);
         if entry.state.uncount() {
@@ -468,6 +481,8 @@ impl Store {
         let Ok(place) = self.buckets.binary_search_by_key(&mark, |(s, _)| *s) else { return };
         let Some((_, bucket)) = self.buckets.remove(place) else { return };
         self.hint = 0;
+        let changed = bucket.dirty.iter().map(|at| &bucket.entries[*at as usize]);
+        self.changed_bytes -= changed.map(|e| CHANGE_BYTES + e.key_len as usize + e.state.heap_bytes()).sum::<usize>();
         self.bytes -= bucket.entries.iter().map(Entry::bytes).sum::<usize>();
         if bucket.written {
             self.dropped.push(mark);
@@ -487,6 +502,7 @@ impl Store {
     /// Takes the changes of the interval out; they stay readable here.
     pub fn take_changes(&mut self) -> Vec<Change> {
         let mut changes: Vec<Change> = self.dropped.drain(..).map(Change::DropWindow).collect();
+        self.changed_bytes = 0;
         for (mark, bucket) in &mut self.buckets {
             bucket.written |= !bucket.dirty.is_empty();
             for at in bucket.dirty.drain(..) {

@@ -8,6 +8,7 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::CHANGE_BYTES;
 use super::key::{self, StoreKind};
 use super::keyspace::{Scan, StorageError};
 use super::store::{Change, Ground};
@@ -47,6 +48,7 @@ pub(crate) struct Due {
 pub(crate) struct Mark {
     journal: usize,
     dirty: usize,
+    changed_bytes: usize,
 }
 
 /// What a timer costs beside the bytes of whom it is for, estimated: it stands in two trees.
@@ -68,6 +70,8 @@ pub struct Timers {
     /// By clock: the database may have timers that are not held, and none of them is due before this.
     outside: [Option<Timestamp>; CLOCKS],
     bytes: usize,
+    /// Of what has changed in the open interval, with what each change costs.
+    changed_bytes: usize,
 }
 
 impl Timers {
@@ -83,6 +87,11 @@ impl Timers {
     /// Bytes in memory, estimated.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of what has changed in the open interval, estimated.
+    pub fn changed_bytes(&self) -> usize {
+        self.changed_bytes
     }
 
     /// A time before which no timer of a clock is due; `None`: there is none.
@@ -186,6 +195,8 @@ impl Timers {
             self.journal.push((id.clone(), before));
             if !before.dirty {
                 self.dirty.push(id.clone());
+                // One that is moved goes before it comes.
+                self.changed_bytes += 2 * (CHANGE_BYTES + id.1.len());
             }
             self.replace(id, Held { due, row, dirty: true, ..before });
         }
@@ -204,7 +215,7 @@ impl Timers {
 
     /// To here changes can be taken back, until the next [`Timers::settle`].
     pub(crate) fn mark(&self) -> Mark {
-        Mark { journal: self.journal.len(), dirty: self.dirty.len() }
+        Mark { journal: self.journal.len(), dirty: self.dirty.len(), changed_bytes: self.changed_bytes }
     }
 
     /// Takes back what was changed since.
@@ -216,6 +227,7 @@ impl Timers {
             self.replace(id, before);
         }
         self.dirty.truncate(mark.dirty);
+        self.changed_bytes = mark.changed_bytes;
     }
 
     /// What was changed so far will not be taken back.
@@ -226,6 +238,7 @@ impl Timers {
     /// Takes the changes of the interval out; they stay readable here. One that is moved goes before it comes.
     pub fn take_changes(&mut self) -> Vec<Change> {
         self.settle();
+        self.changed_bytes = 0;
         let mut changes = Vec::new();
         for id in self.dirty.drain(..) {
             let Some(held) = self.held.get_mut(&id).filter(|held| held.dirty) else { continue };

@@ -58,6 +58,11 @@ impl State {
         self.buffer.bytes()
     }
 
+    /// Bytes of what has changed in the open interval, estimated.
+    pub fn changed_bytes(&self) -> usize {
+        self.buffer.changed_bytes()
+    }
+
     /// Lets go of what the database has, when the store holds more than `limit_bytes`.
     pub fn shrink(&mut self, limit_bytes: usize) {
         self.buffer.shrink(limit_bytes);

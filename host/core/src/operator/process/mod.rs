@@ -93,6 +93,11 @@ impl State {
         self.stores.iter().map(Entries::bytes).sum::<usize>() + self.timers.bytes()
     }
 
+    /// Bytes of what has changed in the open interval, estimated.
+    pub fn changed_bytes(&self) -> usize {
+        self.stores.iter().map(Entries::changed_bytes).sum::<usize>() + self.timers.changed_bytes()
+    }
+
     /// Lets go of what the database has, when a store holds more than `limit_bytes`.
     pub fn shrink(&mut self, limit_bytes: usize) {
         self.stores.iter_mut().for_each(|store| store.shrink(limit_bytes));

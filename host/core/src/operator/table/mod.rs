@@ -43,6 +43,11 @@ impl State {
         self.store.bytes() + self.past.as_ref().map_or(0, |past| past.history.bytes())
     }
 
+    /// Bytes of what has changed in the open interval, estimated.
+    pub fn changed_bytes(&self) -> usize {
+        self.store.changed_bytes() + self.past.as_ref().map_or(0, |past| past.history.changed_bytes())
+    }
+
     /// Lets go of what the database has, when the store holds more than `limit_bytes`.
     pub fn shrink(&mut self, limit_bytes: usize) {
         self.store.shrink(limit_bytes);
