@@ -158,7 +158,7 @@ macro_rules! functions {
         pub static FUNCTIONS: &[$crate::Function] = &[$(
             $crate::Function {
                 name: $name,
-                interfaces: &[stringify!($first) $(, stringify!($more))*],
+                interfaces: &[$crate::__interface!($first) $(, $crate::__interface!($more))*],
                 summary: concat!($($summary),+),
                 settings_schema: $crate::__or_empty!($($schema)?),
                 start: |settings| {
@@ -168,7 +168,7 @@ macro_rules! functions {
             }
         ),+];
         $crate::columns!(lifecycle, FUNCTIONS);
-        $crate::__export_each_once!([no no no no no no no no] $($first $($more)*)+);
+        $crate::__export_each_once!([no no no no no no no no no no no] $($first $($more)*)+);
     };
 }
 
@@ -191,41 +191,62 @@ macro_rules! __or_empty {
     };
 }
 
+/// An interface as the contract names it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __interface {
+    (on_timer) => {
+        "on-timer"
+    };
+    ($other:ident) => {
+        stringify!($other)
+    };
+}
+
 /// Exports each interface that any function has, once: the flags say which were seen.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_each_once {
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] filter $($more:ident)*) => {
-        $crate::__export_each_once!([yes $m $a $s $g $i $j $r] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt $o:tt $p:tt $t:tt] filter $($more:ident)*) => {
+        $crate::__export_each_once!([yes $m $a $s $g $i $j $r $o $p $t] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] mapper $($more:ident)*) => {
-        $crate::__export_each_once!([$f yes $a $s $g $i $j $r] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt $o:tt $p:tt $t:tt] mapper $($more:ident)*) => {
+        $crate::__export_each_once!([$f yes $a $s $g $i $j $r $o $p $t] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] aggregator $($more:ident)*) => {
-        $crate::__export_each_once!([$f $m yes $s $g $i $j $r] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt $o:tt $p:tt $t:tt] aggregator $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m yes $s $g $i $j $r $o $p $t] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] scanner $($more:ident)*) => {
-        $crate::__export_each_once!([$f $m $a yes $g $i $j $r] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt $o:tt $p:tt $t:tt] scanner $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a yes $g $i $j $r $o $p $t] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] merger $($more:ident)*) => {
-        $crate::__export_each_once!([$f $m $a $s yes $i $j $r] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt $o:tt $p:tt $t:tt] merger $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a $s yes $i $j $r $o $p $t] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] migrator $($more:ident)*) => {
-        $crate::__export_each_once!([$f $m $a $s $g yes $j $r] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt $o:tt $p:tt $t:tt] migrator $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a $s $g yes $j $r $o $p $t] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] joiner $($more:ident)*) => {
-        $crate::__export_each_once!([$f $m $a $s $g $i yes $r] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt $o:tt $p:tt $t:tt] joiner $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a $s $g $i yes $r $o $p $t] $($more)*);
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt] retractor $($more:ident)*) => {
-        $crate::__export_each_once!([$f $m $a $s $g $i $j yes] $($more)*);
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt $o:tt $p:tt $t:tt] retractor $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a $s $g $i $j yes $o $p $t] $($more)*);
+    };
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt $o:tt $p:tt $t:tt] router $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a $s $g $i $j $r yes $p $t] $($more)*);
+    };
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt $o:tt $p:tt $t:tt] processor $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a $s $g $i $j $r $o yes $t] $($more)*);
+    };
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt $o:tt $p:tt $t:tt] on_timer $($more:ident)*) => {
+        $crate::__export_each_once!([$f $m $a $s $g $i $j $r $o $p yes] $($more)*);
     };
     ([$($flags:tt)+] $other:ident $($more:ident)*) => {
         compile_error!(concat!(
             "`", stringify!($other), "` is not an interface of functions; there are filter, mapper, aggregator, scanner, \
-             merger, migrator, joiner and retractor"
+             merger, migrator, joiner, retractor, router, processor and on_timer"
         ));
     };
-    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt]) => {
+    ([$f:tt $m:tt $a:tt $s:tt $g:tt $i:tt $j:tt $r:tt $o:tt $p:tt $t:tt]) => {
         $crate::__export_if!($f filter, |records: &$crate::Batch| $crate::with_instance(|it| it.keep(records)));
         $crate::__export_if!($m mapper, |records: &$crate::Batch| $crate::with_instance(|it| it.apply(records)));
         $crate::__export_if!($a aggregator,
@@ -244,6 +265,11 @@ macro_rules! __export_each_once {
             |keys: &$crate::BytesColumn, left: &$crate::BytesColumn, right: &$crate::BytesColumn| {
                 $crate::with_instance(|it| it.join(keys, left, right))
             });
+        $crate::__export_if!($o router, |records: &$crate::Batch| $crate::with_instance(|it| it.route(records)));
+        $crate::__export_if!($p processor,
+            |records: &$crate::Batch, host| $crate::with_instance(|it| it.process(records, host)));
+        $crate::__export_if!($t on_timer,
+            |clock, due: &$crate::Batch, host| $crate::with_instance(|it| it.fire(clock, due, host)));
     };
 }
 

@@ -4,8 +4,8 @@
 use std::{cell::OnceCell, rc::Rc};
 
 use crate::{
-    Aggregator, Batch, BytesColumn, Filter, Folded, Groups, Joined, Joiner, Kept, Layouts, Mapper, Merge, Migrate,
-    OutputColumns, Retract, Scanned, Settings,
+    Aggregator, Batch, BytesColumn, Clock, Filter, Folded, Groups, Host, Joined, Joiner, Kept, Layouts, Mapper, Merge,
+    Migrate, OnTimer, OutputColumns, Processor, Retract, Routed, Router, Scanned, Settings,
 };
 
 /// One function of a file, as `functions!` describes it.
@@ -58,6 +58,9 @@ type FoldCall<T> = Box<dyn Fn(&Groups, &Batch) -> Result<T, String>>;
 type FinishCall = Box<dyn Fn(&Groups) -> Result<BytesColumn, String>>;
 type MergeCall = Box<dyn Fn(&BytesColumn, &BytesColumn) -> Result<BytesColumn, String>>;
 type JoinCall = Box<dyn Fn(&BytesColumn, &BytesColumn, &BytesColumn) -> Joined>;
+type RouteCall = Box<dyn Fn(&Batch) -> Routed>;
+type ProcessCall = Box<dyn Fn(&Batch, Host<'_>) -> OutputColumns>;
+type FireCall = Box<dyn Fn(Clock, &Batch, Host<'_>) -> OutputColumns>;
 type MigrateCall = Box<dyn Fn(u32, u32, &BytesColumn) -> Result<BytesColumn, String>>;
 
 /// A function that was started: the calls it answers, a batch each.
@@ -73,6 +76,9 @@ pub struct Parts {
     layouts: Option<Layouts>,
     migrate: Option<MigrateCall>,
     join: Option<JoinCall>,
+    route: Option<RouteCall>,
+    process: Option<ProcessCall>,
+    fire: Option<FireCall>,
 }
 
 /// The parts a function has, added by `functions!`.
@@ -132,6 +138,27 @@ impl Parts {
     }
 }
 
+/// The same, of sinks and processors.
+impl Parts {
+    /// It answers `router`.
+    pub fn router(self, function: &Rc<impl Router + 'static>) -> Self {
+        let function = function.clone();
+        Self { route: Some(Box::new(move |records| crate::route(&*function, records))), ..self }
+    }
+
+    /// It answers `processor`.
+    pub fn processor(self, function: &Rc<impl Processor + 'static>) -> Self {
+        let function = function.clone();
+        Self { process: Some(Box::new(move |records, host| crate::process(&*function, records, host))), ..self }
+    }
+
+    /// It answers `on-timer`.
+    pub fn on_timer(self, function: &Rc<impl OnTimer + 'static>) -> Self {
+        let function = function.clone();
+        Self { fire: Some(Box::new(move |clock, due, host| crate::fire(&*function, clock, due, host))), ..self }
+    }
+}
+
 /// The contract's calls. Each is an error where the function does not answer that interface.
 impl Parts {
     /// `filter.keep`.
@@ -182,6 +209,21 @@ impl Parts {
     /// `joiner.join`.
     pub fn join(&self, keys: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Result<Joined, String> {
         Ok(part(&self.join, "joiner")?(keys, left, right))
+    }
+
+    /// `router.route`.
+    pub fn route(&self, records: &Batch) -> Result<Routed, String> {
+        Ok(part(&self.route, "router")?(records))
+    }
+
+    /// `processor.process`.
+    pub fn process(&self, records: &Batch, host: Host<'_>) -> Result<OutputColumns, String> {
+        Ok(part(&self.process, "processor")?(records, host))
+    }
+
+    /// `on-timer.fire`.
+    pub fn fire(&self, clock: Clock, due: &Batch, host: Host<'_>) -> Result<OutputColumns, String> {
+        Ok(part(&self.fire, "on-timer")?(clock, due, host))
     }
 }
 
@@ -242,6 +284,57 @@ mod tests {
         "longer": filter = Longer::new, settings = r#"{"type":"object"}"#;
         /// Every record twice.
         "twice": mapper = |_| Ok(twice);
+        /// Rings after a while.
+        "bell": processor + on_timer = Bell::new;
+        /// To the topic that the value names.
+        "named": router = |_| Ok(named);
+    }
+
+    struct Bell {
+        after_ms: i64,
+    }
+
+    impl Bell {
+        fn new(settings: &Settings) -> Result<Self, String> {
+            Ok(Self { after_ms: settings.parsed("after-ms")?.unwrap_or(1_000) })
+        }
+    }
+
+    impl Processor for Bell {
+        fn process(&self, record: &Record<'_>, _: &mut Output<'_>, call: &mut crate::Call<'_>) -> Result<(), crate::Reject> {
+            call.store("last").put(b"k", record.value_or_empty());
+            call.timers().set(Clock::EventTime, None, "bell", record.timestamp + self.after_ms);
+            Ok(())
+        }
+    }
+
+    impl OnTimer for Bell {
+        fn fire(&self, _: &crate::Timer<'_>, out: &mut Output<'_>, call: &mut crate::Call<'_>) -> Result<(), crate::Reject> {
+            let last = call.store("last").get(b"k").map(<[u8]>::to_vec);
+            out.emit_value(last.as_deref());
+            Ok(())
+        }
+    }
+
+    fn named(record: &Record) -> Result<Option<String>, crate::Reject> {
+        Ok(Some(record.text()?.to_string()))
+    }
+
+    #[test]
+    fn processors_and_routers_are_started_as_the_others() {
+        let bell = start(FUNCTIONS, "bell", &Settings::from([("after-ms", "5")])).unwrap();
+        let mut host = crate::TestHost::default();
+        bell.process(&batch(), host.lend()).unwrap();
+        let (id, due) = host.timers.pop_first().unwrap();
+        assert_eq!((id, due), ((Clock::EventTime, None, "bell".into()), 5));
+        let due: Batch = [Record { timestamp: due, ..Record::of(b"bell") }].into_iter().collect();
+        let rung = bell.fire(Clock::EventTime, &due, host.lend()).unwrap();
+        assert_eq!(rung.values.unwrap().get(0), Some(&b"abc"[..]));
+        let named = start(FUNCTIONS, "named", &Settings::default()).unwrap();
+        assert_eq!(named.route(&batch()).unwrap().topics.get(1), Some(&b"ab"[..]));
+        let why = named.process(&batch(), host.lend()).unwrap_err();
+        assert_eq!(why, "this function has no processor; another function of its file may");
+        assert_eq!(FUNCTIONS[2].interfaces, ["processor", "on-timer"]);
     }
 
     fn batch() -> Batch {
@@ -265,9 +358,9 @@ mod tests {
         assert_eq!(longer(Settings::from([("last", "3")])), "there is no setting `last`; there are `least`");
         assert!(longer(Settings::from([("least", "x")])).contains("`least` is `x`"));
         let none = Settings::default();
-        let known = "there is no function `shorter` in this file; there are `longer`, `twice`";
+        let known = "there is no function `shorter` in this file; there are `longer`, `twice`, `bell`, `named`";
         assert_eq!(error(FUNCTIONS, "shorter", none.clone()), known);
-        assert_eq!(error(FUNCTIONS, "", none.clone()), "which of its functions is meant: `longer`, `twice`?");
+        assert_eq!(error(FUNCTIONS, "", none.clone()), "which of its functions is meant: `longer`, `twice`, `bell`, `named`?");
         assert!(start(&FUNCTIONS[..1], "", &none).is_ok());
     }
 

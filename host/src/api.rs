@@ -237,7 +237,11 @@ fn totals(status: &status::Status, started: Instant) -> Totals {
 }
 
 /// How far global tables have been read. `ends`: where a partition begins and ends; `None`: not known now.
-fn followed(rows: &globals::Rows, topology: &Topology, ends: impl Fn(&str, u32) -> Option<(i64, i64)>) -> Vec<Followed> {
+fn followed(
+    rows: &globals::Rows,
+    topology: &Topology,
+    ends: impl Fn(&str, u32) -> Option<(i64, i64)>,
+) -> Vec<Followed> {
     let mut out = Vec::new();
     for (table, global) in topology.globals.iter().enumerate() {
         for (number, topic) in global.topics.iter().map(|topic| &topology.topics[*topic]).enumerate() {
@@ -449,8 +453,12 @@ impl Api for HostApi {
 
     fn totals(&self) -> Totals {
         let log = &self.host.storage.log;
-        let ends = |topic: &str, partition| Some((log.start_offset(topic, partition)?, log.end_offset(topic, partition)?));
-        Totals { followed: followed(&self.host.globals, &self.host.topology, ends), ..totals(&self.host.status, self.started) }
+        let ends =
+            |topic: &str, partition| Some((log.start_offset(topic, partition)?, log.end_offset(topic, partition)?));
+        Totals {
+            followed: followed(&self.host.globals, &self.host.topology, ends),
+            ..totals(&self.host.status, self.started)
+        }
     }
 }
 

@@ -25,7 +25,8 @@ pub struct Case {
 pub fn random(seed: u64) -> Case {
     let mut rng = Rng(seed);
     let (left_join, twice) = (rng.one_in(2), rng.one_in(4));
-    let (rows, nulls, empty) = (1 + rng.below(3), [2, 4, 9][rng.below(3) as usize], [4, u64::MAX][rng.below(2) as usize]);
+    let (rows, nulls, empty) =
+        (1 + rng.below(3), [2, 4, 9][rng.below(3) as usize], [4, u64::MAX][rng.below(2) as usize]);
     let base = [0, i64::MAX / 2, i64::MAX - 100][rng.below(3) as usize];
     let (spread, count) = (1 + rng.below(40), 1 + rng.below(30));
     let records = (0..count).map(|i| {

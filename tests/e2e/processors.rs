@@ -62,3 +62,50 @@ fn a_key_that_falls_silent_gives_an_alarm() {
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}{}", said(&output.stdout), said(&output.stderr));
 }
+
+/// Both functions of one file, a processor with a timer and a router, by name and with settings.
+#[test]
+fn processors_and_routers_of_one_file_take_settings() {
+    let place = Place::new(
+        "pipeline: changes
+functions:
+  changed: { component: {changes.wasm}, function: changed, config: { field: state, forget-ms: \"1000\" } }
+  to-topic: { component: {changes.wasm}, function: to-topic, config: { field: state, prefix: doors } }
+sources:
+  in: { topic: in }
+steps:
+  changes: { from: in, process: changed, stores: { last: {} }, on-error: { dead-letter: bad } }
+sinks:
+  out: { from: changes, topic: doors, route: to-topic, topics: [doors-open, doors-shut], on-error: { dead-letter: bad } }
+",
+    );
+    let (input, expect) = (place.folder.with_extension("in"), place.folder.with_extension("out"));
+    let state = |state: &str| format!(r#"{{"state":"{state}"}}"#);
+    let records = [
+        line(Some("a"), &state("open"), 1_000),
+        line(Some("a"), &state("open"), 1_500),
+        line(Some("a"), &state("shut"), 2_000),
+        line(Some("a"), "broken", 2_100),
+        // A second after the last of a it is forgotten.
+        line(Some("b"), &state("ajar"), 3_000),
+        line(Some("a"), &state("shut"), 3_100),
+    ];
+    fs::write(&input, records.concat()).unwrap();
+    let result = |topic: &str, key: &str, value: &str, timestamp: i64| {
+        let result = serde_json::json!({ "topic": topic, "key": key, "value": value, "timestamp": timestamp });
+        result.to_string() + "\n"
+    };
+    let expected = [
+        result("doors-open", "a", &state("open"), 1_000),
+        result("doors-shut", "a", &state("shut"), 2_000),
+        result("doors-shut", "a", &state("shut"), 3_100),
+        result("bad", "a", "broken", 2_100),
+        result("bad", "b", &state("ajar"), 3_000),
+    ];
+    fs::write(&expect, expected.concat()).unwrap();
+    let manifest = place.manifest.to_string_lossy().into_owned();
+    let args = ["test", &manifest, "--input", &input.to_string_lossy(), "--expect", &expect.to_string_lossy()];
+    let output = run(&args);
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", said(&output.stdout), said(&output.stderr));
+}

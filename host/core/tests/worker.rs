@@ -14,7 +14,8 @@ use millstream_core::function::Prepared;
 use millstream_core::globals::NoGlobals;
 use millstream_core::operator::Active;
 use millstream_core::record::{Batch, BatchBuilder};
-use millstream_core::state::keyspace::Space;
+use millstream_core::state::CHANGE_BYTES;
+use millstream_core::state::keyspace::{Keyspaces, Space, SpaceKind};
 use millstream_core::state::memory::{Guard, Memory, Spaces};
 use millstream_core::task::TaskId;
 use millstream_core::topology::graph::{Topology, plan};
@@ -32,9 +33,13 @@ impl Guard for Locked {
 
 /// A pipeline without state: a value is stamped with the version that saw it.
 fn topology(partitions: u32) -> Arc<Topology> {
+    topology_of(Operator::Map { function: "stamp".into(), form: MapForm::MapValues }, partitions)
+}
+
+/// A pipeline of one step.
+fn topology_of(operator: Operator, partitions: u32) -> Arc<Topology> {
     let from = |name: &str| vec![From { name: name.into(), output: None }];
     let (idle, lateness, on_error) = (Idle::Never, Lateness::OwnTask, OnError::Skip);
-    let operator = Operator::Map { function: "stamp".into(), form: MapForm::MapValues };
     let spec = Spec {
         pipeline: "p".into(),
         functions: NAMES.iter().map(|(name, _)| FunctionSpec { name: name.to_string() }).collect(),
@@ -77,10 +82,18 @@ struct Host {
 
 impl Host {
     fn new(partitions: u32, epoch: u64, settings: Settings) -> Self {
+        Self::of(topology(partitions), epoch, settings)
+    }
+
+    fn of(topology: Arc<Topology>, epoch: u64, settings: Settings) -> Self {
         let active = |f: usize| Active { prepared: Prepared(epoch as u32 * STRIDE + f as u32), epoch, number: epoch };
         let active = (0..NAMES.len()).map(active).collect();
-        let worker = Worker::new(topology(partitions), settings, active, 1);
-        Self { worker, db: Memory(Locked::default()), spaces: vec![vec![]], now: 1_000_000 }
+        let db = Memory(Locked::default());
+        let space = |store: &str| db.open_space(store, SpaceKind::State).unwrap();
+        let spaces = topology.subs.iter().map(|sub| sub.stores.iter().map(|store| space(&store.name)).collect());
+        let spaces = spaces.collect();
+        let worker = Worker::new(topology, settings, active, 1);
+        Self { worker, db, spaces, now: 1_000_000 }
     }
 
     fn step(&mut self, input: Input) -> Vec<Effect> {
@@ -140,6 +153,74 @@ fn many_full_inputs_do_not_stand_in_each_others_way() {
     }
     assert_eq!(taken, 20 * 9);
     assert_eq!(host.worker.wants().len(), 20);
+}
+
+/// Steps that keep something of each key.
+fn with_state() -> Vec<Operator> {
+    let count = |form: Option<WindowForm>| {
+        let window = form.map(|form| Window { form, grace_ms: 1_000 });
+        let emit = if window.is_some() { Emit::OnClose } else { Emit::OnUpdate };
+        let fold = Fold::Count(CountFormat::Long);
+        Operator::Aggregate(Aggregate { fold, window, emit, emit_every_update: false, partitions: None })
+    };
+    vec![
+        count(None),
+        count(Some(WindowForm::Hopping { size_ms: 10, advance_ms: 10 })),
+        count(Some(WindowForm::Session { gap_ms: 10 })),
+        count(Some(WindowForm::Sliding { difference_ms: 10 })),
+        Operator::Table { partitions: None, history_ms: None },
+        Operator::Table { partitions: None, history_ms: Some(10) },
+        Operator::Deduplicate(Deduplicate { function: None, within_ms: 10, grace_ms: 0, partitions: None }),
+    ]
+}
+
+#[test]
+fn an_interval_is_closed_when_much_has_changed_though_nothing_has_come_out() {
+    const RECORDS: usize = 10;
+    const CHANGES: usize = 100;
+    for operator in with_state() {
+        let settings = Settings {
+            interval_bytes_max: CHANGES * CHANGE_BYTES,
+            commit_interval_ms: 1_000_000,
+            ..Settings::default()
+        };
+        let mut host = Host::of(topology_of(operator.clone(), 1), 1, settings);
+        host.open(0, None);
+        let (mut closed, mut changes) = (Vec::new(), 0);
+        for round in 0..50 {
+            let mut batch = BatchBuilder::default();
+            (0..RECORDS).for_each(|i| batch.push(Some(format!("{round} {i}").as_bytes()), Some(b"v"), 1, []));
+            host.fetched(0, (round * RECORDS) as i64, batch.finish());
+            for effect in host.step(Input::Tick) {
+                let Effect::Commit(interval) = effect else { continue };
+                closed.push(interval.parts[0].records);
+                changes += interval.parts[0].changes.iter().map(Vec::len).sum::<usize>();
+                host.step(Input::Outcome { interval: interval.id, outcome: CommitOutcome::Committed });
+            }
+        }
+        // A change of each record at least, and a batch more than there is room for.
+        assert!(closed.len() >= 4, "{operator:?}: {closed:?}");
+        assert!(closed.iter().all(|n| *n as usize <= CHANGES + RECORDS), "{operator:?}: {closed:?}");
+        assert!(changes >= closed.iter().sum::<u64>() as usize, "{operator:?}: {changes} changes of {closed:?}");
+    }
+}
+
+#[test]
+fn what_has_changed_once_takes_no_more_room_when_it_changes_again() {
+    // What a table passes on is a result each time.
+    for operator in with_state().into_iter().filter(|operator| !matches!(operator, Operator::Table { .. })) {
+        let settings =
+            Settings { interval_bytes_max: 10 * CHANGE_BYTES, commit_interval_ms: 1_000_000, ..Settings::default() };
+        let mut host = Host::of(topology_of(operator.clone(), 1), 1, settings);
+        host.open(0, None);
+        for offset in 0..500 {
+            let mut batch = BatchBuilder::default();
+            batch.push(Some(b"k"), Some(b"v"), 1, []);
+            host.fetched(0, offset, batch.finish());
+            let effects = host.step(Input::Tick);
+            assert!(effects.is_empty(), "{operator:?}: {effects:?}");
+        }
+    }
 }
 
 #[test]

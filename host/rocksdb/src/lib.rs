@@ -247,3 +247,6 @@ impl View for Moment<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod large;

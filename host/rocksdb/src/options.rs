@@ -1,7 +1,7 @@
 //! How RocksDB is set up, and why.
 
 use millstream_core::state::keyspace::SpaceKind;
-use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, WriteBufferManager};
+use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, WriteBufferManager};
 
 /// What a database may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +103,10 @@ impl SharedMemory {
         match kind {
             SpaceKind::State => {
                 blocks.set_bloom_filter(10.0, false);
+                // The filter of a whole file is as large as the part of the cache that its hash leads to: a state of some ten million keys would
+                // read megabytes, and check them, for each key that it looks for.
+                blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+                blocks.set_partition_filters(true);
                 // Of a large state most keys that are read are in no memtable, and a search through one costs as much as a file's.
                 out.set_memtable_whole_key_filtering(true);
                 out.set_memtable_prefix_bloom_ratio(MEMTABLE_BLOOM_RATIO);

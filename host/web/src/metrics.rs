@@ -111,9 +111,11 @@ fn totals(scrape: &mut Scrape, api: &dyn Api) {
     for (step, reason, count) in totals.dropped {
         dropped(vec![("step", step), ("reason", reason)], count as f64);
     }
-    let behind = scrape.gauge("global_table_lag_records", "Records of a global table's topic that are not looked up yet");
+    let behind =
+        scrape.gauge("global_table_lag_records", "Records of a global table's topic that are not looked up yet");
     for followed in totals.followed {
-        let labels = [("table", followed.table), ("topic", followed.topic), ("partition", followed.partition.to_string())];
+        let labels =
+            [("table", followed.table), ("topic", followed.topic), ("partition", followed.partition.to_string())];
         behind(labels.into(), (followed.end - followed.offset).max(0) as f64);
     }
 }

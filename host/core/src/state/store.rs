@@ -12,9 +12,9 @@ use core::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use super::CHANGE_BYTES;
 use super::key::{self, StoreKind};
 use super::keyspace::{Keyspaces, Scan, Space, StorageError};
-use super::CHANGE_BYTES;
 use super::value::{State, Stored};
 use crate::record::Timestamp;
 
@@ -222,7 +222,8 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub fn open(kind: StoreKind, ground: Ground<'_>) -> Result<Self, StorageError> {
-        let mut store = Self { kind, buckets: VecDeque::new(), hint: 0, dropped: Vec::new(), bytes: 0, changed_bytes: 0 };
+        let mut store =
+            Self { kind, buckets: VecDeque::new(), hint: 0, dropped: Vec::new(), bytes: 0, changed_bytes: 0 };
         let known = || Bucket { written: true, ..Bucket::default() };
         if kind != StoreKind::Window {
             store.buckets.push_back((NO_WINDOW, known()));

@@ -108,7 +108,7 @@ impl Book {
         self.started += 1;
         let settings = Settings {
             commit_interval_ms: 20,
-            interval_bytes_max: *rng.pick(&[500, 1 << 20]),
+            interval_bytes_max: *rng.pick(&[500, 8_000, 1 << 20]),
             waiting_bytes_max: *rng.pick(&[200, 1 << 20]),
             store_cache_bytes_max: *rng.pick(&[0, 300, 1 << 20]),
             ends_ms_max: self.ends_ms_max.filter(|_| planted != Planted::StaleEnds),
