@@ -267,6 +267,11 @@ impl Task {
         self.isolation.is_half_spent()
     }
 
+    /// Where records may not be taken now: that an input has run dry counts all the same.
+    pub fn look_for_dry_inputs(&mut self, now: Now) {
+        self.inputs.waited(now.passed_ms);
+    }
+
     /// Takes the next records through the steps; `false`: there are none that may be taken.
     ///
     /// # Errors

@@ -392,6 +392,7 @@ impl Worker {
         for round in [self.turn..self.tasks.len(), 0..self.turn] {
             for (id, task) in self.tasks.iter_mut().skip(round.start).take(round.len()) {
                 if bytes > full || task.is_half_isolated() {
+                    task.look_for_dry_inputs(now);
                     continue;
                 }
                 let (prefix, before) = (task_prefix(*id), task.result_bytes());

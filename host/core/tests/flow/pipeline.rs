@@ -1,4 +1,5 @@
-//! A pipeline of a transcript: one worker over topics in memory, told what to do line by line. Commits succeed at once.
+//! A pipeline of a transcript: one worker over topics in memory, told what to do line by line. Commits succeed at once, or when
+//! they are let.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -69,6 +70,10 @@ pub struct Pipeline {
     metas: BTreeMap<TaskId, Vec<u8>>,
     epochs: BTreeMap<usize, u64>,
     intervals: u64,
+    /// Bytes of results with which an interval is full.
+    interval_bytes: Option<usize>,
+    /// Intervals whose commits take their time.
+    stalled: Option<Vec<Arc<Interval>>>,
     now: i64,
     out: String,
 }
@@ -119,6 +124,12 @@ impl Pipeline {
             }
             ("formats", [state]) => {
                 self.formats.is_down.set(*state == "down");
+                self.run(true)?;
+            }
+            ("stall", []) => self.stalled = Some(Vec::new()),
+            ("go-on", []) => {
+                let held = self.stalled.take().ok_or("nothing is stalled")?;
+                held.iter().try_for_each(|interval| self.decide(interval))?;
                 self.run(true)?;
             }
             ("flush", []) => {
@@ -194,7 +205,10 @@ impl Pipeline {
         let format = |part| words.list("brackets").contains(&part).then_some(BRACKETS);
         let pair = Pair { key: format("key".to_string()), value: format("value".to_string()) };
         match kind {
-            "pipeline" => self.spec.max_idle = max_idle(words.option("max-idle").unwrap_or("0"))?,
+            "pipeline" => {
+                self.spec.max_idle = max_idle(words.option("max-idle").unwrap_or("0"))?;
+                self.interval_bytes = words.number("interval-bytes")?.map(|bytes| bytes as usize);
+            }
             "source" => {
                 self.assigned.sources.insert(name.clone(), pair);
                 let mut topics = words.list("topics");
@@ -258,7 +272,8 @@ impl Pipeline {
     }
 
     fn start(&mut self) -> Result<(), String> {
-        let settings = Settings { commit_interval_ms: 100, ..Settings::default() };
+        let mut settings = Settings { commit_interval_ms: 100, ..Settings::default() };
+        settings.interval_bytes_max = self.interval_bytes.unwrap_or(settings.interval_bytes_max);
         let epoch = |f: usize| self.epochs.get(&f).copied().unwrap_or(1);
         let active = |f: usize| Active {
             prepared: Prepared(epoch(f) as u32 * STRIDE + f as u32),
@@ -328,10 +343,13 @@ impl Pipeline {
             let worker = self.worker.as_mut().ok_or("no topology yet")?;
             for effect in worker.step(self.now, input, &mut grounds) {
                 match effect {
-                    Effect::Commit(interval) => {
-                        self.commit(&interval)?;
-                        inputs.push(Input::Outcome { interval: interval.id, outcome: CommitOutcome::Committed });
-                    }
+                    Effect::Commit(interval) => match &mut self.stalled {
+                        Some(held) => held.push(interval),
+                        None => {
+                            self.commit(&interval)?;
+                            inputs.push(Input::Outcome { interval: interval.id, outcome: CommitOutcome::Committed });
+                        }
+                    },
                     Effect::Stopped { task, verdict } => {
                         let _ = writeln!(self.out, "stopped {}_{}: {verdict}", task.sub, task.partition);
                     }
@@ -340,6 +358,12 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+
+    /// A commit that was held up succeeds.
+    fn decide(&mut self, interval: &Interval) -> Result<(), String> {
+        self.commit(interval)?;
+        self.step(Input::Outcome { interval: interval.id, outcome: CommitOutcome::Committed })
     }
 
     fn commit(&mut self, interval: &Interval) -> Result<(), String> {

@@ -1,5 +1,8 @@
 //! A random case: a graph of steps, the records that enter, and what goes wrong. All from one seed.
 
+mod ends;
+mod foreign;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_core::calendar::Calendar;
@@ -109,6 +112,7 @@ impl Case {
                 .filter(|r| matches!(r, Role::Rekey { .. }))
                 .for_each(|r| *r = Role::Rekey { shift: false });
         }
+        case.ends(&mut Rng::new(seed, 7), removes);
         case.limits(&mut Rng::new(seed, 5));
         case.records(&mut Rng::new(seed, 2), size, removes);
         case
@@ -119,7 +123,8 @@ impl Case {
         if !rng.one_in(3) {
             return;
         }
-        let written = self.spec.sinks.iter().map(|s| s.topic.clone());
+        let routed = |s: &SinkSpec| s.route.iter().flat_map(|r| r.topics.clone()).collect::<Vec<_>>();
+        let written = self.spec.sinks.iter().flat_map(|s| [vec![s.topic.clone()], routed(s)].concat());
         let cuts = self.spec.steps.iter().flat_map(cuts);
         let topics: Vec<String> = written.chain(cuts).chain(["late".into(), "dead".into()]).collect();
         for topic in topics {
@@ -507,7 +512,8 @@ impl Builder<'_> {
         let Some(inputs) = self.inputs(|s| s.windowed == windowed) else { return };
         let of_tables = inputs.len() == 1 && self.streams[inputs[0]].table;
         if of_tables && !windowed && self.foreign < FOREIGN_MAX && self.rng.one_in(2) {
-            return self.join_by_foreign_key(inputs[0], table);
+            let far = if self.rng.one_in(2) { self.far_table(table) } else { None };
+            return self.join_by_foreign_key(far.unwrap_or(inputs[0]), table);
         }
         let kind = match self.rng.below(3) {
             0 => JoinKind::Inner,
@@ -526,23 +532,6 @@ impl Builder<'_> {
         let grace_ms = history.map(|ms| self.rng.below(ms.min(60) as u64 + 1) as i64);
         self.push(Operator::Join(Join { other, kind, function, key: None, grace_ms }), &inputs, like);
         self.bring_together(topics);
-    }
-
-    /// Joins two tables, perhaps the same twice, by a key that a function names.
-    fn join_by_foreign_key(&mut self, left: usize, right: usize) {
-        self.foreign += 1;
-        let topic = |part: &str| format!("sim-s{}-{part}-repartition", self.case.spec.steps.len());
-        let (asked, answered) = (topic("subscriptions"), topic("answers"));
-        let mut sides = [left, right].map(|side| self.streams[side].topics.clone());
-        sides[0].insert(answered);
-        sides[1].insert(asked);
-        let kind = if self.rng.one_in(2) { JoinKind::Inner } else { JoinKind::Left };
-        self.streams[right].used = true;
-        let (function, key) = (self.function(Role::Pair), Some(self.function(Role::Rekey { shift: true })));
-        let other = self.streams[right].from.clone();
-        let like = Stream { topics: sides[0].clone(), history: None, ..self.streams[left].clone() };
-        self.push(Operator::Join(Join { other, kind, function, key, grace_ms: None }), &[left], like);
-        sides.into_iter().for_each(|side| self.bring_together(side));
     }
 
     /// Joins a stream or several with another, or with itself.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use millstream_core::record::Batch;
 use millstream_core::task::{TaskId, TaskPart};
 use millstream_core::topology::graph::Topology;
-use millstream_core::topology::spec::Idle;
+use millstream_core::topology::spec::{Idle, MaxIdle};
 
 use super::case::Case;
 use super::oracle::NEVER;
@@ -15,6 +15,7 @@ use super::oracle::plan::Plan;
 use super::oracle::task::{Done, OracleTask};
 use super::oracle::wire::{self, Opened};
 use super::roles::Rec;
+use super::waits::{self, Go};
 
 /// What a task took in between two intervals, as seen from outside.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Taken {
     /// Milliseconds since its worker started.
     pub at: i64,
     pub wall: i64,
+    /// What was known of the inputs.
+    pub inputs: Vec<waits::Input>,
 }
 
 /// The making of one task's part of an interval.
@@ -99,6 +102,7 @@ impl Judge {
                 return Err(format!("no sub-topology reads {got:?}"));
             };
             same(&format!("tasks of {got:?}"), &sub.tasks, &plan.tasks[number])?;
+            same(&format!("how long tasks of {got:?} wait"), &sub.max_idle, &plan.max_idle[number])?;
             subs.push(number);
         }
         same("sub-topologies", &subs.iter().collect::<BTreeSet<_>>().len(), &plan.tasks.len())?;
@@ -111,6 +115,11 @@ impl Judge {
             }
         }
         Ok(judge)
+    }
+
+    /// By the engine's number of a sub-topology: how long its tasks wait for one of several inputs.
+    pub fn max_idle(&self) -> Vec<MaxIdle> {
+        self.subs.iter().map(|sub| self.plan.max_idle[*sub]).collect()
     }
 
     /// Judges a task's part of an interval that is now a fact.
@@ -130,6 +139,9 @@ impl Judge {
         judged.oracle.wrote.clear();
         for taken in &cut.taken {
             judged.oracle.wall = taken.wall;
+            if !taken.gap {
+                in_turn(&judged.oracle, self.plan.max_idle[judged.oracle.sub], taken, log)?;
+            }
             judged.oracle.poll(&taken.to, log);
             if !taken.gap {
                 judged.received = taken.at;
@@ -255,6 +267,22 @@ impl Judge {
         }
         Ok(())
     }
+}
+
+/// What was taken at one go came in its turn.
+fn in_turn(
+    oracle: &OracleTask,
+    max_idle: MaxIdle,
+    taken: &Taken,
+    log: &dyn Fn(usize, &str, i64) -> Option<Rec>,
+) -> Result<(), String> {
+    let from: Vec<i64> = oracle.positions.iter().map(|(_, at)| *at).collect();
+    let Taken { to, at, inputs, .. } = taken;
+    let go = Go { inputs, from: &from, to, at: *at, max_idle };
+    go.check(&|input, offset| {
+        let rec = log(input, &oracle.positions[input].0, offset)?;
+        Some(oracle.when(input, &rec).turn)
+    })
 }
 
 /// Each version of a function is switched to once, at the record that the task takes next; epochs rise.

@@ -5,6 +5,7 @@ pub mod canonical;
 pub mod case;
 mod chaos;
 mod database;
+pub mod ends;
 pub mod fleet;
 mod formats;
 pub mod judge;
@@ -13,6 +14,7 @@ pub mod oracle;
 pub mod processors;
 pub mod rng;
 pub mod roles;
+mod waits;
 pub mod watch;
 mod world;
 
@@ -98,7 +100,7 @@ fn told(case: &Case) -> String {
     lines.extend(spec.steps.iter().map(|s| format!("{s:?}")));
     lines.extend(spec.sinks.iter().map(|s| format!("{s:?}")));
     lines.extend(case.roles.iter().enumerate().map(|(f, role)| format!("f{f}: {role:?}")));
-    lines.push(format!("{:?} {:?}", case.partitions, case.limits));
+    lines.push(format!("{:?} {:?} {:?}", spec.max_idle, case.partitions, case.limits));
     lines.join("\n")
 }
 

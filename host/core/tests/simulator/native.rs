@@ -9,7 +9,7 @@ use super::rng::Rng;
 use super::roles::{Mark, Rec, Role, Running, keeps, mark, mark_of_pair};
 
 /// Numbers of prepared functions: epoch × this + number of the function.
-pub const FUNCTIONS_MAX: u32 = 32;
+pub const FUNCTIONS_MAX: u32 = 64;
 
 /// The limit that time-outs tell of; small, so that many fit into isolation's budget.
 const LIMIT_MS: u64 = 1;
@@ -192,9 +192,38 @@ impl Native {
             }
         }
         let route = matches!(running.role, Role::Route { .. });
-        let may_key = matches!(running.role, Role::Rekey { .. } | Role::Key | Role::Fan { keys: true });
-        let may = May { key: may_key, rest: !route, port: route };
+        let keys =
+            matches!(running.role, Role::Rekey { .. } | Role::Key | Role::Fan { keys: true } | Role::When { .. });
+        let may = May { key: keys, rest: !route, port: route };
         self.output(taken, Results { sources, ports, out, given }, rejected, may)
+    }
+
+    /// Names and partitions; of a refused record such as nobody may mind.
+    fn routed(&self, f: Prepared, context: &Context<'_>, records: &Records<'_>, rejected: Vec<Rejection>) -> Routed {
+        let running = self.running(f);
+        let window = |i: usize| context.windows.map(|(starts, ends)| (starts[i], ends[i])).filter(|w| w.0 != i64::MIN);
+        let way = |i: usize| {
+            if rejected.iter().any(|r| r.index as usize == i) {
+                return (Some(b"of a refused record".to_vec()), Some(0));
+            }
+            let stream = context.stream_times.get(i).copied().unwrap_or(i64::MIN);
+            running.route(&rec(records, context, i), window(i), stream)
+        };
+        let (topics, partitions): (Vec<_>, Vec<_>) = (0..records.keys.len()).map(way).unzip();
+        // Said of all records of a call or of none.
+        let says = matches!(running.role, Role::Router { parts: true, .. });
+        Routed {
+            topics: topics.iter().map(Option::as_deref).collect(),
+            partitions: says.then(|| partitions.into_iter().flatten().collect()),
+            rejected,
+        }
+    }
+
+    /// An answer with something too few.
+    fn badly_routed(&mut self, f: Prepared, count: usize) -> Routed {
+        let parts = matches!(self.running(f).role, Role::Router { parts: true, .. }) && self.rng.one_in(2);
+        let (topics, partitions) = if parts { (count, Some(vec![0; count - 1])) } else { (count - 1, None) };
+        Routed { topics: BytesColumn::nulls(topics), partitions, rejected: vec![] }
     }
 
     /// A processor's answer. `ended`: the host has ended the call.
@@ -288,6 +317,7 @@ impl Functions for Native {
             Role::Stamp { timed } => timed,
             Role::Sum(sum) => sum.timed,
             Role::Proc(proc) => proc.timed,
+            Role::When { timed, .. } | Role::Router { timed, .. } => timed,
             _ => false,
         }
     }
@@ -322,8 +352,12 @@ impl Functions for Native {
             Ok(rejected) => Ok(self.mapped(f, &context, &records, rejected)),
         }
     }
-    fn route(&mut self, _: Prepared, _: Context<'_>, _: Records<'_>) -> Answer<Routed> {
-        unreachable!("nothing is routed in a simulation")
+    fn route(&mut self, f: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Routed> {
+        match self.enter(f, values(&records)) {
+            Err(Stop::Fault(fault)) => Err(fault),
+            Err(Stop::Bad) => Ok(self.badly_routed(f, records.keys.len())),
+            Ok(rejected) => Ok(self.routed(f, &context, &records, rejected)),
+        }
     }
     fn add(&mut self, f: Prepared, context: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Folded> {
         let members = into.members.iter().map(|m| records.values.get(*m as usize));

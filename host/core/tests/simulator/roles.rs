@@ -34,6 +34,11 @@ pub enum Role {
     Pair,
     /// Keeps counts and values in its stores, sets timers.
     Proc(Proc),
+    /// Gives event times, sometimes none or a negative one; `moves`: others than the records have; `timed`: minds stream times.
+    When { moves: bool, timed: bool },
+    /// Names topics, also such as its sink may not write; `parts`: and partitions, also such as are not there; `timed`: minds stream
+    /// times.
+    Router { parts: bool, timed: bool },
 }
 
 /// A kind of fold.
@@ -157,7 +162,8 @@ impl Running {
                 let port = (h % u64::from(outputs + 1)) as u32;
                 return if port == outputs { Vec::new() } else { vec![(port, out)] };
             }
-            Role::Keep | Role::Sum(_) | Role::Pair | Role::Proc(_) => {}
+            Role::When { .. } => return self.when(rec, stream, h),
+            Role::Keep | Role::Sum(_) | Role::Pair | Role::Proc(_) | Role::Router { .. } => {}
         }
         vec![(0, out)]
     }

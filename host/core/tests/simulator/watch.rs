@@ -10,8 +10,9 @@ use millstream_core::globals::Globals;
 use millstream_core::operator::Active;
 use millstream_core::record::BytesColumn;
 use millstream_core::state::keyspace::{Keyspaces, Space, StorageError};
-use millstream_core::task::TaskId;
-use millstream_core::topology::graph::Topology;
+use millstream_core::task::{Task, TaskId};
+use millstream_core::topology::graph::{Topic, Topology};
+use millstream_core::topology::spec::MaxIdle;
 use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker};
 
 use super::Planted;
@@ -20,7 +21,8 @@ use super::formats::Flaky;
 use super::judge::{Cut, Taken};
 use super::native::{FUNCTIONS_MAX, Native};
 use super::rng::Rng;
-use super::roles::{Rec, global_row};
+use super::roles::global_row;
+use super::waits;
 
 /// The global table, of which only what does not change is promised.
 struct GlobalRows;
@@ -37,21 +39,17 @@ impl Globals for GlobalRows {
 struct Track {
     cut: Cut,
     positions: Vec<i64>,
-    /// Ends of the inputs that the engine was told; `None`: nothing yet.
-    ends: Vec<Option<i64>>,
-    /// Of each input the offset behind what was fetched without a hole.
-    fetched: Vec<i64>,
+    inputs: Vec<waits::Input>,
     /// Of each input since when, and when last, its end was told, never further apart than it counts.
     steady: Vec<Option<(i64, i64)>>,
 }
 
 impl Track {
     /// Since when the ends of all inputs have been known without a gap, while everything up to them was taken; `None`: that is not so now.
-    /// `exists`: of each input whether there is such a partition.
-    fn quiet_since(&self, exists: &[bool], ends_ms_max: Option<i64>, now: i64) -> Option<i64> {
+    fn quiet_since(&self, ends_ms_max: Option<i64>, now: i64) -> Option<i64> {
         let mut quiet = i64::MIN;
-        for input in (0..exists.len()).filter(|i| exists[*i]) {
-            self.ends[input].filter(|end| self.positions[input] >= *end)?;
+        for input in (0..self.inputs.len()).filter(|i| self.inputs[*i].exists) {
+            self.inputs[input].end.filter(|end| self.positions[input] >= *end)?;
             if let Some(ms) = ends_ms_max {
                 quiet = quiet.max(self.steady[input].filter(|(_, last)| now - last <= ms)?.0);
             }
@@ -68,6 +66,7 @@ pub struct Watched {
     tracks: BTreeMap<TaskId, Track>,
     /// Versions that it has not heard of yet.
     pub unheard: VecDeque<(usize, u64)>,
+    interval_bytes_max: usize,
     elapsed: i64,
     wall: i64,
 }
@@ -77,8 +76,6 @@ pub struct Watched {
 pub struct Ground<'a> {
     pub db: &'a dyn Keyspaces,
     pub spaces: &'a [Vec<Space>],
-    /// The record at a place of a log; `None`: there is none.
-    pub record: &'a dyn Fn(&str, u32, i64) -> Option<Rec>,
     pub now: i64,
 }
 
@@ -87,6 +84,8 @@ pub struct Book {
     topology: Arc<Topology>,
     /// For how long the end of an input counts that was told; `None`: for ever.
     ends_ms_max: Option<i64>,
+    /// By sub-topology: how long a task waits for one of several inputs.
+    max_idle: Vec<MaxIdle>,
     /// How parts of intervals were made.
     cuts: BTreeMap<(TaskId, u64), Cut>,
     /// Offsets at which a task was told that there is no record.
@@ -99,8 +98,8 @@ pub fn active(f: usize, epoch: u64) -> Active {
 }
 
 impl Book {
-    pub fn new(topology: Arc<Topology>, ends_ms_max: Option<i64>) -> Self {
-        Self { topology, ends_ms_max, cuts: BTreeMap::new(), gaps: BTreeSet::new(), started: 0 }
+    pub fn new(topology: Arc<Topology>, ends_ms_max: Option<i64>, max_idle: Vec<MaxIdle>) -> Self {
+        Self { topology, ends_ms_max, max_idle, cuts: BTreeMap::new(), gaps: BTreeSet::new(), started: 0 }
     }
 
     /// A new worker without tasks.
@@ -113,12 +112,14 @@ impl Book {
             store_cache_bytes_max: *rng.pick(&[0, 300, 1 << 20]),
             ends_ms_max: self.ends_ms_max.filter(|_| planted != Planted::StaleEnds),
         };
+        let interval_bytes_max = settings.interval_bytes_max;
         let active = epochs.iter().enumerate().map(|(f, epoch)| active(f, *epoch)).collect();
         let worker = Worker::new(self.topology.clone(), settings, active, self.started * 1_000_000);
         let mut native = Native::new(&case.roles, case.flaky, Rng::new(rng.next(), 4));
         native.leaks = planted == Planted::FailedWrite;
         let formats = Flaky::new(case.flaky, Rng::new(self.started, 5));
-        Watched { worker, native, formats, tracks: BTreeMap::new(), unheard: VecDeque::new(), elapsed: 0, wall: now }
+        let (tracks, unheard) = Default::default();
+        Watched { worker, native, formats, tracks, unheard, interval_bytes_max, elapsed: 0, wall: now }
     }
 
     /// A task is about to be opened at these positions.
@@ -126,8 +127,22 @@ impl Book {
         self.started += 1;
         let opened = watched.elapsed + (now - watched.wall).max(0);
         let cut = Cut { opened, incarnation: self.started, ..Cut::default() };
-        let (ends, steady, fetched) = (vec![None; positions.len()], vec![None; positions.len()], positions.clone());
-        watched.tracks.insert(task, Track { cut, positions, ends, fetched, steady });
+        let topics = self.topology.subs[task.sub].inputs.iter().map(|input| &self.topology.topics[input.topic]);
+        let input = |(topic, at): (&Topic, &i64)| waits::Input::new(*at, task.partition < topic.partitions);
+        let (inputs, steady) = (topics.zip(&positions).map(input).collect(), vec![None; positions.len()]);
+        watched.tracks.insert(task, Track { cut, positions, inputs, steady });
+    }
+
+    /// Tasks that have to take something at a tick that begins now, with where they stand.
+    fn due(&self, watched: &mut Watched) -> Vec<(TaskId, Vec<i64>)> {
+        let mut due = Vec::new();
+        for (id, track) in &mut watched.tracks {
+            let max_idle = self.max_idle[id.sub];
+            if waits::must_take(&mut track.inputs, &track.positions, max_idle, watched.elapsed) {
+                due.push((*id, track.positions.clone()));
+            }
+        }
+        due
     }
 
     /// One step of a worker.
@@ -137,19 +152,17 @@ impl Book {
         let gap = matches!(input, Input::Fetched { .. });
         if let Input::Fetched { task, input, base_offset, batch, end } = &input {
             let track = watched.tracks.get_mut(task).ok_or("fetched for a task that is not there")?;
-            let told = &mut track.ends[*input];
-            *told = Some(told.map_or(*end, |t| t.max(*end)));
             let (steady, now) = (&mut track.steady[*input], watched.elapsed);
             let unbroken = steady.filter(|(_, last)| self.ends_ms_max.is_none_or(|ms| now - last <= ms));
             *steady = Some((unbroken.map_or(now, |(since, _)| since), now));
-            let (fetched, after) = (&mut track.fetched[*input], base_offset + batch.len() as i64);
-            if batch.is_empty() && *base_offset > *fetched {
-                self.gaps.extend((*fetched..*base_offset).map(|offset| (*task, *input, offset)));
+            let (known, after) = (&mut track.inputs[*input], base_offset + batch.len() as i64);
+            if batch.is_empty() && *base_offset > known.fetched {
+                self.gaps.extend((known.fetched..*base_offset).map(|offset| (*task, *input, offset)));
             }
-            if batch.is_empty() || *base_offset <= *fetched {
-                *fetched = (*fetched).max(after);
-            }
+            let fits = batch.is_empty() || *base_offset <= known.fetched;
+            known.told(if fits { after } else { known.fetched }, *end, !batch.is_empty());
         }
+        let due = if matches!(input, Input::Tick) { self.due(watched) } else { Vec::new() };
         let mut grounds = Grounds {
             functions: &mut watched.native,
             formats: &watched.formats,
@@ -158,7 +171,8 @@ impl Book {
             spaces: ground.spaces,
         };
         let effects = watched.worker.step(ground.now, input, &mut grounds);
-        self.look(watched, gap, ground)?;
+        self.took(watched, &due, &effects)?;
+        self.look(watched, gap, ground);
         for effect in &effects {
             match effect {
                 Effect::Stopped { task, .. } => drop(watched.tracks.remove(task)),
@@ -170,49 +184,34 @@ impl Book {
     }
 
     /// Notes what each task has taken.
-    fn look(&self, watched: &mut Watched, gap: bool, ground: Ground<'_>) -> Result<(), String> {
+    fn look(&self, watched: &mut Watched, gap: bool, ground: Ground<'_>) {
         for task in watched.worker.tasks() {
             let (id, positions) = (task.id(), task.positions());
             let Some(track) = watched.tracks.get_mut(&id) else { continue };
             if positions != track.positions {
-                if !gap {
-                    self.waits(id, track, &positions, ground)?;
-                }
-                track.cut.taken.push(Taken { to: positions.clone(), gap, at: watched.elapsed, wall: ground.now });
-                track.positions = positions;
+                let (to, inputs) = (positions.clone(), track.inputs.clone());
+                track.cut.taken.push(Taken { to, gap, at: watched.elapsed, wall: ground.now, inputs });
             }
+            for (i, input) in track.inputs.iter_mut().enumerate() {
+                input.look(positions[i], !gap && positions[i] != track.positions[i], watched.elapsed);
+            }
+            track.positions = positions;
         }
-        Ok(())
     }
 
-    /// An older record that is known to be there, and a partition that nobody has looked at, are waited for.
-    fn waits(&self, task: TaskId, track: &Track, to: &[i64], ground: Ground<'_>) -> Result<(), String> {
-        let mut at = track.positions.clone();
-        let inputs = &self.topology.subs[task.sub].inputs;
-        let topics: Vec<&str> = inputs.iter().map(|i| &self.topology.topics[i.topic].name[..]).collect();
-        let time = |i: usize, offset: i64| (ground.record)(topics[i], task.partition, offset).map(|r| r.time);
-        let over_gaps = |at: &mut Vec<i64>| {
-            for (i, at) in at.iter_mut().enumerate() {
-                while self.gaps.contains(&(task, i, *at)) {
-                    *at += 1;
-                }
+    /// The inputs of a task that has to take something at a tick must have moved, unless there was no room for results.
+    fn took(&self, watched: &Watched, due: &[(TaskId, Vec<i64>)], effects: &[Effect]) -> Result<(), String> {
+        let quiet = |effect: &Effect| !matches!(effect, Effect::Commit(_) | Effect::Stopped { .. });
+        let tasks = || watched.worker.tasks();
+        let room = tasks().map(Task::result_bytes).sum::<usize>() <= watched.interval_bytes_max;
+        if !room || !effects.iter().all(quiet) || tasks().any(Task::is_half_isolated) {
+            return Ok(());
+        }
+        for (id, before) in due {
+            let stands = tasks().any(|task| task.id() == *id && task.positions() == *before);
+            if stands {
+                return Err(format!("{id:?} takes nothing at {before:?}, knowing {:?}", watched.tracks[id].inputs));
             }
-        };
-        over_gaps(&mut at);
-        while let Some((head, input)) = (0..at.len()).filter(|i| at[*i] < to[*i]).map(|i| (time(i, at[i]), i)).min() {
-            for other in (0..at.len()).filter(|o| *o != input) {
-                let comes_first = match track.ends[other] {
-                    None => task.partition < self.topology.topics[inputs[other].topic].partitions,
-                    Some(end) => at[other] < end && (time(other, at[other]), other) < (head, input),
-                };
-                if comes_first || head.is_none() {
-                    let (this, that) = (topics[input], topics[other]);
-                    let (from, other) = (at[input], at[other]);
-                    return Err(format!("{task:?} took {this}@{from} before {that}@{other}, told {:?}", track.ends));
-                }
-            }
-            at[input] += 1;
-            over_gaps(&mut at);
         }
         Ok(())
     }
@@ -220,10 +219,7 @@ impl Book {
     fn cut(&mut self, watched: &mut Watched, interval: &Interval, now: i64) {
         for part in &interval.parts {
             let Some(track) = watched.tracks.get_mut(&part.task) else { continue };
-            let inputs = &self.topology.subs[part.task.sub].inputs;
-            let partitions = |i: usize| self.topology.topics[inputs[i].topic].partitions;
-            let exists: Vec<bool> = (0..inputs.len()).map(|i| part.task.partition < partitions(i)).collect();
-            let quiet_since = track.quiet_since(&exists, self.ends_ms_max, watched.elapsed);
+            let quiet_since = track.quiet_since(self.ends_ms_max, watched.elapsed);
             self.cuts.entry((part.task, interval.id)).or_insert_with(|| {
                 let cut = Cut { quiet_since, at: watched.elapsed, wall: now, ..track.cut.clone() };
                 track.cut.taken.clear();

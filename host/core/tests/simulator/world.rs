@@ -67,7 +67,7 @@ impl World {
         let log =
             case.input.iter().map(|(at, r)| (at.clone(), Partition { records: r.clone(), ..Partition::default() }));
         let (log, epochs) = (log.collect(), vec![1; case.roles.len()]);
-        let (metas, book) = (BTreeMap::new(), Book::new(topology.clone(), None));
+        let (metas, book) = (BTreeMap::new(), Book::new(topology.clone(), None, judge.max_idle()));
         Ok(Self {
             case,
             rng,
@@ -105,11 +105,7 @@ impl World {
 
     /// One step of a host's worker, watched.
     pub fn step(&mut self, host: &mut Host, input: Input) -> Result<(), String> {
-        let log = &self.log;
-        let record = |topic: &str, p: u32, offset: i64| {
-            log.get(&(topic.to_string(), p)).and_then(|held| held.records.get(offset as usize)).cloned()
-        };
-        let ground = Ground { db: &self.db, spaces: &self.spaces, record: &record, now: self.now };
+        let ground = Ground { db: &self.db, spaces: &self.spaces, now: self.now };
         for effect in self.book.step(&mut host.watched, input, ground)? {
             match effect {
                 Effect::Stopped { task, verdict: Verdict::Retry(_) } => host.stopped.push(task),

@@ -5,8 +5,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::super::check::ROUTED_TOPICS_MAX;
-use super::super::spec::{MaxIdle, OnError, Route};
-use super::{DraftInput, Input, InputKind, NodeOperator, PlanError, Planner};
+use super::super::spec::{MaxIdle, OnError, Route, StepSpec};
+use super::{DraftInput, FOREIGN_PARTS, ForeignNode, Input, InputKind, NodeOperator, PlanError, Planner, store_name};
 
 /// A router with names resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,12 @@ impl Planner<'_> {
     pub(super) fn max_idle(&self, nodes: &[usize]) -> MaxIdle {
         let says = |at: &usize| {
             let node = &self.drafts[*at].node;
-            let step = self.spec.steps.iter().find(|step| step.name == node.name && node.parents.len() > 1);
+            // Where the right rows of a join by foreign key are, it is a part of the step that reads several.
+            let part = matches!(node.operator, NodeOperator::Foreign(ForeignNode::Right { .. }));
+            let names = |step: &&StepSpec| {
+                step.name == node.name || part && store_name(&step.name, FOREIGN_PARTS[1]) == node.name
+            };
+            let step = self.spec.steps.iter().find(names).filter(|_| node.parents.len() > 1);
             step.and_then(|step| step.max_idle)
         };
         nodes.iter().filter_map(says).max().unwrap_or(self.spec.max_idle)

@@ -79,7 +79,7 @@ impl Fleet {
         let judge = Judge::new(&case, &topology)?;
         let broker = Broker::new(case.input.iter().map(|(at, records)| (at.clone(), Log::of_input(records))).collect());
         let (spaces, epochs) = (Directory::spaces(&topology), vec![1; case.roles.len()]);
-        let book = Book::new(topology.clone(), Some(*rng.pick(&ENDS_MS_MAX)));
+        let book = Book::new(topology.clone(), Some(*rng.pick(&ENDS_MS_MAX)), judge.max_idle());
         Ok(Self {
             case,
             rng,
@@ -112,9 +112,7 @@ impl Fleet {
     /// One step of a host's engine, watched.
     fn step(&mut self, host: &mut Host, input: Input) -> Result<(), String> {
         let Host { process: Some(process), directory, .. } = host else { return Ok(()) };
-        let logs = &self.broker.logs;
-        let record = |topic: &str, p: u32, offset: i64| logs.get(&(topic.to_string(), p))?.record(offset).cloned();
-        let ground = Ground { db: &*directory, spaces: &self.spaces, record: &record, now: self.now };
+        let ground = Ground { db: &*directory, spaces: &self.spaces, now: self.now };
         for effect in self.book.step(&mut process.watched, input, ground)? {
             match effect {
                 Effect::Stopped { task, verdict: Verdict::Retry(_) | Verdict::Fenced(_) } => process.stopped(task),

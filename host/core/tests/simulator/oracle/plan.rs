@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use millstream_core::topology::spec::*;
 
 use super::super::case::Case;
+use super::task::ends::written_by;
 
 /// What a node is.
 #[derive(Clone, Debug)]
@@ -12,6 +13,8 @@ pub enum Kind {
     /// Records of a topic of the user's enter.
     Entry {
         topic: String,
+        /// Gives event times.
+        timestamp: Option<String>,
         on_error: OnError,
     },
     /// Several streams into one.
@@ -48,6 +51,7 @@ pub enum Kind {
         topic: String,
         writer: usize,
     },
+    /// Of its router the topics that it may name, whatever was said of a pattern.
     Sink(SinkSpec),
     /// The latest value of each key of what comes, or, `over` a table, of what the step makes of its rows.
     Table {
@@ -113,7 +117,11 @@ pub struct Plan {
     pub partitions: BTreeMap<String, u32>,
     /// By sub-topology: how many tasks.
     pub tasks: Vec<u32>,
+    /// By sub-topology: how long one of several inputs is waited for.
+    pub max_idle: Vec<MaxIdle>,
     given: BTreeMap<String, u32>,
+    /// By node: how long its step says that one of its inputs is waited for.
+    waits: BTreeMap<usize, MaxIdle>,
 }
 
 impl Plan {
@@ -121,7 +129,12 @@ impl Plan {
         let mut plan = Plan { partitions: case.partitions.clone(), ..Plan::default() };
         let mut names: BTreeMap<(String, Option<String>), (usize, u32)> = BTreeMap::new();
         for source in case.spec.sources.iter().filter(|source| !case.spec.is_global(&source.name)) {
-            let entry = |topic: &String| Kind::Entry { topic: topic.clone(), on_error: source.on_error.clone() };
+            let (timestamp, on_error) = (&source.timestamp, &source.on_error);
+            let entry = |topic: &String| Kind::Entry {
+                topic: topic.clone(),
+                timestamp: timestamp.clone(),
+                on_error: on_error.clone(),
+            };
             let entries: Vec<_> = source.topics.iter().map(|t| (plan.node(entry(t), vec![]), 0)).collect();
             let at = if let [one] = entries[..] { one } else { (plan.node(Kind::Merge, entries), 0) };
             names.insert((source.name.clone(), None), at);
@@ -130,7 +143,7 @@ impl Plan {
             if step.operator == Operator::GlobalTable {
                 continue;
             }
-            let of = |f: &From| names[&(f.name.clone(), f.output.clone())];
+            let (of, first) = (|f: &From| names[&(f.name.clone(), f.output.clone())], plan.nodes.len());
             let parents: Vec<_> = step.from.iter().map(of).collect();
             let made = match &step.operator {
                 Operator::Join(join) if case.spec.global_table(&join.other.name).is_some() => {
@@ -144,14 +157,25 @@ impl Plan {
             for (output, at) in made {
                 names.insert((step.name.clone(), output), at);
             }
+            // Wherever its inputs come together.
+            let several = (first..plan.nodes.len()).filter(|at| plan.nodes[*at].parents.len() > 1);
+            let asked: Vec<usize> = several.filter(|_| step.max_idle.is_some()).collect();
+            plan.waits.extend(asked.into_iter().zip(std::iter::repeat(step.max_idle.unwrap_or_default())));
         }
         for sink in &case.spec.sinks {
             let parents = sink.from.iter().map(|f| names[&(f.name.clone(), f.output.clone())]).collect();
-            plan.node(Kind::Sink(sink.clone()), parents);
+            plan.node(Kind::Sink(looked_up(case, sink)), parents);
         }
         (0..plan.nodes.len()).for_each(|at| plan.tell_everything(at));
         plan.subs(case);
+        plan.max_idle = (0..plan.tasks.len()).map(|sub| plan.longest_wait(sub).unwrap_or(case.spec.max_idle)).collect();
         plan
+    }
+
+    /// The longest that a step of a sub-topology waits for one of several inputs, where any says it.
+    fn longest_wait(&self, sub: usize) -> Option<MaxIdle> {
+        let waits = self.waits.iter().filter(|(at, _)| self.nodes[**at].sub == sub).map(|(_, wait)| *wait);
+        waits.max_by_key(|wait| if let MaxIdle::After(ms) = wait { *ms } else { -1 })
     }
 
     /// Aggregates that a table reads tell of each update.
@@ -487,11 +511,14 @@ impl Plan {
         (0..self.nodes.len()).filter(|at| self.nodes[*at].sub == sub).filter_map(topic).collect()
     }
 
-    /// Nodes of a sub-topology that write a topic, dead letters and late records apart.
+    /// Nodes of a sub-topology that write a topic; none is told apart of where any step may have late records or dead letters.
     pub fn writers(&self, sub: usize, topic: &str) -> usize {
+        if ["late", "dead"].contains(&topic) {
+            return 0;
+        }
         let writes = |n: &&Node| match &n.kind {
             Kind::Cut { topic: t, .. } => t == topic,
-            Kind::Sink(sink) => sink.topic == topic,
+            Kind::Sink(sink) => written_by(sink).any(|t| t == topic),
             _ => false,
         };
         self.nodes.iter().filter(|n| n.sub == sub).filter(writes).count()
@@ -503,6 +530,28 @@ impl Plan {
             Kind::CutEntry { writer, .. } => self.tasks[self.nodes[writer].sub],
             _ => 1,
         }
+    }
+}
+
+/// A sink with the topics that its pattern stands for: those that are there and are not read.
+fn looked_up(case: &Case, sink: &SinkSpec) -> SinkSpec {
+    let mut sink = sink.clone();
+    if let Some(route) = &mut sink.route
+        && let Some(pattern) = &route.pattern
+    {
+        let read: Vec<&String> = case.spec.sources.iter().flat_map(|s| &s.topics).collect();
+        let fits = |topic: &&String| stands_for(pattern.as_bytes(), topic.as_bytes()) && !read.contains(topic);
+        route.topics = case.partitions.keys().filter(fits).cloned().collect();
+    }
+    sink
+}
+
+/// Whether a name is one that a pattern stands for, letter by letter.
+fn stands_for(pattern: &[u8], name: &[u8]) -> bool {
+    match pattern {
+        [] => name.is_empty(),
+        [b'*', rest @ ..] => (0..=name.len()).any(|taken| stands_for(rest, &name[taken..])),
+        [letter, rest @ ..] => name.first() == Some(letter) && stands_for(rest, &name[1..]),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The oracle's task: takes its inputs in record by record, one walk through the graph for each, and says what an interval
 //! must have written, dropped and counted.
 
+pub mod ends;
 mod joins;
 
 use std::collections::BTreeMap;
@@ -177,20 +178,21 @@ impl OracleTask {
         Running { function, role: self.case.roles[function], version }
     }
 
-    /// Takes in records up to these positions, oldest head first. `log`: by input, topic and offset; some offsets have none.
+    /// Takes in records up to these positions, oldest head first, by event time. `log`: by input, topic and offset; some offsets have none.
     pub fn poll(&mut self, to: &[i64], log: &dyn Fn(usize, &str, i64) -> Option<Rec>) {
         loop {
             let mut heads = Vec::new();
             for (i, (topic, at)) in self.positions.iter_mut().enumerate() {
                 while *at < to[i] {
                     if let Some(rec) = log(i, topic, *at) {
-                        heads.push((rec.time, i));
+                        heads.push((i, rec));
                         break;
                     }
                     *at += 1;
                 }
             }
-            let Some((_, input)) = heads.into_iter().min() else { return };
+            let turns = heads.iter().map(|(i, rec)| (self.when(*i, rec).turn, *i));
+            let Some((_, input)) = turns.min() else { return };
             let (topic, offset) = self.positions[input].clone();
             self.positions[input].1 += 1;
             let rec = log(input, &topic, offset).expect("it was just seen");
@@ -215,13 +217,7 @@ impl OracleTask {
             },
             Kind::Entry { on_error, .. } => {
                 self.done.records += 1;
-                let item = Item { rec: row.rec.clone(), window: None, derived: false, old: None, behind: false };
-                if item.rec.time < 0 {
-                    let name = self.source_name(&row.topic);
-                    self.refuse(&name, None, &on_error, &item, Some(&row), "negative-timestamp");
-                } else {
-                    entering.push(item);
-                }
+                entering.extend(self.entering(input, &on_error, &row));
             }
             _ => unreachable!("an input is an entry"),
         }
@@ -316,15 +312,6 @@ impl OracleTask {
                 }
                 Kind::Sink(sink) => items.into_iter().for_each(|item| self.sink(at, sink, item, row)),
             }
-        }
-    }
-
-    fn sink(&mut self, at: usize, sink: &SinkSpec, item: Item, row: Option<&Row>) {
-        let partition = self.partition_of(&item.rec, &sink.topic);
-        let rec = wire::windowed(item.rec.clone(), item.window, sink, self.plan.nodes[at].sessions);
-        match self.refusal(&sink.topic, &rec) {
-            Some(reason) => self.refuse(&sink.name, None, &sink.on_error, &item, row, reason),
-            None => self.put(&sink.topic, partition, rec),
         }
     }
 
@@ -671,6 +658,8 @@ fn mapped(operator: &Operator, item: &Item, results: Vec<(u32, Rec)>) -> Vec<(u3
 /// The number of the function that a node calls.
 pub fn function_of(kind: &Kind) -> Option<usize> {
     let name = match kind {
+        Kind::Entry { timestamp, .. } => timestamp.as_ref(),
+        Kind::Sink(sink) => sink.route.as_ref().map(|route| &route.function),
         Kind::Step(step)
         | Kind::ForeignKeys(step)
         | Kind::Asks { step, .. }
