@@ -6,7 +6,7 @@ use rocksdb::perf::{PerfContext, PerfMetric, PerfStatsLevel, set_perf_stats};
 use crate::{Database, Options};
 
 /// So many that the filter of their file is larger than what one part of the cache holds.
-const KEYS: u64 = 600_000;
+const KEYS: u64 = 1_200_000;
 
 /// Keys of one write.
 const WRITE_KEYS: u64 = 10_000;
@@ -35,7 +35,7 @@ fn lookup_bytes(db: &Database, space: Space, number: impl Fn(u64) -> u64, there:
 #[test]
 fn a_lookup_in_a_large_state_reads_little() {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options { wal: false, block_cache_bytes: 4 << 20, write_buffer_bytes: 1 << 20 };
+    let options = Options { wal: false, block_cache_bytes: 24 << 20, write_buffer_bytes: 16 << 20 };
     let db = Database::open(dir.path(), options).unwrap();
     let space = db.open_space("s", SpaceKind::State).unwrap();
     for from in (0..KEYS).step_by(WRITE_KEYS as usize) {
