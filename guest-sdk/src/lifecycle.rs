@@ -301,7 +301,12 @@ mod tests {
     }
 
     impl Processor for Bell {
-        fn process(&self, record: &Record<'_>, _: &mut Output<'_>, call: &mut crate::Call<'_>) -> Result<(), crate::Reject> {
+        fn process(
+            &self,
+            record: &Record<'_>,
+            _: &mut Output<'_>,
+            call: &mut crate::Call<'_>,
+        ) -> Result<(), crate::Reject> {
             call.store("last").put(b"k", record.value_or_empty());
             call.timers().set(Clock::EventTime, None, "bell", record.timestamp + self.after_ms);
             Ok(())
@@ -309,7 +314,12 @@ mod tests {
     }
 
     impl OnTimer for Bell {
-        fn fire(&self, _: &crate::Timer<'_>, out: &mut Output<'_>, call: &mut crate::Call<'_>) -> Result<(), crate::Reject> {
+        fn fire(
+            &self,
+            _: &crate::Timer<'_>,
+            out: &mut Output<'_>,
+            call: &mut crate::Call<'_>,
+        ) -> Result<(), crate::Reject> {
             let last = call.store("last").get(b"k").map(<[u8]>::to_vec);
             out.emit_value(last.as_deref());
             Ok(())
@@ -360,7 +370,10 @@ mod tests {
         let none = Settings::default();
         let known = "there is no function `shorter` in this file; there are `longer`, `twice`, `bell`, `named`";
         assert_eq!(error(FUNCTIONS, "shorter", none.clone()), known);
-        assert_eq!(error(FUNCTIONS, "", none.clone()), "which of its functions is meant: `longer`, `twice`, `bell`, `named`?");
+        assert_eq!(
+            error(FUNCTIONS, "", none.clone()),
+            "which of its functions is meant: `longer`, `twice`, `bell`, `named`?"
+        );
         assert!(start(&FUNCTIONS[..1], "", &none).is_ok());
     }
 
