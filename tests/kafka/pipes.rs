@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use millstream_kafka::fetch::TopicPartition;
 use millstream_test_broker::Cluster;
 use millstream_tests::access::{Counts, GAP_MS, differences, expected, expected_sessions, lines};
 use millstream_tests::host::Host;
@@ -63,10 +64,10 @@ impl Pipe {
         Self { place, partitions, here }
     }
 
-    /// As [`Pipe::of`], with tasks that are not idle before brokers and whoever writes the lines are back: what comes after silence
+    /// As [`Pipe::with`], with tasks that are not idle before brokers and whoever writes the lines are back: what comes after silence
     /// of which everybody knew may be late.
-    pub fn patient(place: Place, partitions: u32, kafka: &str) -> Self {
-        let here = manifests::Place::new(&manifest(&place, kafka, "earliest", "45s"));
+    pub fn patient(place: Place, partitions: u32, kafka: &str, more: &str) -> Self {
+        let here = manifests::Place::new(&format!("{}{more}", manifest(&place, kafka, "earliest", "45s")));
         Self { place, partitions, here }
     }
 
@@ -160,6 +161,28 @@ impl Pipe {
         });
         let differences = differences(&expected, &got);
         assert!(differences.is_empty(), "{differences}");
+    }
+
+    /// Waits until hosts have committed all that is in these topics, each written in transactions.
+    pub fn consumed(&self, topics: &[&str], seconds: u64) {
+        let of = |topic: &&str| {
+            let topic = self.place.topic(topic);
+            (0..self.partitions as i32).map(move |p| TopicPartition::new(topic.as_str(), p))
+        };
+        let all: Vec<TopicPartition> = topics.iter().flat_map(of).collect();
+        eventually(&format!("all of {topics:?} is consumed"), seconds, || match self.behind(&all) {
+            Ok(left) if left.is_empty() => Ok(()),
+            Ok(left) => Err(format!("{left:?} are not")),
+            Err(why) => Err(format!("{why:#}")),
+        });
+    }
+
+    fn behind<'a>(&self, all: &'a [TopicPartition]) -> anyhow::Result<Vec<&'a TopicPartition>> {
+        let admin = self.place.admin()?;
+        let (ends, committed) = (admin.watermarks(all)?, admin.committed(&self.place.name, all)?);
+        // The last thing in a partition is the marker of its last transaction, which may not be passed before a record behind it.
+        let behind = |at: &&TopicPartition| committed.get(at).map_or(0, |c| c.offset) + 1 < ends[at].high;
+        Ok(all.iter().filter(behind).collect())
     }
 
     /// Two hosts work on `n` lines, which come meanwhile; one of them dies without a warning, again and again, and is started again on

@@ -29,6 +29,8 @@ const STOP_SECONDS_MAX: u64 = 30;
 const SESSION_MS: u64 = 2_000;
 /// And is sure to have done so.
 const GONE_AFTER: Duration = Duration::from_millis(SESSION_MS + 500);
+/// In which a process that is stopped stands still, however busy the machine is.
+const FREEZE_MAX: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Any will do: it only keeps strangers' data folders out.
 const CLUSTER_ID: &str = "bWlsbHN0cmVhbS10ZXN0cw";
@@ -191,6 +193,18 @@ impl Broker {
         kill_process(pid, signal).expect("signal the broker");
     }
 
+    /// Stops the process, and waits until each of its threads is stopped: the signal alone takes a while on a busy machine, in which
+    /// the broker answers.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let threads = format!("/proc/{}/task", self.pid().expect("the broker is running"));
+        let deadline = Instant::now() + FREEZE_MAX;
+        while !all_stopped(Path::new(&threads)) {
+            assert!(Instant::now() < deadline, "the broker is not frozen after {FREEZE_MAX:?}");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     pub fn stop(&mut self, how: Stop) {
         if self.child.is_none() {
             return;
@@ -318,4 +332,14 @@ impl Drop for Guard {
         drop(self.shell.stdin.take());
         let _ = self.shell.wait();
     }
+}
+
+/// Whether all threads are stopped. `threads`: `/proc/PID/task`.
+fn all_stopped(threads: &Path) -> bool {
+    let stopped = |thread: std::io::Result<fs::DirEntry>| {
+        let stat = thread.and_then(|thread| fs::read_to_string(thread.path().join("stat"))).unwrap_or_default();
+        // The state follows the name, which is in parentheses and may hold any character. A thread that is gone is no hindrance.
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+    };
+    fs::read_dir(threads).expect("the broker's threads can be seen").all(stopped)
 }

@@ -185,9 +185,9 @@ impl Cluster {
         });
     }
 
-    /// Freezes a broker: it holds its connections and answers nothing.
+    /// Freezes a broker: it holds its connections and answers nothing, from when this returns.
     pub fn freeze(&self, broker: usize) {
-        self.brokers[broker].signal(rustix::process::Signal::STOP);
+        self.brokers[broker].freeze();
     }
 
     /// Lets a frozen broker go on.

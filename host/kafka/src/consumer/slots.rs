@@ -253,6 +253,10 @@ impl Slot {
         // behind a failure.
         let position = position.filter(|at| !self.suspect && self.eof != Some(at - 1));
         self.next = self.next.max(position.unwrap_or(0)).min(self.limit);
+        // Before the first answer to a fetch nobody knows of an end: to say that this is none would promise a record that may never be.
+        if high.is_none() && self.eof.is_none() && self.from == self.next {
+            return None;
+        }
         let at_end = self.eof == Some(self.next) || high.is_some_and(|high| self.next >= high);
         let from = std::mem::replace(&mut self.from, self.next);
         if from == self.next && self.at_end.replace(at_end) == Some(at_end) {
@@ -274,4 +278,24 @@ impl Slot {
 
 fn names_are_text(mut headers: Headers<'_>) -> bool {
     headers.all(|(name, _)| std::str::from_utf8(name).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_said_of_an_end_before_the_brokers_have() {
+        let mut slots = Slots::default();
+        slots.add(Arc::new(TopicPartition::new("in", 0)), 7, 5, i64::MAX);
+        let mut look = |seen| {
+            slots.touch();
+            slots.finish(&[seen]).iter().map(|fetched| (fetched.tag, fetched.next, fetched.at_end)).collect::<Vec<_>>()
+        };
+        assert_eq!(look((None, None)), []);
+        assert_eq!(look((None, Some(5))), [(7, 5, true)]);
+        assert_eq!(look((None, Some(5))), [], "once is enough");
+        assert_eq!(look((None, Some(6))), [(7, 5, false)], "there is more");
+        assert_eq!(look((Some(6), Some(6))), [(7, 6, true)], "a control record");
+    }
 }
