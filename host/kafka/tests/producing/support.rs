@@ -155,7 +155,8 @@ impl Member {
     pub fn join(cluster: &Cluster, group: &str, topic: &str) -> Self {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", cluster.bootstrap()).set("group.id", group);
-        config.set("enable.auto.commit", "false").set("session.timeout.ms", "6000");
+        // Longer than a broker takes to be back, also on a busy machine.
+        config.set("enable.auto.commit", "false").set("session.timeout.ms", "60000");
         let consumer: BaseConsumer = config.create().unwrap();
         consumer.subscribe(&[topic]).unwrap();
         let member = Self { consumer };
