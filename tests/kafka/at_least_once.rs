@@ -96,7 +96,7 @@ fn nothing_is_lost_while_hosts_are_killed() {
 fn results_come_twice_after_a_failure_before_their_offsets_are_committed() {
     let partitions = 4;
     let place = Place::new(&Cluster::shared().bootstrap(), "least-twice", partitions).unwrap();
-    let pipe = Pipe::patient(place, partitions, CLASSIC, "guarantee: at-least-once\ncommit-interval: 1s\n");
+    let pipe = Pipe::with(place, partitions, CLASSIC, "guarantee: at-least-once\ncommit-interval: 1s\n");
     let mut host = pipe.start("a", &[]);
     let undone = || pipe.told("a", "its changelogs hold what was not committed").len();
     let (mut lines, mut tries) = (0, 0);

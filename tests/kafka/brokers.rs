@@ -25,7 +25,7 @@ fn counts_survive(mut cluster: Cluster, brokers: usize, what: &str, kafka: &str,
     let n = PER_SECOND * KILL_SECONDS * kills;
     let partitions = 4;
     let place = Place::new(&cluster.bootstrap(), what, partitions).unwrap();
-    let pipe = Pipe::patient(place, partitions, kafka, "");
+    let pipe = Pipe::with(place, partitions, kafka, "");
     let names = ["a", "b"];
     let mut hosts = names.map(|name| pipe.start(name, &[]));
     let filler = pipe.trickle(n, PER_SECOND);

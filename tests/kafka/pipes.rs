@@ -26,6 +26,11 @@ const LINES_TOLD: usize = 150;
 /// A dead host's tasks go to others after this.
 pub const SESSION: Duration = Duration::from_secs(6);
 
+/// How long tasks of these pipelines may be silent: longer than hosts and brokers are away here, and than hosts wait for their first
+/// lines. What comes after silence of which everybody knew may be late, and then no plain fold says what comes out. Windows that the fold
+/// counts are closed by lines, not by silence, so nobody waits for it.
+const IDLE: &str = "45s";
+
 /// Properties of the client by which tests tell the two protocols of groups apart; their brokers have the same session time-out for
 /// the second.
 pub const CLASSIC: &str = "session.timeout.ms: 6000";
@@ -54,20 +59,13 @@ impl Pipe {
 
     /// As [`Pipe::of`], with more lines in the manifest.
     pub fn with(place: Place, partitions: u32, kafka: &str, more: &str) -> Self {
-        let here = manifests::Place::new(&format!("{}{more}", manifest(&place, kafka, "earliest", "2s")));
+        let here = manifests::Place::new(&format!("{}{more}", manifest(&place, kafka, "earliest")));
         Self { place, partitions, here }
     }
 
     /// As [`Pipe::of`], with a source that begins elsewhere.
     pub fn starting(place: Place, partitions: u32, start: &str) -> Self {
-        let here = manifests::Place::new(&manifest(&place, CLASSIC, start, "2s"));
-        Self { place, partitions, here }
-    }
-
-    /// As [`Pipe::with`], with tasks that are not idle before brokers and whoever writes the lines are back: what comes after silence
-    /// of which everybody knew may be late.
-    pub fn patient(place: Place, partitions: u32, kafka: &str, more: &str) -> Self {
-        let here = manifests::Place::new(&format!("{}{more}", manifest(&place, kafka, "earliest", "45s")));
+        let here = manifests::Place::new(&manifest(&place, CLASSIC, start));
         Self { place, partitions, here }
     }
 
@@ -75,7 +73,7 @@ impl Pipe {
     pub fn of_sessions(bootstrap: &str, what: &str, partitions: u32, kafka: &str) -> Self {
         let place = Place::new(bootstrap, what, partitions).unwrap();
         let session = format!("session: {GAP_MS}ms");
-        let here = manifests::Place::new(&manifest(&place, kafka, "earliest", "2s").replace("tumbling: 10s", &session));
+        let here = manifests::Place::new(&manifest(&place, kafka, "earliest").replace("tumbling: 10s", &session));
         Self { place, partitions, here }
     }
 
@@ -157,7 +155,7 @@ impl Pipe {
                 return Ok(got);
             }
             std::thread::sleep(Duration::from_millis(500));
-            Err(format!("{} of {} results", got.len(), expected.len()))
+            Err(format!("{} of {} results; {}", got.len(), expected.len(), differences(&expected, &got)))
         });
         let differences = differences(&expected, &got);
         assert!(differences.is_empty(), "{differences}");
@@ -287,7 +285,7 @@ fn head(place: &Place, kafka: &str) -> String {
 }
 
 /// A manifest like the demo's, on brokers.
-fn manifest(place: &Place, kafka: &str, start: &str, idle: &str) -> String {
+fn manifest(place: &Place, kafka: &str, start: &str) -> String {
     format!(
         "{head}functions:
   only-ip: {{ component: {{only-ip.wasm}} }}
@@ -297,7 +295,7 @@ sources:
 steps:
   ip-lines: {{ from: log-lines, filter: only-ip }}
   by-ip: {{ from: ip-lines, map: extract-ip }}
-  counts: {{ from: by-ip, group: key, window: {{ tumbling: 10s, grace: 2s }}, count: {{ format: text }}, emit: on-close, idle: {idle} }}
+  counts: {{ from: by-ip, group: key, window: {{ tumbling: 10s, grace: 2s }}, count: {{ format: text }}, emit: on-close, idle: {IDLE} }}
 sinks:
   out: {{ from: counts, topic: {output}, key-format: kafka }}
 ",
