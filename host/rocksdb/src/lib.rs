@@ -154,6 +154,11 @@ impl Keyspaces for Database {
         self.db.get_cf(&self.family(space)?, key).map_err(error::storage)
     }
 
+    fn get_all(&self, space: Space, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, StorageError> {
+        let found = self.db.batched_multi_get_cf(&self.family(space)?, keys.iter().copied(), true);
+        found.into_iter().map(|value| Ok(value.map_err(error::storage)?.map(|value| value.to_vec()))).collect()
+    }
+
     fn scan(
         &self,
         space: Space,

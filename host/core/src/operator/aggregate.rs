@@ -25,7 +25,7 @@ use crate::slicing::Slicing;
 use crate::state::key::{StoreKind, split_windowed_group, windowed_group};
 use crate::state::sessions::Sessions;
 use crate::state::slices::Slices;
-use crate::state::store::{Change, Ground, Slot, Store, hash};
+use crate::state::store::{Ahead, Change, Ground, Slot, Store, hash};
 use crate::time::NEVER;
 use crate::topology::graph::{AggregateNode, Node};
 use crate::topology::spec::{Emit, Fold, WindowForm};
@@ -221,6 +221,7 @@ impl Grouped for Store {
         if step.aggregate.of_table {
             return retract::take(cx, step, flow);
         }
+        read_ahead(cx, step, flow)?;
         let mut results = Results::default();
         let (gone, mut passed) = if let Fold::Scan { .. } = step.aggregate.spec.fold {
             fold_batch(cx, step, flow, walk, &mut results)?
@@ -270,6 +271,25 @@ impl Grouped for Store {
         }
         Ok(results.flow(cx.empty))
     }
+}
+
+/// Reads the groups of a batch's records together, where they are not in memory: also those that will turn out to be late.
+fn read_ahead(cx: &Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow) -> Result<(), Verdict> {
+    if !step.store.reads() {
+        return Ok(());
+    }
+    let (aggregate, ground, mut ahead) = (step.aggregate, ground(cx, step.aggregate.store), Ahead::default());
+    let mut windows = step.grid().map(Cursor::new);
+    for i in (0..flow.len()).filter(|i| droppable(flow, *i).is_none()) {
+        let group = group_key(aggregate, flow, i);
+        match &mut windows {
+            None => step.store.want(ground, None, &group, &mut ahead),
+            Some(windows) => windows
+                .open(flow.batch.timestamps[i], NEVER)
+                .for_each(|mark| step.store.want(ground, Some(mark), &group, &mut ahead)),
+        }
+    }
+    Ok(step.store.read_ahead(ground, ahead)?)
 }
 
 /// Records that leave because they have no key, no value or are late, by place in the flow.

@@ -77,6 +77,15 @@ pub trait Keyspaces: Send + Sync {
     /// [`StorageError`].
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError>;
 
+    /// The values of many keys, in the order of the keys, which are ascending and of one task: what is in files is found sooner so than
+    /// by one key after the other.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    fn get_all(&self, space: Space, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, StorageError> {
+        keys.iter().map(|key| self.get(space, key)).collect()
+    }
+
     /// Shows entries with `from <= key < to` in key order (`to` `None`: to the end) until `visit` says stop.
     ///
     /// # Errors

@@ -33,6 +33,10 @@ pub fn check(db: &dyn Keyspaces) {
     assert_eq!(db.get(a, b"k1").expect("get").as_deref(), Some(&b"1"[..]));
     assert_eq!(db.get(b, b"k1").expect("get").as_deref(), Some(&b"other"[..]), "spaces are apart");
     assert_eq!(db.get(a, b"none").expect("get"), None);
+    let values = db.get_all(a, &[&b"k1"[..], b"k1\0", b"k2", b"none", b"\xff"]).expect("get all");
+    let want = [Some(&b"1"[..]), None, Some(b"2"), None, Some(b"3")];
+    assert_eq!(values.iter().map(Option::as_deref).collect::<Vec<_>>(), want, "values stand as their keys do");
+    assert_eq!(db.get_all(a, &[]).expect("get all"), Vec::<Option<Vec<u8>>>::new());
     assert_eq!(all(db, a, b"", None), [&b"k1"[..], b"k2", b"\xff"], "unsigned byte order");
     assert_eq!(all(db, a, b"k2", Some(b"\xff")), [&b"k2"[..]], "from is in, to is out");
     assert!(all(db, a, b"z", Some(b"a")).is_empty(), "an empty range");

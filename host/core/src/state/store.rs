@@ -211,6 +211,15 @@ pub struct Store {
     bytes: usize,
     /// Of those that have changed in the open interval, with what each change costs.
     changed_bytes: usize,
+    /// A group was read since [`Store::reads`] was asked last: more will be.
+    has_read: bool,
+}
+
+/// Groups of a batch that are to be read, by their keys in the database.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    /// Whole key, length of the group in it, hash of the group, mark.
+    wanted: Vec<(Vec<u8>, usize, u64, Timestamp)>,
 }
 
 /// What an entry costs beside its key and a long state, bytes, estimated.
@@ -222,8 +231,15 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub fn open(kind: StoreKind, ground: Ground<'_>) -> Result<Self, StorageError> {
-        let mut store =
-            Self { kind, buckets: VecDeque::new(), hint: 0, dropped: Vec::new(), bytes: 0, changed_bytes: 0 };
+        let mut store = Self {
+            kind,
+            buckets: VecDeque::new(),
+            hint: 0,
+            dropped: Vec::new(),
+            bytes: 0,
+            changed_bytes: 0,
+            has_read: false,
+        };
         let known = || Bucket { written: true, ..Bucket::default() };
         if kind != StoreKind::Window {
             store.buckets.push_back((NO_WINDOW, known()));
@@ -318,12 +334,52 @@ impl Store {
         let (mark, bucket) = &mut self.buckets[place];
         let mut found = None;
         if !bucket.complete && bucket.written {
+            self.has_read = true;
             found = ground.db.get(ground.space, &whole_key(self.kind, ground.prefix, *mark, group))?;
         }
         let stored = found.as_deref().map(decode).transpose()?;
         let at = bucket.insert(hash, group, stored);
         self.bytes += bucket.entries[at as usize].bytes();
         Ok(at)
+    }
+
+    /// Whether it is worth looking a batch through for groups that are not here: since this was asked last, some were not.
+    pub(crate) fn reads(&mut self) -> bool {
+        core::mem::take(&mut self.has_read)
+    }
+
+    /// Notes a group that will be located, where it may be in the database.
+    pub(crate) fn want(&self, ground: Ground<'_>, mark: Option<Timestamp>, group: &[u8], ahead: &mut Ahead) {
+        let mark = mark.unwrap_or(NO_WINDOW);
+        let Some(bucket) = self.bucket(mark).filter(|bucket| bucket.written && !bucket.complete) else { return };
+        let hash = hash(group);
+        if bucket.find(hash, group).is_none() {
+            ahead.wanted.push((whole_key(self.kind, ground.prefix, mark, group), group.len(), hash, mark));
+        }
+    }
+
+    /// Reads all that was noted, together: files are then looked through once for many keys.
+    ///
+    /// # Errors
+    /// As [`Store::locate`].
+    pub(crate) fn read_ahead(&mut self, ground: Ground<'_>, ahead: Ahead) -> Result<(), StorageError> {
+        let mut wanted = ahead.wanted;
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        self.has_read = true;
+        wanted.sort_unstable();
+        wanted.dedup();
+        let keys: Vec<&[u8]> = wanted.iter().map(|(key, ..)| &key[..]).collect();
+        let found = ground.db.get_all(ground.space, &keys)?;
+        for ((key, len, hash, mark), found) in wanted.iter().zip(found) {
+            let stored = found.as_deref().map(decode).transpose()?;
+            let place = self.place(*mark);
+            let bucket = &mut self.buckets[place].1;
+            let at = bucket.insert(*hash, &key[key.len() - len..], stored);
+            self.bytes += bucket.entries[at as usize].bytes();
+        }
+        Ok(())
     }
 
     /// The time of a group that is there, in a window that may not be. What is not there is not remembered: it costs a read of the
@@ -554,27 +610,4 @@ fn decode(bytes: &[u8]) -> Result<Stored<'_>, StorageError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn an_entry_is_one_cache_line() {
-        assert_eq!(size_of::<Entry>(), 64);
-    }
-
-    proptest! {
-        #[test]
-        fn places_stand_by_their_keys(keys in proptest::collection::btree_set(proptest::collection::vec(0u8..3, 0..12), 0..40), prefix: Vec<u8>) {
-            let mut bucket = Bucket::default();
-            let mut want: Vec<Vec<u8>> = keys.into_iter().map(|k| [prefix.clone(), k].concat()).collect();
-            for key in want.iter().rev() {
-                bucket.insert(hash(key), key, None);
-            }
-            let sorted = bucket.sorted(0..bucket.entries.len() as u32);
-            let got: Vec<Vec<u8>> = sorted.iter().map(|at| bucket.key(&bucket.entries[*at as usize]).to_vec()).collect();
-            want.sort();
-            prop_assert_eq!(got, want);
-        }
-    }
-}
+mod tests;

@@ -501,6 +501,12 @@ impl Keyspaces for Directory {
         state.db.get(space, key)
     }
 
+    fn get_all(&self, space: Space, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, StorageError> {
+        let Some(first) = keys.first() else { return Ok(Vec::new()) };
+        let (state, space) = self.of(space, first)?;
+        state.db.get_all(space, keys)
+    }
+
     fn scan(
         &self,
         space: Space,

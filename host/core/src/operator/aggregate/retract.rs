@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 use super::super::Cx;
 use super::super::finish::{self, Leaving, Results};
 use super::super::fold::{Chosen, Member, Way, stage_way};
-use super::{Step, ground, group_key};
+use super::{Step, ground, group_key, read_ahead};
 use crate::error::Verdict;
 use crate::flow::Flow;
 use crate::record::{BatchBuilder, Timestamp};
@@ -24,6 +24,7 @@ use crate::topology::spec::Fold;
 /// Takes changes in; gives what comes out of them at once.
 pub(crate) fn take(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, flow: &Flow) -> Result<Flow, Verdict> {
     let moves = Moves::of(flow, step.times.observed);
+    read_ahead(cx, step, &moves.flow)?;
     let mut results = Results::default();
     if step.aggregate.spec.emit_every_update {
         for (change, (from, to)) in moves.of_change.iter().enumerate() {

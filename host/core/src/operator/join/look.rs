@@ -23,11 +23,16 @@ pub(super) enum Look<'s> {
 }
 
 impl<'s> Look<'s> {
-    pub fn new(table: Side<'s>, by_window: bool) -> Self {
+    /// `records`: those that will be looked up for.
+    pub fn new(cx: &Cx<'_, '_>, table: Side<'s>, by_window: bool, records: &Flow) -> Result<Self, Verdict> {
         let Side { flow, store, number, past } = table;
         match past {
-            Some(past) => Look::Then(Then { store, number, past }, by_window),
-            None => Look::Now(Moments::new(Side { flow, store, number, past: None }, by_window)),
+            Some(past) => Ok(Look::Then(Then { store, number, past }, by_window)),
+            None => {
+                let mut moments = Moments::new(Side { flow, store, number, past: None }, by_window);
+                moments.read_ahead(cx, records)?;
+                Ok(Look::Now(moments))
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use crate::error::Verdict;
 use crate::flow::Flow;
 use crate::operator::Cx;
 use crate::operator::aggregate::ground;
-use crate::operator::table::row_key;
+use crate::operator::table::{read_ahead, row_key};
 use crate::record::Timestamp;
 use crate::state::store::hash;
 
@@ -27,6 +27,11 @@ impl<'s> Moments<'s> {
         let mut by_hash: Vec<(u64, u32)> = (0..flow.len()).map(hashed).collect();
         by_hash.sort_unstable();
         Self { side, by_window, by_hash }
+    }
+
+    /// Reads what [`Moments::at`] will be asked for together.
+    pub fn read_ahead(&mut self, cx: &Cx<'_, '_>, flow: &Flow) -> Result<(), Verdict> {
+        Ok(read_ahead(self.side.store, ground(cx, self.side.number), self.by_window, flow)?)
     }
 
     /// Value and time of the row that has record `i` of `flow` for its key, behind all changes that came from rows below

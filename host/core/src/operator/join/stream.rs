@@ -27,7 +27,7 @@ pub(crate) fn stream(
     if records.is_empty() {
         return Ok(cx.empty.clone());
     }
-    let mut look = Look::new(table, spec.by_window);
+    let mut look = Look::new(cx, table, spec.by_window, records)?;
     let outer = spec.kind != JoinKind::Inner;
     let (mut places, mut right) = (Vec::with_capacity(records.len()), BytesColumn::default());
     for i in 0..records.len() {

@@ -40,8 +40,12 @@ pub(crate) fn tables(
     if changes.is_empty() {
         return Ok(cx.empty.clone());
     }
-    let left = Moments::new(sides.left, spec.by_window);
-    let right = sides.right.map(|right| Moments::new(right, spec.by_window));
+    let mut left = Moments::new(sides.left, spec.by_window);
+    left.read_ahead(cx, &changes)?;
+    let mut right = sides.right.map(|right| Moments::new(right, spec.by_window));
+    if let Some(right) = &mut right {
+        right.read_ahead(cx, &changes)?;
+    }
     let (others, times) = others(cx, &changes, left, right)?;
     write_joined(cx, node, spec, Changes { flow: changes, others, times }, into)
 }

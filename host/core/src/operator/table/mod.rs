@@ -25,7 +25,7 @@ use crate::topology::spec::MapForm;
 
 pub(crate) use history::Past;
 pub(crate) use regroup::regroup;
-pub(crate) use write::{Absent, Rows, row_key, write};
+pub(crate) use write::{Absent, Rows, read_ahead, row_key, write};
 
 /// A table's state in a task.
 #[derive(Clone, Debug)]

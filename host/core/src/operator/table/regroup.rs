@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use super::super::Cx;
 use super::super::aggregate::ground;
 use super::super::stateless::{self, Noted, Rules, StreamTimes};
-use super::write::{STORED_BYTES, row_key};
+use super::write::{STORED_BYTES, read_ahead, row_key};
 use super::{State as TableState, shown};
 use crate::codec::{Reader, put_bytes};
 use crate::decode::Row;
@@ -57,6 +57,7 @@ pub(crate) fn regroup(
     let mut refused = alloc::vec![false; flow.len()];
     noted.refused.iter().for_each(|at| refused[shown[*at as usize] as usize] = true);
     let ground = ground(cx, spec.store);
+    read_ahead(&mut state.store, ground, spec.by_window, flow)?;
     let (mut sending, mut too_much) = (Sending::default(), Vec::new());
     for i in (0..flow.len()).filter(|i| !refused[*i]) {
         let new = given[i].map(|at| Given { flow: &results, at: at as usize });

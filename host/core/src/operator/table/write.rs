@@ -10,7 +10,8 @@ use crate::error::Verdict;
 use crate::flow::{Flow, Olds};
 use crate::limits::Refusal;
 use crate::state::key::windowed_group;
-use crate::state::store::{Store, hash};
+use crate::state::keyspace::StorageError;
+use crate::state::store::{Ahead, Ground, Store, hash};
 use crate::state::value::State;
 use crate::time::NEVER;
 use crate::topology::graph::Node;
@@ -47,6 +48,23 @@ pub(crate) fn row_key(by_window: bool, flow: &Flow, i: usize) -> Cow<'_, [u8]> {
     Cow::Owned(windowed_group(key, start, end))
 }
 
+/// Reads the rows that records have for their keys together, where they are not in memory.
+pub(crate) fn read_ahead(
+    store: &mut Store,
+    ground: Ground<'_>,
+    by_window: bool,
+    flow: &Flow,
+) -> Result<(), StorageError> {
+    if !store.reads() {
+        return Ok(());
+    }
+    let mut ahead = Ahead::default();
+    for i in (0..flow.len()).filter(|i| !flow.batch.keys.is_null(*i)) {
+        store.want(ground, None, &row_key(by_window, flow, i), &mut ahead);
+    }
+    store.read_ahead(ground, ahead)
+}
+
 /// Writes changes, all of which have a key; gives them with what was before. A row that its changelog would not take stays as
 /// it was, and what it was to be goes where `on-error` says.
 pub(crate) fn write(
@@ -58,6 +76,7 @@ pub(crate) fn write(
     absent: Absent,
 ) -> Result<Flow, Verdict> {
     let (ground, limits) = (ground(cx, into.store), cx.sub.stores[into.store].limits);
+    read_ahead(store, ground, into.by_window, flow)?;
     let (mut old, mut refused) = (Olds::default(), Vec::new());
     let mut told: Vec<u32> = Vec::with_capacity(flow.len());
     for i in 0..flow.len() {
