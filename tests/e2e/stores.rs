@@ -14,6 +14,7 @@ use crate::manifests::Place;
 const MANIFEST: &str = "pipeline: visits
 functions:
   alarm: { component: {alarm.wasm} }
+  how-many: { component: {count.wasm} }
 sources:
   in: { topic: in, partitions: 3 }
   names: { topic: names, partitions: 3 }
@@ -22,10 +23,13 @@ steps:
   windows: { from: in, group: key, window: { tumbling: 10s, grace: 1h }, count: { format: text } }
   sessions: { from: in, group: key, window: { session: 5s, grace: 1h }, count: { format: text } }
   sliding: { from: in, group: key, window: { sliding: 5s, grace: 1h }, count: { format: text } }
+  by-function: { from: in, group: key, window: { sliding: 5s, grace: 1h }, aggregate: how-many }
+  panes: { from: in, group: key, window: { hopping: 10s, advance: 5s, panes: true, grace: 1h }, aggregate: how-many }
+  all-by-function: { from: in, group: key, aggregate: how-many }
   name: { from: names, table: {} }
   alarms: { from: in, process: alarm, stores: { last: { ttl: 1h } }, outputs: [silent, again] }
 sinks:
-  out: { from: [all, windows, sessions, sliding], topic: out, key-format: json }
+  out: { from: [all, windows, sessions, sliding, by-function, panes, all-by-function], topic: out, key-format: json }
   names: { from: name, topic: copies }
   alarms: { from: [alarms.silent, alarms.again], topic: alarms }
 ";
@@ -59,6 +63,8 @@ fn compare(host: &Host) {
     assert_eq!(rows(&said), all.clone().map(|(window, count)| (json!("a"), window, json!(count))));
     let said = question(host, "windows/keys/a?from=1&to=10000");
     assert_eq!(rows(&said), [(json!("a"), window(10_000, 20_000), json!(1))]);
+    let said = question(host, "windows/keys?from=a&to=b&window-from=1&window-to=10000");
+    assert_eq!(rows(&said), [(json!("a"), window(10_000, 20_000), json!(1))]);
     let said = question(host, "windows/windows?to=0");
     let mut found = rows(&said);
     found.sort_by_key(|(key, ..)| key.to_string());
@@ -80,9 +86,35 @@ fn compare(host: &Host) {
     // It was written in the first sixteenth of its ttl, of an hour.
     assert_eq!((said.status, &said.body["rows"][0]["timestamp"]), (200, &json!(0)), "{}", said.body);
     assert!(said.body["rows"][0]["value"].as_str().is_some_and(|value| value.ends_with('v')), "{}", said.body);
-    let closed = question(host, "sliding/keys/a");
+    let closed = question(host, "alarms-timers/keys");
     assert_eq!((closed.status, &closed.body["type"]), (403, &json!("/v1/problems/store-closed")));
+    compare_put_together(host);
     assert_eq!(question(host, "counts/keys/a").body["type"], "/v1/problems/unknown-store");
+}
+
+/// Windows that are put together from slices, and what functions make of their states.
+fn compare_put_together(host: &Host) {
+    let window = |start: i64, end: i64| json!({ "start": start, "end": end });
+    let text = |count: i64| json!(count.to_string());
+    // What the sample keeps: eight bytes, the lowest first.
+    let state = |count: i64| json!(String::from_utf8((count as u64).to_le_bytes().to_vec()).unwrap());
+    let sliding = [(0, 5_000, 2), (1_001, 6_001, 1), (7_000, 12_000, 1), (25_000, 30_000, 1)];
+    let panes = [(0, 10_000, 2), (5_000, 15_000, 1), (10_000, 20_000, 1), (25_000, 35_000, 1), (30_000, 40_000, 1)];
+    let of = |all: &[(i64, i64, i64)], value: &dyn Fn(i64) -> Value| -> Vec<_> {
+        all.iter().map(|(start, end, count)| (json!("a"), window(*start, *end), value(*count))).collect()
+    };
+    assert_eq!(rows(&question(host, "sliding/keys/a")), of(&sliding, &|count| json!(count)));
+    assert_eq!(rows(&question(host, "by-function/keys/a")), of(&sliding, &state));
+    assert_eq!(rows(&question(host, "by-function/keys/a?values=results")), of(&sliding, &text));
+    assert_eq!(rows(&question(host, "by-function/keys/a?from=1&to=7000")), of(&sliding[1..3], &state));
+    assert_eq!(rows(&question(host, "panes/keys/a?values=results")), of(&panes, &text));
+    assert_eq!(rows(&question(host, "panes/keys?to=b&values=results")), of(&panes, &text));
+    let some = question(host, "panes/windows?from=25000&limit=1&partition=0");
+    let all: Vec<_> = (0..3).flat_map(|p| rows(&question(host, &format!("panes/windows?from=25000&partition={p}")))).collect();
+    assert_eq!((some.status, all), (200, of(&panes[3..], &state)));
+    assert_eq!(rows(&question(host, "all-by-function/keys/a?values=results")), [(json!("a"), Value::Null, text(4))]);
+    let refused = question(host, "all/keys/a?values=results");
+    assert_eq!((refused.status, &refused.body["type"]), (400, &json!("/v1/problems/bad-parameter")), "{}", refused.body);
 }
 
 #[test]
@@ -94,7 +126,7 @@ fn every_kind_of_store_answers_and_after_a_restart_too() {
         let store = listed.as_array().unwrap().iter().find(|store| store["name"] == name);
         store.unwrap_or_else(|| panic!("no {name} in {listed}"))["answers"].clone()
     };
-    assert_eq!((answers("all"), answers("windows")), (json!(["key", "keys"]), json!(["key", "windows"])));
+    assert_eq!((answers("all"), answers("windows")), (json!(["key", "keys"]), json!(["key", "keys", "windows"])));
     assert_eq!((answers("sessions"), answers("alarms-timers")), (json!(["key", "keys", "windows"]), json!([])));
     let visit = |key: &str, timestamp: i64| json!({ "key": key, "value": "v", "timestamp": timestamp });
     let name = |key: &str, value: Value| json!({ "key": key, "value": value, "timestamp": 5 });

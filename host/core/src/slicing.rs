@@ -73,6 +73,14 @@ impl Slicing {
         }
     }
 
+    /// The least mark that a window can have which starts at `start` or later.
+    pub fn mark_from(self, start: Timestamp) -> Timestamp {
+        match self.form {
+            Form::Sliding { difference_ms } => start.saturating_add(difference_ms),
+            Form::Panes { .. } => start,
+        }
+    }
+
     /// Every window with a mark below this is closed at `time`.
     #[inline]
     pub fn closed_below(self, time: Timestamp) -> Timestamp {

@@ -1,20 +1,24 @@
 //! Questions to stores, answered of a plan and of wherever its tasks can be read, in both modes: which partitions a question is about,
 //! what is told of each, and what of those that are not here.
 
+use millstream_core::function::Fault;
 use millstream_core::meta::Meta;
 use millstream_core::partition::partition_for_key;
-use millstream_core::state::query::kinds::{self, Asked, Kind as Holds, Values};
-use millstream_core::state::query::{Budget, Form, Ground, Page, QueryError, Row as Found, Span, What as Ask};
+use millstream_core::state::query::kinds::{self, Asked, Kind as Holds, Maker, Values};
+use millstream_core::state::query::{
+    Budget, Calls, Form, Ground, Page, QueryError, Row as Found, Span, What as Ask, results,
+};
 use millstream_core::task::TaskId;
 use millstream_core::time::NEVER;
 use millstream_core::topology::graph::{SubTopology, Topology};
 use millstream_web::api::{Place, Question, What};
 use millstream_web::record::Window;
 use millstream_web::types::{AsOf, At, Bytes, NotRead, Row, Rows, Store, StoredValue};
+use millstream_wasm::WORKER_STACK_BYTES;
 use millstream_web::{ANSWER_BYTES_MAX, Kind, Problem, place_text};
 
 use super::{storage, unknown};
-use crate::runtime::query::{Away, Committed, Holder, Stores};
+use crate::runtime::query::{Away, Callable, Committed, Holder, Stores};
 
 /// Entries that are looked at for one answer, whether they are in it or not. A look costs a microsecond or few: tens of milliseconds.
 pub const LOOKS_MAX: usize = 10_000;
@@ -31,7 +35,6 @@ fn kind(of: Holds) -> &'static str {
         Holds::Sessions => "sessions",
         Holds::Entries => "entries",
         Holds::Timers => "timers",
-        Holds::Slices => "slices",
         Holds::Ids => "ids",
         Holds::Waiting => "waiting",
         Holds::Sent => "sent",
@@ -46,7 +49,7 @@ pub(super) fn list(topology: &Topology) -> Vec<Store> {
             let suits = |what: Ask<'_>| asked.form.is_some_and(|form| what.suits(form));
             let questions = [
                 ("key", Ask::Key(&[], Span::ALL)),
-                ("keys", Ask::Range(&[], None)),
+                ("keys", Ask::Range(&[], None, Span::ALL)),
                 ("windows", Ask::Windows(Span::ALL)),
             ];
             all.push(Store {
@@ -60,9 +63,10 @@ pub(super) fn list(topology: &Topology) -> Vec<Store> {
                     Values::States => "states".into(),
                     Values::Counts => "counts".into(),
                 },
-                windowed: matches!(asked.kind, Holds::Windows | Holds::Sessions | Holds::Slices)
+                windowed: matches!(asked.kind, Holds::Windows | Holds::Sessions)
                     || asked.form == Some(Form::WindowedKeys),
                 answers: questions.iter().filter(|(_, what)| suits(*what)).map(|(name, _)| name.to_string()).collect(),
+                results: asked.function.is_some_and(|maker| maker.finishes),
                 reason: asked.kind.refusal().map(str::to_string),
             });
         }
@@ -102,16 +106,18 @@ fn ask<'q>(question: &'q Question, form: Form) -> Result<Ask<'q>, Problem> {
             return Err(bad(format!("from, to: the keys of store `{store}` have no windows; leave them out")));
         }
         What::Key { key, from, to } => Ask::Key(key, spans(*from, *to)),
-        What::Keys { from, to } => Ask::Range(from, to.as_deref()),
+        What::Keys { windows: (from, to), .. } if form == Form::Keys && (from.is_some() || to.is_some()) => {
+            return Err(bad(format!(
+                "window-from, window-to: the keys of store `{store}` have no windows; leave them out"
+            )));
+        }
+        What::Keys { from, to, windows } => Ask::Range(from, to.as_deref(), spans(windows.0, windows.1)),
         What::Windows { from, to } => Ask::Windows(spans(*from, *to)),
     };
     if what.suits(form) {
         return Ok(what);
     }
-    Err(bad(match what {
-        Ask::Windows(_) => format!("the keys of store `{store}` have no windows; ask /v1/stores/{store}/keys"),
-        _ => format!("the rows of store `{store}` stand by window; ask /v1/stores/{store}/windows, or for one key"),
-    }))
+    Err(bad(format!("the keys of store `{store}` have no windows; ask /v1/stores/{store}/keys")))
 }
 
 /// The partitions that a question is about, and whether that is the one where all the answer must be.
@@ -135,11 +141,35 @@ fn partitions(question: &Question, named: &Named, tasks: u32) -> Result<(Vec<u32
     }
 }
 
-/// Answers a question.
+/// Answers a question. Where a function is to be called, it is on a thread with room for its stack.
 pub(super) fn rows(topology: &Topology, stores: &dyn Stores, question: &Question) -> Result<Rows, Problem> {
     let named = find(topology, &question.store)?;
+    if question.results && !named.asked.function.is_some_and(|maker| maker.finishes) {
+        return Err(bad(format!(
+            "values: what store `{}` has leaves its step as it is: leave it out, or say `values=stored`",
+            question.store
+        )));
+    }
+    let calls = named.asked.function.is_some() && (question.results || matches!(named.form, Form::Slices(_)));
+    if !calls {
+        return answer(topology, stores, question, &named);
+    }
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("question".into()).stack_size(WORKER_STACK_BYTES);
+        let thread = thread.spawn_scoped(scope, || answer(topology, stores, question, &named));
+        let thread = thread.map_err(|why| Problem::new(Kind::Busy, format!("start a thread: {why}")))?;
+        thread.join().unwrap_or_else(|_| Err(Problem::new(Kind::Internal, "the thread that called a function panicked")))
+    })
+}
+
+fn answer(
+    topology: &Topology,
+    stores: &dyn Stores,
+    question: &Question,
+    named: &Named,
+) -> Result<Rows, Problem> {
     let what = ask(question, named.form)?;
-    let (partitions, is_one) = partitions(question, &named, topology.subs[named.sub].tasks)?;
+    let (partitions, is_one) = partitions(question, named, topology.subs[named.sub].tasks)?;
     let mut out = Rows { store: question.store.clone(), ..Rows::default() };
     let mut budget = Budget { rows: question.limit, bytes: ANSWER_BYTES_MAX, looks: LOOKS_MAX };
     let (mut after, mut away) = (question.after.as_ref().map(|after| after.at.clone()), Vec::new());
@@ -153,16 +183,26 @@ pub(super) fn rows(topology: &Topology, stores: &dyn Stores, question: &Question
         budget.looks -= 1;
         let mut read = |committed: Committed<'_>| -> Result<(), QueryError> {
             let Committed { view, space, prefix, meta } = committed;
-            let ground = Ground { view, space, prefix, form: named.form, kept: named.asked.kept(&meta) };
-            let Page { rows, next } = ground.ask(what, after.as_deref(), &mut budget)?;
-            out.rows.extend(rows.into_iter().map(|row| told(partition, row, named.asked.values)));
+            let (kept, closed) = (named.asked.kept(&meta), named.asked.closed(&meta));
+            let ground = Ground { view, space, prefix, form: named.form, kept, closed };
+            let mut callable = callable(stores, question, named, &meta)?;
+            let mut calls = callable.as_mut().map(|(maker, callable)| {
+                let reduces = maker.reduces;
+                Calls { functions: &mut callable.functions, prepared: callable.prepared, reduces }
+            });
+            let Page { mut rows, next } = ground.ask(what, after.as_deref(), &mut budget, calls.as_mut())?;
+            let mut values = named.asked.values;
+            if let Some(calls) = calls.as_mut().filter(|_| question.results) {
+                (rows, values) = (results(rows, calls)?, Values::Bytes);
+            }
+            out.rows.extend(rows.into_iter().map(|row| told(partition, row, values)));
             out.as_of.push(as_of(partition, &meta, &named.asked.step));
             out.next = next.map(|at| place_text(&Place { partition, at }));
             Ok(())
         };
         match stores
             .look(TaskId { sub: named.sub, partition }, named.asked.number, &mut read)
-            .map_err(|why| failed(&why))?
+            .map_err(|why| failed(&question.store, &why))?
         {
             Ok(()) if out.next.is_some() => break,
             Ok(()) => {}
@@ -187,8 +227,30 @@ pub(super) fn rows(topology: &Topology, stores: &dyn Stores, question: &Question
     Ok(out)
 }
 
-fn failed(why: &QueryError) -> Problem {
+/// What the function of a store is called with, where the question needs it.
+///
+/// # Errors
+/// [`Fault::Unavailable`], while another version takes over.
+fn callable(
+    stores: &dyn Stores,
+    question: &Question,
+    named: &Named,
+    meta: &Meta,
+) -> Result<Option<(Maker, Callable)>, QueryError> {
+    let needed = question.results || matches!(named.form, Form::Slices(_));
+    let Some(maker) = named.asked.function.filter(|_| needed) else { return Ok(None) };
+    let message = || "another version of it is taking over".to_string();
+    let callable = stores.functions(maker.function, meta);
+    let callable = callable.ok_or_else(|| QueryError::Function(Fault::Unavailable { message: message() }))?;
+    Ok(Some((maker, callable)))
+}
+
+fn failed(store: &str, why: &QueryError) -> Problem {
     match why {
+        QueryError::Function(Fault::Unavailable { .. }) => Problem::new(Kind::Busy, format!("store `{store}`: {why}")),
+        QueryError::Function(_) | QueryError::Layout { .. } => {
+            Problem::new(Kind::FunctionFailed, format!("store `{store}`: {why}"))
+        }
         QueryError::Cursor => bad("cursor: it is of an answer to another question"),
         QueryError::Storage(why) => storage(why),
     }

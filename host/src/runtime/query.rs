@@ -1,15 +1,19 @@
 //! Stores of a running pipeline for whoever reads them beside its workers: each task's, as its last commit left it. A reader has a view of
 //! the database of its own, so that no worker waits for it and it waits for none. What is asked, and how it is told, is not known here.
 
+use std::sync::Arc;
+
+use millstream_core::function::Prepared;
 use millstream_core::meta::Meta;
 use millstream_core::state::keyspace::{Space, StorageError, View};
 use millstream_core::state::query::QueryError;
 use millstream_core::task::TaskId;
 use millstream_core::worker::task_prefix;
+use millstream_wasm::{Registry, WorkerFunctions};
 
 use super::Host;
-use super::kafka::KafkaHost;
 use super::kafka::owners::Owner;
+use super::kafka::{EPOCH, KafkaHost};
 use super::status::TaskState;
 
 /// A store of a task as a commit left it.
@@ -36,13 +40,31 @@ pub enum Away {
 /// Reads a store.
 pub type Read<'r> = &'r mut dyn FnMut(Committed<'_>) -> Result<(), QueryError>;
 
+/// Functions of a question's own, and the version that is to be called: workers' instances are theirs alone.
+pub struct Callable {
+    /// Calls it, on a thread with a stack of [`millstream_wasm::WORKER_STACK_BYTES`].
+    pub functions: WorkerFunctions,
+    /// The version.
+    pub prepared: Prepared,
+}
+
+impl Callable {
+    fn new(registry: &Arc<Registry>, prepared: Prepared) -> Self {
+        Self { functions: WorkerFunctions::new(registry.clone()), prepared }
+    }
+}
+
 /// Where stores can be read.
-pub trait Stores {
+pub trait Stores: Sync {
     /// Reads a store of a task: its sub-topology's with this number.
     ///
     /// # Errors
     /// Those of the storage and of `read`; the inner one: it is not here to be read, and `read` was not called.
     fn look(&self, task: TaskId, store: usize, read: Read<'_>) -> Result<Result<(), Away>, QueryError>;
+
+    /// The version of a function, by its number in the plan, with which a task's commit was made: it reads the states that are there.
+    /// `None`: another one is taking over just now.
+    fn functions(&self, function: usize, meta: &Meta) -> Option<Callable>;
 
     /// Who has tasks that are not here, in their order.
     fn owners(&self, of: &[TaskId]) -> Vec<Holder>;
@@ -55,6 +77,11 @@ pub enum Holder {
     At(String),
     /// Not known, or nobody now; the text says why.
     Unknown(String),
+}
+
+/// Whether a task's commit was made with a function's version of an epoch; one that has not committed yet has no states.
+fn is_of(meta: &Meta, function: &str, epoch: u64) -> bool {
+    meta.epochs.iter().find(|(name, _)| name == function).is_none_or(|(_, of)| *of == epoch)
 }
 
 fn unreadable() -> StorageError {
@@ -70,6 +97,13 @@ impl Stores for Host {
         let space = self.storage.spaces()[task.sub][store];
         read(Committed { view: view.as_ref(), space, prefix: &task_prefix(task), meta })?;
         Ok(Ok(()))
+    }
+
+    fn functions(&self, function: usize, meta: &Meta) -> Option<Callable> {
+        let name = &self.topology.functions[function];
+        let prepared = self.prepared(function);
+        let in_force = self.storage.versions.in_force(name)?;
+        is_of(meta, name, in_force.epoch).then(|| Callable::new(&self.registry, prepared))
     }
 
     fn owners(&self, of: &[TaskId]) -> Vec<Holder> {
@@ -102,6 +136,11 @@ impl Stores for KafkaHost {
         let meta = Meta::decode(&meta).ok_or_else(unreadable)?;
         read(Committed { view: view.as_ref(), space: state.store(store), prefix: state.prefix(), meta })?;
         Ok(Ok(()))
+    }
+
+    fn functions(&self, function: usize, meta: &Meta) -> Option<Callable> {
+        let current = is_of(meta, &self.topology.functions[function], EPOCH);
+        current.then(|| Callable::new(&self.registry, self.prepared[function]))
     }
 
     fn owners(&self, of: &[TaskId]) -> Vec<Holder> {

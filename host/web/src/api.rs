@@ -120,6 +120,8 @@ pub struct Question {
     pub limit: usize,
     /// Where an earlier answer ended.
     pub after: Option<Place>,
+    /// What leaves the step, by its function's `finish`, in place of states.
+    pub results: bool,
 }
 
 /// What is asked of a store. Times are starts of windows, milliseconds, both in it.
@@ -134,12 +136,14 @@ pub enum What {
         /// The latest.
         to: Option<i64>,
     },
-    /// Rows by key.
+    /// What it has of keys.
     Keys {
         /// The first key.
         from: Vec<u8>,
         /// The key before which they end; `None`: with the last.
         to: Option<Vec<u8>>,
+        /// The earliest window and the latest.
+        windows: (Option<i64>, Option<i64>),
     },
     /// Rows of all keys, by window.
     Windows {

@@ -119,6 +119,11 @@ fn pipeline() -> [Operation; 6] {
 const PARTITION: Param = ("partition", "integer", "In this partition alone, whatever the key says.");
 const LIMIT: Param = ("limit", "integer", "Rows at the most.");
 const CURSOR: Param = ("cursor", "string", "Where to go on: what `next` of the answer before says.");
+const VALUES: Param = (
+    "values",
+    "string",
+    "What is told of states: `stored` (default), or `results`: what the function's `finish` makes of them.",
+);
 const KEY_ENCODING: Param =
     ("key-encoding", "string", "How keys stand in the request: `utf8` (default), or `base64` for any bytes.");
 
@@ -143,6 +148,7 @@ fn stores() -> [Operation; 4] {
                 PARTITION,
                 LIMIT,
                 CURSOR,
+                VALUES,
             ],
             Answer::Json(of::<Rows>),
         ),
@@ -152,10 +158,13 @@ fn stores() -> [Operation; 4] {
             &[
                 ("from", "string", "The first key; without it, from the first that there is."),
                 ("to", "string", "The key before which they end; without it, with the last."),
+                ("window-from", "integer", "The earliest start of a window, milliseconds, where keys have windows."),
+                ("window-to", "integer", "The latest."),
                 KEY_ENCODING,
                 PARTITION,
                 LIMIT,
                 CURSOR,
+                VALUES,
             ],
             Answer::Json(of::<Rows>),
         ),
@@ -169,6 +178,7 @@ fn stores() -> [Operation; 4] {
                 PARTITION,
                 LIMIT,
                 CURSOR,
+                VALUES,
             ],
             Answer::Json(of::<Rows>),
         ),

@@ -59,6 +59,7 @@ kinds! {
     MediaType 415 "media-type" "The body's type is not taken here" "Send one of the types given.";
     OffsetOutOfRange 416 "offset-out-of-range" "There are no records at this offset" "Read from an offset between `start` and `end`.";
     ComponentRefused 422 "component-refused" "The component was not taken" "Correct what the reasons say; the version before runs on.";
+    FunctionFailed 500 "function-failed" "A function failed on what is stored" "See the detail; `values=stored` gives states as they are.";
     Internal 500 "internal" "The host failed" "See its log.";
     NotOnKafka 501 "not-on-kafka" "The pipeline runs on Kafka, where this is not there" "Do as the detail says.";
     NotReady 503 "not-ready" "The pipeline is not doing its work" "See the reasons; try again.";

@@ -66,6 +66,18 @@ struct Bounds {
     partition: Option<u32>,
     limit: Option<usize>,
     cursor: Option<String>,
+    values: Told,
+}
+
+/// What is told of states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Told {
+    /// They themselves.
+    #[default]
+    Stored,
+    /// What leaves the step of them.
+    Results,
 }
 
 impl Bounds {
@@ -80,7 +92,8 @@ impl Bounds {
         {
             return Err(bad(format!("cursor: it is of partition {}, not of {partition}", after.partition)));
         }
-        Ok(Question { store, what, partition: self.partition, limit, after })
+        let results = self.values == Told::Results;
+        Ok(Question { store, what, partition: self.partition, limit, after, results })
     }
 }
 
@@ -94,6 +107,7 @@ pub(crate) struct KeyParams {
     partition: Option<u32>,
     limit: Option<usize>,
     cursor: Option<String>,
+    values: Told,
 }
 
 /// Parameters of a question about a range of keys.
@@ -102,10 +116,13 @@ pub(crate) struct KeyParams {
 pub(crate) struct KeysParams {
     from: Option<String>,
     to: Option<String>,
+    window_from: Option<i64>,
+    window_to: Option<i64>,
     key_encoding: KeyEncoding,
     partition: Option<u32>,
     limit: Option<usize>,
     cursor: Option<String>,
+    values: Told,
 }
 
 /// Parameters of a question about windows.
@@ -117,6 +134,7 @@ pub(crate) struct WindowsParams {
     partition: Option<u32>,
     limit: Option<usize>,
     cursor: Option<String>,
+    values: Told,
 }
 
 pub(crate) async fn list(caller: Caller) -> Result<Response, Problem> {
@@ -129,9 +147,9 @@ pub(crate) async fn key(
     Names(store, key): Names,
     Params(params): Params<KeyParams>,
 ) -> Result<Response, Problem> {
-    let KeyParams { from, to, key_encoding, partition, limit, cursor } = params;
+    let KeyParams { from, to, key_encoding, partition, limit, cursor, values } = params;
     let what = What::Key { key: key_encoding.read("the key", key)?, from, to };
-    answer(&caller, &uri, Bounds { partition, limit, cursor }.question(store, what)?).await
+    answer(&caller, &uri, Bounds { partition, limit, cursor, values }.question(store, what)?).await
 }
 
 pub(crate) async fn keys(
@@ -140,10 +158,10 @@ pub(crate) async fn keys(
     Name(store): Name,
     Params(params): Params<KeysParams>,
 ) -> Result<Response, Problem> {
-    let KeysParams { from, to, key_encoding, partition, limit, cursor } = params;
+    let KeysParams { from, to, window_from, window_to, key_encoding, partition, limit, cursor, values } = params;
     let from = key_encoding.read("from", from.unwrap_or_default())?;
     let to = to.map(|to| key_encoding.read("to", to)).transpose()?;
-    answer(&caller, &uri, Bounds { partition, limit, cursor }.question(store, What::Keys { from, to })?).await
+    answer(&caller, &uri, Bounds { partition, limit, cursor, values }.question(store, What::Keys { from, to, windows: (window_from, window_to) })?).await
 }
 
 pub(crate) async fn windows(
@@ -152,8 +170,8 @@ pub(crate) async fn windows(
     Name(store): Name,
     Params(params): Params<WindowsParams>,
 ) -> Result<Response, Problem> {
-    let WindowsParams { from, to, partition, limit, cursor } = params;
-    answer(&caller, &uri, Bounds { partition, limit, cursor }.question(store, What::Windows { from, to })?).await
+    let WindowsParams { from, to, partition, limit, cursor, values } = params;
+    answer(&caller, &uri, Bounds { partition, limit, cursor, values }.question(store, What::Windows { from, to })?).await
 }
 
 /// Few at one time, so that workers have the rest of the machine.

@@ -279,11 +279,14 @@ fn unescape(bytes: &[u8]) -> Option<Vec<u8>> {
 
 /// Splits what [`session`] made without a prefix: key, start, end.
 pub fn split_session(whole: &[u8]) -> Option<(Vec<u8>, Timestamp, Timestamp)> {
-    let rest = whole.strip_prefix(&[StoreKind::Session as u8])?;
-    let (rest, start) = rest.split_last_chunk::<8>()?;
+    let (rest, start) = whole.split_last_chunk::<8>()?;
     let (rest, end) = rest.split_last_chunk::<8>()?;
-    let key = unescape(rest.strip_suffix(&[0, 0])?)?;
-    Some((key, unordered(*start), unordered(*end)))
+    Some((split_sessions_of(rest)?, unordered(*start), unordered(*end)))
+}
+
+/// The key of what [`sessions_of`] made without a prefix.
+pub fn split_sessions_of(begin: &[u8]) -> Option<Vec<u8>> {
+    unescape(begin.strip_prefix(&[StoreKind::Session as u8])?.strip_suffix(&[0, 0])?)
 }
 
 /// Splits what [`session_time`] made, without what it begins with up to the kind: key, start, end.

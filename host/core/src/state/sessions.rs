@@ -194,6 +194,15 @@ impl Sessions {
         Ok(Self { outside, ..Self::default() })
     }
 
+    /// All that one key has, number 0, to be looked at without a database.
+    pub(crate) fn of_one(key: &[u8], all: Vec<Session>) -> Self {
+        let mut out = Self { count: all.len(), ..Self::default() };
+        let sessions = Line { all, gone: 0 };
+        let (hash, key, gone) = (hash(key), key.into(), Vec::new());
+        out.hold(Held { hash, key, sessions, gone, queued: Timestamp::MAX, dirty: false, changed: UNCHANGED });
+        out
+    }
+
     /// Whether there is any session.
     pub fn has_any(&self) -> bool {
         self.count > 0 || self.outside.is_some()
@@ -543,7 +552,8 @@ fn read(ground: Ground<'_>, key: &[u8]) -> Result<Vec<Session>, StorageError> {
     failed.map_or(Ok(out), |why| Err(StorageError::Corrupted(why.to_string())))
 }
 
-fn session(whole: &[u8], value: &[u8]) -> Option<Session> {
+/// A session by its key without the task's prefix, and its value; `None`: they are none.
+pub(crate) fn session(whole: &[u8], value: &[u8]) -> Option<Session> {
     let (_, start, end) = key::split_session(whole)?;
     let (timestamp, layout, state) = match Stored::decode(value) {
         _ if value == STATELESS => (end, 0, State::Absent),

@@ -134,6 +134,12 @@ impl Slices {
         Ok(Self { kept, slicing, closes, done_below, due, queued, changed, merged })
     }
 
+    /// Slices that are there to be looked at, without a database.
+    pub(crate) fn to_look_at(kept: Sessions, slicing: Slicing) -> Self {
+        let (due, queued, changed, merged) = Default::default();
+        Self { kept, slicing, closes: false, done_below: Timestamp::MIN, due, queued, changed, merged }
+    }
+
     /// The slices as they are kept.
     pub(crate) fn kept(&self) -> &Sessions {
         &self.kept

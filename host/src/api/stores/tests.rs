@@ -28,7 +28,7 @@ fn fold(window: Option<WindowForm>) -> Operator {
     Operator::Aggregate(Aggregate { fold, window, emit, emit_every_update, partitions: None })
 }
 
-/// Counts without windows and with them, sessions, a table, a processor, and sliding windows, which are not to be asked.
+/// Counts without windows and with them, sessions, sliding windows, a table and a processor.
 fn topology() -> Topology {
     let steps = [
         ("counts", fold(None)),
@@ -109,6 +109,11 @@ impl Stores for Fleet {
         }
     }
 
+    /// None has one here: what functions are called for is tried from outside.
+    fn functions(&self, _: usize, _: &Meta) -> Option<Callable> {
+        None
+    }
+
     fn owners(&self, of: &[TaskId]) -> Vec<Holder> {
         let holder = |task: &TaskId| match task.partition {
             3 => Holder::Unknown("nobody has it yet".into()),
@@ -119,7 +124,7 @@ impl Stores for Fleet {
 }
 
 fn question(store: &str, what: What) -> Question {
-    Question { store: store.into(), what, partition: None, limit: ROWS_DEFAULT, after: None }
+    Question { store: store.into(), what, partition: None, limit: ROWS_DEFAULT, after: None, results: false }
 }
 
 fn key(key: &str) -> What {
@@ -127,7 +132,7 @@ fn key(key: &str) -> What {
 }
 
 fn all_keys() -> What {
-    What::Keys { from: vec![], to: None }
+    What::Keys { from: vec![], to: None, windows: (None, None) }
 }
 
 /// A key of each partition.
@@ -274,6 +279,8 @@ fn windows_and_sessions_are_told_with_their_bounds() {
     assert_eq!(windows(ask("sessions", key("a")).unwrap()), [Some((4, Some(9)))]);
     let (kind, said) = problem(ask("sessions", some()));
     assert!(kind == Kind::UnknownKey && said.contains("windows that start in this time"), "{said}");
+    let range = What::Keys { from: b"a".to_vec(), to: Some(b"b".to_vec()), windows: (Some(10), None) };
+    assert_eq!(windows(ask("windows", range).unwrap()), [Some((10, Some(20))), Some((20, Some(30)))]);
     let both = ask("windows", What::Windows { from: Some(20), to: None }).unwrap();
     assert_eq!((both.rows.len(), both.as_of.len()), (2, PARTITIONS as usize));
 }
@@ -310,11 +317,12 @@ fn what_cannot_be_asked_is_refused_with_what_can() {
     let (kind, said) = ask(&question("count", key("a")));
     assert_eq!(kind, Kind::UnknownStore);
     assert!(said.contains("is `counts` meant?") && said.contains("alarms-last"), "{said}");
-    let (kind, said) = ask(&question("sliding", key("a")));
-    assert!(kind == Kind::StoreClosed && said.contains("parts of windows"), "{said}");
     assert_eq!(ask(&question("alarms-timers", all_keys())).0, Kind::StoreClosed);
-    let (kind, said) = ask(&question("windows", all_keys()));
-    assert!(kind == Kind::BadParameter && said.contains("/v1/stores/windows/windows"), "{said}");
+    let windows = What::Keys { from: vec![], to: None, windows: (None, Some(5)) };
+    let (kind, said) = ask(&question("counts", windows));
+    assert!(kind == Kind::BadParameter && said.starts_with("window-from, window-to:"), "{said}");
+    let results = Question { results: true, ..question("counts", key("a")) };
+    assert!(ask(&results).1.starts_with("values:"));
     let (kind, said) = ask(&question("counts", What::Windows { from: None, to: None }));
     assert!(kind == Kind::BadParameter && said.contains("/v1/stores/counts/keys"), "{said}");
     let spanned = What::Key { key: b"a".to_vec(), from: Some(1), to: None };
@@ -338,9 +346,9 @@ fn all_stores_are_listed() {
         told.iter().map(|s| (&s.name[..], &s.kind[..], &s.values[..], s.windowed, s.answers.join(" "))).collect();
     let want = [
         ("counts", "aggregates", "counts", false, "key keys"),
-        ("windows", "windows", "counts", true, "key windows"),
+        ("windows", "windows", "counts", true, "key keys windows"),
         ("sessions", "sessions", "counts", true, "key keys windows"),
-        ("sliding", "slices", "bytes", true, ""),
+        ("sliding", "windows", "counts", true, "key keys windows"),
         ("table", "rows", "bytes", false, "key keys"),
         ("alarms-last", "entries", "bytes", false, "key keys"),
         ("alarms-timers", "timers", "bytes", false, ""),

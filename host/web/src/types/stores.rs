@@ -21,8 +21,8 @@ pub struct Store {
     pub sub_topology: u32,
     /// In how many partitions it is.
     pub partitions: u32,
-    /// What it holds: `rows`, `aggregates`, `windows`, `sessions`, `entries`; of those that are not to be asked `timers`, `slices`, `ids`,
-    /// `waiting`, `sent`.
+    /// What it holds: `rows`, `aggregates`, `windows`, `sessions`, `entries`; of those that are not to be asked `timers`, `ids`, `waiting`,
+    /// `sent`.
     pub kind: String,
     /// What its values are: `bytes`, `states` (of a function, in its own layout) or `counts` (numbers).
     pub values: String,
@@ -30,6 +30,9 @@ pub struct Store {
     pub windowed: bool,
     /// Questions that it answers: `key`, `keys` (a range of them), `windows` (of all keys).
     pub answers: Vec<String>,
+    /// Whether `values=results` gives what its function's `finish` makes of its states.
+    #[serde(default)]
+    pub results: bool,
     /// Why it answers none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -97,7 +100,7 @@ pub struct Row {
     /// Its window, where keys have one: the end is exclusive, of a session the time of its last record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
-    /// Its value; of an aggregate its state.
+    /// Its value; of an aggregate its state, or with `values=results` what leaves the step.
     pub value: StoredValue,
     /// Of an aggregate the largest timestamp of its records, of a table's row that of its record, of a processor's entry when it was
     /// written; none where no time was known then.

@@ -18,7 +18,7 @@ fn asked(host: &Running, path: &str) -> Question {
 #[test]
 fn a_question_comes_as_it_was_asked() {
     let host = running();
-    let question = |what| Question { store: "counts".into(), what, partition: None, limit: ROWS_DEFAULT, after: None };
+    let question = |what| Question { store: "counts".into(), what, partition: None, limit: ROWS_DEFAULT, after: None, results: false };
     let key = |key: &[u8]| question(What::Key { key: key.to_vec(), from: None, to: None });
     assert_eq!(asked(&host, "/keys/a"), key(b"a"));
     assert_eq!(asked(&host, "/keys/10.0.0.1%2F24%20%C3%A4"), key("10.0.0.1/24 ä".as_bytes()));
@@ -29,12 +29,15 @@ fn a_question_comes_as_it_was_asked() {
     let cursor = place_text(after.as_ref().unwrap());
     let all = Question { partition: Some(1), limit: ROWS_MAX, after, ..question(windows) };
     assert_eq!(asked(&host, &format!("/keys/a?from=-5&to=10&partition=1&limit={ROWS_MAX}&cursor={cursor}")), all);
-    assert_eq!(asked(&host, "/keys"), question(What::Keys { from: vec![], to: None }));
-    let range = What::Keys { from: b"a".to_vec(), to: Some(b"\xff".to_vec()) };
-    assert_eq!(asked(&host, "/keys?from=YQ&to=/w&key-encoding=base64"), question(range));
+    assert_eq!(asked(&host, "/keys"), question(What::Keys { from: vec![], to: None, windows: (None, None) }));
+    let range = What::Keys { from: b"a".to_vec(), to: Some(b"\xff".to_vec()), windows: (Some(5), Some(9)) };
+    assert_eq!(asked(&host, "/keys?from=YQ&to=/w&window-from=5&window-to=9&key-encoding=base64"), question(range));
     assert_eq!(asked(&host, "/windows"), question(What::Windows { from: None, to: None }));
     let some = Question { limit: 1, ..question(What::Windows { from: Some(3), to: None }) };
     assert_eq!(asked(&host, "/windows?from=3&limit=1"), some);
+    let results = Question { results: true, ..key(b"a") };
+    assert_eq!(asked(&host, "/keys/a?values=results"), results);
+    assert_eq!(asked(&host, "/keys/a?values=stored"), key(b"a"));
 }
 
 #[test]

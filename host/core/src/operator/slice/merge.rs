@@ -77,6 +77,38 @@ pub(crate) fn windows(
     Ok(work.out)
 }
 
+/// Why windows were not put together for whoever asks beside the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Apart {
+    /// Something is stored that no count is.
+    Storage(StorageError),
+    /// A state is stored in this layout, and the version reads another.
+    Layout(u32),
+    /// The function failed.
+    Function(Fault),
+}
+
+/// What windows come to, in their order, for whoever asks beside the engine. `by`: the version that merges, with the layout that it reads
+/// where it has one; `None`: states are counts.
+pub(crate) fn look(
+    store: &Slices,
+    slicing: Slicing,
+    windows: &[Window],
+    by: Option<(&mut dyn Functions, Prepared, Option<u32>)>,
+) -> Result<Vec<(State, Timestamp)>, Apart> {
+    let Some((functions, prepared, layout)) = by else {
+        let mut plan = Plan::of(store, slicing, windows, 0);
+        plan.tree.count(store).map_err(Apart::Storage)?;
+        return Ok(plan.given(store).states);
+    };
+    let mut plan = Plan::of(store, slicing, windows, layout.unwrap_or_default());
+    if let Some(other) = plan.tree.other_layout.filter(|_| layout.is_some()) {
+        return Err(Apart::Layout(other));
+    }
+    plan.tree.merge_all(store, functions, prepared).map_err(Apart::Function)?;
+    Ok(plan.given(store).states)
+}
+
 /// The slices in a window, and the place of the first.
 fn slices_of(store: &Slices, slicing: Slicing, (key, mark): Window) -> (usize, &[Session]) {
     let (slices, (first, last)) = (store.kept().of(key), slicing.span(mark));
@@ -226,6 +258,13 @@ impl Tree {
         Ok(())
     }
 
+    /// Merges all branches.
+    fn merge_all(&mut self, store: &Slices, functions: &mut dyn Functions, prepared: Prepared) -> Answer<()> {
+        let mut heights = vec![Vec::new(); self.height];
+        self.branches.iter().enumerate().for_each(|(at, branch)| heights[branch.height - 1].push(at));
+        heights.iter().try_for_each(|branches| self.merge(store, branches, functions, prepared))
+    }
+
     /// Merges the branches of a height.
     fn merge(
         &mut self,
@@ -274,11 +313,7 @@ impl Work for Merging<'_, '_, '_, '_> {
         let whole = self.first.take().filter(|plan| plan.parts.len() == to - from);
         let windows = &self.windows[from..to];
         let mut plan = whole.unwrap_or_else(|| Plan::of(self.step.store, self.slicing, windows, self.layout));
-        let mut heights = vec![Vec::new(); plan.tree.height];
-        plan.tree.branches.iter().enumerate().for_each(|(at, branch)| heights[branch.height - 1].push(at));
-        for branches in heights {
-            plan.tree.merge(self.step.store, &branches, self.cx.ports.functions, self.prepared)?;
-        }
+        plan.tree.merge_all(self.step.store, self.cx.ports.functions, self.prepared)?;
         Ok(plan.given(self.step.store))
     }
 

@@ -7,6 +7,9 @@ use alloc::vec::Vec;
 use super::Form;
 use crate::meta::Meta;
 use crate::operator::process::Kept;
+use crate::record::Timestamp;
+use crate::slicing::Slicing;
+use crate::time::NEVER;
 use crate::topology::graph::{ForeignNode, JoinNode, Node, NodeOperator, SubTopology, TableNode, TableOf};
 use crate::topology::spec::{Fold, WindowForm};
 use crate::window::Grid;
@@ -26,8 +29,6 @@ pub enum Kind {
     Entries,
     /// A processor's timers.
     Timers,
-    /// Parts that windows are put together from.
-    Slices,
     /// Ids of records that have passed.
     Ids,
     /// Records of streams that wait for partners, or for a table.
@@ -38,14 +39,13 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 9] = [
         Kind::Rows,
         Kind::Aggregates,
         Kind::Windows,
         Kind::Sessions,
         Kind::Entries,
         Kind::Timers,
-        Kind::Slices,
         Kind::Ids,
         Kind::Waiting,
         Kind::Sent,
@@ -56,7 +56,6 @@ impl Kind {
         match self {
             Kind::Rows | Kind::Aggregates | Kind::Windows | Kind::Sessions | Kind::Entries => None,
             Kind::Timers => Some("it holds the timers of a processor, which are no rows"),
-            Kind::Slices => Some("it holds parts of windows, which a function puts together when they come out"),
             Kind::Ids => Some("it holds ids of records, to know them again, and no values"),
             Kind::Waiting => Some("it holds records that wait to be joined, which are no results"),
             Kind::Sent => {
@@ -94,6 +93,19 @@ pub struct Asked {
     pub by_key: bool,
     /// How long entries are kept, milliseconds of the step's time.
     pub ttl_ms: Option<i64>,
+    /// The function that has made its states.
+    pub function: Option<Maker>,
+}
+
+/// A function that makes states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Maker {
+    /// Its number in the plan.
+    pub function: usize,
+    /// States are values of records, which have no layout and leave as they are.
+    pub reduces: bool,
+    /// It says what leaves of a state.
+    pub finishes: bool,
 }
 
 impl Asked {
@@ -106,6 +118,11 @@ impl Asked {
             _ => Kept::always(),
         }
     }
+
+    /// Closing time up to which windows have been closed at a task's last commit.
+    pub fn closed(&self, meta: &Meta) -> Timestamp {
+        meta.nodes.iter().find(|(name, ..)| *name == self.step).map_or(NEVER, |(.., closed)| *closed)
+    }
 }
 
 /// The stores of a sub-topology, in their order.
@@ -116,7 +133,15 @@ pub fn stores(sub: &SubTopology) -> Vec<Asked> {
         assert_eq!(held.len(), sub.stores_of(node).len(), "every store of {} is told", node.name);
         for (kind, form, values, ttl_ms) in held {
             let by_key = kind != Kind::Entries;
-            all.push(Asked { step: node.name.clone(), number: all.len(), kind, form, values, by_key, ttl_ms });
+            let function = match &node.operator {
+                NodeOperator::Aggregate(aggregate) => aggregate.function.map(|function| {
+                    let reduces = matches!(aggregate.spec.fold, Fold::Reduce { .. });
+                    let finishes = matches!(aggregate.spec.fold, Fold::Aggregate { .. } | Fold::Cogroup { .. });
+                    Maker { function, reduces, finishes }
+                }),
+                _ => None,
+            };
+            all.push(Asked { step: node.name.clone(), number: all.len(), kind, form, values, by_key, ttl_ms, function });
         }
     }
     all
@@ -135,7 +160,8 @@ fn held_by(node: &Node) -> Vec<Held> {
                 Some(window) => match (window.form, Grid::of(window)) {
                     (WindowForm::Session { .. }, _) => (Kind::Sessions, Some(Form::Sessions), values, None),
                     (_, Some(grid)) => (Kind::Windows, Some(Form::Windows(grid)), values, None),
-                    (_, None) => closed(Kind::Slices),
+                    // Those that have no grid are put together from slices.
+                    (_, None) => (Kind::Windows, Slicing::of(window).map(Form::Slices), values, None),
                 },
             }
         }
@@ -236,6 +262,7 @@ mod tests {
     fn every_kind_of_store_is_told() {
         let hopping = WindowForm::Hopping { size_ms: 10, advance_ms: 5 };
         let grid = |form| Some(Form::Windows(Grid::of(Window { form, grace_ms: 7 }).unwrap()));
+        let sliced = |form| Some(Form::Slices(Slicing::of(Window { form, grace_ms: 7 }).unwrap()));
         let named = |name: &str| StoreSpec { name: name.into(), ttl_ms: None };
         let process = Process { function: function(), stores: vec![named("last")], outputs: vec![], partitions: None };
         let window = JoinWindow { before_ms: 1, after_ms: 1, grace_ms: 0 };
@@ -272,8 +299,8 @@ mod tests {
             ("sums", Kind::Aggregates, keys, Values::States),
             ("windows", Kind::Windows, grid(hopping), Values::Counts),
             ("steps", Kind::Windows, grid(WindowForm::Cumulating { size_ms: 30, step_ms: 10 }), Values::Counts),
-            ("sliding", Kind::Slices, None, bytes),
-            ("panes", Kind::Slices, None, bytes),
+            ("sliding", Kind::Windows, sliced(WindowForm::Sliding { difference_ms: 9 }), Values::Counts),
+            ("panes", Kind::Windows, sliced(WindowForm::Panes { size_ms: 10, advance_ms: 5 }), Values::Counts),
             ("sessions", Kind::Sessions, Some(Form::Sessions), Values::Counts),
             ("again", Kind::Aggregates, Some(Form::WindowedKeys), Values::Counts),
             ("latest", Kind::Rows, Some(Form::WindowedKeys), bytes),
@@ -296,6 +323,8 @@ mod tests {
         for (name, asked) in &all {
             assert_eq!(asked.form.is_none(), asked.kind.refusal().is_some(), "{name}");
             assert_eq!(asked.by_key, asked.kind != Kind::Entries, "{name}");
+            let maker = Maker { function: 0, reduces: true, finishes: false };
+            assert_eq!(asked.function, (name == "sums").then_some(maker), "{name}");
         }
     }
 

@@ -1,20 +1,26 @@
 //! Reading a task's stores from outside, as the last commit left them. What the open interval has changed is not in the database yet, so
 //! that nobody sees what may still be taken back; a [`View`] keeps all of an answer at one commit. Not here: who asks, in what form it is
-//! answered, which host has the task. Which stores there are and how each is read says [`kinds`].
+//! answered, which host has the task. Which stores there are and how each is read says [`kinds`]; windows that are put together from slices
+//! are in `slices`.
 //!
 //! Every question is one walk over a store's keys in their order, with jumps over what cannot match. A walk ends when the answer is
 //! complete or its [`Budget`] is used up, and then says where another one goes on.
 
 pub mod kinds;
+mod results;
+mod slices;
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use super::key::{self, StoreKind};
 use super::keyspace::{Scan, Space, StorageError, View};
 use super::value::{STATELESS, Stored};
+use crate::function::{Fault, Functions, Prepared};
 use crate::operator::process::Kept;
 use crate::record::Timestamp;
+use crate::slicing::Slicing;
 use crate::window::Grid;
 
 /// How the rows of a store are found.
@@ -28,6 +34,8 @@ pub enum Form {
     Windows(Grid),
     /// By key, in sessions.
     Sessions,
+    /// By key, in slices, of which windows are put together when they are asked for.
+    Slices(Slicing),
 }
 
 /// Starts of windows, milliseconds, both ends in it.
@@ -53,19 +61,33 @@ impl Span {
 pub enum What<'a> {
     /// What it has of one key: a row, or those of its windows.
     Key(&'a [u8], Span),
-    /// Rows by key, `from <= key < to`; without `to`, to the last. Where rows stand by key.
-    Range(&'a [u8], Option<&'a [u8]>),
+    /// What it has of keys with `from <= key < to`; without `to`, to the last: rows, or those of their windows.
+    Range(&'a [u8], Option<&'a [u8]>, Span),
     /// Rows of all keys by window. Where keys have windows.
     Windows(Span),
 }
 
 impl What<'_> {
-    /// Whether a store of this form can be asked that: rows that stand by window give no range of keys, and those without no windows.
+    /// Whether a store of this form can be asked that: keys without windows are asked for no windows.
     pub fn suits(self, form: Form) -> bool {
         match self {
-            What::Key(..) => true,
-            What::Range(..) => matches!(form, Form::Keys | Form::Sessions),
+            What::Key(_, span) | What::Range(_, _, span) => form != Form::Keys || span == Span::ALL,
             What::Windows(_) => form != Form::Keys,
+        }
+    }
+
+    fn span(self) -> Span {
+        let (What::Key(_, span) | What::Range(_, _, span) | What::Windows(span)) = self;
+        span
+    }
+
+    /// Where a key lies that is in the answer or not, and the first that can be in it.
+    fn place(&self, key: &[u8]) -> (Ordering, &[u8]) {
+        match self {
+            What::Key(wanted, _) => (key.cmp(wanted), wanted),
+            What::Range(from, ..) if key < *from => (Ordering::Less, from),
+            What::Range(from, Some(to), _) if key >= *to => (Ordering::Greater, from),
+            What::Range(..) | What::Windows(_) => (Ordering::Equal, b""),
         }
     }
 }
@@ -100,12 +122,15 @@ pub struct Row {
     pub timestamp: Timestamp,
     /// The value, or an aggregate's state in its function's layout.
     pub value: Vec<u8>,
+    /// The number of that layout; 0 where there is none.
+    pub layout: u32,
 }
 
 /// Some rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// In the order in which they stand: by key, or by window and then key; sessions of a key by their end.
+    /// In the order in which they stand: by key, or by window and then key; sessions of a key, and windows that are put together from
+    /// slices, by their end.
     pub rows: Vec<Row>,
     /// Where to go on, for [`Ground::ask`], where there may be more; `None`: that was all.
     pub next: Option<Vec<u8>>,
@@ -120,6 +145,29 @@ pub enum QueryError {
     /// Those of the storage; corrupted where something stored cannot be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The function that merges states has failed.
+    #[error("the function that has made its states {0}")]
+    Function(Fault),
+    /// A state is stored in another layout than the version reads.
+    #[error("a state is stored in layout {stored}, and the version of the function in force reads layout {reads}")]
+    Layout {
+        /// The layout of the state.
+        stored: u32,
+        /// That of the version.
+        reads: u32,
+    },
+}
+
+pub use results::results;
+
+/// Who calls the function that has made states, for what is to be told of them.
+pub struct Calls<'a> {
+    /// The functions of whoever asks.
+    pub functions: &'a mut dyn Functions,
+    /// The version that has the states.
+    pub prepared: Prepared,
+    /// States are values of records, which have no layout.
+    pub reduces: bool,
 }
 
 /// A store of a task, in a database as it was at one moment.
@@ -135,6 +183,8 @@ pub struct Ground<'a> {
     pub form: Form,
     /// Which entries are there still, by when they were written.
     pub kept: Kept,
+    /// Closing time up to which windows have been closed; [`NEVER`](crate::time::NEVER): none has. Slices of such may be there still.
+    pub closed: Timestamp,
 }
 
 /// What a walk does with an entry.
@@ -153,14 +203,21 @@ enum Step {
 type Bounds = (Vec<u8>, Option<Vec<u8>>);
 
 impl Ground<'_> {
-    /// Rows, as far as the budget goes. `after`: the place that an earlier answer to the same question gave.
+    /// Rows, as far as the budget goes. `after`: the place that an earlier answer to the same question gave. `calls`: who puts windows
+    /// together, of [`Form::Slices`]; `None`: states are counts, which are added up.
     ///
     /// # Errors
     /// See [`QueryError`].
     ///
     /// # Panics
     /// Where the question does not suit the store: see [`What::suits`].
-    pub fn ask(&self, what: What<'_>, after: Option<&[u8]>, budget: &mut Budget) -> Result<Page, QueryError> {
+    pub fn ask(
+        &self,
+        what: What<'_>,
+        after: Option<&[u8]>,
+        budget: &mut Budget,
+        calls: Option<&mut Calls<'_>>,
+    ) -> Result<Page, QueryError> {
         assert!(what.suits(self.form), "{what:?} is asked of {:?}", self.form);
         let (begin, end) = self.bounds(what);
         let at = match after {
@@ -168,6 +225,10 @@ impl Ground<'_> {
             Some(after) if *after >= begin[..] && end.as_ref().is_none_or(|end| after < &end[..]) => after.to_vec(),
             Some(_) => return Err(QueryError::Cursor),
         };
+        if let Form::Slices(slicing) = self.form {
+            let asked = slices::Asked { ground: self, slicing, what, end: end.as_deref() };
+            return asked.go(at, budget, calls);
+        }
         let walk = Walk { ground: self, what, end: end.as_deref() };
         Ok(walk.go(at, budget)?)
     }
@@ -182,7 +243,7 @@ impl Ground<'_> {
                 let behind = [&whole[..], &[0]].concat();
                 (whole, Some(behind))
             }
-            (Form::Keys, What::Range(from, to)) => {
+            (Form::Keys, What::Range(from, to, _)) => {
                 let end = to.map(|to| key::plain(b"", StoreKind::KeyValue, to));
                 (key::plain(b"", StoreKind::KeyValue, from), end.or_else(|| all(StoreKind::KeyValue)))
             }
@@ -192,19 +253,21 @@ impl Ground<'_> {
                 let begin = [&of_key[..], &key::ordered(span.from)].concat();
                 (begin, key::successor(&of_key))
             }
-            (Form::Sessions, What::Range(from, to)) => {
+            (Form::Slices(_), What::Key(key, _)) => {
+                let of_key = key::sessions_of(b"", key);
+                let end = key::successor(&of_key);
+                (of_key, end)
+            }
+            (Form::Slices(_), What::Windows(_)) => (Vec::from([StoreKind::Session as u8]), all(StoreKind::Session)),
+            (Form::Sessions | Form::Slices(_), What::Range(from, to, _)) => {
                 let end = to.map(|to| key::sessions_of(b"", to));
                 (key::sessions_of(b"", from), end.or_else(|| all(StoreKind::Session)))
             }
             (Form::Sessions, What::Windows(span)) => from_start(StoreKind::SessionTime, span),
-            (Form::WindowedKeys, What::Key(_, span) | What::Windows(span)) => {
-                from_start(StoreKind::WindowedKeyValue, span)
-            }
+            (Form::WindowedKeys, what) => from_start(StoreKind::WindowedKeyValue, what.span()),
             // A mark is never before its window's start.
-            (Form::Windows(_), What::Key(_, span) | What::Windows(span)) => from_start(StoreKind::Window, span),
-            (Form::Keys, What::Windows(_)) | (Form::WindowedKeys | Form::Windows(_), What::Range(..)) => {
-                unreachable!("such questions are refused")
-            }
+            (Form::Windows(_), what) => from_start(StoreKind::Window, what.span()),
+            (Form::Keys, What::Windows(_)) => unreachable!("such questions are refused"),
         }
     }
 
@@ -227,8 +290,8 @@ impl Ground<'_> {
             return Ok(None);
         }
         let unknown = || StorageError::Corrupted("a stored row has a form this version does not know".to_string());
-        let Stored { timestamp, state, .. } = Stored::decode(stored).ok_or_else(unknown)?;
-        let row = Row { key: key.to_vec(), window, timestamp, value: state.to_vec() };
+        let Stored { timestamp, state, layout } = Stored::decode(stored).ok_or_else(unknown)?;
+        let row = Row { key: key.to_vec(), window, timestamp, value: state.to_vec(), layout };
         Ok(self.kept.is_kept(timestamp).then_some(row))
     }
 
@@ -289,6 +352,7 @@ impl Walk<'_> {
     fn step(&self, whole: &[u8], stored: &[u8]) -> Result<Step, StorageError> {
         let strange = || StorageError::Corrupted("a stored key has a form this version does not know".to_string());
         match self.ground.form {
+            Form::Slices(_) => unreachable!("they are walked otherwise"),
             Form::Keys => self.ground.take(&whole[1..], None, stored),
             Form::Sessions => match self.what {
                 What::Windows(span) => {
@@ -308,9 +372,12 @@ impl Walk<'_> {
                         false => Ok(Step::Pass),
                     }
                 }
-                What::Range(..) => {
+                What::Range(_, _, span) => {
                     let (key, start, end) = key::split_session(whole).ok_or_else(strange)?;
-                    self.ground.take(&key, Some((start, end)), stored)
+                    match span.holds(start) {
+                        true => self.ground.take(&key, Some((start, end)), stored),
+                        false => Ok(Step::Pass),
+                    }
                 }
             },
             Form::WindowedKeys => {
@@ -333,11 +400,7 @@ impl Walk<'_> {
         window_bytes: usize,
         stored: &[u8],
     ) -> Result<Step, StorageError> {
-        let (span, wanted) = match self.what {
-            What::Key(wanted, span) => (span, Some(wanted)),
-            What::Windows(span) => (span, None),
-            What::Range(..) => unreachable!("such questions are refused"),
-        };
+        let span = self.what.span();
         // Starts never fall from one window to the next.
         if start > span.to {
             return Ok(Step::End);
@@ -347,10 +410,10 @@ impl Walk<'_> {
         if start < span.from {
             return Ok(behind());
         }
-        match wanted {
-            Some(wanted) if key < wanted => Ok(Step::Jump([window, wanted].concat())),
-            Some(wanted) if key > wanted => Ok(behind()),
-            _ => self.ground.take(key, Some((start, end)), stored),
+        match self.what.place(key) {
+            (Ordering::Less, first) => Ok(Step::Jump([window, first].concat())),
+            (Ordering::Greater, _) => Ok(behind()),
+            (Ordering::Equal, _) => self.ground.take(key, Some((start, end)), stored),
         }
     }
 }

@@ -13,17 +13,17 @@ use crate::state::memory::tests::Locked;
 use crate::time::NEVER;
 use crate::topology::spec::{Window, WindowForm};
 
-const PREFIX: &[u8] = &[0, 0, 0, 1];
-const PLENTY: Budget = Budget { rows: usize::MAX, bytes: usize::MAX, looks: usize::MAX };
+pub(super) const PREFIX: &[u8] = &[0, 0, 0, 1];
+pub(super) const PLENTY: Budget = Budget { rows: usize::MAX, bytes: usize::MAX, looks: usize::MAX };
 
-struct Database {
-    db: Memory<Locked>,
-    space: Space,
+pub(super) struct Database {
+    pub db: Memory<Locked>,
+    pub space: Space,
 }
 
 impl Database {
     /// With entries of the tasks before and behind, and of what stands beside every store.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let db = Memory::<Locked>::default();
         let space = db.open_space("s", SpaceKind::State).unwrap();
         let database = Self { db, space };
@@ -37,12 +37,12 @@ impl Database {
         database
     }
 
-    fn put(&self, key: Vec<u8>, value: &[u8]) {
+    pub fn put(&self, key: Vec<u8>, value: &[u8]) {
         self.db.apply(vec![Write::Put(self.space, key, value.to_vec())], Durability::Process).unwrap();
     }
 
     fn put_row(&self, form: Form, row: &Row) {
-        let stored = Stored { layout: 3, timestamp: row.timestamp, state: &row.value }.encode();
+        let stored = Stored { layout: row.layout, timestamp: row.timestamp, state: &row.value }.encode();
         let (start, end) = row.window.unwrap_or_default();
         let whole = match form {
             Form::Keys => key::plain(PREFIX, StoreKind::KeyValue, &row.key),
@@ -55,14 +55,16 @@ impl Database {
                 self.put(key::session_time(PREFIX, &row.key, start, end), b"");
                 key::session(PREFIX, &row.key, start, end)
             }
+            Form::Slices(_) => unreachable!("windows of slices are stored nowhere"),
         };
         self.put(whole, &stored);
     }
 
     fn ask(&self, form: Form, what: What<'_>, after: Option<&[u8]>, mut budget: Budget) -> Result<Page, QueryError> {
         let view = self.db.view().unwrap();
-        let ground = Ground { view: view.as_ref(), space: self.space, prefix: PREFIX, form, kept: Kept::always() };
-        ground.ask(what, after, &mut budget)
+        let (view, space, kept) = (view.as_ref(), self.space, Kept::always());
+        let ground = Ground { view, space, prefix: PREFIX, form, kept, closed: NEVER };
+        ground.ask(what, after, &mut budget, None)
     }
 
     /// All rows, in answers of a budget.
@@ -85,7 +87,7 @@ impl Database {
 
 fn row(key: &[u8], window: Option<(Timestamp, Timestamp)>) -> Row {
     let value = [key, &window.unwrap_or_default().0.to_be_bytes()].concat();
-    Row { key: key.to_vec(), window, timestamp: 77, value }
+    Row { key: key.to_vec(), window, timestamp: 77, value, layout: 3 }
 }
 
 fn hopping(size_ms: i64, advance_ms: i64) -> Form {
@@ -98,16 +100,16 @@ fn by_window(rows: &mut [Row]) {
     rows.sort_by(|a, b| (a.window, &a.key).cmp(&(b.window, &b.key)));
 }
 
-fn budgets() -> impl Strategy<Value = Budget> {
+pub(super) fn budgets() -> impl Strategy<Value = Budget> {
     let few = prop_oneof![Just(1usize), 2usize..6, Just(usize::MAX)];
     (few.clone(), few.clone(), few).prop_map(|(rows, bytes, looks)| Budget { rows, bytes, looks })
 }
 
-fn keys() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn keys() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(prop_oneof![Just(0u8), Just(1u8), Just(0xffu8)], 0..3)
 }
 
-fn spans() -> impl Strategy<Value = Span> {
+pub(super) fn spans() -> impl Strategy<Value = Span> {
     let of = |(from, len)| Span { from, to: from + len };
     prop_oneof![Just(Span::ALL), (0i64..50, -5i64..60).prop_map(of)]
 }
@@ -118,7 +120,7 @@ proptest! {
         let database = Database::new();
         let rows: Vec<Row> = all.iter().map(|key| row(key, None)).collect();
         rows.iter().for_each(|row| database.put_row(Form::Keys, row));
-        let got = database.all(Form::Keys, What::Range(&from, to.as_deref()), budget);
+        let got = database.all(Form::Keys, What::Range(&from, to.as_deref(), Span::ALL), budget);
         let is_in = |row: &&Row| row.key >= from && to.as_ref().is_none_or(|to| row.key < *to);
         prop_assert_eq!(got, rows.iter().filter(is_in).cloned().collect::<Vec<_>>());
         let got = database.all(Form::Keys, What::Key(&from, Span::ALL), budget);
@@ -126,7 +128,7 @@ proptest! {
     }
 
     #[test]
-    fn rows_by_window(all in proptest::collection::btree_set((0i64..12, keys()), 0..30), wanted in keys(), span in spans(), budget in budgets()) {
+    fn rows_by_window(all in proptest::collection::btree_set((0i64..12, keys()), 0..30), wanted in keys(), to in proptest::option::of(keys()), span in spans(), budget in budgets()) {
         for (form, len) in [(Form::WindowedKeys, 7), (hopping(10, 5), 10)] {
             let database = Database::new();
             let mut rows: Vec<Row> = all.iter().map(|(at, key)| row(key, Some((at * 5, at * 5 + len)))).collect();
@@ -134,6 +136,9 @@ proptest! {
             by_window(&mut rows);
             rows.retain(|row| span.holds(row.window.unwrap().0));
             prop_assert_eq!(&database.all(form, What::Windows(span), budget), &rows);
+            let is_in = |row: &&Row| row.key >= wanted && to.as_ref().is_none_or(|to| row.key < *to);
+            let want: Vec<Row> = rows.iter().filter(is_in).cloned().collect();
+            prop_assert_eq!(database.all(form, What::Range(&wanted, to.as_deref(), span), budget), want);
             rows.retain(|row| row.key == wanted);
             prop_assert_eq!(database.all(form, What::Key(&wanted, span), budget), rows);
         }
@@ -147,8 +152,10 @@ proptest! {
         rows.iter().for_each(|row| database.put_row(Form::Sessions, row));
         let is_in = |row: &&Row| row.key >= wanted && to.as_ref().is_none_or(|to| row.key < *to);
         let want: Vec<Row> = rows.iter().filter(is_in).cloned().collect();
-        prop_assert_eq!(database.all(Form::Sessions, What::Range(&wanted, to.as_deref()), budget), want);
+        prop_assert_eq!(database.all(Form::Sessions, What::Range(&wanted, to.as_deref(), Span::ALL), budget), want);
         rows.retain(|row| span.holds(row.window.unwrap().0));
+        let want: Vec<Row> = rows.iter().filter(is_in).cloned().collect();
+        prop_assert_eq!(database.all(Form::Sessions, What::Range(&wanted, to.as_deref(), span), budget), want);
         let want: Vec<Row> = rows.iter().filter(|row| row.key == wanted).cloned().collect();
         prop_assert_eq!(database.all(Form::Sessions, What::Key(&wanted, span), budget), want);
         rows.sort_by_key(|row| (row.window.map(|(start, end)| (end, start)), row.key.clone()));
@@ -190,7 +197,7 @@ fn a_budget_is_kept_to_and_an_answer_says_where_it_ends() {
     for key in [&b"a"[..], b"b", b"c"] {
         database.put_row(Form::Keys, &row(key, None));
     }
-    let ask = |budget| database.ask(Form::Keys, What::Range(b"", None), None, budget).unwrap();
+    let ask = |budget| database.ask(Form::Keys, What::Range(b"", None, Span::ALL), None, budget).unwrap();
     let place = |key: &[u8]| Some(key::plain(b"", StoreKind::KeyValue, key));
     let page = ask(Budget { rows: 2, ..PLENTY });
     assert_eq!((page.rows.len(), page.next), (2, place(b"c")));
@@ -203,8 +210,8 @@ fn a_budget_is_kept_to_and_an_answer_says_where_it_ends() {
     let mut shared = Budget { rows: 5, bytes: 100, looks: 9 };
     let view = database.db.view().unwrap();
     let (view, kept) = (view.as_ref(), Kept::always());
-    let ground = Ground { view, space: database.space, prefix: PREFIX, form: Form::Keys, kept };
-    ground.ask(What::Range(b"", None), None, &mut shared).unwrap();
+    let ground = Ground { view, space: database.space, prefix: PREFIX, form: Form::Keys, kept, closed: NEVER };
+    ground.ask(What::Range(b"", None, Span::ALL), None, &mut shared, None).unwrap();
     assert_eq!(shared, Budget { rows: 2, bytes: 70, looks: 6 });
 }
 
@@ -225,7 +232,7 @@ fn keys_that_do_not_match_are_jumped_over() {
 fn a_place_of_another_question_is_refused() {
     let database = Database::new();
     database.put_row(Form::Keys, &row(b"b", None));
-    let ask = |after: &[u8]| database.ask(Form::Keys, What::Range(b"b", Some(b"c")), Some(after), PLENTY);
+    let ask = |after: &[u8]| database.ask(Form::Keys, What::Range(b"b", Some(b"c"), Span::ALL), Some(after), PLENTY);
     let place = |key: &[u8]| key::plain(b"", StoreKind::KeyValue, key);
     assert_eq!(ask(&place(b"b")).unwrap().rows.len(), 1);
     let window = key::plain(b"", StoreKind::Window, b"b");
@@ -240,7 +247,7 @@ fn what_a_function_has_removed_is_not_there() {
     database.put_row(Form::Sessions, &row(b"k", Some((0, 5))));
     database.put(key::session(PREFIX, b"k", 9, 9), STATELESS);
     database.put(key::session_time(PREFIX, b"k", 9, 9), b"");
-    for what in [What::Key(b"k", Span::ALL), What::Range(b"", None), What::Windows(Span::ALL)] {
+    for what in [What::Key(b"k", Span::ALL), What::Range(b"", None, Span::ALL), What::Windows(Span::ALL)] {
         assert_eq!(database.all(Form::Sessions, what, PLENTY), [row(b"k", Some((0, 5)))], "{what:?}");
     }
 }
@@ -254,9 +261,10 @@ fn entries_that_are_too_old_are_not_there() {
     }
     let keys = |kept| -> Vec<String> {
         let view = database.db.view().unwrap();
-        let ground = Ground { view: view.as_ref(), space: database.space, prefix: PREFIX, form: Form::Keys, kept };
+        let (view, space, form) = (view.as_ref(), database.space, Form::Keys);
+        let ground = Ground { view, space, prefix: PREFIX, form, kept, closed: NEVER };
         let mut budget = PLENTY;
-        let page = ground.ask(What::Range(b"", None), None, &mut budget).unwrap();
+        let page = ground.ask(What::Range(b"", None, Span::ALL), None, &mut budget, None).unwrap();
         page.rows.into_iter().map(|row| String::from_utf8(row.key).unwrap()).collect()
     };
     assert_eq!(
