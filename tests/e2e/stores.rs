@@ -110,11 +110,17 @@ fn compare_put_together(host: &Host) {
     assert_eq!(rows(&question(host, "panes/keys/a?values=results")), of(&panes, &text));
     assert_eq!(rows(&question(host, "panes/keys?to=b&values=results")), of(&panes, &text));
     let some = question(host, "panes/windows?from=25000&limit=1&partition=0");
-    let all: Vec<_> = (0..3).flat_map(|p| rows(&question(host, &format!("panes/windows?from=25000&partition={p}")))).collect();
+    let all: Vec<_> =
+        (0..3).flat_map(|p| rows(&question(host, &format!("panes/windows?from=25000&partition={p}")))).collect();
     assert_eq!((some.status, all), (200, of(&panes[3..], &state)));
     assert_eq!(rows(&question(host, "all-by-function/keys/a?values=results")), [(json!("a"), Value::Null, text(4))]);
     let refused = question(host, "all/keys/a?values=results");
-    assert_eq!((refused.status, &refused.body["type"]), (400, &json!("/v1/problems/bad-parameter")), "{}", refused.body);
+    assert_eq!(
+        (refused.status, &refused.body["type"]),
+        (400, &json!("/v1/problems/bad-parameter")),
+        "{}",
+        refused.body
+    );
 }
 
 #[test]

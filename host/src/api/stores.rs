@@ -11,10 +11,10 @@ use millstream_core::state::query::{
 use millstream_core::task::TaskId;
 use millstream_core::time::NEVER;
 use millstream_core::topology::graph::{SubTopology, Topology};
+use millstream_wasm::WORKER_STACK_BYTES;
 use millstream_web::api::{Place, Question, What};
 use millstream_web::record::Window;
 use millstream_web::types::{AsOf, At, Bytes, NotRead, Row, Rows, Store, StoredValue};
-use millstream_wasm::WORKER_STACK_BYTES;
 use millstream_web::{ANSWER_BYTES_MAX, Kind, Problem, place_text};
 
 use super::{storage, unknown};
@@ -158,16 +158,13 @@ pub(super) fn rows(topology: &Topology, stores: &dyn Stores, question: &Question
         let thread = std::thread::Builder::new().name("question".into()).stack_size(WORKER_STACK_BYTES);
         let thread = thread.spawn_scoped(scope, || answer(topology, stores, question, &named));
         let thread = thread.map_err(|why| Problem::new(Kind::Busy, format!("start a thread: {why}")))?;
-        thread.join().unwrap_or_else(|_| Err(Problem::new(Kind::Internal, "the thread that called a function panicked")))
+        thread
+            .join()
+            .unwrap_or_else(|_| Err(Problem::new(Kind::Internal, "the thread that called a function panicked")))
     })
 }
 
-fn answer(
-    topology: &Topology,
-    stores: &dyn Stores,
-    question: &Question,
-    named: &Named,
-) -> Result<Rows, Problem> {
+fn answer(topology: &Topology, stores: &dyn Stores, question: &Question, named: &Named) -> Result<Rows, Problem> {
     let what = ask(question, named.form)?;
     let (partitions, is_one) = partitions(question, named, topology.subs[named.sub].tasks)?;
     let mut out = Rows { store: question.store.clone(), ..Rows::default() };

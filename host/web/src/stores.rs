@@ -161,7 +161,13 @@ pub(crate) async fn keys(
     let KeysParams { from, to, window_from, window_to, key_encoding, partition, limit, cursor, values } = params;
     let from = key_encoding.read("from", from.unwrap_or_default())?;
     let to = to.map(|to| key_encoding.read("to", to)).transpose()?;
-    answer(&caller, &uri, Bounds { partition, limit, cursor, values }.question(store, What::Keys { from, to, windows: (window_from, window_to) })?).await
+    answer(
+        &caller,
+        &uri,
+        Bounds { partition, limit, cursor, values }
+            .question(store, What::Keys { from, to, windows: (window_from, window_to) })?,
+    )
+    .await
 }
 
 pub(crate) async fn windows(
@@ -171,7 +177,8 @@ pub(crate) async fn windows(
     Params(params): Params<WindowsParams>,
 ) -> Result<Response, Problem> {
     let WindowsParams { from, to, partition, limit, cursor, values } = params;
-    answer(&caller, &uri, Bounds { partition, limit, cursor, values }.question(store, What::Windows { from, to })?).await
+    answer(&caller, &uri, Bounds { partition, limit, cursor, values }.question(store, What::Windows { from, to })?)
+        .await
 }
 
 /// Few at one time, so that workers have the rest of the machine.

@@ -269,6 +269,7 @@ impl Api for Fake {
             values: "counts".into(),
             windowed: false,
             answers: answers.iter().map(|a| a.to_string()).collect(),
+            results: false,
             reason: reason.map(str::to_string),
         };
         vec![store("counts", &["key", "keys", "windows"], None), store("timers", &[], Some("they are no rows"))]

@@ -18,7 +18,14 @@ fn asked(host: &Running, path: &str) -> Question {
 #[test]
 fn a_question_comes_as_it_was_asked() {
     let host = running();
-    let question = |what| Question { store: "counts".into(), what, partition: None, limit: ROWS_DEFAULT, after: None, results: false };
+    let question = |what| Question {
+        store: "counts".into(),
+        what,
+        partition: None,
+        limit: ROWS_DEFAULT,
+        after: None,
+        results: false,
+    };
     let key = |key: &[u8]| question(What::Key { key: key.to_vec(), from: None, to: None });
     assert_eq!(asked(&host, "/keys/a"), key(b"a"));
     assert_eq!(asked(&host, "/keys/10.0.0.1%2F24%20%C3%A4"), key("10.0.0.1/24 ä".as_bytes()));

@@ -141,7 +141,16 @@ pub fn stores(sub: &SubTopology) -> Vec<Asked> {
                 }),
                 _ => None,
             };
-            all.push(Asked { step: node.name.clone(), number: all.len(), kind, form, values, by_key, ttl_ms, function });
+            all.push(Asked {
+                step: node.name.clone(),
+                number: all.len(),
+                kind,
+                form,
+                values,
+                by_key,
+                ttl_ms,
+                function,
+            });
         }
     }
     all

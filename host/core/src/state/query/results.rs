@@ -25,8 +25,7 @@ pub fn results(mut rows: Vec<Row>, calls: &mut Calls<'_>) -> Result<Vec<Row>, Qu
     let states: BytesColumn = rows.iter().map(|row| Some(&row.value[..])).collect();
     let (starts, ends): (Vec<_>, Vec<_>) = rows.iter().filter_map(|row| row.window).unzip();
     let offsets = vec![0; rows.len() + 1];
-    let groups =
-        Groups { keys: &keys, starts: &starts, ends: &ends, states: &states, offsets: &offsets, members: &[] };
+    let groups = Groups { keys: &keys, starts: &starts, ends: &ends, states: &states, offsets: &offsets, members: &[] };
     let values = calls.functions.finish(calls.prepared, groups).map_err(QueryError::Function)?;
     if values.len() != rows.len() {
         let what = format!("`finish` gave {} values for {} groups", values.len(), rows.len());

@@ -8,6 +8,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::{Budget, Calls, Ground, Page, QueryError, Row, What};
+use crate::function::Functions;
 use crate::operator::slice::merge::{self, Apart};
 use crate::record::Timestamp;
 use crate::slicing::Slicing;
@@ -95,7 +96,8 @@ impl Asked<'_> {
                 return Ok(Some(place(key, first)));
             }
             // What is put together beyond the answer is put together in vain.
-            let count = budget.rows.min(budget.looks).min((budget.bytes / largest).saturating_add(1)).min(merge::WINDOWS_MAX);
+            let count =
+                budget.rows.min(budget.looks).min((budget.bytes / largest).saturating_add(1)).min(merge::WINDOWS_MAX);
             let mut windows = Vec::with_capacity(count);
             while let Some(mark) = next.filter(|_| windows.len() < count) {
                 windows.push((0, mark));
@@ -151,10 +153,13 @@ impl Asked<'_> {
         calls: &mut Option<&mut Calls<'_>>,
     ) -> Result<Vec<(State, Timestamp)>, QueryError> {
         let mut reads = 0;
-        let by = calls.as_deref_mut().map(|Calls { functions, prepared, reduces }| {
-            reads = functions.layout(*prepared);
-            (&mut **functions, *prepared, (!*reduces).then_some(reads))
-        });
+        let by = match calls.as_deref_mut() {
+            None => None,
+            Some(Calls { functions, prepared, reduces }) => {
+                reads = functions.layout(*prepared);
+                Some((&mut **functions as &mut dyn Functions, *prepared, (!*reduces).then_some(reads)))
+            }
+        };
         merge::look(slices, self.slicing, windows, by).map_err(|why| match why {
             Apart::Storage(why) => QueryError::Storage(why),
             Apart::Layout(stored) => QueryError::Layout { stored, reads },

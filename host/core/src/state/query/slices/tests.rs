@@ -8,11 +8,11 @@ use alloc::vec;
 use proptest::prelude::*;
 
 use super::super::tests::{Database, PLENTY, PREFIX, budgets, keys, spans};
-use super::super::{Form, results};
+use super::super::{Form, Span, results};
 use super::*;
 use crate::function::{
-    Answer, Context, Fault, Folded, Functions, Groups, Hosted, Interface, Joined, Kept as Bits, Output, Prepared,
-    Records, Routed, Scanned, TimerClock,
+    Answer, Context, Fault, Folded, Groups, Hosted, Interface, Joined, Kept as Bits, Output, Prepared, Records, Routed,
+    Scanned, TimerClock,
 };
 use crate::operator::process::Kept;
 use crate::record::BytesColumn;
@@ -29,7 +29,8 @@ type Slots = BTreeMap<(Vec<u8>, Timestamp), Vec<u8>>;
 fn windows() -> impl Strategy<Value = WindowForm> {
     prop_oneof![
         (0i64..20).prop_map(|difference_ms| WindowForm::Sliding { difference_ms }),
-        (1i64..30, 1i64..12).prop_map(|(size_ms, advance)| WindowForm::Panes { size_ms, advance_ms: advance.min(size_ms) }),
+        (1i64..30, 1i64..12)
+            .prop_map(|(size_ms, advance)| WindowForm::Panes { size_ms, advance_ms: advance.min(size_ms) }),
     ]
 }
 
@@ -162,12 +163,19 @@ impl Functions for Strings {
     fn layout(&self, _: Prepared) -> u32 {
         self.layout
     }
-    fn merge(&mut self, _: Prepared, keys: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Answer<BytesColumn> {
+    fn merge(
+        &mut self,
+        _: Prepared,
+        keys: &BytesColumn,
+        left: &BytesColumn,
+        right: &BytesColumn,
+    ) -> Answer<BytesColumn> {
         if let Some(fault) = &self.fails {
             return Err(fault.clone());
         }
         let of = |column: &BytesColumn, at| column.get(at).unwrap().to_vec();
-        Ok((0..keys.len()).map(|at| Some([of(left, at), of(right, at)].concat())).collect())
+        let merged: Vec<_> = (0..keys.len()).map(|at| [of(left, at), of(right, at)].concat()).collect();
+        Ok(merged.iter().map(|state| Some(&state[..])).collect())
     }
     fn finish(&mut self, _: Prepared, of: Groups<'_>) -> Answer<BytesColumn> {
         let one = |at: usize| {
@@ -175,7 +183,8 @@ impl Functions for Strings {
             let window = of.starts.get(at).zip(of.ends.get(at));
             (text(of.states) != "-").then(|| format!("{}{window:?}={}", text(of.keys), text(of.states)).into_bytes())
         };
-        Ok((0..of.keys.len()).map(one).collect())
+        let finished: Vec<_> = (0..of.keys.len()).map(one).collect();
+        Ok(finished.iter().map(|value| value.as_deref()).collect())
     }
     fn wants_stream_times(&self, _: Prepared) -> bool {
         false
@@ -203,7 +212,15 @@ impl Functions for Strings {
     fn scan(&mut self, _: Prepared, _: Context<'_>, _: Groups<'_>, _: Records<'_>) -> Answer<Scanned> {
         unreachable!("nothing is scanned")
     }
-    fn migrate(&mut self, _: Prepared, _: &str, _: u32, _: u32, _: &BytesColumn, _: &BytesColumn) -> Answer<BytesColumn> {
+    fn migrate(
+        &mut self,
+        _: Prepared,
+        _: &str,
+        _: u32,
+        _: u32,
+        _: &BytesColumn,
+        _: &BytesColumn,
+    ) -> Answer<BytesColumn> {
         unreachable!("nothing is migrated")
     }
     fn join(&mut self, _: Prepared, _: &BytesColumn, _: &BytesColumn, _: &BytesColumn) -> Answer<Joined> {
@@ -234,7 +251,8 @@ fn a_function_merges_earlier_states_on_the_left_and_finishes() {
     let mut functions = Strings { layout: 3, fails: None };
     let mut calls = Calls { functions: &mut functions, prepared: Prepared(7), reduces: false };
     let page = filled.ask(What::Key(b"k", Span::ALL), Some(&mut calls)).unwrap();
-    let states = [((5, 10), "a"), ((7, 12), "ab"), ((8, 13), "abc"), ((11, 16), "bc"), ((13, 18), "c"), ((25, 30), "-")];
+    let states =
+        [((5, 10), "a"), ((7, 12), "ab"), ((8, 13), "abc"), ((11, 16), "bc"), ((13, 18), "c"), ((25, 30), "-")];
     assert_eq!(told(page.rows.clone()), states.map(|(window, state)| (window, state.to_string())));
     assert!(page.rows.iter().all(|row| row.layout == 3));
     let finished = told(results(page.rows, &mut calls).unwrap());
