@@ -156,6 +156,41 @@ fn every_kind_of_store_answers_and_after_a_restart_too() {
     assert!(host.stop().success());
 }
 
+const TRAPS: &str = "pipeline: traps
+functions:
+  traps: { component: {bad-trap-finish.wasm} }
+sources:
+  in: { topic: in, partitions: 1 }
+steps:
+  open: { from: in, group: key, window: { tumbling: 10s, grace: 1h }, aggregate: traps, emit: on-close }
+sinks:
+  out: { from: open, topic: out, key-format: json }
+";
+
+/// A function that fails for a question fails its answer, and nothing of the pipeline.
+#[test]
+fn a_function_that_fails_fails_the_answer_alone() {
+    let place = Place::new(TRAPS);
+    let host = Host::ready(&place.manifest, &place.folder, &[]);
+    let visit = |key: &str| json!({ "key": key, "value": "v", "timestamp": 1_000 });
+    say(&host, "in", &[visit("good"), visit("trap")]);
+    eventually("both are committed", 30, || match rows(&question(&host, "open/windows")).len() {
+        2 => Ok(()),
+        other => Err(format!("{other} rows")),
+    });
+    let failed = question(&host, "open/keys/trap?values=results");
+    assert_eq!((failed.status, &failed.body["type"]), (500, &json!("/v1/problems/function-failed")), "{failed:?}");
+    let detail = failed.body["detail"].as_str().unwrap();
+    assert!(detail.starts_with("store `open`: the function that has made its states trapped"), "{detail}");
+    assert_eq!(rows(&question(&host, "open/keys/good?values=results")).len(), 1, "the next has an instance of its own");
+    say(&host, "in", &[visit("good"), visit("later")]);
+    eventually("the pipeline goes on", 30, || match rows(&question(&host, "open/windows")).len() {
+        3 => Ok(()),
+        other => Err(format!("{other} rows")),
+    });
+    assert!(host.stop().success());
+}
+
 const COUNTING: &str = "pipeline: counting
 commit-interval: 300ms
 sources:

@@ -28,6 +28,13 @@ fn fold(window: Option<WindowForm>) -> Operator {
     Operator::Aggregate(Aggregate { fold, window, emit, emit_every_update, partitions: None })
 }
 
+fn by_function() -> Operator {
+    let window = Some(Windows { form: WindowForm::Sliding { difference_ms: 5 }, grace_ms: 0 });
+    let fold = Fold::Aggregate { function: "f".into() };
+    let (emit, emit_every_update) = (Emit::OnClose, false);
+    Operator::Aggregate(Aggregate { fold, window, emit, emit_every_update, partitions: None })
+}
+
 /// Counts without windows and with them, sessions, sliding windows, a table and a processor.
 fn topology() -> Topology {
     let steps = [
@@ -35,6 +42,7 @@ fn topology() -> Topology {
         ("windows", fold(Some(WindowForm::Hopping { size_ms: 10, advance_ms: 10 }))),
         ("sessions", fold(Some(WindowForm::Session { gap_ms: 5 }))),
         ("sliding", fold(Some(WindowForm::Sliding { difference_ms: 5 }))),
+        ("by-function", by_function()),
         ("table", Operator::Table { partitions: None, history_ms: None }),
         (
             "alarms",
@@ -222,7 +230,7 @@ fn an_answer_is_bounded_and_goes_on_over_partitions() {
     assert_eq!(read(per_partition + 1).1, all);
     let table = |partition: u32, n: u32| {
         let whole = key::plain(b"", StoreKind::KeyValue, &n.to_be_bytes());
-        fleet.put(4, partition, &whole, 1, &vec![b'x'; ANSWER_BYTES_MAX / 4]);
+        fleet.put(5, partition, &whole, 1, &vec![b'x'; ANSWER_BYTES_MAX / 4]);
     };
     (0..6).for_each(|n| table(n % 2, n));
     let answer = rows(&topology, &fleet, &question("table", all_keys())).unwrap();
@@ -290,7 +298,7 @@ fn a_processors_entries_are_looked_for_in_all_partitions() {
     let topology = topology();
     let fleet = Fleet::new(&topology, PARTITIONS);
     let put = |partition, key: &str, written| {
-        fleet.put(5, partition, &key::plain(b"", StoreKind::KeyValue, key.as_bytes()), written, b"{\"a\":1}");
+        fleet.put(6, partition, &key::plain(b"", StoreKind::KeyValue, key.as_bytes()), written, b"{\"a\":1}");
     };
     put(0, "last", 150);
     put(3, "last", 160);
@@ -307,6 +315,22 @@ fn a_processors_entries_are_looked_for_in_all_partitions() {
         said.contains("read: partition 0\n  partition 1: 3 of 10 offsets\n  partition 2: ask http://10.0.0.7:7070"),
         "{said}"
     );
+}
+
+#[test]
+fn sliding_counts_are_added_up_and_a_function_that_is_being_swapped_is_waited_for() {
+    let topology = topology();
+    let fleet = Fleet::new(&topology, PARTITIONS);
+    let partition = partition_for_key(b"a", PARTITIONS);
+    for (at, count) in [(4, 2i64), (9, 3)] {
+        fleet.put(3, partition, &key::session(b"", b"a", at, at), at, &count.to_be_bytes());
+    }
+    let answer = rows(&topology, &fleet, &question("sliding", key("a"))).unwrap();
+    let told = answer.rows.into_iter().map(|row| (row.window.map(|w| (w.start, w.end)), row.value));
+    let count = |start, end, count| (Some((start, Some(end))), StoredValue::Count(count));
+    assert_eq!(told.collect::<Vec<_>>(), [count(0, 5, 2), count(4, 9, 5), count(5, 10, 3)]);
+    let (kind, said) = problem(rows(&topology, &fleet, &question("by-function", key("a"))));
+    assert!(kind == Kind::Busy && said.contains("another version of it is taking over"), "{said}");
 }
 
 #[test]
@@ -349,11 +373,13 @@ fn all_stores_are_listed() {
         ("windows", "windows", "counts", true, "key keys windows"),
         ("sessions", "sessions", "counts", true, "key keys windows"),
         ("sliding", "windows", "counts", true, "key keys windows"),
+        ("by-function", "windows", "states", true, "key keys windows"),
         ("table", "rows", "bytes", false, "key keys"),
         ("alarms-last", "entries", "bytes", false, "key keys"),
         ("alarms-timers", "timers", "bytes", false, ""),
     ];
     assert_eq!(brief, want.map(|(a, b, c, d, e)| (a, b, c, d, e.to_string())));
+    assert!(told.iter().all(|store| store.results == (store.name == "by-function")));
     assert!(
         told.iter().all(|store| store.partitions == PARTITIONS && store.reason.is_some() == store.answers.is_empty())
     );
