@@ -63,6 +63,37 @@ fn graph_inspect_and_verify_answer() {
     assert!(code == 1 && said.contains("DIFFER"), "hidden state is found: {said}{erred}");
 }
 
+/// Routers, joiners, scanners and retractors are tried as well.
+#[test]
+fn verify_tries_functions_of_every_kind_but_processors() {
+    let place = stamped(1);
+    let path = |name: &str| place.folder.with_extension(name).to_string_lossy().into_owned();
+    let record = |i: usize| format!("{{\"key\":\"k{}\",\"value\":\"{{\\\"n\\\":{i}}}\",\"timestamp\":{i}}}\n", i % 7);
+    fs::write(path("in"), (0..3_000).map(record).collect::<String>()).unwrap();
+    fs::write(path("right"), (0..7).map(|i| format!("{{\"key\":\"k{i}\",\"value\":\"right {i}\"}}\n")).collect::<String>())
+        .unwrap();
+    fs::write(path("json"), "{\"field\":\"n\"}").unwrap();
+    let tried = |name: &str, more: &[&str]| {
+        let (file, input) = (function(name).to_string_lossy().into_owned(), path("in"));
+        let args = [&["verify", &file, "--input", &input, "--json"], more].concat();
+        let (code, said, erred) = text(&run(&args));
+        assert_eq!(code, 0, "{name}: {said}{erred}");
+        let said: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(said["failing"], serde_json::json!([]), "{name}");
+        let kinds = said["trials"].as_array().unwrap().iter().map(|trial| trial["kind"].as_str().unwrap().to_string());
+        kinds.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(tried("route", &[]), ["router"]);
+    assert_eq!(tried("pair", &["--right", &path("right")]), ["joiner"]);
+    assert_eq!(tried("pair", &[]), ["joiner"]);
+    let field = ["--config", &path("json")];
+    assert_eq!(tried("sum", &field), ["aggregator", "retractor"]);
+    assert!(tried("running-total", &field).contains(&"scanner".to_string()));
+    let (file, input) = (function("alarm").to_string_lossy().into_owned(), path("in"));
+    let (code, _, said) = text(&run(&["verify", &file, "--input", &input]));
+    assert!(code == 1 && said.contains("none of those that can be tried"), "{said}");
+}
+
 #[test]
 fn test_compares_results_and_shows_what_differs() {
     let place = stamped(1);

@@ -16,12 +16,13 @@ use super::client::{print, print_json};
 use super::load;
 use super::test::NO_RECORD;
 use crate::runtime::functions;
-use crate::verify::{Report, verify};
+use crate::verify::{Input, Report, verify};
 
 /// Looks for hidden state, randomness and dependence on batch cuts in a function; measures its cost.
 ///
 /// The records of the input are given to it again and again: to the same instance and to fresh ones, cut otherwise, in another
-/// order, merged instead of folded. Results must not differ.
+/// order, merged instead of folded, taken out again. Results must not differ. Filters, mappers, routers, joiners, aggregators with their
+/// mergers and retractors, and scanners are tried; processors are not.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: millstream verify extract-ip.wasm --input records.jsonl\n\n\
                         Exit codes: 0 nothing differed; 1 something did, or it could not be tried.")]
@@ -31,6 +32,9 @@ pub struct Args {
     /// Records: JSON lines {key, value, timestamp, headers}, or with --raw each line a value
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
+    /// Of a joiner the right side's records, as the input's; without it records of the input are joined with others of their key
+    #[arg(long, value_name = "FILE")]
+    right: Option<PathBuf>,
     /// Each line of the input is a value
     #[arg(long)]
     raw: bool,
@@ -69,6 +73,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let records = read(&args.input, args.raw)?;
     ensure!(!records.is_empty(), "{} holds no record; nothing can be tried", args.input.display());
+    let right = args.right.as_deref().map(|path| read(path, args.raw)).transpose()?;
     let registry = Arc::new(Registry::new(functions::config(None, 1)?)?);
     let prepared = registry.prepare(&component, args.function.as_deref(), &settings, &Limits::default(), &[])?;
     let (of_worker, seed) = (registry.clone(), args.seed);
@@ -76,12 +81,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Functions run on threads with room for their stack.
     let thread = std::thread::Builder::new().stack_size(WORKER_STACK_BYTES).spawn(move || {
         let mut functions = WorkerFunctions::new(of_worker);
-        verify(&mut functions, prepared, &records, seed)
+        verify(&mut functions, prepared, Input { records: &records, right: right.as_ref(), seed })
     })?;
     let report = thread.join().map_err(|_| anyhow::anyhow!("the thread that called the function panicked"))?;
     ensure!(
         !report.trials.is_empty(),
-        "the function is no filter, mapper or aggregator: there is nothing to try (see millstream inspect)"
+        "the function is none of those that can be tried: filter, mapper, router, joiner, aggregator, scanner (see millstream inspect)"
     );
     let stats = registry.stats(prepared);
     // Without a group nothing was folded, and nothing can have differed.

@@ -1,13 +1,16 @@
 //! Aggregators: a key's state and result may depend on that key's records in their order, and on nothing else; merging two
-//! states must give the result of folding.
+//! states must give the result of folding, and taking out what came last the result of what came before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use millstream_core::function::{Answer, Context, Fault, Functions, Groups, Interface, Prepared, Records};
+use millstream_core::function::{Answer, Functions, Groups, Interface, Prepared};
 use millstream_core::record::{Batch, BytesColumn};
 
-use super::{CALL_RECORDS, CUTS_TRIED, Random, Report, every, note, shown};
+use super::{
+    CALL_RECORDS, CUTS_TRIED, Members, Random, Report, States, every, foldable, keep, note, records_of, same_length,
+    shown,
+};
 
 /// A key's state and result after a fold, or how the function failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +30,6 @@ impl fmt::Display for End {
     }
 }
 
-type States = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 type Ends = Vec<(String, End)>;
 
 struct Subject<'a> {
@@ -36,11 +38,9 @@ struct Subject<'a> {
 }
 
 pub fn verify(functions: &mut dyn Functions, function: Prepared, records: &Batch, seed: u64, report: &mut Report) {
-    // As the engine does: a record without key or value is never folded.
-    let whole = |row: &u32| !records.keys.is_null(*row as usize) && !records.values.is_null(*row as usize);
-    let rows: Vec<u32> = (0..records.len() as u32).filter(whole).collect();
-    let records = &records.gather(&rows);
-    let merges = functions.exports(function, Interface::Merger);
+    let records = &foldable(records);
+    let (merges, retracts) =
+        (functions.exports(function, Interface::Merger), functions.exports(function, Interface::Retractor));
     let mut subject = Subject { functions, function };
     let mut random = Random(seed);
     subject.renew();
@@ -59,16 +59,37 @@ pub fn verify(functions: &mut dyn Functions, function: Prepared, records: &Batch
     if merges {
         let at = random.below(records.len() + 1);
         let then = subject.merged(records, at);
-        let only_results = |ends: &Ends| -> Ends {
-            let result = |end: &End| match end {
-                End::Folded { result, .. } => End::Folded { state: None, result: result.clone() },
-                failed => failed.clone(),
-            };
-            ends.iter().map(|(key, end)| (key.clone(), result(end))).collect()
-        };
         // States may be laid out otherwise after a merge; what leaves must be the same.
         note(report, "aggregator", format!("merged at record {at}"), &only_results(&first), &only_results(&then));
     }
+    if retracts {
+        let at = random.below(records.len() + 1);
+        take_out(&mut subject, records, at, report);
+    }
+}
+
+fn only_results(ends: &Ends) -> Ends {
+    let result = |end: &End| match end {
+        End::Folded { result, .. } => End::Folded { state: None, result: result.clone() },
+        failed => failed.clone(),
+    };
+    ends.iter().map(|(key, end)| (key.clone(), result(end))).collect()
+}
+
+/// What comes from record `at` on is folded, and taken out again. A key of which the function refuses to take a record out promises nothing.
+fn take_out(subject: &mut Subject<'_>, records: &Batch, at: usize, report: &mut Report) {
+    let (before, behind) = (records.slice(0, at), records.slice(at, records.len()));
+    let together = subject.taken_out(records, &behind, CALL_RECORDS);
+    let one_by_one = subject.taken_out(records, &behind, 1);
+    let calls = subject.run(&before, &every(CALL_RECORDS, before.len()));
+    let refused: BTreeSet<String> = [&together, &one_by_one].iter().flat_map(|(_, refused)| refused).cloned().collect();
+    let sure = |ends: Ends| -> Ends { ends.into_iter().filter(|(key, _)| !refused.contains(key)).collect() };
+    let (together, one_by_one) = (sure(together.0), sure(one_by_one.0));
+    note(report, "retractor", format!("one record a call, from record {at}"), &together, &one_by_one);
+    let first = sure(only_results(&calls));
+    let of_first = |(key, _): &(String, End)| first.iter().any(|(known, _)| known == key);
+    let then: Ends = only_results(&together).into_iter().filter(of_first).collect();
+    note(report, "retractor", format!("taken out again from record {at}"), &first, &then);
 }
 
 /// Records key by key in a random order of keys; each key's own order is kept.
@@ -103,7 +124,7 @@ impl Subject<'_> {
             let column = |states: &States| both.iter().map(|key| states[*key].as_deref()).collect::<BytesColumn>();
             let keys: BytesColumn = both.iter().map(|key| Some(key.as_slice())).collect();
             let given = self.functions.merge(self.function, &keys, &column(left), &column(&merged))?;
-            same_length(&given, both.len())?;
+            same_length(&given, both.len(), "groups")?;
             for (i, key) in both.iter().enumerate() {
                 merged.insert((*key).clone(), given.get(i).map(<[u8]>::to_vec));
             }
@@ -115,16 +136,41 @@ impl Subject<'_> {
         self.ends(records, merged)
     }
 
+    /// Folds all, and takes some records out again, so many a call; with the keys of which any was refused.
+    fn taken_out(&mut self, all: &Batch, out: &Batch, call_records: usize) -> (Ends, BTreeSet<String>) {
+        let mut refused = BTreeSet::new();
+        let folded = self.fold(all, &every(CALL_RECORDS, all.len())).and_then(|mut states| {
+            let mut from = 0;
+            for to in every(call_records, out.len()) {
+                self.remove(&out.slice(from, to), &mut states, &mut refused)?;
+                from = to;
+            }
+            self.finish(states)
+        });
+        (self.ends(all, folded), refused)
+    }
+
+    fn remove(&mut self, batch: &Batch, states: &mut States, refused: &mut BTreeSet<String>) -> Answer<()> {
+        let members = Members::of(batch);
+        let (keys, before) = members.columns(states);
+        let Members { offsets, rows, .. } = &members;
+        let groups = Groups { keys: &keys, starts: &[], ends: &[], states: &before, offsets, members: rows };
+        let (context, records) = records_of(batch);
+        let left = self.functions.remove(self.function, context, groups, records)?;
+        for rejection in &left.rejected {
+            let group = offsets.partition_point(|from| *from <= rejection.index).saturating_sub(1);
+            refused.extend(members.keys.get(group).map(|key| named(key)));
+        }
+        keep(states, &members, &left.states)
+    }
+
     fn ends(&mut self, records: &Batch, finished: Answer<BTreeMap<Vec<u8>, End>>) -> Ends {
         match finished {
-            Ok(ends) => ends.into_iter().map(|(key, end)| (format!("key {}", shown(Some(&key))), end)).collect(),
+            Ok(ends) => ends.into_iter().map(|(key, end)| (named(&key), end)).collect(),
             Err(fault) => {
                 self.renew();
-                let keys: std::collections::BTreeSet<&[u8]> =
-                    (0..records.len()).filter_map(|i| records.keys.get(i)).collect();
-                keys.into_iter()
-                    .map(|key| (format!("key {}", shown(Some(key))), End::Failed(fault.to_string())))
-                    .collect()
+                let keys: BTreeSet<&[u8]> = (0..records.len()).filter_map(|i| records.keys.get(i)).collect();
+                keys.into_iter().map(|key| (named(key), End::Failed(fault.to_string()))).collect()
             }
         }
     }
@@ -139,29 +185,13 @@ impl Subject<'_> {
     }
 
     fn add(&mut self, batch: &Batch, states: &mut States) -> Answer<()> {
-        let mut members: BTreeMap<&[u8], Vec<u32>> = BTreeMap::new();
-        for row in 0..batch.len() {
-            members.entry(batch.keys.get(row).unwrap_or_default()).or_default().push(row as u32);
-        }
-        let keys: BytesColumn = members.keys().map(|key| Some(*key)).collect();
-        let before: BytesColumn =
-            members.keys().map(|key| states.get(*key).and_then(|state| state.as_deref())).collect();
-        let mut offsets = vec![0];
-        offsets.extend(members.values().scan(0, |sum, rows| {
-            *sum += rows.len() as u32;
-            Some(*sum)
-        }));
-        let rows: Vec<u32> = members.values().flatten().copied().collect();
-        let groups = Groups { keys: &keys, starts: &[], ends: &[], states: &before, offsets: &offsets, members: &rows };
-        let context =
-            Context { headers: batch.headers.as_deref(), stream_times: &batch.timestamps, ..Context::default() };
-        let records = Records { keys: &batch.keys, values: &batch.values, timestamps: &batch.timestamps };
+        let members = Members::of(batch);
+        let (keys, before) = members.columns(states);
+        let Members { offsets, rows, .. } = &members;
+        let groups = Groups { keys: &keys, starts: &[], ends: &[], states: &before, offsets, members: rows };
+        let (context, records) = records_of(batch);
         let folded = self.functions.add(self.function, context, groups, records)?;
-        same_length(&folded.states, members.len())?;
-        for (i, key) in members.keys().enumerate() {
-            states.insert(key.to_vec(), folded.states.get(i).map(<[u8]>::to_vec));
-        }
-        Ok(())
+        keep(states, &members, &folded.states)
     }
 
     fn finish(&mut self, states: States) -> Answer<BTreeMap<Vec<u8>, End>> {
@@ -170,7 +200,7 @@ impl Subject<'_> {
         let offsets = vec![0; states.len() + 1];
         let groups = Groups { keys: &keys, starts: &[], ends: &[], states: &column, offsets: &offsets, members: &[] };
         let results = self.functions.finish(self.function, groups)?;
-        same_length(&results, states.len())?;
+        same_length(&results, states.len(), "groups")?;
         let ends = states.into_iter().enumerate().map(|(i, (key, state))| {
             let result = results.get(i).map(<[u8]>::to_vec);
             (key, End::Folded { state, result })
@@ -179,9 +209,6 @@ impl Subject<'_> {
     }
 }
 
-fn same_length(column: &BytesColumn, expected: usize) -> Answer<()> {
-    if column.len() == expected {
-        return Ok(());
-    }
-    Err(Fault::BadResult { what: format!("{} items for {expected} groups", column.len()) })
+fn named(key: &[u8]) -> String {
+    format!("key {}", shown(Some(key)))
 }

@@ -1,17 +1,19 @@
 //! Does a function keep the pledge that its results depend on nothing but its records? Tried, not proved.
 //!
 //! The same records are given again: to the same instance, to a fresh one, in other cuts, in another order where order must
-//! not matter, and for aggregators with merging instead of folding. Whatever differs is hidden state, randomness, or a result
+//! not matter, and for aggregators with merging instead of folding, and taken out again. Whatever differs is hidden state, randomness, or a result
 //! that depends on how records were cut into calls; the engine promises none of these to anybody.
 //! Nothing here knows WebAssembly: functions are called through the core's port.
 
 mod fold;
+mod scan;
 mod single;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use millstream_core::function::{Functions, Interface, Prepared};
-use millstream_core::record::Batch;
+use millstream_core::function::{Answer, Context, Fault, Functions, Interface, Prepared, Records};
+use millstream_core::record::{Batch, BytesColumn};
 
 /// Records of a call in the first run, with which the others are compared.
 pub const CALL_RECORDS: usize = 1_024;
@@ -36,7 +38,7 @@ pub struct Difference {
 /// One way in which the records were given again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trial {
-    /// The interface called: `filter`, `mapper`, `aggregator`.
+    /// The interface called: `filter`, `mapper`, `router`, `joiner`, `aggregator`, `retractor`, `scanner`.
     pub kind: &'static str,
     /// How they were given.
     pub how: String,
@@ -62,18 +64,97 @@ impl Report {
     }
 }
 
-/// Tries every kind that the function offers and that works on records: filter, mapper, aggregator with its merger.
-pub fn verify(functions: &mut dyn Functions, function: Prepared, records: &Batch, seed: u64) -> Report {
+/// What functions are tried with.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// Records; of a joiner the left side.
+    pub records: &'a Batch,
+    /// Of a joiner the right side; `None`: the same records.
+    pub right: Option<&'a Batch>,
+    /// Another one gives other cuts, orders and pairs.
+    pub seed: u64,
+}
+
+/// Tries every kind that the function offers and that works on records: filter, mapper, router, joiner, aggregator with its merger and its
+/// retractor, scanner. Processors, which ask their host in the middle of a call, are not tried.
+pub fn verify(functions: &mut dyn Functions, function: Prepared, input: Input<'_>) -> Report {
     let mut report = Report::default();
-    for kind in [Interface::Filter, Interface::Mapper] {
+    for kind in [Interface::Filter, Interface::Mapper, Interface::Router, Interface::Joiner] {
         if functions.exports(function, kind) {
-            single::verify(functions, function, kind, records, seed, &mut report);
+            single::verify(functions, function, kind, input, &mut report);
         }
     }
     if functions.exports(function, Interface::Aggregator) {
-        fold::verify(functions, function, records, seed, &mut report);
+        fold::verify(functions, function, input.records, input.seed, &mut report);
+    }
+    if functions.exports(function, Interface::Scanner) {
+        scan::verify(functions, function, input.records, input.seed, &mut report);
     }
     report
+}
+
+/// The records that are folded, as the engine does: none without key or value.
+fn foldable(records: &Batch) -> Batch {
+    let whole = |row: &u32| !records.keys.is_null(*row as usize) && !records.values.is_null(*row as usize);
+    let rows: Vec<u32> = (0..records.len() as u32).filter(whole).collect();
+    records.gather(&rows)
+}
+
+/// Records by key, as a call has them.
+struct Members {
+    /// Each key.
+    keys: Vec<Vec<u8>>,
+    /// Key k owns `rows[offsets[k]..offsets[k + 1]]`.
+    offsets: Vec<u32>,
+    rows: Vec<u32>,
+}
+
+impl Members {
+    fn of(batch: &Batch) -> Self {
+        let mut members: BTreeMap<&[u8], Vec<u32>> = BTreeMap::new();
+        for row in 0..batch.len() {
+            members.entry(batch.keys.get(row).unwrap_or_default()).or_default().push(row as u32);
+        }
+        let mut out = Self { keys: Vec::new(), offsets: vec![0], rows: Vec::new() };
+        for (key, rows) in members {
+            out.keys.push(key.to_vec());
+            out.rows.extend(rows);
+            out.offsets.push(out.rows.len() as u32);
+        }
+        out
+    }
+
+    /// The keys, and what states have of them.
+    fn columns(&self, states: &States) -> (BytesColumn, BytesColumn) {
+        let state = |key: &Vec<u8>| states.get(key).and_then(|state| state.clone());
+        let states: Vec<Option<Vec<u8>>> = self.keys.iter().map(state).collect();
+        let keys = self.keys.iter().map(|key| Some(&key[..])).collect();
+        (keys, states.iter().map(|state| state.as_deref()).collect())
+    }
+}
+
+/// States by key.
+type States = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// Notes what a call left of the groups that it had.
+fn keep(states: &mut States, members: &Members, left: &BytesColumn) -> Answer<()> {
+    same_length(left, members.keys.len(), "groups")?;
+    for (i, key) in members.keys.iter().enumerate() {
+        states.insert(key.clone(), left.get(i).map(<[u8]>::to_vec));
+    }
+    Ok(())
+}
+
+fn same_length(column: &BytesColumn, expected: usize, of: &str) -> Answer<()> {
+    if column.len() == expected {
+        return Ok(());
+    }
+    Err(Fault::BadResult { what: format!("{} items for {expected} {of}", column.len()) })
+}
+
+fn records_of(batch: &Batch) -> (Context<'_>, Records<'_>) {
+    let context = Context { headers: batch.headers.as_deref(), stream_times: &batch.timestamps, ..Context::default() };
+    (context, Records { keys: &batch.keys, values: &batch.values, timestamps: &batch.timestamps })
 }
 
 /// Compares by place and notes a trial.

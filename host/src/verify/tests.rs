@@ -2,11 +2,11 @@
 
 use millstream_core::function::{
     Answer, Context, Fault, Folded, Functions, Groups, Hosted, Interface, Joined, Kept, Output, Prepared, Records,
-    Routed, Scanned, TimerClock,
+    Rejection, Routed, Scanned, TimerClock,
 };
 use millstream_core::record::{Batch, BatchBuilder, BytesColumn};
 
-use super::{Report, verify};
+use super::{Input, Report, verify};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Habit {
@@ -23,6 +23,10 @@ enum Habit {
     CountsCalls,
     /// An aggregator whose merge forgets the left side.
     MergesBadly,
+    /// A retractor that takes out one too many of a call.
+    RemovesBadly,
+    /// A retractor that takes nothing out and says so.
+    RefusesToRemove,
 }
 
 struct Native {
@@ -36,7 +40,8 @@ impl Functions for Native {
         false
     }
     fn exports(&self, _: Prepared, interface: Interface) -> bool {
-        interface == self.kind || self.kind == Interface::Aggregator && interface == Interface::Merger
+        let beside = [Interface::Merger, Interface::Retractor];
+        interface == self.kind || self.kind == Interface::Aggregator && beside.contains(&interface)
     }
     fn layout(&self, _: Prepared) -> u32 {
         0
@@ -79,11 +84,38 @@ impl Functions for Native {
     fn finish(&mut self, _: Prepared, of: Groups<'_>) -> Answer<BytesColumn> {
         Ok(of.states.clone())
     }
-    fn remove(&mut self, _: Prepared, _: Context<'_>, _: Groups<'_>, _: Records<'_>) -> Answer<Folded> {
-        Err(Fault::Unavailable { message: "not here".into() })
+    fn remove(&mut self, _: Prepared, _: Context<'_>, from: Groups<'_>, _: Records<'_>) -> Answer<Folded> {
+        if self.habit == Habit::RefusesToRemove {
+            let refused = |index| Rejection { index, reason: "no".into() };
+            let rejected = (0..from.members.len() as u32).map(refused).collect();
+            return Ok(Folded { states: from.states.clone(), rejected });
+        }
+        let state = |g: usize| {
+            let members = u64::from(from.offsets[g + 1] - from.offsets[g]);
+            let before = u64::from_be_bytes(from.states.get(g).unwrap().try_into().unwrap());
+            before.saturating_sub(members + u64::from(self.habit == Habit::RemovesBadly))
+        };
+        let states: Vec<[u8; 8]> = (0..from.keys.len()).map(|g| state(g).to_be_bytes()).collect();
+        Ok(Folded { states: states.iter().map(|s| Some(&s[..])).collect(), rejected: vec![] })
     }
-    fn scan(&mut self, _: Prepared, _: Context<'_>, _: Groups<'_>, _: Records<'_>) -> Answer<Scanned> {
-        Err(Fault::Unavailable { message: "not here".into() })
+    /// Numbers each key's records; with hidden state all keys' together.
+    fn scan(&mut self, _: Prepared, _: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Scanned> {
+        let (mut states, mut values, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
+        for g in 0..into.keys.len() {
+            let mut count = into.states.get(g).map_or(0, |s| u64::from_be_bytes(s.try_into().unwrap()));
+            for place in into.offsets[g]..into.offsets[g + 1] {
+                self.calls += 1;
+                count += 1;
+                let number = if self.habit == Habit::Counts { self.calls } else { count };
+                values.push(number.to_be_bytes());
+                if records.timestamps[into.members[place as usize] as usize] == 77 {
+                    rejected.push(Rejection { index: place, reason: "it is 77".into() });
+                }
+            }
+            states.push(count.to_be_bytes());
+        }
+        let column = |all: Vec<[u8; 8]>| all.iter().map(|s| Some(&s[..])).collect::<BytesColumn>();
+        Ok(Scanned { states: column(states), values: column(values), rejected })
     }
     fn merge(&mut self, _: Prepared, _: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Answer<BytesColumn> {
         let number = |column: &BytesColumn, i: usize| u64::from_be_bytes(column.get(i).unwrap().try_into().unwrap());
@@ -91,11 +123,29 @@ impl Functions for Native {
         let sums: Vec<[u8; 8]> = (0..left.len()).map(|i| (left_of(i) + number(right, i)).to_be_bytes()).collect();
         Ok(sums.iter().map(|s| Some(&s[..])).collect())
     }
-    fn route(&mut self, _: Prepared, _: Context<'_>, _: Records<'_>) -> Answer<Routed> {
-        Err(Fault::Unavailable { message: "not here".into() })
+    fn route(&mut self, _: Prepared, _: Context<'_>, records: Records<'_>) -> Answer<Routed> {
+        let len = records.timestamps.len();
+        let topics = (0..len).map(|i| (records.timestamps[i] % 2 == 0).then_some(&b"even"[..])).collect();
+        self.calls += 1;
+        let extra = if self.habit == Habit::Counts { self.calls as u32 } else { 0 };
+        let partitions = Some(records.timestamps.iter().map(|t| (*t % 3) as u32 + extra).collect());
+        Ok(Routed { topics, partitions, rejected: vec![] })
     }
-    fn join(&mut self, _: Prepared, _: &BytesColumn, _: &BytesColumn, _: &BytesColumn) -> Answer<Joined> {
-        Err(Fault::Unavailable { message: "not here".into() })
+    /// Both sides as they are; a pair without a right side is refused.
+    fn join(&mut self, _: Prepared, keys: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Answer<Joined> {
+        let (mut values, mut rejected) = (Vec::new(), Vec::new());
+        for i in 0..keys.len() {
+            let number = |side: &BytesColumn| side.get(i).and_then(|v| std::str::from_utf8(v).ok()?.parse::<u64>().ok());
+            if let (Some(l), Some(r)) = (number(left), number(right)) {
+                assert_eq!(l % 11, r % 11, "a pair has one key");
+            }
+            let sees = if self.habit == Habit::SeesCuts { keys.len().to_string() } else { String::new() };
+            values.push([left.get(i).unwrap_or_default(), b"+", right.get(i).unwrap_or_default(), sees.as_bytes()].concat());
+            if right.is_null(i) {
+                rejected.push(Rejection { index: i as u32, reason: "alone".into() });
+            }
+        }
+        Ok(Joined { values: values.iter().map(|value| Some(&value[..])).collect(), rejected })
     }
     fn migrate(
         &mut self,
@@ -126,7 +176,8 @@ fn records() -> Batch {
 }
 
 fn tried(habit: Habit, kind: Interface) -> Report {
-    verify(&mut Native { habit, kind, calls: 0 }, Prepared(0), &records(), 1)
+    let input = Input { records: &records(), right: None, seed: 1 };
+    verify(&mut Native { habit, kind, calls: 0 }, Prepared(0), input)
 }
 
 /// How the records were given where something differed.
@@ -136,10 +187,13 @@ fn differing(report: &Report) -> Vec<&str> {
 
 #[test]
 fn functions_that_keep_the_pledge_pass_every_trial() {
-    for kind in [Interface::Filter, Interface::Mapper, Interface::Aggregator] {
+    let single = [Interface::Filter, Interface::Mapper, Interface::Router, Interface::Joiner];
+    for kind in single.into_iter().chain([Interface::Aggregator, Interface::Scanner]) {
         let report = tried(Habit::Good, kind);
-        assert!(report.passed() && report.trials.len() >= 7, "{report:?}");
+        assert!(report.passed() && report.trials.len() >= 6, "{report:?}");
     }
+    let told = tried(Habit::Good, Interface::Aggregator);
+    assert_eq!(told.trials.iter().filter(|trial| trial.kind == "retractor").count(), 2);
 }
 
 #[test]
@@ -172,4 +226,32 @@ fn aggregators_with_hidden_state_or_a_wrong_merge_are_found() {
     let report = tried(Habit::MergesBadly, Interface::Aggregator);
     assert_eq!(differing(&report).len(), 1, "{report:?}");
     assert!(differing(&report)[0].starts_with("merged at record"));
+}
+
+#[test]
+fn retractors_that_leave_something_behind_are_found_and_those_that_refuse_are_not() {
+    let report = tried(Habit::RemovesBadly, Interface::Aggregator);
+    let kinds: Vec<_> = report.trials.iter().filter(|t| t.differing > 0).map(|t| (t.kind, &t.how[..8])).collect();
+    assert_eq!(kinds, [("retractor", "one reco"), ("retractor", "taken ou")], "{report:?}");
+    let report = tried(Habit::RefusesToRemove, Interface::Aggregator);
+    assert!(report.passed(), "{report:?}");
+}
+
+#[test]
+fn scanners_and_routers_with_hidden_state_are_found() {
+    for kind in [Interface::Scanner, Interface::Router] {
+        let report = tried(Habit::Counts, kind);
+        assert!(differing(&report).contains(&"again, by the same instance"), "{report:?}");
+    }
+}
+
+#[test]
+fn joiners_that_see_cuts_are_found_and_pairs_are_of_one_key() {
+    assert!(differing(&tried(Habit::SeesCuts, Interface::Joiner)).contains(&"one record a call"));
+    let mut right = BatchBuilder::default();
+    right.push(Some(b"k1"), Some(b"price"), 0, []);
+    let input = Input { records: &records(), right: Some(&right.finish()), seed: 1 };
+    let mut functions = Native { habit: Habit::Counts, kind: Interface::Joiner, calls: 0 };
+    let report = verify(&mut functions, Prepared(0), input);
+    assert!(report.passed(), "{report:?}");
 }
