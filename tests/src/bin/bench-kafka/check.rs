@@ -7,7 +7,7 @@ use millstream_kafka::replay::{Replay, Stretch};
 use millstream_tests::access::{Counts, windowed};
 
 use crate::contender::Pipeline;
-use crate::input::Input;
+use crate::input::{HOUR_MS, Input, SECOND_MS};
 use crate::place::{Place, partitions};
 
 const QUEUE_BYTES: usize = 64 << 20;
@@ -45,7 +45,11 @@ fn counted(place: &Place, input: &Input, pipeline: Pipeline, output: &str) -> an
     let closed;
     let expected = match pipeline.is_on_close() {
         true => {
-            closed = if pipeline == Pipeline::HoppingClose { input.closed_hours() } else { input.closed() };
+            closed = match pipeline {
+                Pipeline::HoppingClose => input.closed_hours(SECOND_MS),
+                Pipeline::HourClose => input.closed_hours(HOUR_MS),
+                _ => input.closed(),
+            };
             &closed
         }
         false => &input.counts,

@@ -52,6 +52,8 @@ pub enum Pipeline {
     RekeyedClose,
     /// Filter, count in hopping windows by the key that is there, on close.
     HoppingClose,
+    /// The same in windows of an hour that do not overlap.
+    HourClose,
     /// Count by the key that is there, without a window, on update.
     LargeState,
 }
@@ -66,6 +68,7 @@ impl Pipeline {
             Pipeline::RekeyedUpdate => "rekeyed-update",
             Pipeline::RekeyedClose => "rekeyed-close",
             Pipeline::HoppingClose => "hopping-close",
+            Pipeline::HourClose => "hour-close",
             Pipeline::LargeState => "large-state",
         }
     }
@@ -77,13 +80,20 @@ impl Pipeline {
 
     /// Whether results come when windows close.
     pub fn is_on_close(self) -> bool {
-        matches!(self, Pipeline::KeyedClose | Pipeline::RekeyedClose | Pipeline::HoppingClose)
+        matches!(self, Pipeline::KeyedClose | Pipeline::RekeyedClose) || self.is_of_hours()
+    }
+
+    /// Whether windows are as long as an hour.
+    pub fn is_of_hours(self) -> bool {
+        matches!(self, Pipeline::HoppingClose | Pipeline::HourClose)
     }
 
     /// Who is measured on it.
     pub fn contenders(self) -> &'static [Who] {
         match self {
             Pipeline::Pass => &[Who::Floor, Who::Host, Who::Streams],
+            // It is there for what windows that overlap cost more.
+            Pipeline::HourClose => &[Who::Host],
             _ => &[Who::Host, Who::Streams],
         }
     }
@@ -96,6 +106,7 @@ impl Pipeline {
         let count = |from: &str, more: &str| {
             let window = match self {
                 Pipeline::HoppingClose => format!("hopping: {HOUR_MS}ms, advance: {SECOND_MS}ms"),
+                Pipeline::HourClose => format!("tumbling: {HOUR_MS}ms"),
                 _ => format!("tumbling: {WINDOW_MS}ms"),
             };
             format!(
@@ -192,7 +203,7 @@ impl Job<'_> {
                 let of_functions = |line: &str| line.contains(".wasm") || line == "functions:";
                 text.lines().filter(|line| !of_functions(line)).map(|line| format!("{line}\n")).collect()
             }
-            Pipeline::KeyedUpdate | Pipeline::KeyedClose | Pipeline::HoppingClose => {
+            Pipeline::KeyedUpdate | Pipeline::KeyedClose | Pipeline::HoppingClose | Pipeline::HourClose => {
                 text.lines().filter(|line| !line.contains("extract-ip")).map(|line| format!("{line}\n")).collect()
             }
             _ => text,
@@ -205,7 +216,7 @@ impl Job<'_> {
 
     fn streams(&self, place: &Place, options: &Options, folder: &Path) -> anyhow::Result<Running> {
         let mut args: Vec<String> = [self.pipeline.name(), self.name, self.input, self.output].map(String::from).into();
-        let length_ms = if self.pipeline == Pipeline::HoppingClose { HOUR_MS } else { WINDOW_MS };
+        let length_ms = if self.pipeline.is_of_hours() { HOUR_MS } else { WINDOW_MS };
         args.extend([length_ms.to_string(), GRACE_MS.to_string()]);
         let properties = [
             ("bootstrap.servers", place.bootstrap()),

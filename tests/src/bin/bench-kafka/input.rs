@@ -50,12 +50,14 @@ impl Input {
         self.counts.iter().filter(|(window, _)| closes(window)).map(|(window, n)| (window.clone(), *n)).collect()
     }
 
-    /// The same of windows of an hour that begin each second.
-    pub fn closed_hours(&self) -> Counts {
+    /// The same of windows of an hour, of which one begins at each multiple of `advance_ms`, which seconds divide.
+    pub fn closed_hours(&self, advance_ms: i64) -> Counts {
         let mut out = Counts::new();
         for ((second, ip), n) in &self.seconds {
             let last = self.time_of(ip) - GRACE_MS - HOUR_MS;
-            for start in (second - HOUR_MS + SECOND_MS..=(*second).min(last)).step_by(SECOND_MS as usize) {
+            let (from, to) = (second - HOUR_MS + SECOND_MS, (*second).min(last));
+            let first = from + (advance_ms - from.rem_euclid(advance_ms)) % advance_ms;
+            for start in (first..=to).step_by(advance_ms as usize) {
                 *out.entry((start, ip.clone())).or_default() += n;
             }
         }

@@ -20,6 +20,8 @@ pub enum Scenario {
     /// Count in windows of an hour that begin each second, a result when one closes; on lines of its own, a hundred of each
     /// address a second
     HoppingClose,
+    /// On the same lines the same in windows of an hour that do not overlap, by the host alone: what it costs that they do
+    HourClose,
     /// Count of many keys without a window, each key once to begin with and then once more: state larger than memory
     LargeState,
     /// From a line's writing to its visible result, at a fifth of the maximum rate
@@ -38,6 +40,7 @@ impl Scenario {
             Scenario::RekeyedUpdate => Some(Pipeline::RekeyedUpdate),
             Scenario::RekeyedClose => Some(Pipeline::RekeyedClose),
             Scenario::HoppingClose => Some(Pipeline::HoppingClose),
+            Scenario::HourClose => Some(Pipeline::HourClose),
             Scenario::LargeState => Some(Pipeline::LargeState),
             Scenario::Latency | Scenario::Scale => None,
         }
@@ -161,7 +164,7 @@ impl Options {
 
     /// The input of a pipeline.
     pub fn load(&self, pipeline: Pipeline) -> Load {
-        if pipeline == Pipeline::HoppingClose {
+        if pipeline.is_of_hours() {
             return Load {
                 records: self.records.unwrap_or(self.form(HOPPING_RECORDS)),
                 warm_up: self.warm_up.unwrap_or(self.form(HOPPING_WARM_UP)),

@@ -32,6 +32,8 @@ const TARGETS: [Target; 4] = [
 ];
 /// Peak memory, at most this share of the peer's.
 const MEMORY_SHARE: f64 = 0.5;
+/// The host's CPU for each record in windows of an hour of which one begins each second, at most so many times that in windows of an hour.
+const HOPPING_TIMES: f64 = 3.0;
 
 /// Everything that was measured.
 #[derive(Default)]
@@ -166,12 +168,24 @@ impl Report {
     /// The host against the others, with the targets.
     fn ratios(&self) -> String {
         let with_host = self.throughput.iter().filter(|t| t.runs.len() > 1 && figures(t, Who::Host).is_some());
-        let lines: Vec<String> = with_host.flat_map(|t| judged(t).into_iter().map(|j| j.line(t.pipeline))).collect();
+        let mut lines: Vec<String> =
+            with_host.flat_map(|t| judged(t).into_iter().map(|j| j.line(t.pipeline))).collect();
+        lines.extend(self.overlap().map(|judged| judged.line(Pipeline::HoppingClose)));
         if lines.is_empty() {
             return String::new();
         }
         let head = "\n| pipeline | Millstream | measured | target | |\n| --- | --- | --: | --: | --- |\n";
         head.to_string() + &lines.concat()
+    }
+
+    /// What it costs the host that windows overlap.
+    fn overlap(&self) -> Option<Judged> {
+        let cpu = |pipeline| {
+            let one = self.throughput.iter().find(|t| t.pipeline == pipeline)?;
+            figures(one, Who::Host).map(|figures| figures.cpu_micros)
+        };
+        let times = cpu(Pipeline::HoppingClose)? / cpu(Pipeline::HourClose)?;
+        Some(Judged::new("CPU, times that of windows that do not overlap", times, Some(HOPPING_TIMES), |a, b| a <= b))
     }
 
     fn json(&self) -> Value {
@@ -196,6 +210,7 @@ impl Report {
             })
         });
         json!({
+            "overlap": self.overlap().map(|j| json!({ "what": j.what, "measured": j.measured, "target": j.target, "met": j.met })),
             "about": self.about, "throughput": throughput.collect::<Vec<_>>(), "latency": latency.collect::<Vec<_>>(),
             "scale": scaled.collect::<Vec<_>>(),
         })
