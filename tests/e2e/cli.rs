@@ -70,8 +70,11 @@ fn verify_tries_functions_of_every_kind_but_processors() {
     let path = |name: &str| place.folder.with_extension(name).to_string_lossy().into_owned();
     let record = |i: usize| format!("{{\"key\":\"k{}\",\"value\":\"{{\\\"n\\\":{i}}}\",\"timestamp\":{i}}}\n", i % 7);
     fs::write(path("in"), (0..3_000).map(record).collect::<String>()).unwrap();
-    fs::write(path("right"), (0..7).map(|i| format!("{{\"key\":\"k{i}\",\"value\":\"right {i}\"}}\n")).collect::<String>())
-        .unwrap();
+    fs::write(
+        path("right"),
+        (0..7).map(|i| format!("{{\"key\":\"k{i}\",\"value\":\"right {i}\"}}\n")).collect::<String>(),
+    )
+    .unwrap();
     fs::write(path("json"), "{\"field\":\"n\"}").unwrap();
     let tried = |name: &str, more: &[&str]| {
         let (file, input) = (function(name).to_string_lossy().into_owned(), path("in"));

@@ -177,7 +177,9 @@ impl Subject<'_> {
         let routed = self.functions.route(self.function, context, records)?;
         same_length(&routed.topics, batch.len(), "records")?;
         if let Some(partitions) = routed.partitions.as_ref().filter(|all| all.len() != batch.len()) {
-            return Err(Fault::BadResult { what: format!("{} partitions for {} records", partitions.len(), batch.len()) });
+            return Err(Fault::BadResult {
+                what: format!("{} partitions for {} records", partitions.len(), batch.len()),
+            });
         }
         let to = |i: usize| {
             let topic = routed.topics.get(i).map_or("its sink's topic".to_string(), |topic| shown(Some(topic)));

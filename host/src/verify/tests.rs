@@ -135,12 +135,15 @@ impl Functions for Native {
     fn join(&mut self, _: Prepared, keys: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Answer<Joined> {
         let (mut values, mut rejected) = (Vec::new(), Vec::new());
         for i in 0..keys.len() {
-            let number = |side: &BytesColumn| side.get(i).and_then(|v| std::str::from_utf8(v).ok()?.parse::<u64>().ok());
+            let number =
+                |side: &BytesColumn| side.get(i).and_then(|v| std::str::from_utf8(v).ok()?.parse::<u64>().ok());
             if let (Some(l), Some(r)) = (number(left), number(right)) {
                 assert_eq!(l % 11, r % 11, "a pair has one key");
             }
             let sees = if self.habit == Habit::SeesCuts { keys.len().to_string() } else { String::new() };
-            values.push([left.get(i).unwrap_or_default(), b"+", right.get(i).unwrap_or_default(), sees.as_bytes()].concat());
+            values.push(
+                [left.get(i).unwrap_or_default(), b"+", right.get(i).unwrap_or_default(), sees.as_bytes()].concat(),
+            );
             if right.is_null(i) {
                 rejected.push(Rejection { index: i as u32, reason: "alone".into() });
             }
