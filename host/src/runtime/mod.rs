@@ -258,9 +258,10 @@ impl Host {
         let activation = self.storage.versions.activate(proposal)?;
         tell_time(&self.storage.versions, &self.registry, function, prepared);
         let active = Active { prepared, epoch: activation.epoch, number: activation.number };
+        // Before any worker has it: who asks of a state that the new version has made must find that.
+        self.keep_prepared(number, prepared);
         self.tell(&Command::Activate { function: number, active });
         self.tell(&Command::Restart);
-        self.keep_prepared(number, prepared);
         info!(function, version = activation.number, digest = activation.version.digest, "in force");
         Ok(Deployed { activation, inspection })
     }
