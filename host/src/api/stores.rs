@@ -150,13 +150,13 @@ pub(super) fn rows(topology: &Topology, stores: &dyn Stores, question: &Question
             question.store
         )));
     }
-    let calls = named.asked.function.is_some() && (question.results || matches!(named.form, Form::Slices(_)));
-    if !calls {
-        return answer(topology, stores, question, &named);
+    let maker = named.asked.function.filter(|_| question.results || matches!(named.form, Form::Slices(_)));
+    if maker.is_none() {
+        return answer(topology, stores, question, &named, None);
     }
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("question".into()).stack_size(WORKER_STACK_BYTES);
-        let thread = thread.spawn_scoped(scope, || answer(topology, stores, question, &named));
+        let thread = thread.spawn_scoped(scope, || answer(topology, stores, question, &named, maker));
         let thread = thread.map_err(|why| Problem::new(Kind::Busy, format!("start a thread: {why}")))?;
         thread
             .join()
@@ -164,7 +164,14 @@ pub(super) fn rows(topology: &Topology, stores: &dyn Stores, question: &Question
     })
 }
 
-fn answer(topology: &Topology, stores: &dyn Stores, question: &Question, named: &Named) -> Result<Rows, Problem> {
+/// `maker`: the function that is to be called for it.
+fn answer(
+    topology: &Topology,
+    stores: &dyn Stores,
+    question: &Question,
+    named: &Named,
+    maker: Option<Maker>,
+) -> Result<Rows, Problem> {
     let what = ask(question, named.form)?;
     let (partitions, is_one) = partitions(question, named, topology.subs[named.sub].tasks)?;
     let mut out = Rows { store: question.store.clone(), ..Rows::default() };
@@ -182,10 +189,12 @@ fn answer(topology: &Topology, stores: &dyn Stores, question: &Question, named: 
             let Committed { view, space, prefix, meta } = committed;
             let (kept, closed) = (named.asked.kept(&meta), named.asked.closed(&meta));
             let ground = Ground { view, space, prefix, form: named.form, kept, closed };
-            let mut callable = callable(stores, question, named, &meta)?;
-            let mut calls = callable.as_mut().map(|(maker, callable)| {
-                let reduces = maker.reduces;
-                Calls { functions: &mut callable.functions, prepared: callable.prepared, reduces }
+            let mut callable = maker.map(|maker| callable(stores, maker, &meta)).transpose()?;
+            let reduces = maker.is_some_and(|maker| maker.reduces);
+            let mut calls = callable.as_mut().map(|Callable { functions, prepared }| Calls {
+                functions,
+                prepared: *prepared,
+                reduces,
             });
             let Page { mut rows, next } = ground.ask(what, after.as_deref(), &mut budget, calls.as_mut())?;
             let mut values = named.asked.values;
@@ -224,22 +233,14 @@ fn answer(topology: &Topology, stores: &dyn Stores, question: &Question, named: 
     Ok(out)
 }
 
-/// What the function of a store is called with, where the question needs it.
+/// What a function is called with.
 ///
 /// # Errors
 /// [`Fault::Unavailable`], while another version takes over.
-fn callable(
-    stores: &dyn Stores,
-    question: &Question,
-    named: &Named,
-    meta: &Meta,
-) -> Result<Option<(Maker, Callable)>, QueryError> {
-    let needed = question.results || matches!(named.form, Form::Slices(_));
-    let Some(maker) = named.asked.function.filter(|_| needed) else { return Ok(None) };
+fn callable(stores: &dyn Stores, maker: Maker, meta: &Meta) -> Result<Callable, QueryError> {
     let message = || "another version of it is taking over".to_string();
     let callable = stores.functions(maker.function, meta);
-    let callable = callable.ok_or_else(|| QueryError::Function(Fault::Unavailable { message: message() }))?;
-    Ok(Some((maker, callable)))
+    callable.ok_or_else(|| QueryError::Function(Fault::Unavailable { message: message() }))
 }
 
 fn failed(store: &str, why: &QueryError) -> Problem {

@@ -87,7 +87,8 @@ fn take_out(subject: &mut Subject<'_>, records: &Batch, at: usize, report: &mut 
     let (together, one_by_one) = (sure(together.0), sure(one_by_one.0));
     note(report, "retractor", format!("one record a call, from record {at}"), &together, &one_by_one);
     let first = sure(only_results(&calls));
-    let of_first = |(key, _): &(String, End)| first.iter().any(|(known, _)| known == key);
+    let known: BTreeSet<&String> = first.iter().map(|(key, _)| key).collect();
+    let of_first = |(key, _): &(String, End)| known.contains(key);
     let then: Ends = only_results(&together).into_iter().filter(of_first).collect();
     note(report, "retractor", format!("taken out again from record {at}"), &first, &then);
 }
@@ -120,7 +121,9 @@ impl Subject<'_> {
         let states = halves.iter().map(|half| self.fold(half, &every(CALL_RECORDS, half.len())));
         let merged = states.collect::<Answer<Vec<States>>>().and_then(|states| {
             let (left, mut merged) = (&states[0], states[1].clone());
-            let both: Vec<&Vec<u8>> = left.keys().filter(|key| merged.contains_key(*key)).collect();
+            // As the engine does: what has no state is merged with nothing.
+            let has = |states: &States, key: &Vec<u8>| states.get(key).is_some_and(Option::is_some);
+            let both: Vec<&Vec<u8>> = left.keys().filter(|key| has(left, key) && has(&merged, key)).collect();
             let column = |states: &States| both.iter().map(|key| states[*key].as_deref()).collect::<BytesColumn>();
             let keys: BytesColumn = both.iter().map(|key| Some(key.as_slice())).collect();
             let given = self.functions.merge(self.function, &keys, &column(left), &column(&merged))?;
@@ -128,8 +131,8 @@ impl Subject<'_> {
             for (i, key) in both.iter().enumerate() {
                 merged.insert((*key).clone(), given.get(i).map(<[u8]>::to_vec));
             }
-            for (key, state) in left {
-                merged.entry(key.clone()).or_insert_with(|| state.clone());
+            for (key, state) in left.iter().filter(|(key, _)| !has(&states[1], key)) {
+                merged.insert(key.clone(), state.clone());
             }
             self.finish(merged)
         });
@@ -150,7 +153,14 @@ impl Subject<'_> {
         (self.ends(all, folded), refused)
     }
 
+    /// As the engine does: from a group without a state nothing is taken out.
     fn remove(&mut self, batch: &Batch, states: &mut States, refused: &mut BTreeSet<String>) -> Answer<()> {
+        let has_state = |row: &u32| {
+            let key = batch.keys.get(*row as usize).unwrap_or_default();
+            states.get(key).is_some_and(Option::is_some)
+        };
+        let rows: Vec<u32> = (0..batch.len() as u32).filter(has_state).collect();
+        let batch = &batch.gather(&rows);
         let members = Members::of(batch);
         let (keys, before) = members.columns(states);
         let Members { offsets, rows, .. } = &members;

@@ -1,8 +1,8 @@
 //! Does a function keep the pledge that its results depend on nothing but its records? Tried, not proved.
 //!
 //! The same records are given again: to the same instance, to a fresh one, in other cuts, in another order where order must
-//! not matter, and for aggregators with merging instead of folding, and taken out again. Whatever differs is hidden state, randomness, or a result
-//! that depends on how records were cut into calls; the engine promises none of these to anybody.
+//! not matter, and for aggregators with merging instead of folding, and taken out again. Whatever differs is hidden state,
+//! randomness, or a result that depends on how records were cut into calls; the engine promises none of these to anybody.
 //! Nothing here knows WebAssembly: functions are called through the core's port.
 
 mod fold;

@@ -27,6 +27,8 @@ enum Habit {
     RemovesBadly,
     /// A retractor that takes nothing out and says so.
     RefusesToRemove,
+    /// An aggregator that keeps no state of one key, and a retractor that expects one of each.
+    HasNoState,
 }
 
 struct Native {
@@ -79,7 +81,9 @@ impl Functions for Native {
             before + if self.habit == Habit::CountsCalls { self.calls } else { members }
         };
         let states: Vec<[u8; 8]> = (0..into.keys.len()).map(|g| state(g).to_be_bytes()).collect();
-        Ok(Folded { states: states.iter().map(|s| Some(&s[..])).collect(), rejected: vec![] })
+        let is_there = |g: usize| self.habit != Habit::HasNoState || into.keys.get(g) != Some(b"k3");
+        let states = states.iter().enumerate().map(|(g, s)| is_there(g).then_some(&s[..])).collect();
+        Ok(Folded { states, rejected: vec![] })
     }
     fn finish(&mut self, _: Prepared, of: Groups<'_>) -> Answer<BytesColumn> {
         Ok(of.states.clone())
@@ -236,8 +240,10 @@ fn retractors_that_leave_something_behind_are_found_and_those_that_refuse_are_no
     let report = tried(Habit::RemovesBadly, Interface::Aggregator);
     let kinds: Vec<_> = report.trials.iter().filter(|t| t.differing > 0).map(|t| (t.kind, &t.how[..8])).collect();
     assert_eq!(kinds, [("retractor", "one reco"), ("retractor", "taken ou")], "{report:?}");
-    let report = tried(Habit::RefusesToRemove, Interface::Aggregator);
-    assert!(report.passed(), "{report:?}");
+    for habit in [Habit::RefusesToRemove, Habit::HasNoState] {
+        let report = tried(habit, Interface::Aggregator);
+        assert!(report.passed(), "{report:?}");
+    }
 }
 
 #[test]
