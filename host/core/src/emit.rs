@@ -56,6 +56,11 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether a function said so, or failed: another version may not.
+    pub fn is_functions(self) -> bool {
+        matches!(self, Reason::Rejected | Reason::Poisoned | Reason::NoSuchTopic | Reason::NoSuchPartition)
+    }
+
     /// The word used in metrics, headers and logs.
     pub fn word(self) -> &'static str {
         match self {

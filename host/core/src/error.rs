@@ -2,7 +2,6 @@
 
 use alloc::string::String;
 
-use crate::function::Fault;
 use crate::state::keyspace::StorageError;
 
 /// Where a record came from.
@@ -40,6 +39,8 @@ pub enum Verdict {
         at: Option<Position>,
         /// What happened.
         reason: String,
+        /// A function would not take it, or failed on it; otherwise the record is at fault whatever version runs.
+        by_function: bool,
     },
     /// The function fails whatever it is given. The task stays stopped until somebody acts.
     #[error("step `{step}`: the function is broken: {reason}")]
@@ -61,11 +62,11 @@ impl From<StorageError> for Verdict {
 }
 
 impl Verdict {
-    /// The verdict on a fault that no record is to blame for.
-    pub fn of_fault(step: &str, fault: &Fault) -> Self {
-        match fault {
-            Fault::Unavailable { message } => Verdict::Retry(message.clone()),
-            other => Verdict::BrokenFunction { step: step.into(), reason: alloc::format!("{other}") },
+    /// The step whose function stopped the task, where it was one.
+    pub fn blamed_step(&self) -> Option<&str> {
+        match self {
+            Verdict::Poisoned { step, by_function: true, .. } | Verdict::BrokenFunction { step, .. } => Some(step),
+            _ => None,
         }
     }
 }

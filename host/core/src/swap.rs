@@ -1,25 +1,48 @@
-//! Which version of each function is in force: a pure fold over the control log.
+//! Which version of each function is in force, and what a host does about it: a pure fold over the control log.
 //!
-//! Starting is a swap from nothing; going back is a swap to an earlier version. A proposal names the function and the
-//! epoch it builds on; it is void unless that epoch is in force and no other proposal for the function is open, so two
-//! deploys at once have one winner. The position of the entry that activates a version is its *epoch*; epochs of a
-//! function never fall.
+//! Starting is a swap from nothing; going back is a swap to an earlier version. All hosts of a fleet read the same log and so
+//! come to the same answer.
+//!
+//! ```text
+//!  Propose ──▶ open ──▶ each live host prepares it: Ready, or Refused ──▶ Activate: in force, the entry's position is its epoch
+//!     │          └────── one refused it, or not all have answered in time ──▶ Void
+//!     └─▶ void at once: it builds on another epoch than the one in force, or another proposal for the function is open
+//! ```
+//!
+//! A version in force that fails is gone back from: `Revert` puts the one before in force, which every host has prepared still.
+//!
+//! So two deploys at once have one winner. Any host may append `Activate` or `Void`: the first in the log counts, so that a host
+//! that dies in the middle stops nothing. An `Activate` behind a refusal does nothing: whoever appended it had not read that yet.
+//! Epochs of a function never fall. Entries that come twice, because an append was tried again whose outcome was not known, do
+//! nothing the second time.
 
-use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-/// One entry of the control log. Positions begin at 1; 0 stands for "nothing yet".
+/// How long all live hosts may take to prepare a version, milliseconds. Longer than a host that has died stays in its group.
+pub const PREPARE_MS_MAX: i64 = 120_000;
+
+/// One entry of the control log. Positions begin at 1 and grow, not always by one; 0 stands for "nothing yet".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// A version is offered.
-    Propose {
-        /// The function.
-        function: String,
-        /// What shall run.
-        version: Version,
-        /// The epoch in force that it builds on; 0 for a function without history.
-        builds_on: u64,
+    /// Versions are offered, of one function or several, to come into force together.
+    Propose(Proposal),
+    /// A host has prepared a proposal.
+    Ready {
+        /// Position of the proposal.
+        proposal: u64,
+        /// The host.
+        host: String,
+    },
+    /// A host cannot take a proposal.
+    Refused {
+        /// Position of the proposal.
+        proposal: u64,
+        /// The host.
+        host: String,
+        /// Why.
+        reason: String,
     },
     /// A proposal is given up.
     Void {
@@ -28,11 +51,51 @@ pub enum Entry {
         /// Why.
         reason: String,
     },
-    /// A proposal is in force from here on.
+    /// A proposal is in force from here on, unless somebody has refused it.
     Activate {
         /// Position of the proposal.
         proposal: u64,
     },
+    /// A version in force has failed: the fleet goes back to the one before, at once, as nobody needs to be asked.
+    Revert {
+        /// The function.
+        function: String,
+        /// The epoch that has failed.
+        epoch: u64,
+        /// Where.
+        host: String,
+        /// Why.
+        reason: String,
+    },
+    /// A version was offered to a host that did not take it; nobody else was asked.
+    Rejected {
+        /// The function.
+        function: String,
+        /// What it was.
+        version: Version,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What is offered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proposal {
+    /// Chosen by chance: whoever made it finds it in the log by this.
+    pub id: String,
+    /// At least one, each of another function.
+    pub changes: Vec<Change>,
+}
+
+/// A version of a function that is offered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// The function.
+    pub function: String,
+    /// What shall run.
+    pub version: Version,
+    /// The epoch in force that it builds on; 0 for a function without history.
+    pub builds_on: u64,
 }
 
 /// What makes a version: a component and its settings.
@@ -46,6 +109,15 @@ pub struct Version {
     pub origin: String,
     /// Wall time of the proposal, milliseconds.
     pub proposed_at: i64,
+    /// Where its component is kept, in the words of whoever keeps it.
+    pub place: String,
+}
+
+impl Version {
+    /// Whether two are the same component with the same settings.
+    pub fn is_same(&self, other: &Version) -> bool {
+        self.digest == other.digest && self.settings == other.settings
+    }
 }
 
 /// A version that is or was in force.
@@ -57,12 +129,16 @@ pub struct Activation {
     pub epoch: u64,
     /// What it is.
     pub version: Version,
+    /// Why it was gone back from, where the fleet did that by itself.
+    pub failed: Option<String>,
+    /// Number of the version from which the fleet went back to it by itself.
+    pub back_from: Option<u64>,
 }
 
-/// A proposal that came to nothing.
+/// A version that came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Voided {
-    /// Position of the proposal.
+    /// Position of the proposal, or of the entry that says it was not taken.
     pub proposal: u64,
     /// What it was.
     pub version: Version,
@@ -75,10 +151,9 @@ pub struct Voided {
 pub struct FunctionControl {
     /// All activations, oldest first.
     pub activations: Vec<Activation>,
-    /// Proposals given up.
+    /// Versions not taken.
     pub voided: Vec<Voided>,
-    /// The open proposal.
-    open: Option<(u64, Version)>,
+    open: Option<u64>,
 }
 
 impl FunctionControl {
@@ -89,8 +164,59 @@ impl FunctionControl {
 
     /// Position of the open proposal.
     pub fn open(&self) -> Option<u64> {
-        self.open.as_ref().map(|(at, _)| *at)
+        self.open
     }
+
+    /// The version to go back to from the one in force: the last before it that is another, and that has not failed. `None` also where
+    /// the one in force was gone back to: then it is not the last deploy that is at fault.
+    pub fn predecessor(&self) -> Option<&Activation> {
+        let now = self.in_force().filter(|now| now.back_from.is_none())?;
+        self.before(now)
+    }
+
+    /// The last version before an activation that is another, and that has not failed.
+    pub fn before(&self, now: &Activation) -> Option<&Activation> {
+        let earlier = || self.activations.iter().rev().filter(|a| a.number < now.number);
+        let last_of = |a: &Activation| earlier().find(|other| other.version.is_same(&a.version));
+        let has_failed = |a: &Activation| last_of(a).is_some_and(|last| last.failed.is_some());
+        earlier().filter(|a| !a.version.is_same(&now.version)).find(|a| !has_failed(a))
+    }
+
+    fn epoch(&self) -> u64 {
+        self.in_force().map_or(0, |activation| activation.epoch)
+    }
+}
+
+/// A proposal about which nothing is decided yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// What it is.
+    pub proposal: Proposal,
+    /// Hosts that have answered; with the reason where they refused it.
+    pub answers: BTreeMap<String, Result<(), String>>,
+}
+
+impl Open {
+    /// That a host has refused it, and why.
+    fn refusal(&self) -> Option<String> {
+        let refused = |(host, answer): (&String, &Result<(), String>)| {
+            answer.as_ref().err().map(|why| alloc::format!("host {host} refused it: {why}"))
+        };
+        self.answers.iter().find_map(refused)
+    }
+}
+
+/// How a proposal stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing is decided: its position.
+    Open(u64),
+    /// It was never open, for this reason: another one was, or had been meanwhile.
+    Hindered(String),
+    /// It was open and came to nothing, for this reason.
+    Void(String),
+    /// It came into force: functions with what was activated.
+    Activated(Vec<(String, Activation)>),
 }
 
 /// What an entry did.
@@ -98,70 +224,207 @@ impl FunctionControl {
 pub enum Applied {
     /// The proposal is open.
     Opened,
-    /// A version is in force.
-    Activated(Activation),
-    /// Nothing, for this reason: the entry came too late or against another.
-    Void(String),
-    /// The proposal is given up.
+    /// A host's answer is noted.
+    Answered,
+    /// Versions are in force.
+    Activated(Vec<(String, Activation)>),
+    /// The proposal, or the version offered, is given up.
     Closed,
+    /// Nothing, for this reason: the entry came too late, twice, or against another.
+    Void(String),
+}
+
+/// What a host should do about an open proposal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Prepare it, and append the answer.
+    Prepare,
+    /// Append this.
+    Append(Entry),
+}
+
+/// From where a host looks at a proposal.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// The host.
+    pub host: &'a str,
+    /// Hosts whose answer counts; `None`: not known just now.
+    pub live: Option<&'a BTreeSet<String>>,
+    /// Milliseconds since the host has read the proposal.
+    pub waited_ms: i64,
 }
 
 /// The state of the control log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Control {
     functions: BTreeMap<String, FunctionControl>,
+    open: BTreeMap<u64, Open>,
+    /// Proposals by their ids.
+    outcomes: BTreeMap<String, Outcome>,
     last: u64,
 }
 
 impl Control {
-    /// Takes the entry at position `at`, the one behind the last taken.
+    /// Takes the entry at position `at`, somewhere behind the last taken.
     ///
     /// # Errors
-    /// The position that was expected, where it is another.
+    /// The position of the last entry taken, where this one is not behind it.
     pub fn apply(&mut self, at: u64, entry: &Entry) -> Result<Applied, u64> {
-        if at != self.last + 1 {
-            return Err(self.last + 1);
+        if at <= self.last {
+            return Err(self.last);
         }
         self.last = at;
         Ok(match entry {
-            Entry::Propose { function, version, builds_on } => {
-                let held = self.functions.entry(function.clone()).or_default();
-                let in_force = held.in_force().map_or(0, |a| a.epoch);
-                let reason = if held.open.is_some() {
-                    alloc::format!("another deploy of `{function}` is under way")
-                } else if in_force != *builds_on {
-                    alloc::format!("it builds on epoch {builds_on} of `{function}`, and epoch {in_force} is in force")
-                } else {
-                    held.open = Some((at, version.clone()));
-                    return Ok(Applied::Opened);
-                };
-                held.voided.push(Voided { proposal: at, version: version.clone(), reason: reason.clone() });
-                Applied::Void(reason)
-            }
-            Entry::Void { proposal, reason } => match self.holder(*proposal) {
-                Some(held) => {
-                    if let Some((proposal, version)) = held.open.take() {
-                        held.voided.push(Voided { proposal, version, reason: reason.clone() });
-                    }
+            Entry::Propose(proposal) => self.propose(at, proposal),
+            Entry::Ready { proposal, host } => self.answer(*proposal, host, Ok(())),
+            Entry::Refused { proposal, host, reason } => self.answer(*proposal, host, Err(reason.clone())),
+            Entry::Void { proposal, reason } => match self.open.remove(proposal) {
+                Some(open) => {
+                    self.give_up(*proposal, &open.proposal, reason);
+                    self.outcomes.insert(open.proposal.id, Outcome::Void(reason.clone()));
                     Applied::Closed
                 }
-                None => Applied::Void("the proposal is not open".into()),
+                None => not_open(),
             },
-            Entry::Activate { proposal } => match self.holder(*proposal) {
-                Some(held) => {
-                    let (_, version) = held.open.take().unwrap_or_default();
-                    let number = held.in_force().map_or(0, |a| a.number) + 1;
-                    let activation = Activation { number, epoch: at, version };
-                    held.activations.push(activation.clone());
-                    Applied::Activated(activation)
-                }
-                None => Applied::Void("the proposal is not open".into()),
+            Entry::Activate { proposal } => match self.open.remove(proposal) {
+                Some(open) => match open.refusal() {
+                    None => self.activate(at, *proposal, open.proposal),
+                    Some(reason) => {
+                        self.open.insert(*proposal, open);
+                        Applied::Void(reason)
+                    }
+                },
+                None => not_open(),
             },
+            Entry::Revert { function, epoch, reason, .. } => self.revert(at, function, *epoch, reason),
+            Entry::Rejected { function, version, reason } => {
+                let held = self.functions.entry(function.clone()).or_default();
+                held.voided.push(Voided { proposal: at, version: version.clone(), reason: reason.clone() });
+                Applied::Closed
+            }
         })
     }
 
-    fn holder(&mut self, proposal: u64) -> Option<&mut FunctionControl> {
-        self.functions.values_mut().find(|f| f.open() == Some(proposal))
+    fn propose(&mut self, at: u64, proposal: &Proposal) -> Applied {
+        if self.outcomes.contains_key(&proposal.id) {
+            return Applied::Void("the same proposal is in the log already".into());
+        }
+        if let Some(reason) = self.hindrance(proposal) {
+            self.give_up(at, proposal, &reason);
+            self.outcomes.insert(proposal.id.clone(), Outcome::Hindered(reason.clone()));
+            return Applied::Void(reason);
+        }
+        for change in &proposal.changes {
+            self.functions.entry(change.function.clone()).or_default().open = Some(at);
+        }
+        self.outcomes.insert(proposal.id.clone(), Outcome::Open(at));
+        self.open.insert(at, Open { proposal: proposal.clone(), answers: BTreeMap::new() });
+        Applied::Opened
+    }
+
+    /// Why a proposal cannot be open.
+    fn hindrance(&self, proposal: &Proposal) -> Option<String> {
+        let mut named = BTreeSet::new();
+        if proposal.changes.is_empty() || !proposal.changes.iter().all(|change| named.insert(&change.function)) {
+            return Some("a proposal names functions, each once".into());
+        }
+        let is_open = |change: &&Change| self.functions.get(&change.function).is_some_and(|held| held.open.is_some());
+        if let Some(Change { function, .. }) = proposal.changes.iter().find(is_open) {
+            return Some(alloc::format!("another deploy of `{function}` is under way"));
+        }
+        self.outdated(proposal)
+    }
+
+    /// Why a proposal builds on what is not in force.
+    fn outdated(&self, proposal: &Proposal) -> Option<String> {
+        proposal.changes.iter().find_map(|Change { function, builds_on, .. }| {
+            let in_force = self.functions.get(function).map_or(0, FunctionControl::epoch);
+            (in_force != *builds_on).then(|| {
+                alloc::format!(
+                    "another version of `{function}` came into force meanwhile: this one builds on epoch {builds_on}, and \
+                     epoch {in_force} is in force"
+                )
+            })
+        })
+    }
+
+    /// Goes back from a version that has failed.
+    fn revert(&mut self, at: u64, function: &str, epoch: u64, reason: &str) -> Applied {
+        let Some(held) = self.functions.get_mut(function) else { return Applied::Void("no such function".into()) };
+        if held.epoch() != epoch {
+            return Applied::Void("it is not in force any more".into());
+        }
+        let Some(version) = held.predecessor().map(|before| before.version.clone()) else {
+            return Applied::Void("there is no version to go back to".into());
+        };
+        let Some(last) = held.activations.last_mut() else { return not_open() };
+        last.failed = Some(reason.to_string());
+        let (number, back_from) = (last.number + 1, Some(last.number));
+        let activation = Activation { number, epoch: at, version, failed: None, back_from };
+        held.activations.push(activation.clone());
+        Applied::Activated(alloc::vec![(function.to_string(), activation)])
+    }
+
+    fn answer(&mut self, proposal: u64, host: &str, answer: Result<(), String>) -> Applied {
+        let Some(open) = self.open.get_mut(&proposal) else { return not_open() };
+        // A host that was started again may think better of it.
+        open.answers.insert(host.to_string(), answer);
+        Applied::Answered
+    }
+
+    fn give_up(&mut self, at: u64, proposal: &Proposal, reason: &str) {
+        for change in &proposal.changes {
+            let held = self.functions.entry(change.function.clone()).or_default();
+            if held.open == Some(at) {
+                held.open = None;
+            }
+            held.voided.push(Voided { proposal: at, version: change.version.clone(), reason: reason.to_string() });
+        }
+    }
+
+    fn activate(&mut self, at: u64, proposed_at: u64, proposal: Proposal) -> Applied {
+        // The fleet went back meanwhile: what was offered builds on what has failed.
+        if let Some(reason) = self.outdated(&proposal) {
+            self.give_up(proposed_at, &proposal, &reason);
+            self.outcomes.insert(proposal.id, Outcome::Void(reason));
+            return Applied::Closed;
+        }
+        let mut activated = Vec::new();
+        for change in proposal.changes {
+            let held = self.functions.entry(change.function.clone()).or_default();
+            held.open = None;
+            let number = held.in_force().map_or(0, |a| a.number) + 1;
+            let activation = Activation { number, epoch: at, version: change.version, failed: None, back_from: None };
+            held.activations.push(activation.clone());
+            activated.push((change.function, activation));
+        }
+        self.outcomes.insert(proposal.id, Outcome::Activated(activated.clone()));
+        Applied::Activated(activated)
+    }
+
+    /// What a host should do about an open proposal now; `None`: wait. What it should prepare it may be preparing already.
+    pub fn next(&self, proposal: u64, look: &Look<'_>) -> Option<Step> {
+        let open = self.open.get(&proposal)?;
+        let void = |reason: String| Some(Step::Append(Entry::Void { proposal, reason }));
+        if let Some(reason) = self.outdated(&open.proposal).or_else(|| open.refusal()) {
+            return void(reason);
+        }
+        let (late, seconds) = (look.waited_ms > PREPARE_MS_MAX, PREPARE_MS_MAX / 1_000);
+        let Some(live) = look.live else {
+            if late {
+                return void(alloc::format!("which hosts are there could not be found out within {seconds} s"));
+            }
+            return (!open.answers.contains_key(look.host)).then_some(Step::Prepare);
+        };
+        let silent: Vec<&str> =
+            live.iter().filter(|host| !open.answers.contains_key(*host)).map(String::as_str).collect();
+        if silent.is_empty() && !live.is_empty() {
+            return Some(Step::Append(Entry::Activate { proposal }));
+        }
+        if late {
+            return void(alloc::format!("not all hosts have prepared it within {seconds} s: {}", silent.join(", ")));
+        }
+        (!open.answers.contains_key(look.host)).then_some(Step::Prepare)
     }
 
     /// Position of the last entry taken.
@@ -179,42 +442,21 @@ impl Control {
         self.functions.iter().map(|(n, f)| (n.as_str(), f))
     }
 
-    /// Proposals that nobody has finished: a host died with them, and they must be given up.
-    pub fn open_proposals(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.functions.iter().filter_map(|(n, f)| Some((n.as_str(), f.open()?)))
+    /// Proposals about which nothing is decided, by their positions.
+    pub fn open(&self) -> impl Iterator<Item = (u64, &Open)> {
+        self.open.iter().map(|(at, open)| (*at, open))
     }
+
+    /// How a proposal stands; `None`: it is not in the log.
+    pub fn outcome(&self, id: &str) -> Option<&Outcome> {
+        self.outcomes.get(id)
+    }
+}
+
+fn not_open() -> Applied {
+    Applied::Void("the proposal is not open".into())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn propose(digest: &str, builds_on: u64) -> Entry {
-        let version = Version { digest: digest.into(), ..Version::default() };
-        Entry::Propose { function: "f".into(), version, builds_on }
-    }
-
-    #[test]
-    fn one_of_two_deploys_wins() {
-        let mut control = Control::default();
-        assert_eq!(control.apply(1, &propose("a", 0)), Ok(Applied::Opened));
-        assert!(matches!(control.apply(2, &propose("b", 0)), Ok(Applied::Void(_))), "one is open already");
-        let Ok(Applied::Activated(first)) = control.apply(3, &Entry::Activate { proposal: 1 }) else { panic!() };
-        assert_eq!((first.number, first.epoch, first.version.digest.as_str()), (1, 3, "a"));
-        assert!(matches!(control.apply(4, &propose("c", 0)), Ok(Applied::Void(_))), "it builds on an old epoch");
-        assert!(matches!(control.apply(5, &Entry::Activate { proposal: 4 }), Ok(Applied::Void(_))));
-        assert_eq!(control.apply(6, &propose("d", 3)), Ok(Applied::Opened));
-        assert_eq!(control.apply(7, &Entry::Void { proposal: 6, reason: "it traps".into() }), Ok(Applied::Closed));
-        assert!(matches!(control.apply(8, &Entry::Activate { proposal: 6 }), Ok(Applied::Void(_))));
-        let f = control.function("f").unwrap();
-        assert_eq!(f.in_force().unwrap().epoch, 3);
-        assert_eq!(f.voided.len(), 3);
-    }
-
-    #[test]
-    fn entries_come_in_order_or_not_at_all() {
-        let mut control = Control::default();
-        assert_eq!(control.apply(2, &propose("a", 0)), Err(1));
-        assert_eq!(control.last(), 0);
-    }
-}
+#[path = "swap/tests.rs"]
+mod tests;

@@ -584,6 +584,21 @@ fn others_of(node: &Node) -> &[usize] {
     }
 }
 
+/// The functions that a step calls, by number; a source's that of its event times.
+pub(crate) fn functions_of_step(sub: &SubTopology, step: &str) -> Vec<usize> {
+    let here = |node: &&Node| node.name == step;
+    let called = sub
+        .nodes
+        .iter()
+        .filter(here)
+        .flat_map(|node| function_of(node).into_iter().chain(others_of(node).iter().copied()));
+    let timed = sub.inputs.iter().filter(|input| sub.nodes[input.node].name == step).filter_map(|i| i.timestamp());
+    let mut all: Vec<usize> = called.chain(timed).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 /// Evaluates the nodes once, parents first.
 fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Result<(), Verdict> {
     let sub = cx.sub;

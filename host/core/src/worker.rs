@@ -17,7 +17,7 @@ use crate::globals::Globals;
 use crate::operator::{Active, Ports};
 use crate::record::{Batch, Timestamp};
 use crate::state::keyspace::{Keyspaces, Space};
-use crate::task::{Task, TaskId};
+use crate::task::{Task, TaskId, functions_of_step};
 use crate::time::Now;
 use crate::topology::graph::Topology;
 
@@ -129,6 +129,8 @@ pub enum Effect {
         task: TaskId,
         /// Why, and so what to do.
         verdict: Verdict,
+        /// Where a function stopped it: the functions of its step by number, each with the epoch that it ran.
+        blamed: Vec<(usize, u64)>,
     },
 }
 
@@ -321,7 +323,7 @@ impl Worker {
                 }
                 self.tasks.insert(id, task);
             }
-            Err(verdict) => effects.push(Effect::Stopped { task: id, verdict }),
+            Err(verdict) => effects.push(Effect::Stopped { task: id, verdict, blamed: Vec::new() }),
         }
     }
 
@@ -376,8 +378,16 @@ impl Worker {
         for (task, verdict) in stopped {
             self.commit.let_go(task);
             self.tasks.remove(&task);
-            effects.push(Effect::Stopped { task, verdict });
+            let blamed = self.blamed(task, &verdict);
+            effects.push(Effect::Stopped { task, verdict, blamed });
         }
+    }
+
+    /// The functions that may have stopped a task, as they run in this interval.
+    fn blamed(&self, task: TaskId, verdict: &Verdict) -> Vec<(usize, u64)> {
+        let Some(step) = verdict.blamed_step() else { return Vec::new() };
+        let functions = functions_of_step(&self.topology.subs[task.sub], step);
+        functions.into_iter().map(|function| (function, self.active[function].epoch)).collect()
     }
 
     /// One batch of each task that has one, as long as the interval has room.

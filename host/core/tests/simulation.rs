@@ -98,3 +98,23 @@ fn a_guess_on_an_unknown_outcome_is_caught() {
 fn silence_while_nobody_can_look_is_caught() {
     is_caught(Planted::StaleEnds);
 }
+
+#[test]
+fn an_epoch_that_a_process_counts_for_itself_is_caught() {
+    is_caught(Planted::EpochOfItsOwn);
+}
+
+#[test]
+fn a_void_proposal_that_runs_is_caught() {
+    is_caught(Planted::VoidActivated);
+}
+
+#[test]
+fn a_switch_between_commits_is_caught() {
+    is_caught(Planted::SwitchInInterval);
+}
+
+#[test]
+fn a_host_that_comes_up_with_an_old_version_is_caught() {
+    is_caught(Planted::OldVersionAtStart);
+}

@@ -371,7 +371,7 @@ fn a_fenced_interval_takes_what_its_tasks_did_since_with_it_and_no_other_task() 
         let (mut host, interval) = committing();
         let mut effects = host.step(outcome(&interval, outcome_is));
         effects.extend(host.step(Input::Drain));
-        let [Effect::Stopped { task, verdict }, Effect::Commit(next)] = &effects[..] else { panic!("{effects:?}") };
+        let [Effect::Stopped { task, verdict, .. }, Effect::Commit(next)] = &effects[..] else { panic!("{effects:?}") };
         assert_eq!((task.partition, next.parts.len(), next.parts[0].task.partition), (0, 1, 1));
         verdict.clone()
     };

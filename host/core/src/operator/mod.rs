@@ -105,7 +105,8 @@ impl Cx<'_, '_> {
         let at = flow.origin(i).and_then(|row| self.position(row));
         match &node.on_error {
             OnError::Fail => {
-                Err(Verdict::Poisoned { step: node.name.clone(), at, reason: format!("{}: {message}", reason.word()) })
+                let (step, by_function) = (node.name.clone(), reason.is_functions());
+                Err(Verdict::Poisoned { step, at, reason: format!("{}: {message}", reason.word()), by_function })
             }
             OnError::Skip => {
                 self.out.dropped(&node.name, reason);
@@ -156,13 +157,14 @@ impl Cx<'_, '_> {
         if letter::write(self.out, into, failed, &failure) {
             return Ok(());
         }
+        let by_function = reason.is_functions();
         let reason = format!(
             "{}: {message}; and `{}` takes no dead letter about it, as a record there may have {} bytes at the most",
             reason.word(),
             topic.name,
             topic.limits.record_bytes_max.unwrap_or_default()
         );
-        Err(Verdict::Poisoned { step: node.name.clone(), at: failure.at, reason })
+        Err(Verdict::Poisoned { step: node.name.clone(), at: failure.at, reason, by_function })
     }
 
     /// Does with records what the node's `on-error` says of those that a topic does not take.

@@ -350,7 +350,7 @@ impl Pipeline {
                             inputs.push(Input::Outcome { interval: interval.id, outcome: CommitOutcome::Committed });
                         }
                     },
-                    Effect::Stopped { task, verdict } => {
+                    Effect::Stopped { task, verdict, .. } => {
                         let _ = writeln!(self.out, "stopped {}_{}: {verdict}", task.sub, task.partition);
                     }
                     Effect::Committed(_) | Effect::Resolve(_) => {}

@@ -14,6 +14,7 @@ use super::oracle::task::ends::written_by;
 use super::oracle::task::{OracleTask, function_of};
 use super::oracle::wire;
 use super::roles::{Rec, Role};
+use super::watch::active;
 
 /// What topics hold, by partition.
 type Topics = BTreeMap<(String, u32), Vec<Rec>>;
@@ -71,7 +72,7 @@ fn whole(case: &Arc<Case>, plan: &Arc<Plan>) -> (Topics, BTreeSet<usize>) {
     for sub in subs {
         for partition in 0..plan.tasks[sub] {
             let mut task = OracleTask::new(case, plan, sub, partition);
-            task.epochs = (0..case.roles.len()).map(|f| (f, 1)).collect();
+            task.active = (0..case.roles.len()).map(|f| (f, active(f, 1))).collect();
             let of = |topic: &str| log.get(&(topic.to_string(), partition));
             let ends: Vec<i64> = task.positions.iter().map(|(t, _)| of(t).map_or(0, |r| r.len() as i64)).collect();
             task.poll(&ends, &|_, topic, at| of(topic).map(|records| records[at as usize].clone()));

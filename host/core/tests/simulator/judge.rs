@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use millstream_core::operator::Active;
 use millstream_core::record::Batch;
 use millstream_core::task::{TaskId, TaskPart};
 use millstream_core::topology::graph::Topology;
@@ -59,6 +60,8 @@ pub struct Judge {
     /// The oracle's number of each sub-topology.
     subs: Vec<usize>,
     tasks: BTreeMap<TaskId, Judged>,
+    /// What came into force, by function and epoch.
+    in_force: BTreeMap<(usize, u64), Active>,
 }
 
 pub fn same<T: PartialEq + std::fmt::Debug>(what: &str, got: &T, want: &T) -> Result<(), String> {
@@ -106,7 +109,8 @@ impl Judge {
             subs.push(number);
         }
         same("sub-topologies", &subs.iter().collect::<BTreeSet<_>>().len(), &plan.tasks.len())?;
-        let mut judge = Self { case: case.clone(), plan, topics, subs, tasks: BTreeMap::new() };
+        let mut judge =
+            Self { case: case.clone(), plan, topics, subs, tasks: BTreeMap::new(), in_force: BTreeMap::new() };
         for (sub, number) in judge.subs.clone().into_iter().enumerate() {
             for partition in 0..judge.plan.tasks[number] {
                 let oracle = OracleTask::new(&judge.case, &judge.plan, number, partition);
@@ -122,6 +126,11 @@ impl Judge {
         self.subs.iter().map(|sub| self.plan.max_idle[*sub]).collect()
     }
 
+    /// A version comes into force.
+    pub fn in_force(&mut self, function: usize, active: Active) {
+        self.in_force.insert((function, active.epoch), active);
+    }
+
     /// Judges a task's part of an interval that is now a fact.
     pub fn commit(
         &mut self,
@@ -130,7 +139,7 @@ impl Judge {
         log: &dyn Fn(usize, &str, i64) -> Option<Rec>,
     ) -> Result<(), String> {
         let judged = self.tasks.get_mut(&part.task).ok_or("a task that is not planned")?;
-        switches(judged, part)?;
+        switches(judged, part, &self.in_force)?;
         if judged.incarnation != cut.incarnation {
             (judged.incarnation, judged.received) = (cut.incarnation, cut.opened);
             let writers = judged.oracle.writers();
@@ -286,16 +295,18 @@ fn in_turn(
 }
 
 /// Each version of a function is switched to once, at the record that the task takes next; epochs rise.
-fn switches(judged: &mut Judged, part: &TaskPart) -> Result<(), String> {
+fn switches(judged: &mut Judged, part: &TaskPart, in_force: &BTreeMap<(usize, u64), Active>) -> Result<(), String> {
     let uses = judged.oracle.functions();
     for switch in &part.switches {
-        let before = judged.oracle.epochs.insert(switch.function, switch.epoch).unwrap_or(0);
+        let active = in_force.get(&(switch.function, switch.epoch));
+        let active = *active.ok_or_else(|| format!("{switch:?} to an epoch in which nothing came into force"))?;
+        let before = judged.oracle.active.insert(switch.function, active).map_or(0, |before| before.epoch);
         ensure(uses.contains(&switch.function), || format!("{switch:?} of a function that is not used"))?;
         ensure(switch.epoch > before, || format!("{switch:?} after epoch {before}"))?;
         same("positions of a switch", &switch.positions, &judged.oracle.positions)?;
     }
     if !std::mem::replace(&mut judged.started, true) {
-        let switched = uses.iter().all(|f| judged.oracle.epochs.contains_key(f));
+        let switched = uses.iter().all(|f| judged.oracle.active.contains_key(f));
         ensure(switched, || format!("{:?} started without telling its versions: {:?}", part.task, part.switches))?;
     }
     Ok(())

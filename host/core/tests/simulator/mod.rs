@@ -50,10 +50,18 @@ pub enum Planted {
     GuessOnUnknown,
     /// That a partition was at its end counts for ever, also while nobody can look.
     StaleEnds,
+    /// A process counts epochs for itself: what it runs has none of the control log.
+    EpochOfItsOwn,
+    /// A process that has prepared a proposal takes it as in force when it comes to nothing.
+    VoidActivated,
+    /// A version takes over in the middle of an interval.
+    SwitchInInterval,
+    /// A process starts with what was in force once, and does not read on.
+    OldVersionAtStart,
 }
 
 /// The planted bugs, and where each is planted.
-pub const PLANTED: [(Planted, Shell); 12] = [
+pub const PLANTED: [(Planted, Shell); 16] = [
     (Planted::CommitOrder, Shell::Local),
     (Planted::LostLate, Shell::Local),
     (Planted::RepartitionTime, Shell::Local),
@@ -66,6 +74,10 @@ pub const PLANTED: [(Planted, Shell); 12] = [
     (Planted::WriteBeforeCommit, Shell::Fleet),
     (Planted::GuessOnUnknown, Shell::Fleet),
     (Planted::StaleEnds, Shell::Fleet),
+    (Planted::EpochOfItsOwn, Shell::Fleet),
+    (Planted::VoidActivated, Shell::Fleet),
+    (Planted::SwitchInInterval, Shell::Fleet),
+    (Planted::OldVersionAtStart, Shell::Fleet),
 ];
 
 /// What stands around the engine.

@@ -1,6 +1,8 @@
 //! The functions of a case as the engine calls them: in batches, over columns, with every freedom that the contract leaves
 //! (stopping early, leaving unchanged columns out) and every fault that it knows. What they compute is in `roles`.
 
+use std::collections::BTreeMap;
+
 use millstream_core::function::*;
 use millstream_core::record::{BytesColumn, HeaderColumns};
 
@@ -8,7 +10,7 @@ use super::processors::Desk;
 use super::rng::Rng;
 use super::roles::{Mark, Rec, Role, Running, keeps, mark, mark_of_pair};
 
-/// Numbers of prepared functions: epoch × this + number of the function.
+/// Numbers of prepared functions: number of the version × this + number of the function.
 pub const FUNCTIONS_MAX: u32 = 64;
 
 /// The limit that time-outs tell of; small, so that many fit into isolation's budget.
@@ -29,6 +31,8 @@ pub struct Native {
     stretched: Vec<Prepared>,
     /// A planted bug: states of a call that failed count all the same.
     pub leaks: bool,
+    /// A planted bug: versions that are called instead of others, by function.
+    pub newest: BTreeMap<usize, Prepared>,
     leaked: Vec<(Vec<u8>, Option<i64>, Vec<u8>)>,
 }
 
@@ -78,13 +82,15 @@ impl Native {
             calm: [0; FUNCTIONS_MAX as usize],
             stretched: Vec::new(),
             leaks: false,
+            newest: BTreeMap::new(),
             leaked: Vec::new(),
         }
     }
 
     fn running(&self, f: Prepared) -> Running {
         let function = (f.0 % FUNCTIONS_MAX) as usize;
-        Running { function, role: self.roles[function], version: u64::from(f.0 / FUNCTIONS_MAX) }
+        let called = self.newest.get(&function).copied().unwrap_or(f);
+        Running { function, role: self.roles[function], version: u64::from(called.0 / FUNCTIONS_MAX) }
     }
 
     /// Faults of the instance, which say nothing of the records.

@@ -64,7 +64,7 @@ pub struct Watched {
     native: Native,
     formats: Flaky,
     tracks: BTreeMap<TaskId, Track>,
-    /// Versions that it has not heard of yet.
+    /// Of one host: versions that it has not heard of yet.
     pub unheard: VecDeque<(usize, u64)>,
     interval_bytes_max: usize,
     elapsed: i64,
@@ -93,8 +93,16 @@ pub struct Book {
     started: u64,
 }
 
+/// The version of a function where each has the number of its epoch.
 pub fn active(f: usize, epoch: u64) -> Active {
     Active { prepared: Prepared(epoch as u32 * FUNCTIONS_MAX + f as u32), epoch, number: epoch }
+}
+
+impl Watched {
+    /// A planted bug: a version counts at once, whatever is called.
+    pub fn newest(&mut self, function: usize, active: Active) {
+        self.native.newest.insert(function, active.prepared);
+    }
 }
 
 impl Book {
@@ -103,7 +111,7 @@ impl Book {
     }
 
     /// A new worker without tasks.
-    pub fn start(&mut self, case: &Case, planted: Planted, rng: &mut Rng, epochs: &[u64], now: i64) -> Watched {
+    pub fn start(&mut self, case: &Case, planted: Planted, rng: &mut Rng, active: Vec<Active>, now: i64) -> Watched {
         self.started += 1;
         let settings = Settings {
             commit_interval_ms: 20,
@@ -113,7 +121,6 @@ impl Book {
             ends_ms_max: self.ends_ms_max.filter(|_| planted != Planted::StaleEnds),
         };
         let interval_bytes_max = settings.interval_bytes_max;
-        let active = epochs.iter().enumerate().map(|(f, epoch)| active(f, *epoch)).collect();
         let worker = Worker::new(self.topology.clone(), settings, active, self.started * 1_000_000);
         let mut native = Native::new(&case.roles, case.flaky, Rng::new(rng.next(), 4));
         native.leaks = planted == Planted::FailedWrite;

@@ -63,7 +63,8 @@ impl World {
         let open = |name: &str| db.open_space(name, SpaceKind::State).map_err(|e| e.to_string());
         let spaces = topology.subs.iter().map(|s| s.stores.iter().map(|s| open(&s.name)).collect());
         let spaces = spaces.collect::<Result<_, String>>()?;
-        let judge = Judge::new(&case, &topology)?;
+        let mut judge = Judge::new(&case, &topology)?;
+        (0..case.roles.len()).for_each(|f| judge.in_force(f, active(f, 1)));
         let log =
             case.input.iter().map(|(at, r)| (at.clone(), Partition { records: r.clone(), ..Partition::default() }));
         let (log, epochs) = (log.collect(), vec![1; case.roles.len()]);
@@ -87,7 +88,8 @@ impl World {
 
     /// A new worker that opens these tasks.
     pub fn start(&mut self, tasks: Vec<TaskId>) -> Result<Host, String> {
-        let watched = self.book.start(&self.case, self.planted, &mut self.rng, &self.epochs, self.now);
+        let in_force = self.epochs.iter().enumerate().map(|(f, epoch)| active(f, *epoch)).collect();
+        let watched = self.book.start(&self.case, self.planted, &mut self.rng, in_force, self.now);
         let (effects, stopped) = Default::default();
         let mut host = Host { watched, tasks: tasks.clone(), effects, stopped };
         tasks.into_iter().try_for_each(|task| self.open(&mut host, task))?;
@@ -108,8 +110,8 @@ impl World {
         let ground = Ground { db: &self.db, spaces: &self.spaces, now: self.now };
         for effect in self.book.step(&mut host.watched, input, ground)? {
             match effect {
-                Effect::Stopped { task, verdict: Verdict::Retry(_) } => host.stopped.push(task),
-                Effect::Stopped { task, verdict } => return Err(format!("{task:?} stopped: {verdict}")),
+                Effect::Stopped { task, verdict: Verdict::Retry(_), .. } => host.stopped.push(task),
+                Effect::Stopped { task, verdict, .. } => return Err(format!("{task:?} stopped: {verdict}")),
                 other => host.effects.push_back(other),
             }
         }
@@ -229,6 +231,7 @@ impl World {
         for f in 0..self.epochs.len() {
             if self.rng.one_in(2) {
                 self.epochs[f] = self.last_epoch;
+                self.judge.in_force(f, active(f, self.last_epoch));
                 hosts.iter_mut().for_each(|h| h.watched.unheard.push_back((f, self.last_epoch)));
             }
         }

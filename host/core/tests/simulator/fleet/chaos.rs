@@ -23,6 +23,10 @@ const ROUND_MS: i64 = 50;
 /// Calls that a host makes for its commit and its tasks in a quiet round, at the most.
 const CALLS_A_ROUND: u32 = 1_000;
 
+/// Turns at the control log that a host has in a quiet round, and rounds after which nothing is left to do there.
+const TURNS_A_ROUND: u32 = 4;
+const SWAPS_ROUNDS_MAX: u32 = 100;
+
 /// Runs a fleet to its end.
 ///
 /// # Errors
@@ -33,7 +37,7 @@ pub fn run(mut fleet: Fleet) -> Result<(), String> {
     hosts[..first].iter_mut().for_each(|host| fleet.start(host));
     for _ in 0..CHAOS_STEPS {
         feed(&mut fleet, false);
-        disturb(&mut fleet, &mut hosts);
+        disturb(&mut fleet, &mut hosts)?;
         for host in &mut hosts {
             turn(&mut fleet, host)?;
         }
@@ -41,15 +45,21 @@ pub fn run(mut fleet: Fleet) -> Result<(), String> {
     feed(&mut fleet, true);
     fleet.away = 0;
     let (mut quiet, mut before) = (0, (0, 0));
-    for _ in 0..ROUNDS_MAX {
+    for round in 0..ROUNDS_MAX {
         settle(&mut fleet, &mut hosts)?;
+        if round == SWAPS_ROUNDS_MAX {
+            fleet.versions_agree(&hosts)?;
+        }
         let settled = |h: &Host| h.process.as_ref().is_some_and(|p| p.is_settled() && !p.is_outside());
-        let busy = fleet.broker.busy() || fleet.group.is_pending() || !hosts.iter().all(settled);
+        let swapping = !fleet.swaps_are_over(&hosts);
+        let busy = swapping || fleet.broker.busy() || fleet.group.is_pending() || !hosts.iter().all(settled);
         let tasks = hosts.iter().filter_map(|h| h.process.as_ref()).flat_map(|p| p.watched.worker.tasks());
         let now = (fleet.broker.decided, tasks.flat_map(|t| t.positions()).sum::<i64>());
         quiet = if now == before && !busy { quiet + 1 } else { 0 };
         before = now;
         if quiet > QUIET_ROUNDS {
+            fleet.versions_agree(&hosts)?;
+            fleet.versions_at_rest()?;
             return fleet.at_rest();
         }
     }
@@ -85,7 +95,7 @@ fn rebalance(fleet: &mut Fleet, hosts: &[Host]) {
 }
 
 /// What comes from outside: deaths, stalls, rebalances, brokers that are away, versions, compaction, time.
-fn disturb(fleet: &mut Fleet, hosts: &mut [Host]) {
+fn disturb(fleet: &mut Fleet, hosts: &mut [Host]) -> Result<(), String> {
     let (faults, case) = (fleet.case.faults, fleet.case.clone());
     let host = fleet.rng.below(hosts.len() as u64) as usize;
     if faults && fleet.rng.one_in(200) {
@@ -98,7 +108,7 @@ fn disturb(fleet: &mut Fleet, hosts: &mut [Host]) {
     if faults && fleet.rng.one_in(150) {
         fleet.away = 10 + fleet.rng.below(120);
     }
-    if hosts[host].process.is_none() && fleet.rng.one_in(10) {
+    if hosts[host].process.is_none() && fleet.away == 0 && fleet.rng.one_in(10) {
         fleet.start(&mut hosts[host]);
     }
     let moves = fleet.group.generation == 0 || fleet.rng.one_in(60);
@@ -111,7 +121,10 @@ fn disturb(fleet: &mut Fleet, hosts: &mut [Host]) {
         fleet.broker.time_out(&hosts[host].id());
     }
     if case.swaps && fleet.rng.one_in(60) {
-        fleet.swap(hosts);
+        let dies = fleet.propose(&mut hosts[host])?;
+        if dies {
+            die(fleet, &mut hosts[host]);
+        }
     }
     // Markers come at once, or late.
     let marks = if fleet.slow { u64::from(fleet.rng.one_in(6)) } else { fleet.rng.below(3) };
@@ -133,6 +146,10 @@ fn disturb(fleet: &mut Fleet, hosts: &mut [Host]) {
         1 if case.jumps => -(fleet.rng.below(2_000) as i64),
         _ => passed,
     };
+    if case.swaps {
+        fleet.wait_for_proposals();
+    }
+    Ok(())
 }
 
 fn compact(fleet: &mut Fleet) {
@@ -154,12 +171,22 @@ fn die(fleet: &mut Fleet, host: &mut Host) {
     }
 }
 
+/// A process reads the control log beside all else that it does, each at its own pace.
+fn follow(fleet: &mut Fleet, host: &mut Host) -> Result<(), String> {
+    let Some(process) = &host.process else { return Ok(()) };
+    if fleet.case.swaps && fleet.control.rng.one_in(process.follower.pace) {
+        fleet.hear(host, fleet.case.faults)?;
+    }
+    Ok(())
+}
+
 /// One thing happens in one host.
 fn turn(fleet: &mut Fleet, host: &mut Host) -> Result<(), String> {
     if host.stalled > 0 {
         host.stalled -= 1;
         return Ok(());
     }
+    follow(fleet, host)?;
     let Some(process) = &host.process else { return Ok(()) };
     let refusing = fleet.case.flaky && fleet.rng.one_in(50);
     if fleet.rng.one_in(3) {
@@ -175,7 +202,7 @@ fn turn(fleet: &mut Fleet, host: &mut Host) -> Result<(), String> {
             host.directory.refuse(false);
             stepped?;
         }
-        6 => fleet.hear(host)?,
+        6 => fleet.hear(host, fleet.case.faults)?,
         7 | 8 => {
             for _ in 0..if fleet.slow { 1 } else { 3 } * opening.len() {
                 let task = *fleet.rng.pick(&opening);
@@ -202,8 +229,8 @@ fn settle(fleet: &mut Fleet, hosts: &mut [Host]) -> Result<(), String> {
             fleet.start(host);
         }
         host.stalled = 0;
-        while host.process.as_ref().is_some_and(|p| !p.watched.unheard.is_empty()) {
-            fleet.hear(host)?;
+        for _ in 0..TURNS_A_ROUND {
+            fleet.hear(host, false)?;
         }
         fleet.poll(host)?;
         for _ in 0..CALLS_A_ROUND {

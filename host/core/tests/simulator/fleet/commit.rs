@@ -232,6 +232,8 @@ impl Fleet {
     fn decided(&mut self, interval: &Interval) -> Result<(), String> {
         for part in &interval.parts {
             let (cut, task) = (self.book.take_cut(part.task, interval.id)?, part.task);
+            let epochs = self.epochs_of_commit(part);
+            epochs.map_err(|why| format!("{task:?}, interval {}: {why}", interval.id))?;
             let (logs, book) = (&self.broker.logs, &self.book);
             let record = |input: usize, topic: &str, offset: i64| {
                 let log = &logs[&(topic.to_string(), task.partition)];

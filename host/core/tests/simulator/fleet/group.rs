@@ -29,6 +29,10 @@ impl Group {
         self.members.contains(&host)
     }
 
+    pub fn members(&self) -> impl Iterator<Item = usize> {
+        self.members.iter().copied()
+    }
+
     pub fn is_pending(&self) -> bool {
         self.pending.is_some()
     }

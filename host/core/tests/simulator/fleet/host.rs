@@ -12,6 +12,7 @@ use super::super::watch::Watched;
 use super::Fleet;
 use super::commit::{Job, Stage};
 use super::directory::Directory;
+use super::follower::Follower;
 use super::open::Opening;
 
 pub struct Host {
@@ -24,6 +25,7 @@ pub struct Host {
 
 pub struct Process {
     pub watched: Watched,
+    pub follower: Follower,
     /// Epoch of its producer; `None`: to be initialised.
     pub producer: Option<u64>,
     /// The generation it believes to be in; 0: none.
@@ -64,9 +66,9 @@ impl Host {
 }
 
 impl Process {
-    pub fn new(watched: Watched) -> Self {
+    pub fn new(watched: Watched, follower: Follower) -> Self {
         let (owned, opened, opening) = Default::default();
-        Self { watched, producer: None, generation: 0, owned, opened, opening, job: None, draining: false }
+        Self { watched, follower, producer: None, generation: 0, owned, opened, opening, job: None, draining: false }
     }
 
     /// The engine has dropped a task: it is opened again if it is still here.

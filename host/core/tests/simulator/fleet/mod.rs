@@ -1,14 +1,18 @@
 //! The simulator on Kafka's terms: several hosts, each with a state directory of its own, over brokers with transactions, a
 //! group that is rebalanced at any time, changelogs from which states are made again. Hosts die, stall and wake, commits are
-//! fenced, aborted or of unknown outcome. The oracle is the same as for one host: it sees what was decided, in that order.
+//! fenced, aborted or of unknown outcome. Versions come into force by the control log, which each process follows at its own
+//! pace. The oracle is the same as for one host: it sees what was decided, in that order.
 
 mod broker;
 mod chaos;
 mod commit;
+mod control;
 mod directory;
+mod follower;
 mod group;
 mod host;
 mod open;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,11 +29,13 @@ use super::case::{Case, STARTS_AT, Size};
 use super::judge::Judge;
 use super::rng::Rng;
 use super::roles::Rec;
-use super::watch::{Book, Ground, active};
+use super::watch::{Book, Ground};
 use super::world::planned;
 
 use broker::{Broker, Log, Place};
+use control::ControlLog;
 use directory::Directory;
+use follower::Follower;
 use group::Group;
 use host::{Host, Process};
 
@@ -44,7 +50,7 @@ pub fn run(seed: u64, size: Size, planted: Planted) -> Result<(), String> {
     let mut case = Case::new(seed, size);
     case.workers = case.workers.max(2);
     let told = super::told(&case);
-    let fleet = Fleet::new(case, Rng::new(seed, 6), planted)?;
+    let fleet = Fleet::new(case, [Rng::new(seed, 6), Rng::new(seed, 7)], planted)?;
     chaos::run(fleet).map_err(|why| format!("{why}\n{told}"))
 }
 
@@ -58,9 +64,9 @@ pub struct Fleet {
     book: Book,
     broker: Broker,
     group: Group,
-    /// Of each function, the epoch in force.
-    epochs: Vec<u64>,
-    last_epoch: u64,
+    control: ControlLog,
+    /// The last epoch that a task has committed, by function.
+    committed_epochs: BTreeMap<(TaskId, String), u64>,
     next_token: u64,
     /// Brokers take their time with markers.
     slow: bool,
@@ -72,13 +78,16 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    fn new(case: Case, mut rng: Rng, planted: Planted) -> Result<Self, String> {
+    fn new(case: Case, [mut rng, chance]: [Rng; 2], planted: Planted) -> Result<Self, String> {
         let case = Arc::new(case);
         let topology = planned(&case)?;
         let slow = rng.one_in(2);
-        let judge = Judge::new(&case, &topology)?;
+        let control = ControlLog::new(topology.functions.clone(), chance)?;
+        let mut judge = Judge::new(&case, &topology)?;
+        let first = control.in_force(control.fold());
+        first.into_iter().enumerate().for_each(|(f, active)| judge.in_force(f, active));
         let broker = Broker::new(case.input.iter().map(|(at, records)| (at.clone(), Log::of_input(records))).collect());
-        let (spaces, epochs) = (Directory::spaces(&topology), vec![1; case.roles.len()]);
+        let spaces = Directory::spaces(&topology);
         let book = Book::new(topology.clone(), Some(*rng.pick(&ENDS_MS_MAX)), judge.max_idle());
         Ok(Self {
             case,
@@ -90,8 +99,8 @@ impl Fleet {
             book,
             broker,
             group: Group::default(),
-            epochs,
-            last_epoch: 1,
+            control,
+            committed_epochs: BTreeMap::new(),
             next_token: 0,
             slow,
             away: 0,
@@ -115,8 +124,8 @@ impl Fleet {
         let ground = Ground { db: &*directory, spaces: &self.spaces, now: self.now };
         for effect in self.book.step(&mut process.watched, input, ground)? {
             match effect {
-                Effect::Stopped { task, verdict: Verdict::Retry(_) | Verdict::Fenced(_) } => process.stopped(task),
-                Effect::Stopped { task, verdict } => return Err(format!("{task:?} stopped: {verdict}")),
+                Effect::Stopped { task, verdict: Verdict::Retry(_) | Verdict::Fenced(_), .. } => process.stopped(task),
+                Effect::Stopped { task, verdict, .. } => return Err(format!("{task:?} stopped: {verdict}")),
                 Effect::Commit(interval) => process.begin_commit(interval, self.clock),
                 Effect::Resolve(_) => process.begin_resolving(),
                 Effect::Committed(_) => {}
@@ -155,30 +164,14 @@ impl Fleet {
         Ok(())
     }
 
-    /// A new version of some function is in force; hosts hear of it later.
-    fn swap(&mut self, hosts: &mut [Host]) {
-        self.last_epoch += 1;
-        for f in 0..self.epochs.len() {
-            if self.rng.one_in(2) {
-                self.epochs[f] = self.last_epoch;
-                let processes = hosts.iter_mut().filter_map(|h| h.process.as_mut());
-                processes.for_each(|p| p.watched.unheard.push_back((f, self.last_epoch)));
-            }
-        }
-    }
-
-    /// A host hears of a version.
-    fn hear(&mut self, host: &mut Host) -> Result<(), String> {
-        let next = host.process.as_mut().and_then(|p| p.watched.unheard.pop_front());
-        let Some((function, epoch)) = next else { return Ok(()) };
-        self.step(host, Input::Activate { function, active: active(function, epoch) })
-    }
-
-    /// A process of a host starts: of its tasks it knows nothing, and it asks to be let in.
+    /// A process of a host starts: of its tasks it knows nothing, it has read the control log, and it asks to be let in.
     fn start(&mut self, host: &mut Host) {
         self.group.leave(host.number);
-        let watched = self.book.start(&self.case, self.planted, &mut self.rng, &self.epochs, self.now);
-        host.process = Some(Process::new(watched));
+        let now = self.clock + self.control.waited;
+        let follower = Follower::new(&mut self.control, self.planted, now);
+        let in_force = follower.told.clone();
+        let watched = self.book.start(&self.case, self.planted, &mut self.rng, in_force, self.now);
+        host.process = Some(Process::new(watched, follower));
         host.stalled = 0;
     }
 

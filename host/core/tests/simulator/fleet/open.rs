@@ -106,11 +106,13 @@ impl Fleet {
             }
             meta.encode()
         });
+        let ahead = self.is_ahead(host, meta.as_deref());
         let Some(process) = &mut host.process else { return Ok(()) };
         let token = process.owned[&task];
         process.opened.insert(task, token);
         self.book.opened(&mut process.watched, task, positions, self.now);
-        self.step(host, Input::Open { task, meta, start: vec![0; inputs] })
+        self.step(host, Input::Open { task, meta, start: vec![0; inputs] })?;
+        if ahead { self.not_opened(host, task) } else { Ok(()) }
     }
 }
 

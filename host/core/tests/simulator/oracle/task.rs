@@ -7,10 +7,12 @@ mod joins;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use millstream_core::operator::Active;
 use millstream_core::partition::partition_for_key;
 use millstream_core::topology::spec::*;
 
 use super::super::case::Case;
+use super::super::native::FUNCTIONS_MAX;
 use super::super::roles::{Mark, Rec, Running, keeps, mark};
 use super::deduplicate::Passed;
 use super::fold::{Clock, Event, FoldState};
@@ -41,8 +43,8 @@ pub struct OracleTask {
     pub partition: u32,
     /// By topic, in the order of the inputs.
     pub positions: Vec<(String, i64)>,
-    /// Epochs of the functions, by number.
-    pub epochs: BTreeMap<usize, u64>,
+    /// Versions of the functions that it runs, by number.
+    pub active: BTreeMap<usize, Active>,
     folds: BTreeMap<usize, FoldState>,
     tables: BTreeMap<usize, Table>,
     joins: BTreeMap<usize, Joined>,
@@ -104,7 +106,7 @@ impl OracleTask {
         }
         let positions = plan.inputs(sub).into_iter().map(|(topic, _)| (topic, 0)).collect();
         let (case, plan) = (case.clone(), plan.clone());
-        let (epochs, times, wrote, tables, joins, regrouped) = Default::default();
+        let (active, times, wrote, tables, joins, regrouped) = Default::default();
         let (asks, answers) = Default::default();
         let (done, wall) = Default::default();
         Self {
@@ -113,7 +115,7 @@ impl OracleTask {
             sub,
             partition,
             positions,
-            epochs,
+            active,
             folds,
             processors,
             streams,
@@ -174,7 +176,7 @@ impl OracleTask {
     }
 
     fn running(&self, function: usize) -> Running {
-        let version = self.epochs.get(&function).copied().unwrap_or(0);
+        let version = self.active.get(&function).map_or(0, |active| u64::from(active.prepared.0 / FUNCTIONS_MAX));
         Running { function, role: self.case.roles[function], version }
     }
 
@@ -372,9 +374,9 @@ impl OracleTask {
             None => (item.rec.clone(), item.window, None),
         };
         let name = function.map(|f| self.case.spec.functions[f].name.clone()).unwrap_or_default();
-        let epoch = function.map_or(0, |f| self.epochs[&f]);
+        let version = function.map_or(0, |f| self.active[&f].number);
         let at = row.map(|r| (r.topic.as_str(), r.partition, r.offset));
-        let failure = Failure { reason, step, function: &name, epoch, at };
+        let failure = Failure { reason, step, function: &name, version, at };
         let partition = self.partition_of(&rec, topic);
         let mut letter = wire::dead_letter(rec, window, &failure);
         if let Some(limits) = self.case.limits.get(topic) {

@@ -128,7 +128,8 @@ pub struct Failure<'a> {
     pub reason: &'a str,
     pub step: &'a str,
     pub function: &'a str,
-    pub epoch: u64,
+    /// The number of the function's version.
+    pub version: u64,
     /// Topic, partition, offset of a record that was read.
     pub at: Option<(&'a str, u32, i64)>,
 }
@@ -147,7 +148,7 @@ pub fn dead_letter(mut rec: Rec, window: Option<(i64, i64)>, failure: &Failure<'
     }
     add("step", failure.step.into());
     add("function", failure.function.into());
-    add("version", failure.epoch.to_string());
+    add("version", failure.version.to_string());
     rec
 }
 

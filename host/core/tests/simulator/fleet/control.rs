@@ -1,0 +1,330 @@
+//! The control log as brokers keep it, and what must hold of it whoever reads it: a small model of the protocol, written apart
+//! from the engine's, says of every entry what it does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_core::function::Prepared;
+use millstream_core::operator::Active;
+use millstream_core::swap::{
+    Activation, Applied, Change, Control, Entry, Look, PREPARE_MS_MAX, Proposal, Step, Version,
+};
+
+use super::super::native::FUNCTIONS_MAX;
+use super::super::rng::Rng;
+
+/// What somebody knows who has appended an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Append {
+    There,
+    /// It is not there.
+    Lost,
+    /// It is there, or not.
+    Unknown,
+}
+
+/// See the module.
+pub struct ControlLog {
+    entries: Vec<(u64, Entry)>,
+    /// What the log says in front of each of them, and behind the last.
+    folds: Vec<Control>,
+    rules: Rules,
+    /// Names of the functions, by number.
+    pub functions: Vec<String>,
+    /// Apart from all other chance: without versions a seed plays as it does without a control log.
+    pub rng: Rng,
+    /// Milliseconds that waiting for a proposal took besides the time that everything else sees.
+    pub waited: i64,
+    versions: u64,
+    proposals: u64,
+}
+
+impl ControlLog {
+    /// A log in which each function has its first version.
+    ///
+    /// # Errors
+    /// What its fold does wrong.
+    pub fn new(functions: Vec<String>, rng: Rng) -> Result<Self, String> {
+        let (entries, folds, rules) = (Vec::new(), vec![Control::default()], Rules::default());
+        let mut log = Self { entries, folds, rules, functions, rng, waited: 0, versions: 1, proposals: 0 };
+        for f in 0..log.functions.len() {
+            let change = Change { function: log.functions[f].clone(), version: version(1), builds_on: 0 };
+            let proposal = Proposal { id: log.id(), changes: vec![change] };
+            log.push(&Entry::Propose(proposal))?;
+            log.push(&Entry::Activate { proposal: log.end() })?;
+        }
+        Ok(log)
+    }
+
+    /// An id that no other proposal has.
+    pub fn id(&mut self) -> String {
+        self.proposals += 1;
+        format!("p{}", self.proposals)
+    }
+
+    /// A version: a new one, or one that was there before.
+    pub fn version(&mut self) -> Version {
+        if self.rng.one_in(4) {
+            return version(1 + self.rng.below(self.versions));
+        }
+        self.versions += 1;
+        version(self.versions)
+    }
+
+    /// Position of the last entry.
+    pub fn end(&self) -> u64 {
+        self.entries.last().map_or(0, |(at, _)| *at)
+    }
+
+    /// Entry by place, not by position.
+    pub fn entry(&self, place: usize) -> Option<&(u64, Entry)> {
+        self.entries.get(place)
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// What the log says up to its end.
+    pub fn fold(&self) -> &Control {
+        self.folds.last().expect("there is one at the beginning")
+    }
+
+    /// Somebody appends an entry; with it, what that put in force.
+    ///
+    /// # Errors
+    /// What the log's fold does wrong.
+    pub fn append(&mut self, entry: &Entry, faults: bool) -> Result<(Append, Vec<(usize, Active)>), String> {
+        match if faults { self.rng.below(16) } else { 15 } {
+            0 => Ok((Append::Lost, Vec::new())),
+            1 => Ok((Append::Unknown, Vec::new())),
+            2 => Ok((Append::Unknown, self.push(entry)?)),
+            _ => Ok((Append::There, self.push(entry)?)),
+        }
+    }
+
+    fn push(&mut self, entry: &Entry) -> Result<Vec<(usize, Active)>, String> {
+        // Markers of transactions take positions.
+        let at = self.end() + 1 + self.rng.below(3);
+        let mut fold = self.fold().clone();
+        let applied = fold.apply(at, entry).map_err(|last| format!("entry {at} comes behind {last}, says the fold"))?;
+        let again = matches!(entry, Entry::Propose(proposal) if self.rules.ids.contains(&proposal.id));
+        let refused = matches!(entry, Entry::Activate { proposal } if self.is_refused(*proposal));
+        self.rules.check(at, entry, &applied, refused)?;
+        let late = matches!(applied, Applied::Void(_)) && !matches!(entry, Entry::Propose(_));
+        if (again || late) && !is_unmoved(self.fold(), &fold, entry) {
+            return Err(format!("entry {at} of the control log, {entry:?}, should do nothing"));
+        }
+        self.entries.push((at, entry.clone()));
+        self.folds.push(fold);
+        let Applied::Activated(activated) = applied else { return Ok(Vec::new()) };
+        Ok(activated.iter().map(|(function, activation)| self.active(function, activation)).collect())
+    }
+
+    /// What a worker is told of a version in force: the function's number, and what to call.
+    pub fn active(&self, function: &str, activation: &Activation) -> (usize, Active) {
+        let f = self.functions.iter().position(|name| name == function).expect("only functions that are there change");
+        let prepared = Prepared(of(&activation.version) * FUNCTIONS_MAX + f as u32);
+        (f, Active { prepared, epoch: activation.epoch, number: activation.number })
+    }
+
+    /// Versions in force, by function, as somebody knows them who has read the log so far.
+    pub fn in_force(&self, control: &Control) -> Vec<Active> {
+        let activation = |name: &String| control.function(name).and_then(|f| f.in_force()).expect("each has one");
+        self.functions.iter().map(|name| self.active(name, activation(name)).1).collect()
+    }
+
+    /// Whoever has read the same entries knows the same.
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn agrees(&self, place: usize, control: &Control) -> Result<(), String> {
+        let want = &self.folds[place + 1];
+        if want == control { Ok(()) } else { Err(format!("two folds of one log differ:\n  {control:?}\n  {want:?}")) }
+    }
+
+    /// What hosts have answered to a proposal last, in so many entries: whether they are ready.
+    fn answers(&self, read: usize, proposal: u64) -> BTreeMap<&str, bool> {
+        let mut answers = BTreeMap::new();
+        for (_, entry) in &self.entries[..read] {
+            match entry {
+                Entry::Ready { proposal: of, host } if *of == proposal => drop(answers.insert(host.as_str(), true)),
+                Entry::Refused { proposal: of, host, .. } if *of == proposal => {
+                    answers.insert(host.as_str(), false);
+                }
+                _ => {}
+            }
+        }
+        answers
+    }
+
+    fn is_refused(&self, proposal: u64) -> bool {
+        self.answers(self.entries.len(), proposal).values().any(|ready| !ready)
+    }
+
+    /// Whether a proposal builds on what is not in force any more, in so many entries.
+    fn is_outdated(&self, read: usize, proposal: u64) -> bool {
+        let now =
+            |function: &String| self.folds[read].function(function).and_then(|f| f.in_force()).map_or(0, |a| a.epoch);
+        let changes = self.entries[..read].iter().find_map(|(at, entry)| match entry {
+            Entry::Propose(made) if *at == proposal => Some(&made.changes),
+            _ => None,
+        });
+        changes.is_some_and(|changes| changes.iter().any(|change| now(&change.function) != change.builds_on))
+    }
+
+    /// Whether this is what whoever has read so many entries should do about an open proposal.
+    pub fn is_due(&self, read: usize, proposal: u64, look: &Look<'_>, step: Option<&Step>) -> bool {
+        let answers = self.answers(read, proposal);
+        let answered = |host: &str| answers.contains_key(host);
+        let refused = answers.values().any(|ready| !ready);
+        let all = look.live.is_some_and(|live| !live.is_empty() && live.iter().all(|host| answered(host)));
+        let late = !all && look.waited_ms > PREPARE_MS_MAX;
+        let refused = refused || self.is_outdated(read, proposal);
+        match step {
+            Some(Step::Append(Entry::Void { .. })) => refused || late,
+            Some(Step::Append(Entry::Activate { .. })) => all && !refused,
+            Some(Step::Append(_)) => false,
+            Some(Step::Prepare) => !refused && !all && !late && !answered(look.host),
+            None => !refused && !all && !late && answered(look.host),
+        }
+    }
+
+    /// Whether an entry of the log put a version of a function in force.
+    pub fn is_epoch(&self, function: &str, epoch: u64) -> bool {
+        let activations = self.fold().function(function).map_or(&[][..], |held| &held.activations);
+        let entry = self.entries.binary_search_by_key(&epoch, |(at, _)| *at).map(|place| &self.entries[place].1);
+        matches!(entry, Ok(Entry::Activate { .. } | Entry::Revert { .. }))
+            && activations.iter().any(|a| a.epoch == epoch)
+    }
+}
+
+/// Whether two folds say the same but for how far they are.
+fn is_unmoved(before: &Control, after: &Control, entry: &Entry) -> bool {
+    let outcome = |fold: &Control| match entry {
+        Entry::Propose(proposal) => fold.outcome(&proposal.id).cloned(),
+        _ => None,
+    };
+    before.functions().eq(after.functions()) && before.open().eq(after.open()) && outcome(before) == outcome(after)
+}
+
+/// The version of this number.
+fn version(number: u64) -> Version {
+    Version { digest: format!("{number:x}"), ..Version::default() }
+}
+
+fn of(version: &Version) -> u32 {
+    u32::from_str_radix(&version.digest, 16).expect("all versions have numbers here")
+}
+
+/// The protocol in few words.
+#[derive(Default)]
+struct Rules {
+    ids: BTreeSet<String>,
+    /// The epoch in force of each function.
+    epochs: BTreeMap<String, u64>,
+    /// What was in force of each function, oldest first.
+    past: BTreeMap<String, Vec<Past>>,
+    /// Open proposals, with what they change.
+    open: BTreeMap<u64, Vec<Change>>,
+    /// Proposals that were decided, and by which entry.
+    decided: BTreeMap<u64, u64>,
+}
+
+/// A version that is or was in force.
+#[derive(Clone)]
+struct Past {
+    digest: String,
+    failed: bool,
+    /// It was gone back to.
+    back: bool,
+}
+
+/// What is gone back to: the last that is another and did not fail when it last ran; from what was gone back to, nothing.
+fn before(past: &[Past]) -> Option<Past> {
+    let (now, earlier) = past.split_last()?;
+    let failed = |digest: &str| earlier.iter().rev().find(|p| p.digest == digest).is_some_and(|p| p.failed);
+    let found = earlier.iter().rev().find(|p| p.digest != now.digest && !failed(&p.digest));
+    found.filter(|_| !now.back).cloned()
+}
+
+impl Rules {
+    /// An entry comes to a position and does this; `refused`: what it is about is refused so far.
+    fn check(&mut self, at: u64, entry: &Entry, applied: &Applied, refused: bool) -> Result<(), String> {
+        let good = match entry {
+            Entry::Propose(Proposal { id, changes }) => {
+                let open: BTreeSet<&String> = self.open.values().flatten().map(|c| &c.function).collect();
+                let free = self.builds_on_now(changes) && changes.iter().all(|c| !open.contains(&c.function));
+                let opens = self.ids.insert(id.clone()) && free;
+                if opens {
+                    self.open.insert(at, changes.clone());
+                }
+                opens == matches!(applied, Applied::Opened)
+            }
+            Entry::Ready { proposal, .. } | Entry::Refused { proposal, .. } => {
+                self.open.contains_key(proposal) == matches!(applied, Applied::Answered)
+            }
+            Entry::Void { proposal, .. } => self.decide(*proposal, at)?.is_some() == matches!(applied, Applied::Closed),
+            Entry::Activate { .. } if refused => matches!(applied, Applied::Void(_)),
+            Entry::Activate { proposal } => match self.decide(*proposal, at)? {
+                // Its base has failed meanwhile.
+                Some(changes) if !self.builds_on_now(&changes) => *applied == Applied::Closed,
+                Some(changes) => {
+                    for Change { function, version, .. } in &changes {
+                        self.takes_over(
+                            at,
+                            function,
+                            Past { digest: version.digest.clone(), failed: false, back: false },
+                        );
+                    }
+                    self.put_in_force(at, applied, changes.iter().map(|c| (&c.function, &c.version.digest)))
+                }
+                None => matches!(applied, Applied::Void(_)),
+            },
+            Entry::Revert { function, epoch, .. } => {
+                let is_now = self.epochs.get(function) == Some(epoch);
+                let past = self.past.entry(function.clone()).or_default();
+                match before(past).filter(|_| is_now) {
+                    Some(before) => {
+                        past.last_mut().expect("it is in force").failed = true;
+                        let digest = before.digest;
+                        self.takes_over(at, function, Past { digest: digest.clone(), failed: false, back: true });
+                        self.put_in_force(at, applied, [(function, &digest)].into_iter())
+                    }
+                    None => matches!(applied, Applied::Void(_)),
+                }
+            }
+            Entry::Rejected { .. } => *applied == Applied::Closed,
+        };
+        if good { Ok(()) } else { Err(format!("entry {at} of the control log, {entry:?}, did {applied:?}")) }
+    }
+
+    fn builds_on_now(&self, changes: &[Change]) -> bool {
+        changes.iter().all(|c| self.epochs.get(&c.function).copied().unwrap_or(0) == c.builds_on)
+    }
+
+    fn takes_over(&mut self, at: u64, function: &str, now: Past) {
+        self.epochs.insert(function.to_string(), at);
+        self.past.entry(function.to_string()).or_default().push(now);
+    }
+
+    /// Whether an entry put just these in force, with its position as their epoch.
+    fn put_in_force<'s>(
+        &self,
+        at: u64,
+        applied: &'s Applied,
+        what: impl Iterator<Item = (&'s String, &'s String)>,
+    ) -> bool {
+        let Applied::Activated(activated) = applied else { return false };
+        activated.iter().all(|(_, a)| a.epoch == at) && activated.iter().map(|(f, a)| (f, &a.version.digest)).eq(what)
+    }
+
+    /// An entry decides a proposal: gives what it changes, if this is the first one.
+    fn decide(&mut self, proposal: u64, at: u64) -> Result<Option<Vec<Change>>, String> {
+        let Some(changes) = self.open.remove(&proposal) else { return Ok(None) };
+        match self.decided.insert(proposal, at) {
+            Some(before) => Err(format!("proposal {proposal} is decided by entry {before} and by entry {at}")),
+            None => Ok(Some(changes)),
+        }
+    }
+}
