@@ -176,6 +176,13 @@ impl Rows {
         self.newest = self.newest.max(Some(time));
         let latest = self.version(key, i64::MAX).cloned();
         let is_latest = self.history.is_none() || latest.as_ref().is_none_or(|latest| latest.1 <= time);
+        if self.history.is_some()
+            && value.is_none()
+            && latest.as_ref().is_none_or(|(_, at, was)| was.is_none() && *at <= time)
+        {
+            // The removal of nothing is remembered as something that ended then.
+            self.ended.insert((key.to_string(), time));
+        }
         match latest.filter(|_| self.history.is_some()) {
             Some((_, at, Some(_))) if at < time => drop(self.ended.insert((key.to_string(), time))),
             Some((_, at, Some(_))) if at == time && value.is_none() && !self.ended.contains(&(key.to_string(), at)) => {

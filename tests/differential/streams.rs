@@ -134,10 +134,11 @@ impl Oldest {
         self.0 = i64::MAX;
         let mut open = BTreeSet::new();
         for (time, side) in alone {
+            // Also by the one at which it sees that there is nothing more to look for.
+            self.0 = *time;
             if open.len() == 2 {
                 break;
             }
-            self.0 = *time;
             if *time >= due_before {
                 open.insert(*side as usize);
             }
