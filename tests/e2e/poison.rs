@@ -120,3 +120,37 @@ fn a_function_that_always_fails_stops_its_task_and_another_version_goes_on_from_
     assert_eq!(values(&host, "out", 10).len(), 10);
     assert!(host.stop().success());
 }
+
+/// A version that fails where the one before did not is gone back from: nothing of it is seen, nothing is lost, and the history says why.
+#[test]
+fn a_deployed_version_that_fails_is_gone_back_from_by_itself() {
+    let place = place("keep-all", "fail");
+    let host = Host::ready(&place.manifest, &place.folder, &[]);
+    let lines = file(&place, (0..10).map(|i| format!("good {i}")));
+    host.ok(&["produce", "in", &lines.to_string_lossy()]);
+    assert_eq!(values(&host, "out", 10).len(), 10);
+    host.ok(&["deploy", "poisoned/bad", &function("bad-trap").to_string_lossy()]);
+    let poison = file(&place, ["better", "trap", "last"].map(str::to_string).into_iter());
+    host.ok(&["produce", "in", &poison.to_string_lossy()]);
+    assert_eq!(values(&host, "out", 13)[10..], ["better", "trap", "last"]);
+    let history = eventually("it is said in the history", 10, || {
+        let history = host.get("/v1/functions/bad/history")?;
+        if history["versions"].as_array().map_or(0, Vec::len) == 3 { Ok(history) } else { Err(history.to_string()) }
+    });
+    let versions = history["versions"].as_array().unwrap();
+    let why = versions[1]["failed"].as_str().unwrap_or_default();
+    assert!(why.contains("kept") && why.contains("trap") && why.contains("offset 11"), "{history}");
+    assert_eq!((&versions[2]["back_from"], &versions[2]["digest"]), (&2.into(), &versions[0]["digest"]), "{history}");
+    let shown = host.ok(&["history", "poisoned/bad"]);
+    assert!(shown.contains("back from version 2") && shown.contains("failed: "), "{shown}");
+    let none = host.cli(&["rollback", "poisoned/bad"]);
+    let said = String::from_utf8_lossy(&none.stderr).into_owned();
+    assert!(!none.status.success() && said.contains("no earlier version"), "what has failed is none: {said}");
+    // The same file again is another try: on other records it holds.
+    host.ok(&["deploy", "poisoned/bad", &function("bad-trap").to_string_lossy()]);
+    let good = file(&place, (0..10).map(|i| format!("good {i}")));
+    host.ok(&["produce", "in", &good.to_string_lossy()]);
+    assert_eq!(values(&host, "out", 23).len(), 23);
+    assert_eq!(host.get("/v1/functions").unwrap()[0]["version"]["number"], 4);
+    assert!(host.stop().success());
+}

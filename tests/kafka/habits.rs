@@ -163,11 +163,13 @@ fn what_happens_is_counted_and_what_is_missing_is_said() {
     assert!(told.contains("millstream_ends_age_seconds") && told.contains("partition=\"1\""), "{told}");
     let function = format!("{}/extract-ip", pipe.place.name);
     let history = host.ok(&["history", &function]);
-    assert!(history.contains("not recorded there yet") && !history.contains("no record has been handled"), "{history}");
-    let at = host.cli(&["history", &function, "--at", &format!("{}:0:5", pipe.place.input())]);
-    assert!(!at.status.success() && text(&at.stderr).contains("not recorded there yet"), "{at:?}");
+    assert!(history.contains(&format!("from {}:0:0 (task 0_0)", pipe.place.input())), "{history}");
+    let at = host.ok(&["history", &function, "--at", &format!("{}:0:5", pipe.place.input())]);
+    assert!(at.contains("was handled by version 1 "), "{at}");
     let rolled = host.cli(&["rollback", &function]);
-    assert!(!rolled.status.success() && text(&rolled.stderr).contains("local mode only"), "{rolled:?}");
+    assert!(!rolled.status.success() && text(&rolled.stderr).contains("no earlier version"), "{rolled:?}");
+    let produced = host.cli(&["consume", &pipe.place.output()]);
+    assert!(!produced.status.success() && text(&produced.stderr).contains("Kafka's own tools"), "{produced:?}");
     assert!(host.stop().success());
     // A host that never had the tasks replays their changelogs, and counts what.
     let host = pipe.start("b", &["--leave-on-stop"]);

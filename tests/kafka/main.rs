@@ -23,6 +23,7 @@ mod routes;
 mod scale;
 mod security;
 mod stores;
+mod swaps;
 mod tables;
 mod topics;
 

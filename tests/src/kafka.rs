@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use millstream_core::record::BatchBuilder;
 use millstream_kafka::admin::{Admin, TopicSpec};
 use millstream_kafka::config::Properties;
-use millstream_kafka::fetch::TopicPartition;
+use millstream_kafka::fetch::{Fetched, TopicPartition};
 use millstream_kafka::producer::{CommitError, Producer};
 use millstream_kafka::replay::{Replay, Stretch};
 
@@ -193,6 +193,16 @@ impl Place {
         }
     }
 
+    /// Writes records in one transaction, beside [`Place::trickle_records`].
+    ///
+    /// # Errors
+    /// Those of the brokers.
+    pub fn send(&self, records: &[Sent]) -> anyhow::Result<()> {
+        let mut producer = Producer::new(&self.properties(&[])?, &format!("{}-sender", self.name), QUEUE_BYTES)?;
+        producer.init(WAIT)?;
+        self.piece(&mut producer, records)
+    }
+
     fn trickler(&self) -> anyhow::Result<Producer> {
         let properties = self.properties(&[("transaction.timeout.ms", TRICKLE_TIMEOUT_MS)])?;
         let mut producer = Producer::new(&properties, &format!("{}-trickler", self.name), QUEUE_BYTES)?;
@@ -325,17 +335,43 @@ impl Place {
         partitions: u32,
         mut take: impl FnMut(Option<&[u8]>, Option<&[u8]>, i64) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
+        self.each_fetched(topic, partitions, |fetched| {
+            let batch = &fetched.batch;
+            (0..batch.len()).try_for_each(|i| take(batch.keys.get(i), batch.values.get(i), batch.timestamps[i]))
+        })
+    }
+
+    /// Reads a topic, read committed: partition, offset and value, in the order of each partition.
+    ///
+    /// # Errors
+    /// Those of the brokers.
+    pub fn each_value(
+        &self,
+        topic: &str,
+        partitions: u32,
+        mut take: impl FnMut(u32, i64, Option<&[u8]>),
+    ) -> anyhow::Result<()> {
+        self.each_fetched(topic, partitions, |fetched| {
+            let partition = fetched.partition.partition.unsigned_abs();
+            for (i, offset) in fetched.offsets.iter().enumerate() {
+                take(partition, offset, fetched.batch.values.get(i));
+            }
+            Ok(())
+        })
+    }
+
+    fn each_fetched(
+        &self,
+        topic: &str,
+        partitions: u32,
+        mut take: impl FnMut(&Fetched) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         let stretch = |p: u32| Stretch { partition: TopicPartition::new(topic, p as i32), from: None };
         let stretches: Vec<Stretch> = (0..partitions).map(stretch).collect();
         let group = format!("{}-reader", self.name);
         let mut replay = Replay::start(&self.properties(&[])?, &group, &stretches, QUEUE_BYTES)?;
         while !replay.is_done() {
-            for fetched in replay.read(10_000, Duration::from_millis(200))? {
-                let batch = &fetched.batch;
-                for i in 0..batch.len() {
-                    take(batch.keys.get(i), batch.values.get(i), batch.timestamps[i])?;
-                }
-            }
+            replay.read(10_000, Duration::from_millis(200))?.iter().try_for_each(&mut take)?;
         }
         Ok(())
     }

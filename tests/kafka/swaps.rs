@@ -1,0 +1,378 @@
+//! Functions swapped on a running fleet: each record is handled by exactly one version, each partition switches once for each
+//! version, and all hosts end on the same one, whichever dies or moves meanwhile.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use millstream_tests::host::{Host, surprises};
+use millstream_tests::kafka::{Place, Sent};
+use millstream_tests::wait::eventually;
+use serde_json::Value;
+
+use super::long;
+use super::manifests::function;
+use super::pipes::{CLASSIC, CONSUMER, Pipe, random, running, runs};
+
+const PARTITIONS: u32 = 6;
+/// Records a second while versions are swapped.
+const PER_SECOND: usize = 3_000;
+/// A record's timestamp; nothing here goes by it.
+const TIME_MS: i64 = 1_619_879_400_000;
+/// From a deploy to the last task that has switched, on the median.
+const SWITCH_MAX: Duration = Duration::from_secs(1);
+
+/// From the failure of a version to all hosts having the one before in force.
+const BACK_MAX: Duration = Duration::from_secs(2);
+
+/// Stamps each value with its version.
+fn manifest(place: &Place) -> String {
+    format!(
+        "functions:
+  keep: {{ component: {{keep-all.wasm}} }}
+  stamp: {{ component: {{stamp-v1.wasm}} }}
+sources:
+  in: {{ topic: {} }}
+steps:
+  kept: {{ from: in, filter: keep }}
+  stamped: {{ from: kept, map-values: stamp }}
+sinks:
+  out: {{ from: stamped, topic: {} }}
+",
+        place.input(),
+        place.output()
+    )
+}
+
+/// Partition and number in it of a record.
+type Number = (u32, u64);
+
+/// A pipeline that stamps, under load until it is told to stop.
+struct Stamped {
+    pipe: Pipe,
+    stop: Arc<AtomicBool>,
+    feeder: Option<JoinHandle<()>>,
+}
+
+impl Stamped {
+    fn new(what: &str, kafka: &str) -> Self {
+        let pipe = Pipe::another(what, &["in", "out"], PARTITIONS, kafka, manifest);
+        Self { pipe, stop: Arc::default(), feeder: None }
+    }
+
+    /// Writes `PARTITION:NUMBER`, numbered in each partition, until the end.
+    fn feed(&mut self) {
+        let (topic, stop) = (self.pipe.place.input(), self.stop.clone());
+        let records = (0..).take_while(move |_| !stop.load(Ordering::Relaxed)).map(move |n: u32| Sent {
+            topic: topic.clone(),
+            partition: n % PARTITIONS,
+            key: None,
+            value: Some(format!("{}:{}", n % PARTITIONS, n / PARTITIONS).into_bytes()),
+            timestamp: TIME_MS,
+        });
+        self.feeder = Some(self.pipe.trickle_records(records, PER_SECOND));
+    }
+
+    fn target(&self) -> String {
+        format!("{}/stamp", self.pipe.place.name)
+    }
+
+    /// Deploys a version that stamps otherwise than the one before; what the command came to.
+    fn deploy(&self, host: &Host, number: usize) -> Result<(), String> {
+        let file = function(if number.is_multiple_of(2) { "stamp-v2" } else { "stamp-v1" });
+        let said = host.cli(&["deploy", &self.target(), &file.to_string_lossy()]);
+        if said.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&said.stderr).into_owned()) }
+    }
+
+    /// Ends the load and checks that each record came out once, stamped by the version that the history says.
+    fn check(&mut self, host: &Host) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.feeder.take().unwrap().join().unwrap();
+        let (input, output) = (self.pipe.place.input(), self.pipe.place.output());
+        let mut offsets: BTreeMap<Number, i64> = BTreeMap::new();
+        let read = self.pipe.place.each_value(&input, PARTITIONS, |partition, offset, value| {
+            // Poison for some filter; it is stamped like the others.
+            if value != Some(b"trap") {
+                let (of, number) = numbers(value);
+                assert_eq!(of, partition);
+                offsets.insert((partition, number), offset);
+            }
+        });
+        read.unwrap();
+        let results = eventually("all results are out", 120, || {
+            let results = self.results(&output)?;
+            if results.len() >= offsets.len() { Ok(results) } else { Err(format!("{} results", results.len())) }
+        });
+        let history = host.get("/v1/functions/stamp/history").unwrap();
+        let switches = switches(&history);
+        println!("{} records, {} versions", results.len(), switches.len());
+        let mut seen: BTreeMap<Number, char> = BTreeMap::new();
+        for (place, stamp) in results {
+            assert_eq!(seen.insert(place, stamp), None, "{place:?} came out twice");
+            let (partition, offset) = (place.0, offsets[&place]);
+            let taken =
+                |(_, at): &(&u64, &(char, BTreeMap<u32, i64>))| at.1.get(&partition).is_some_and(|at| *at <= offset);
+            let (version, (expected, _)) = switches.iter().rev().find(taken).expect("a version handled it");
+            assert_eq!(stamp, *expected, "{place:?} at offset {offset}: version {version}");
+        }
+        assert_eq!(seen.len(), offsets.len());
+    }
+
+    /// Place of each record in the input, and the version stamped on it.
+    fn results(&self, output: &str) -> Result<Vec<(Number, char)>, String> {
+        let mut out = Vec::new();
+        let read = self.pipe.place.each_value(output, PARTITIONS, |_, _, value| {
+            let text = value.unwrap();
+            let stamp = char::from(text[1]);
+            if &text[3..] != b"trap" {
+                out.push((numbers(Some(&text[3..])), stamp));
+            }
+        });
+        read.map_err(|why| format!("{why:#}"))?;
+        Ok(out)
+    }
+}
+
+fn numbers(value: Option<&[u8]>) -> Number {
+    let (partition, number) = std::str::from_utf8(value.unwrap()).unwrap().split_once(':').unwrap();
+    (partition.parse().unwrap(), number.parse().unwrap())
+}
+
+/// Of each version by number: what it stamps, and by partition the offset from which on it handled records.
+fn switches(history: &Value) -> BTreeMap<u64, (char, BTreeMap<u32, i64>)> {
+    let mut out = BTreeMap::new();
+    for version in history["versions"].as_array().unwrap() {
+        let mut places = BTreeMap::new();
+        for switch in version["switches"].as_array().unwrap() {
+            let offsets = switch["offsets"].as_object().unwrap();
+            let offset = offsets.values().next().unwrap().as_i64().unwrap();
+            let before = places.insert(switch["partition"].as_u64().unwrap() as u32, offset);
+            assert_eq!(before, None, "a partition switches once for a version: {history}");
+        }
+        let stamp = if version["origin"].as_str().unwrap().contains("stamp-v2") { '2' } else { '1' };
+        out.insert(version["number"].as_u64().unwrap(), (stamp, places));
+    }
+    out
+}
+
+/// Number and digest of the version in force, as a host has it.
+fn in_force(host: &Host) -> Result<(u64, String), String> {
+    let functions = host.get("/v1/functions")?;
+    let version = &functions[1]["version"];
+    Ok((version["number"].as_u64().ok_or("no version")?, version["digest"].as_str().unwrap_or_default().to_string()))
+}
+
+/// Waits until the history has so many switches to the version.
+fn switched(host: &Host, version: u64, tasks: usize) {
+    eventually(&format!("{tasks} tasks run version {version}"), 60, || {
+        let history = host.get("/v1/functions/stamp/history")?;
+        let switches = switches(&history);
+        let there = switches.get(&version).map_or(0, |(_, places)| places.len());
+        if there == tasks { Ok(()) } else { Err(format!("{there} do")) }
+    });
+}
+
+/// Waits until all hosts have the same version in force; its number.
+fn agree(hosts: &[&Host]) -> u64 {
+    eventually("all hosts have the same version", 120, || {
+        let all = hosts.iter().map(|host| in_force(host)).collect::<Result<Vec<_>, _>>()?;
+        let deploying = hosts[0].get("/v1/functions")?[1]["deploying"].as_bool();
+        if all.iter().all(|one| *one == all[0]) && deploying == Some(false) {
+            Ok(all[0].0)
+        } else {
+            Err(format!("{all:?}, deploying {deploying:?}"))
+        }
+    })
+}
+
+/// Swaps in a row from any host, under load.
+fn swaps_in_a_row(what: &str, kafka: &str) {
+    let swaps = if long() { 50 } else { 6 };
+    let mut stamped = Stamped::new(what, kafka);
+    let hosts = ["a", "b", "c"].map(|name| stamped.pipe.start(name, &["--workers", "2"]));
+    hosts.iter().for_each(|host| runs(host, PARTITIONS as usize / 3, 60));
+    stamped.feed();
+    let mut times = Vec::new();
+    for number in 0..swaps {
+        let began = Instant::now();
+        stamped.deploy(&hosts[number % 3], number).unwrap();
+        switched(&hosts[(number + 1) % 3], number as u64 + 2, PARTITIONS as usize);
+        times.push(began.elapsed());
+    }
+    times.sort();
+    println!(
+        "{swaps} swaps; from the command to the last task: median {:?}, longest {:?}",
+        times[swaps / 2],
+        times[swaps - 1]
+    );
+    assert_eq!(agree(&hosts.each_ref()), swaps as u64 + 1);
+    stamped.check(&hosts[0]);
+    assert!(times[swaps / 2] <= SWITCH_MAX, "a swap took {:?} on the median", times[swaps / 2]);
+    for (host, name) in hosts.into_iter().zip(["a", "b", "c"]) {
+        assert!(host.stop().success());
+        assert_eq!(surprises(&stamped.pipe.log(name), &[]), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn every_record_is_handled_by_exactly_one_version_classic() {
+    swaps_in_a_row("swaps", CLASSIC);
+}
+
+#[test]
+fn every_record_is_handled_by_exactly_one_version_consumer() {
+    swaps_in_a_row("swaps-new", CONSUMER);
+}
+
+/// Of two deploys at once one wins, the same everywhere, and the other is told; a file that is refused changes nothing; going back is
+/// there on every host; a host that comes later, with another file in its manifest, comes up with what is in force.
+#[test]
+fn a_fleet_agrees_on_versions() {
+    let mut stamped = Stamped::new("agree", CLASSIC);
+    let (a, b) = (stamped.pipe.start("a", &[]), stamped.pipe.start("b", &[]));
+    [&a, &b].into_iter().for_each(|host| runs(host, PARTITIONS as usize / 2, 60));
+    stamped.feed();
+    let ends = std::thread::scope(|scope| {
+        let other = scope.spawn(|| stamped.deploy(&b, 0));
+        [stamped.deploy(&a, 0), other.join().unwrap()]
+    });
+    let told = ends.iter().filter_map(|end| end.as_ref().err()).collect::<Vec<_>>();
+    let won = 2 - told.len() as u64;
+    assert!(won > 0 && told.iter().all(|why| why.contains("another")), "{told:?}");
+    assert_eq!(agree(&[&a, &b]), 1 + won);
+    let refused = a.cli(&["deploy", &stamped.target(), &function("only-ip").to_string_lossy()]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("mapper") && said.contains("runs on"), "{said}");
+    b.ok(&["rollback", &stamped.target()]);
+    assert_eq!(agree(&[&a, &b]), 2 + won);
+    let history = a.get("/v1/functions/stamp/history").unwrap();
+    assert_eq!(history["rejected"].as_array().unwrap().len() as u64, 3 - won, "{history}");
+    // A host of another manifest, whose file is not even there.
+    let text = std::fs::read_to_string(stamped.pipe.manifest()).unwrap().replace("stamp-v1.wasm", "none.wasm");
+    let manifest = stamped.pipe.manifest().with_file_name("other.yaml");
+    std::fs::write(&manifest, text).unwrap();
+    let c = Host::on_kafka(&manifest, &stamped.pipe.folder("c"), &[]);
+    runs(&c, PARTITIONS as usize / 3, 60);
+    assert_eq!(agree(&[&a, &b, &c]), 2 + won);
+    stamped.deploy(&c, 0).unwrap();
+    switched(&b, 3 + won, PARTITIONS as usize);
+    let place = format!("{}:3:5", stamped.pipe.place.input());
+    assert!(b.ok(&["history", &stamped.target(), "--at", &place]).contains("version 1 "));
+    stamped.check(&c);
+    for host in [a, b, c] {
+        assert!(host.stop().success());
+    }
+}
+
+/// While versions are deployed one host after the other is killed, and comes back; or one comes and goes.
+fn disturbed(what: &str, kafka: &str, kill: bool) {
+    let rounds = if long() { 50 } else { 3 };
+    let mut stamped = Stamped::new(what, kafka);
+    let names = ["a", "b", "c"];
+    let mut hosts = names.map(|name| stamped.pipe.start(name, &[]));
+    hosts.iter().for_each(|host| runs(host, PARTITIONS as usize / 3, 60));
+    stamped.feed();
+    let (mut seed, mut last) = (20_261_127, 1);
+    for round in 0..rounds {
+        let (victim, asked) = ((random(&mut seed) % 3) as usize, (random(&mut seed) % 3) as usize);
+        let wait = Duration::from_millis(random(&mut seed) % 400);
+        let url = hosts[asked].folder.clone();
+        let said = std::thread::scope(|scope| {
+            let stamped = &stamped;
+            let deploy = scope.spawn(move || {
+                let file = function(if round % 2 == 0 { "stamp-v2" } else { "stamp-v1" });
+                let (file, folder) = (file.to_string_lossy().into_owned(), url.to_string_lossy().into_owned());
+                millstream_tests::host::run(&["deploy", &stamped.target(), &file, "--local", &folder])
+            });
+            std::thread::sleep(wait);
+            if kill {
+                hosts[victim].kill_now();
+                hosts[victim] = stamped.pipe.start(names[victim], &[]);
+            } else {
+                let extra = stamped.pipe.start("d", &["--leave-on-stop"]);
+                eventually("it has tasks", 60, || match running(&extra).len() {
+                    0 => Err("none".to_string()),
+                    _ => Ok(()),
+                });
+                assert!(extra.stop().success());
+            }
+            deploy.join().unwrap()
+        });
+        let now = agree(&hosts.each_ref());
+        assert!(now == last || now == last + 1, "one deploy, from version {last} to {now}");
+        assert!(
+            !said.status.success() || now == last + 1,
+            "said to be in force: {}",
+            String::from_utf8_lossy(&said.stdout)
+        );
+        last = now;
+        switched(&hosts[0], now, PARTITIONS as usize);
+    }
+    println!("{rounds} rounds, {} versions came into force", last - 1);
+    stamped.check(&hosts[0]);
+    for host in hosts {
+        assert!(host.stop().success());
+    }
+}
+
+/// Versions that fail on their first record, or on one that comes later: nothing of the interval is seen, and the fleet goes back.
+#[test]
+fn a_fleet_goes_back_from_a_version_that_fails() {
+    let rounds = if long() { 100 } else { 4 };
+    let mut stamped = Stamped::new("fails", CLASSIC);
+    let hosts = ["a", "b", "c"].map(|name| stamped.pipe.start(name, &["--workers", "2"]));
+    hosts.iter().for_each(|host| runs(host, PARTITIONS as usize / 3, 60));
+    stamped.feed();
+    let target = format!("{}/keep", stamped.pipe.place.name);
+    let versions = |host: &Host| -> Result<Vec<Value>, String> {
+        let history = host.get("/v1/functions/keep/history")?;
+        Ok(history["versions"].as_array().cloned().unwrap_or_default())
+    };
+    let mut times = Vec::new();
+    for round in 0..rounds {
+        let file = function(if round % 2 == 0 { "bad-trap-always" } else { "bad-trap" });
+        hosts[round % 3].ok(&["deploy", &target, &file.to_string_lossy()]);
+        if round % 2 == 1 {
+            let topic = stamped.pipe.place.input();
+            let poison = Sent { topic, partition: 1, key: None, value: Some(b"trap".into()), timestamp: TIME_MS };
+            stamped.pipe.place.send(&[poison]).unwrap();
+        }
+        let began = Instant::now();
+        for host in &hosts {
+            eventually("it is gone back from", 30, || {
+                let versions = versions(host)?;
+                let last = versions.last().map(|v| v["back_from"].as_u64());
+                if versions.len() == 3 + 2 * round && last == Some(Some(2 + 2 * round as u64)) {
+                    Ok(())
+                } else {
+                    Err(format!("{versions:?}"))
+                }
+            });
+        }
+        times.push(began.elapsed());
+        hosts.iter().for_each(|host| runs(host, PARTITIONS as usize / 3, 30));
+    }
+    times.sort();
+    println!(
+        "{rounds} versions failed; the fleet was back after {:?} on the median, {:?} at the longest",
+        times[rounds / 2],
+        times[rounds - 1]
+    );
+    assert!(times[rounds / 2] <= BACK_MAX, "{times:?}");
+    stamped.check(&hosts[0]);
+    for host in hosts {
+        assert!(host.stop().success());
+    }
+}
+
+#[test]
+fn hosts_that_are_killed_during_deploys_end_on_the_same_version() {
+    disturbed("deploy-kills", CLASSIC, true);
+}
+
+#[test]
+fn tasks_that_move_during_deploys_never_go_back() {
+    disturbed("deploy-moves", CONSUMER, false);
+}
