@@ -2,6 +2,7 @@
 //! problems. Nothing is decided here that the runtime could decide.
 
 mod append;
+mod fleet;
 pub mod kafka;
 mod producers;
 mod stores;
@@ -11,24 +12,22 @@ use std::time::{Duration, Instant};
 
 use millstream_core::meta::Meta;
 use millstream_core::state::keyspace::StorageError;
-use millstream_core::swap::Activation;
 use millstream_core::task::TaskId;
 use millstream_core::topology::graph::Topology;
 use millstream_local::{ReadError, TopicInfo};
-use millstream_wasm::{Refusal, Stats};
 use millstream_web::api::{Append, Deploy, Followed, Header, Question, Record, Sink, Totals};
 use millstream_web::types::{
-    Appended, Deployed, Function, History, Partition, Past, Pipeline, Position, Progress, Rejected, Rows, Standing,
-    Store, Switch, Task, TaskState, Topic, Version, Work,
+    Appended, Deployed, Function, History, Partition, Pipeline, Position, Progress, Rows, Standing, Store, Task,
+    TaskState, Topic,
 };
 use millstream_web::{Api, Kind, Problem};
 
+use crate::runtime::Host;
 use crate::runtime::globals;
 use crate::runtime::pause::{self, Pause};
 use crate::runtime::plan::{self, user_topics};
 use crate::runtime::status::{self, TaskStatus};
 use crate::runtime::worker::wall_ms;
-use crate::runtime::{self, Host};
 use append::Appender;
 
 /// Bytes that one look into a partition fetches.
@@ -78,14 +77,6 @@ impl HostApi {
         Self { host, appender, started: Instant::now(), started_at: wall_ms() }
     }
 
-    fn function(&self, name: &str) -> Result<(), Problem> {
-        let known = &self.host.topology.functions;
-        if known.iter().any(|f| f == name) {
-            return Ok(());
-        }
-        Err(unknown(Kind::UnknownFunction, "function", name, known))
-    }
-
     /// How far a task is: as it told since the start, else as its last commit says, else where it will begin.
     fn positions(&self, id: TaskId, status: Option<&TaskStatus>) -> Result<Vec<Position>, Problem> {
         let (topology, log) = (&self.host.topology, &self.host.storage.log);
@@ -129,34 +120,6 @@ impl HostApi {
             partitions: (0..topic.partitions).map(partition).collect(),
             name: topic.name,
         }
-    }
-
-    /// What a deploy or a rollback did, or why not.
-    fn deployed(
-        function: &str,
-        previous: Option<u64>,
-        outcome: anyhow::Result<runtime::Deployed>,
-    ) -> Result<Deployed, Problem> {
-        let refused = |detail: String, reasons| Problem::new(Kind::ComponentRefused, detail).because(reasons);
-        let deployed = outcome.map_err(|error| match error.downcast_ref() {
-            Some(Refusal::Component(reasons)) => refused(format!("function `{function}` was refused"), reasons.clone()),
-            Some(Refusal::NoRoom(why)) => {
-                refused(format!("there is no room for function `{function}`"), vec![why.clone()])
-            }
-            Some(Refusal::Host(why)) => Problem::new(Kind::Internal, why.clone()),
-            None if error.is::<StorageError>() => failed(&error),
-            None => refused(format!("function `{function}` was not taken"), vec![format!("{error:#}")]),
-        })?;
-        Ok(Deployed {
-            function: function.to_string(),
-            version: version(&deployed.activation),
-            previous,
-            inspection: serde_json::to_value(&deployed.inspection).unwrap_or_default(),
-        })
-    }
-
-    fn number_in_force(&self, function: &str) -> Option<u64> {
-        self.host.storage.versions.in_force(function).map(|activation| activation.number)
     }
 }
 
@@ -257,41 +220,6 @@ fn followed(
     out
 }
 
-fn version(activation: &Activation) -> Version {
-    let settings = &activation.version.settings;
-    Version {
-        number: activation.number,
-        epoch: activation.epoch,
-        digest: activation.version.digest.clone(),
-        origin: activation.version.origin.clone(),
-        proposed_at: activation.version.proposed_at,
-        // Kept as text; what is no JSON, nobody put there.
-        settings: if settings.trim().is_empty() {
-            serde_json::json!({})
-        } else {
-            serde_json::from_str(settings).unwrap_or_else(|_| settings.clone().into())
-        },
-    }
-}
-
-fn work(stats: &Stats) -> Work {
-    let faults = [
-        ("trap", stats.trapped),
-        ("timed-out", stats.timed_out),
-        ("out-of-memory", stats.out_of_memory),
-        ("bad-result", stats.bad_result),
-        ("refused", stats.refused),
-        ("unavailable", stats.unavailable),
-    ];
-    Work {
-        calls: stats.calls,
-        records: stats.records,
-        seconds: stats.nanoseconds as f64 / 1e9,
-        faults: faults.map(|(kind, count)| (kind.to_string(), count)).into(),
-        memory_bytes: stats.memory_bytes_max,
-    }
-}
-
 impl Api for HostApi {
     fn pipeline(&self) -> Pipeline {
         let host = &self.host;
@@ -309,8 +237,8 @@ impl Api for HostApi {
     }
 
     fn not_ready(&self) -> Vec<String> {
-        let stopped = self.host.globals.failed();
-        stopped.into_iter().chain(self.host.status.not_ready(&self.host.topology)).collect()
+        let stopped = self.host.globals.failed().into_iter().chain(self.host.fleet.not_ready());
+        stopped.chain(self.host.status.not_ready(&self.host.topology)).collect()
     }
 
     fn tasks(&self) -> Result<Vec<Task>, Problem> {
@@ -319,79 +247,19 @@ impl Api for HostApi {
     }
 
     fn functions(&self) -> Result<Vec<Function>, Problem> {
-        let (host, names) = (&self.host, self.host.topology.functions.iter().enumerate());
-        let told = names.map(|(number, name)| {
-            let control = host.storage.versions.function(name);
-            Function {
-                name: name.clone(),
-                version: control.as_ref().and_then(|c| c.in_force()).map(version),
-                deploying: control.is_some_and(|c| c.open().is_some()),
-                work: Some(work(&host.registry.stats(host.prepared(number)))),
-            }
-        });
-        Ok(told.collect())
+        Ok(fleet::functions(&self.host.fleet, &self.host.registry, &self.host.topology.functions))
     }
 
     fn history(&self, function: &str) -> Result<History, Problem> {
-        self.function(function)?;
-        let versions = &self.host.storage.versions;
-        let control = versions.function(function).unwrap_or_default();
-        let switches = versions.switches(function).map_err(|e| failed(&e))?;
-        let past = |activation: &Activation| Past {
-            version: version(activation),
-            switches: switches
-                .iter()
-                .filter(|s| s.epoch == activation.epoch)
-                .map(|s| Switch {
-                    sub_topology: s.sub_topology as u32,
-                    partition: s.partition,
-                    offsets: s.positions.clone(),
-                })
-                .collect(),
-        };
-        let rejected = control.voided.iter().map(|voided| Rejected {
-            digest: voided.version.digest.clone(),
-            origin: voided.version.origin.clone(),
-            proposed_at: voided.version.proposed_at,
-            reason: voided.reason.clone(),
-        });
-        let function = function.to_string();
-        Ok(History {
-            function,
-            missing: None,
-            versions: control.activations.iter().map(past).collect(),
-            rejected: rejected.collect(),
-        })
+        fleet::history(&self.host.fleet, &self.host.topology.functions, function)
     }
 
     fn deploy(&self, deploy: Deploy<'_>) -> Result<Deployed, Problem> {
-        let Deploy { function, component, settings, origin } = deploy;
-        self.function(function)?;
-        let previous = self.number_in_force(function);
-        let outcome = self.host.deploy(function, component, settings.map(str::to_string), origin);
-        Self::deployed(function, previous, outcome)
+        fleet::deploy(&self.host.fleet, &self.host.topology.functions, deploy)
     }
 
     fn rollback(&self, function: &str, to: Option<u64>) -> Result<Deployed, Problem> {
-        self.function(function)?;
-        let history = self.host.storage.versions.function(function).unwrap_or_default();
-        let in_force = history.in_force().map_or(0, |activation| activation.number);
-        match to {
-            Some(to) if to == in_force => {
-                let detail = format!("version {to} of `{function}` is in force already");
-                return Err(Problem::new(Kind::AlreadyInForce, detail));
-            }
-            Some(to) if !history.activations.iter().any(|a| a.number == to) => {
-                let detail = format!("`{function}` has no version {to}; it has 1 to {in_force}");
-                return Err(Problem::new(Kind::UnknownVersion, detail));
-            }
-            None if !has_other(&history.activations) => {
-                let detail = format!("`{function}` has no earlier version to go back to");
-                return Err(Problem::new(Kind::UnknownVersion, detail));
-            }
-            _ => {}
-        }
-        Self::deployed(function, Some(in_force), self.host.rollback(function, to))
+        fleet::rollback(&self.host.fleet, &self.host.topology.functions, function, to)
     }
 
     fn stores(&self) -> Vec<Store> {
@@ -460,13 +328,6 @@ impl Api for HostApi {
             ..totals(&self.host.status, self.started)
         }
     }
-}
-
-/// Whether there is a version that differs from the last one.
-fn has_other(activations: &[Activation]) -> bool {
-    let Some(last) = activations.last() else { return false };
-    let what = |a: &Activation| (a.version.digest.clone(), a.version.settings.clone());
-    activations.iter().any(|a| what(a) != what(last))
 }
 
 #[cfg(test)]

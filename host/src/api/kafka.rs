@@ -1,23 +1,19 @@
-//! A pipeline on Kafka as its HTTP API sees it. Records are written and read with Kafka's own tools there, and functions are those
-//! of the manifest.
+//! A pipeline on Kafka as its HTTP API sees it. Records are written and read with Kafka's own tools there.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use millstream_core::function::Prepared;
 use millstream_core::task::TaskId;
 use millstream_core::topology::graph::Topic as PlannedTopic;
 use millstream_kafka::fetch::TopicPartition;
 use millstream_web::api::{Append, Deploy, Question, Sink, Totals};
 use millstream_web::types::{
-    Appended, Deployed, Function, History, Partition, Pipeline, Position, Rows, Store, Task, Topic, Version,
+    Appended, Deployed, Function, History, Partition, Pipeline, Position, Rows, Store, Task, Topic,
 };
 use millstream_web::{Api, Kind, Problem};
 
-use super::{failed, followed, running, stores, task, unknown, work};
-use crate::runtime::functions;
+use super::{failed, fleet, followed, running, stores, task, unknown};
 use crate::runtime::kafka::KafkaHost;
-use crate::runtime::plan;
 use crate::runtime::status::TaskStatus;
 use crate::runtime::worker::wall_ms;
 
@@ -26,8 +22,6 @@ pub struct KafkaApi {
     host: Arc<KafkaHost>,
     started: Instant,
     started_at: i64,
-    /// Of each function what runs, found out once: its file may be another one later.
-    versions: Vec<Option<Version>>,
 }
 
 fn partitions(topic: &PlannedTopic) -> Vec<TopicPartition> {
@@ -42,20 +36,7 @@ fn elsewhere(what: &str) -> Problem {
 impl KafkaApi {
     /// The API of a host that has just been started.
     pub fn new(host: Arc<KafkaHost>) -> Self {
-        let started_at = wall_ms();
-        let version = |function: &plan::Function| {
-            let bytes = std::fs::read(&function.component).ok()?;
-            Some(Version {
-                number: 1,
-                epoch: crate::runtime::kafka::EPOCH,
-                digest: functions::digest(&bytes),
-                origin: function.component.display().to_string(),
-                proposed_at: started_at,
-                settings: serde_json::from_str(&function.settings).unwrap_or_default(),
-            })
-        };
-        let versions = host.pipeline.functions.iter().map(version).collect();
-        Self { host, started: Instant::now(), started_at, versions }
+        Self { host, started: Instant::now(), started_at: wall_ms() }
     }
 
     /// Committed positions of a task.
@@ -87,11 +68,6 @@ impl KafkaApi {
             partitions: partitions(topic).iter().map(partition).collect(),
         };
         topics.map(one).collect()
-    }
-
-    fn function(&self, name: &str) -> Result<usize, Problem> {
-        let known = &self.host.topology.functions;
-        known.iter().position(|f| f == name).ok_or_else(|| unknown(Kind::UnknownFunction, "function", name, known))
     }
 }
 
@@ -132,38 +108,19 @@ impl Api for KafkaApi {
     }
 
     fn functions(&self) -> Result<Vec<Function>, Problem> {
-        let all = self.host.pipeline.functions.iter().zip(&self.versions).zip(&self.host.prepared);
-        let one = |((function, version), prepared): ((&plan::Function, &Option<Version>), &Prepared)| Function {
-            name: function.name.clone(),
-            version: version.clone(),
-            deploying: false,
-            work: Some(work(&self.host.registry.stats(*prepared))),
-        };
-        Ok(all.map(one).collect())
+        Ok(fleet::functions(&self.host.fleet, &self.host.registry, &self.host.topology.functions))
     }
 
     fn history(&self, function: &str) -> Result<History, Problem> {
-        let number = self.function(function)?;
-        let past = |version: &Version| millstream_web::types::Past { version: version.clone(), switches: Vec::new() };
-        let versions = self.versions[number].iter().map(past).collect();
-        let missing = "on Kafka this is the version that the host was started with: which version handled which record is not \
-                       recorded there yet";
-        Ok(History { function: function.to_string(), missing: Some(missing.into()), versions, rejected: Vec::new() })
+        fleet::history(&self.host.fleet, &self.host.topology.functions, function)
     }
 
     fn deploy(&self, deploy: Deploy<'_>) -> Result<Deployed, Problem> {
-        self.function(deploy.function)?;
-        Err(elsewhere(
-            "deploying to a running pipeline is there in local mode only, until all hosts of a fleet can take it over together: \
-             change the manifest's component and start the hosts again, one after the other",
-        ))
+        fleet::deploy(&self.host.fleet, &self.host.topology.functions, deploy)
     }
 
-    fn rollback(&self, function: &str, _: Option<u64>) -> Result<Deployed, Problem> {
-        self.function(function)?;
-        Err(elsewhere(
-            "going back is there in local mode only: name the earlier component in the manifest and start again",
-        ))
+    fn rollback(&self, function: &str, to: Option<u64>) -> Result<Deployed, Problem> {
+        fleet::rollback(&self.host.fleet, &self.host.topology.functions, function, to)
     }
 
     fn stores(&self) -> Vec<Store> {

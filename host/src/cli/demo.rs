@@ -158,7 +158,7 @@ impl Demo {
     }
 
     fn version(&self) -> u64 {
-        self.host.storage.versions.in_force("extract-ip").map_or(0, |activation| activation.number)
+        self.host.fleet.in_force("extract-ip").map_or(0, |activation| activation.number)
     }
 
     /// The whole story: windows by address, a swap, windows by network, history, back, windows by address.

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
 use millstream_web::record::Time;
 use millstream_web::types::{Handled, History, Past, Task};
 use serde_json::json;
@@ -75,9 +74,6 @@ fn history(args: &Args) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     };
-    if let Some(missing) = &history.missing {
-        bail!("{missing}");
-    }
     let tasks: Vec<Task> = client.get("/v1/tasks", &[("pipeline", pipeline)])?;
     let answers: Vec<(Handled, bool)> = history
         .at(&place.topic, place.partition, place.offset)
@@ -126,10 +122,9 @@ fn answered(place: &Place, answers: &[(Handled, bool)]) -> String {
 
 fn shown(history: &History) -> String {
     let mut out = format!("{}\n", history.function);
-    history.missing.iter().for_each(|missing| out.push_str(&format!("  {missing}\n")));
     let last = history.versions.last().map(|past| past.version.number);
     for past in history.versions.iter().rev() {
-        out.push_str(&version(past, last, history.missing.is_none()));
+        out.push_str(&version(past, last));
     }
     if !history.rejected.is_empty() {
         out.push_str("not taken\n");
@@ -142,8 +137,7 @@ fn shown(history: &History) -> String {
     out
 }
 
-/// A version; `known`: where it took over is.
-fn version(past: &Past, last: Option<u64>, known: bool) -> String {
+fn version(past: &Past, last: Option<u64>) -> String {
     let version = &past.version;
     let in_force = if Some(version.number) == last { "  in force" } else { "" };
     let (time, digest) = (Time(version.proposed_at), short(&version.digest));
@@ -151,13 +145,19 @@ fn version(past: &Past, last: Option<u64>, known: bool) -> String {
     if version.settings.as_object().is_none_or(|settings| !settings.is_empty()) {
         out.push_str(&format!("    settings {}\n", version.settings));
     }
+    if let Some(number) = past.back_from {
+        out.push_str(&format!("    back from version {number}, which failed\n"));
+    }
+    for line in past.failed.iter().flat_map(|why| why.lines()) {
+        out.push_str(&format!("    failed: {line}\n"));
+    }
     for switch in &past.switches {
         for (topic, offset) in &switch.offsets {
             let task = format!("{}_{}", switch.sub_topology, switch.partition);
             out.push_str(&format!("    from {topic}:{}:{offset} (task {task})\n", switch.partition));
         }
     }
-    if past.switches.is_empty() && known {
+    if past.switches.is_empty() {
         out.push_str("    no record has been handled by it\n");
     }
     out

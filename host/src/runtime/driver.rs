@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use millstream_core::commit::CommitOutcome;
+use millstream_core::operator::Active;
 use millstream_core::partition::partition_for_key;
 use millstream_core::record::{BatchBuilder, Header, Timestamp};
 use millstream_core::state::keyspace::Durability;
@@ -17,12 +18,12 @@ use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker};
 use millstream_local::{Append, Log};
 use millstream_wasm::{Registry, WorkerFunctions};
 
+use super::fleet::Wanted;
 use super::formats::{self, Shared};
 use super::globals::{self, Rows};
 use super::memory::memory;
 use super::plan::{self, Pipeline};
 use super::storage::{CommitError, Storage};
-use super::versions::Versions;
 use super::worker::FETCH_BYTES_MAX;
 
 /// Rounds of time passing at the end, in which idle tasks say so one behind the other.
@@ -60,6 +61,15 @@ pub struct Driver {
     now: Timestamp,
 }
 
+/// The manifest's functions, each in its first version.
+fn first_versions(pipeline: &Pipeline, registry: &Registry) -> anyhow::Result<Vec<Active>> {
+    let one = |wanted: Wanted| {
+        let prepared = wanted.prepare(registry, &wanted.component()?, &wanted.plan.settings)?;
+        Ok(Active { prepared, epoch: 1, number: 1 })
+    };
+    Wanted::all(pipeline).into_iter().map(one).collect()
+}
+
 impl Driver {
     /// A pipeline with empty topics and state.
     ///
@@ -70,10 +80,9 @@ impl Driver {
         let log = Arc::new(Log::open(db.clone())?);
         let topology = plan::prepare(pipeline, &log)?;
         let formats = formats::open(&pipeline.formats)?;
-        let versions = Arc::new(Versions::open(db.clone())?);
-        let active = super::start_versions(pipeline, &versions, registry)?;
+        let active = first_versions(pipeline, registry)?;
         let globals = Rows::open(db.clone(), &topology, &pipeline.spec, formats.clone())?;
-        let storage = Storage::open(db, log.clone(), versions, &topology, Durability::Process)?;
+        let storage = Storage::open(db, log.clone(), &topology, Durability::Process)?;
         let settings = Settings { commit_interval_ms: 0, ..Settings::default() };
         let worker = Worker::new(topology.clone(), settings, active, 1);
         let functions = WorkerFunctions::new(registry.clone());
@@ -201,7 +210,7 @@ impl Driver {
                         }
                         Err(CommitError::Retry(why) | CommitError::Fatal(why)) => bail!(why),
                     },
-                    Effect::Stopped { task, verdict } => {
+                    Effect::Stopped { task, verdict, .. } => {
                         bail!("task {}_{} stopped: {verdict}", task.sub, task.partition)
                     }
                     Effect::Committed(_) | Effect::Resolve(_) => {}

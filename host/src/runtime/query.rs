@@ -12,8 +12,9 @@ use millstream_core::worker::task_prefix;
 use millstream_wasm::{Registry, WorkerFunctions};
 
 use super::Host;
+use super::fleet::Fleet;
+use super::kafka::KafkaHost;
 use super::kafka::owners::Owner;
-use super::kafka::{EPOCH, KafkaHost};
 use super::status::TaskState;
 
 /// A store of a task as a commit left it.
@@ -79,9 +80,14 @@ pub enum Holder {
     Unknown(String),
 }
 
-/// Whether a task's commit was made with a function's version of an epoch; one that has not committed yet has no states.
-fn is_of(meta: &Meta, function: &str, epoch: u64) -> bool {
-    meta.epochs.iter().find(|(name, _)| name == function).is_none_or(|(_, of)| *of == epoch)
+/// The version of a function with which a task's commit was made; for a task that has not committed yet, and so has no states, the one
+/// that runs.
+fn callable(fleet: &Fleet, registry: &Arc<Registry>, name: &str, function: usize, meta: &Meta) -> Option<Callable> {
+    let prepared = match meta.epochs.iter().find(|(of, _)| of == name) {
+        Some((_, epoch)) => fleet.prepared_at(function, *epoch),
+        None => fleet.prepared(function),
+    };
+    prepared.map(|prepared| Callable::new(registry, prepared))
 }
 
 fn unreadable() -> StorageError {
@@ -100,10 +106,7 @@ impl Stores for Host {
     }
 
     fn functions(&self, function: usize, meta: &Meta) -> Option<Callable> {
-        let name = &self.topology.functions[function];
-        let prepared = self.prepared(function);
-        let in_force = self.storage.versions.in_force(name)?;
-        is_of(meta, name, in_force.epoch).then(|| Callable::new(&self.registry, prepared))
+        callable(&self.fleet, &self.registry, &self.topology.functions[function], function, meta)
     }
 
     fn owners(&self, of: &[TaskId]) -> Vec<Holder> {
@@ -139,8 +142,7 @@ impl Stores for KafkaHost {
     }
 
     fn functions(&self, function: usize, meta: &Meta) -> Option<Callable> {
-        let current = is_of(meta, &self.topology.functions[function], EPOCH);
-        current.then(|| Callable::new(&self.registry, self.prepared[function]))
+        callable(&self.fleet, &self.registry, &self.topology.functions[function], function, meta)
     }
 
     fn owners(&self, of: &[TaskId]) -> Vec<Holder> {

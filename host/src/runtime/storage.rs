@@ -1,4 +1,4 @@
-//! The folder of an embedded pipeline: one database for topics, state, positions, versions.
+//! The folder of an embedded pipeline: one database for topics, state, positions, versions and their history.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use millstream_core::topology::graph::Topology;
 use millstream_core::worker::task_prefix;
 use millstream_local::{Append, AppendError, Log};
 
-use super::versions::Versions;
+use super::fleet::entries::SwitchRecord;
+use super::fleet::local::{history_space, switch_write};
 
 /// Keyspace of what is noted of the host itself.
 pub const HOST_SPACE: &str = "host";
@@ -30,11 +31,10 @@ pub struct Storage {
     pub db: Arc<dyn Keyspaces>,
     /// Its topics.
     pub log: Arc<Log>,
-    /// Its functions' versions.
-    pub versions: Arc<Versions>,
     /// What an interval survives once it is committed.
     pub durability: Durability,
     tasks: Space,
+    history: Space,
     stores: Vec<Vec<Space>>,
 }
 
@@ -46,19 +46,19 @@ impl Storage {
     pub fn open(
         db: Arc<dyn Keyspaces>,
         log: Arc<Log>,
-        versions: Arc<Versions>,
         topology: &Topology,
         durability: Durability,
     ) -> anyhow::Result<Self> {
         own(db.as_ref(), &topology.pipeline)?;
         let tasks = db.open_space(TASKS_SPACE, SpaceKind::State)?;
+        let history = history_space(db.as_ref())?;
         let mut stores = Vec::new();
         for sub in &topology.subs {
             let spaces = sub.stores.iter().map(|s| db.open_space(&format!("store.{}", s.name), SpaceKind::State));
             stores.push(spaces.collect::<Result<Vec<_>, _>>()?);
         }
         refuse_changed(db.as_ref(), topology, &stores)?;
-        Ok(Self { db, log, versions, durability, tasks, stores })
+        Ok(Self { db, log, durability, tasks, history, stores })
     }
 
     /// Spaces of the stores, by sub-topology.
@@ -111,7 +111,7 @@ impl Storage {
     /// All writes of an interval but its records: state, metadata, history.
     ///
     /// # Errors
-    /// Those of [`Versions::switch_write`].
+    /// Those of [`switch_write`].
     pub fn writes(&self, topology: &Topology, interval: &Interval) -> anyhow::Result<Vec<Write>> {
         let mut writes = Vec::new();
         for part in &interval.parts {
@@ -123,7 +123,7 @@ impl Storage {
             writes.push(Write::Put(self.tasks, key, part.meta.clone()));
             for switch in &part.switches {
                 let function = &topology.functions[switch.function];
-                writes.push(self.versions.switch_write(part.task, function, switch)?);
+                writes.push(switch_write(self.history, &SwitchRecord::new(part.task, function, switch))?);
             }
         }
         Ok(writes)

@@ -19,6 +19,7 @@ use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker};
 use millstream_local::ReadError;
 use tracing::{error, info, warn};
 
+use super::fleet::Fleet;
 use super::formats::Shared;
 use super::pause::{Duty, Part};
 use super::status::{Outcome, Status, TaskState};
@@ -42,15 +43,13 @@ const PURGE_RECORDS: i64 = 100_000;
 /// What a worker can be told.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// A version is in force.
+    /// A version is in force: it takes over between two intervals, and tasks that have stopped are opened again.
     Activate {
         /// Number of the function.
         function: usize,
         /// The version.
         active: Active,
     },
-    /// Open the stopped tasks again.
-    Restart,
     /// Commit what is done, and end.
     Stop,
 }
@@ -82,6 +81,7 @@ pub struct Loop {
     purged: BTreeMap<(usize, u32), i64>,
     starts: Starts,
     pause: Part,
+    fleet: Arc<Fleet>,
     /// Tasks that are closed until the host is resumed.
     resting: Vec<TaskId>,
 }
@@ -104,6 +104,8 @@ pub struct Parts {
     pub commands: Receiver<Command>,
     /// Versions in force.
     pub active: Vec<Active>,
+    /// Is told of those that fail.
+    pub fleet: Arc<Fleet>,
     /// Which worker it is.
     pub number: usize,
     /// Its tasks.
@@ -150,6 +152,7 @@ impl Loop {
             purged: BTreeMap::new(),
             starts: parts.starts,
             pause: parts.pause,
+            fleet: parts.fleet,
             resting: Vec::new(),
         }
     }
@@ -187,8 +190,8 @@ impl Loop {
     fn obey(&mut self) -> Obeyed {
         loop {
             match self.commands.try_recv() {
-                Ok(Command::Activate { function, active }) => self.step(Input::Activate { function, active }),
-                Ok(Command::Restart) => {
+                Ok(Command::Activate { function, active }) => {
+                    self.step(Input::Activate { function, active });
                     let now = Instant::now();
                     self.reopen.extend(self.stopped.drain(..).map(|t| (t, now)));
                 }
@@ -260,8 +263,10 @@ impl Loop {
                 self.purge(&interval);
                 None
             }
-            Effect::Stopped { task, verdict } => {
+            Effect::Stopped { task, verdict, blamed } => {
+                let why = verdict.to_string();
                 self.stopped(task, verdict);
+                self.fleet.blame(&blamed, &why);
                 None
             }
         }

@@ -45,15 +45,15 @@ fn a_version_is_told_when_it_was_first_deployed() {
     let db = memory();
     let host = start(&db);
     let first = told(&host);
-    let deployed = host.storage.versions.in_force("bad").unwrap().version.proposed_at;
+    let deployed = host.fleet.in_force("bad").unwrap().version.proposed_at;
     assert!(deployed > 0);
     assert_eq!(first, format!("{}.{:09}", deployed / 1_000, deployed % 1_000 * 1_000_000));
     host.stop();
     let host = start(&db);
     assert_eq!(told(&host), first, "after a restart");
     let other = std::fs::read(function("identity")).unwrap();
-    host.deploy("bad", &other, None, "test").unwrap();
-    let again = host.rollback("bad", None).unwrap().activation.version.proposed_at;
+    host.fleet.deploy("bad", &other, None, "test").unwrap();
+    let again = host.fleet.rollback("bad", None).unwrap().activation.version.proposed_at;
     assert_ne!(again, deployed, "a deployment of its own");
     assert_eq!(told(&host), first, "after a rollback");
     host.stop();

@@ -220,6 +220,12 @@ pub struct Past {
     /// The version.
     #[serde(flatten)]
     pub version: Version,
+    /// Why the pipeline went back from it by itself, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+    /// Number of the version that it went back from to this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back_from: Option<u64>,
     /// Where each task took it on; a task that had nothing to do under it is not there.
     pub switches: Vec<Switch>,
 }
@@ -242,9 +248,6 @@ pub struct Rejected {
 pub struct History {
     /// The function.
     pub function: String,
-    /// What is not told here, where something is not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub missing: Option<String>,
     /// Versions that are or were in force, oldest first.
     pub versions: Vec<Past>,
     /// Versions not taken, oldest first.
@@ -386,7 +389,7 @@ mod tests {
             partition: *partition,
             offsets: [("in".into(), *first)].into(),
         });
-        Past { version, switches: switches.collect() }
+        Past { version, failed: None, back_from: None, switches: switches.collect() }
     }
 
     #[test]
@@ -397,7 +400,7 @@ mod tests {
             past(2, &[(0, 0, 10), (0, 1, 7), (2, 0, 5)]),
             past(3, &[(0, 0, 10)]),
         ];
-        let history = History { function: "f".into(), missing: None, versions, rejected: Vec::new() };
+        let history = History { function: "f".into(), versions, rejected: Vec::new() };
         let at = |topic: &str, partition, offset| -> Vec<(u32, u64, i64)> {
             let found = history.at(topic, partition, offset).into_iter();
             found.map(|h| (h.sub_topology, h.version, h.since)).collect()

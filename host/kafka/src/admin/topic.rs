@@ -7,6 +7,7 @@ use crate::native::admin::Described;
 /// Names of the settings that matter here, as brokers call them.
 const CLEANUP_POLICY: &str = "cleanup.policy";
 const RETENTION_MS: &str = "retention.ms";
+const RETENTION_BYTES: &str = "retention.bytes";
 const DELETE_RETENTION_MS: &str = "delete.retention.ms";
 const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 const TIMESTAMP_TYPE: &str = "message.timestamp.type";
@@ -122,6 +123,18 @@ impl TopicSpec {
         Self::with(name, partitions, &settings)
     }
 
+    /// A log of one partition that is kept for ever.
+    pub fn kept(name: &str) -> Self {
+        let settings =
+            [(CLEANUP_POLICY, "delete"), (RETENTION_MS, "-1"), (RETENTION_BYTES, "-1"), (TIMESTAMP_TYPE, "CreateTime")];
+        Self::with(name, 1, &settings)
+    }
+
+    /// Files by name, in one partition: each stays until it is deleted by name.
+    pub fn files(name: &str) -> Self {
+        Self::with(name, 1, &[(CLEANUP_POLICY, "compact"), (TIMESTAMP_TYPE, "CreateTime")])
+    }
+
     fn with(name: &str, partitions: i32, settings: &[(&str, &str)]) -> Self {
         let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         Self { name: name.into(), partitions, replication_factor: None, settings }
@@ -200,7 +213,9 @@ mod tests {
 
     #[test]
     fn a_topic_that_serves_has_no_difference() {
-        for spec in [TopicSpec::repartition("r", 3), TopicSpec::changelog("c", 3)] {
+        let all =
+            [TopicSpec::repartition("r", 3), TopicSpec::changelog("c", 3), TopicSpec::kept("k"), TopicSpec::files("f")];
+        for spec in all {
             assert_eq!(spec.differences(&info(&spec)), [""; 0]);
             let mut longer = info(&spec);
             longer.settings.delete_retention_ms *= 2;

@@ -31,6 +31,7 @@ use tracing::{error, info, warn};
 use super::changelog;
 use super::directory::{Checkpoint, Directory, TaskState};
 use super::layout::Layout;
+use super::ledger;
 use super::metadata::{self, Beside};
 use super::repair::{Ends, Repairs};
 use super::way::{Failed, Highest, Leave, RETRY_PAUSE, Way};
@@ -188,6 +189,10 @@ impl Committer {
         }
         let source = Source { topology, directory, owner };
         for part in &interval.parts {
+            let history = ledger::switches(topology, part, interval.closed_at);
+            if let Some((to, batch)) = history.map_err(|why| Failed::Fatal(format!("{why:#}")))? {
+                way.produce(&to, &batch)?;
+            }
             let bytes = source.changelogs(part, interval.closed_at, way.as_mut())?;
             *self.unflushed.entry(part.task).or_default() += bytes;
         }

@@ -120,6 +120,12 @@ pub(super) fn host_of<'a>(pipeline: &str, owner: &'a str) -> Option<&'a str> {
     Some(host)
 }
 
+/// The host that a member of the group is; `None`: it does not say.
+pub(super) fn host_of_member(member: &GroupMember) -> Option<String> {
+    let by_client = || member.client.strip_prefix(CLIENT_PREFIX).map(str::to_string);
+    member.instance.clone().or_else(by_client)
+}
+
 /// Whether a group does not count a host in; `None` where that cannot be told: the list is not one of now, or there are members with
 /// names that say nothing.
 fn is_gone(host: &str, own: &str, members: &[GroupMember]) -> Option<bool> {
@@ -155,6 +161,13 @@ mod tests {
         for other in ["p-ab12-0", "q-ab12-0/cd", "pab12-0/cd", "p-ab12/cd"] {
             assert_eq!(host_of("p", other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_member_tells_its_host() {
+        assert_eq!(host_of_member(&member(Some("a"), "any")).as_deref(), Some("a"));
+        assert_eq!(host_of_member(&member(None, "millstream-b")).as_deref(), Some("b"));
+        assert_eq!(host_of_member(&member(None, "named by the user")), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //!
 //! `layout` says which partition is whose, `topics` what must be at the brokers, `metadata` what stands beside the offsets, `way` what differs
 //! with the guarantee (`transactions`, or `plain` with `repair`), `heir`
-//! ends what dead hosts left open, `growth` looks at partition counts, `ends` at where logs end, `owners` at who has which task, `quiet` at the ends of silent partitions, `watchdog` at the workers; `reset` starts a pipeline over.
+//! ends what dead hosts left open, `ledger` is where versions of functions are agreed on, `growth` looks at partition counts, `ends` at where logs end, `owners` at who has which task, `quiet` at the ends of silent partitions, `watchdog` at the workers; `reset` starts a pipeline over.
 
 pub mod changelog;
 pub mod committer;
@@ -17,6 +17,7 @@ pub mod ends;
 pub mod growth;
 pub mod heir;
 pub mod layout;
+pub mod ledger;
 pub mod member;
 pub mod metadata;
 pub mod owners;
@@ -41,7 +42,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use millstream_core::function::Prepared;
 use millstream_core::globals::{Globals, NoGlobals};
 use millstream_core::operator::Active;
 use millstream_core::topology::graph::Topology;
@@ -55,6 +55,7 @@ use millstream_kafka::producer::Producer;
 use millstream_wasm::{Registry, WORKER_STACK_BYTES, WorkerFunctions};
 use tracing::{error, info};
 
+use super::fleet::{self, Fleet, Wanted};
 use super::formats;
 use super::globals::{self, Rows};
 use super::pause::{Mark, Pause};
@@ -90,9 +91,6 @@ const FETCH_BYTES_MAX: usize = 64 << 20;
 /// Bytes of results of one worker that wait to be sent.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 
-/// Epoch of the functions that a manifest names: there is one version of each.
-pub const EPOCH: u64 = 1;
-
 /// A running pipeline.
 pub struct KafkaHost {
     /// What runs.
@@ -111,8 +109,8 @@ pub struct KafkaHost {
     pub directory: Arc<Directory>,
     /// The brokers, for questions.
     pub admin: Arc<Admin>,
-    /// What is prepared of each function.
-    pub prepared: Vec<Prepared>,
+    /// Which versions of its functions run.
+    pub fleet: Arc<Fleet>,
     /// Whether it takes records.
     pub pause: Arc<Pause>,
     /// Where logs end.
@@ -161,7 +159,6 @@ impl KafkaHost {
         let admin = Arc::new(Admin::new(&properties, ADMIN_WAIT)?);
         let formats = formats::open(&pipeline.formats)?;
         let topics::Prepared { topology, changelogs } = patiently(|| topics::prepare(&pipeline, &admin))?;
-        let prepared = prepare(&pipeline, &registry)?;
         let directory = Arc::new(directory);
         end_dangling(&properties, &pipeline, &directory, workers)?;
         let pause = Pause::open(Mark::file(directory.path()))?;
@@ -180,6 +177,7 @@ impl KafkaHost {
             host: directory.host_id().to_string(),
             address: address.clone(),
         });
+        let fleet = start_fleet(&pipeline, &properties, &admin, &directory, &registry, wanted)?;
         let (requests, asked) = channel();
         let host = Arc::new(Self {
             pipeline,
@@ -190,7 +188,7 @@ impl KafkaHost {
             globals,
             directory,
             admin,
-            prepared,
+            fleet,
             pause,
             ends,
             owners,
@@ -235,8 +233,13 @@ impl KafkaHost {
         for reader in readers {
             let (commands, to_obey) = channel();
             let waker = reader.waker();
-            told.push((commands, waker.clone()));
-            self.start_worker(properties, &layout, &member, reader, to_obey)?;
+            told.push((commands.clone(), waker.clone()));
+            let active = self.fleet.enlist(Box::new(move |function, active| {
+                // One that has ended needs no telling.
+                let _ended = commands.send(Command::Activate { function, active });
+                waker.wake();
+            }));
+            self.start_worker(properties, &layout, &member, reader, (to_obey, active))?;
         }
         let parts = member::Parts {
             member,
@@ -283,7 +286,7 @@ impl KafkaHost {
         layout: &Arc<Layout>,
         member: &Member,
         reader: consumer::Reader,
-        commands: std::sync::mpsc::Receiver<Command>,
+        (commands, active): (std::sync::mpsc::Receiver<Command>, Vec<Active>),
     ) -> anyhow::Result<()> {
         let number = reader.worker();
         let ((jobs, to_do), (answers, answered)) = (channel::<Job>(), channel());
@@ -317,11 +320,8 @@ impl KafkaHost {
             answers: answered,
             commands,
             member: self.requests.clone(),
-            active: self
-                .prepared
-                .iter()
-                .map(|prepared| Active { prepared: *prepared, epoch: EPOCH, number: 1 })
-                .collect(),
+            active,
+            fleet: self.fleet.clone(),
             settings: Settings {
                 commit_interval_ms: self.pipeline.commit_interval_ms,
                 ends_ms_max: Some(quiet::ENDS_MS_MAX),
@@ -373,7 +373,8 @@ impl KafkaHost {
         }
         let stuck = lock(&self.watchdog).as_ref().map(Watchdog::stuck).unwrap_or_default();
         let stopped = self.global_rows().and_then(|rows| rows.failed());
-        stopped.into_iter().chain(stuck).chain(self.status.not_ready_of(0)).collect()
+        let late = self.fleet.not_ready();
+        stopped.into_iter().chain(late).chain(stuck).chain(self.status.not_ready_of(0)).collect()
     }
 
     /// Rows of global tables; `None`: the pipeline has none.
@@ -384,6 +385,7 @@ impl KafkaHost {
     /// Commits what is done, gives everything up and ends.
     pub fn stop(&self, leave: Leave) {
         *lock(&self.watchdog) = None;
+        self.fleet.stop();
         // A coordinator that has ended has told the others.
         let _ = self.requests.send(Request::Stop(leave));
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
@@ -437,14 +439,27 @@ fn end_dangling(
     Ok(())
 }
 
-fn prepare(pipeline: &Pipeline, registry: &Registry) -> anyhow::Result<Vec<Prepared>> {
-    let mut out = Vec::new();
-    for function in &pipeline.functions {
-        let component = super::read_component(function)?;
-        out.push(super::prepare(pipeline, registry, function, &component, &function.settings)?);
-    }
-    if out.len() != pipeline.spec.functions.len() {
+/// The versions of a pipeline's functions, as the control log at the brokers says.
+fn start_fleet(
+    pipeline: &Pipeline,
+    properties: &Properties,
+    admin: &Arc<Admin>,
+    directory: &Directory,
+    registry: &Arc<Registry>,
+    wanted: &dyn Fn() -> bool,
+) -> anyhow::Result<Arc<Fleet>> {
+    let name = &pipeline.spec.pipeline;
+    let (ledger, follow) = ledger::open(properties, name, admin.clone(), directory.path().join("modules"))?;
+    let functions = Wanted::all(pipeline);
+    if functions.len() != pipeline.spec.functions.len() {
         bail!("the manifest's functions and its graph's are not the same");
     }
-    Ok(out)
+    let parts = fleet::Parts {
+        host: directory.host_id().to_string(),
+        functions,
+        registry: registry.clone(),
+        ledger: Arc::new(ledger),
+        follow: Box::new(follow),
+    };
+    Fleet::start(parts, wanted)
 }

@@ -17,6 +17,7 @@ use millstream_kafka::fetch::TopicPartition;
 
 use super::changelog;
 use super::layout::PARTITIONS_MAX;
+use super::ledger;
 use super::metadata::Beside;
 use super::repair::COMPACTION_LAG_MS;
 use super::reset::refuse_half_done;
@@ -59,11 +60,19 @@ pub fn prepare(pipeline: &Pipeline, admin: &Admin) -> anyhow::Result<Prepared> {
         false => pipeline.spec.clone(),
         true => {
             let there = admin.topics().context("look up the topics that a pattern stands for")?;
-            with_topics_of_patterns(&pipeline.spec, there.into_iter().filter(|name| !is_internal(name)).collect())
+            let own = ledger::specs(&pipeline.spec.pipeline).map(|spec| spec.name);
+            let usable = there.into_iter().filter(|name| !is_internal(name) && !own.contains(name));
+            with_topics_of_patterns(&pipeline.spec, usable.collect())
         }
     };
     let names = user_topics(&spec);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    if let Some(own) = ledger::specs(&spec.pipeline).iter().find(|own| names.contains(&own.name.as_str())) {
+        bail!(
+            "topic `{}` is the pipeline's own, for versions of its functions: name yours, or the pipeline, otherwise",
+            own.name
+        );
+    }
     let found = admin.describe(&names).context("look up the pipeline's topics")?;
     let missing: Vec<&str> = names.iter().filter(|n| found.get(**n).is_none_or(Option::is_none)).copied().collect();
     if !missing.is_empty() {
@@ -120,9 +129,13 @@ pub fn internal(topology: &Topology, settings: &InternalTopics, guarantee: Guara
     });
     let mut all: Vec<TopicSpec> = repartition.chain(changelogs).collect();
     for spec in &mut all {
-        spec.replication_factor = settings.replication;
         let given = settings.settings.iter().map(|(name, value)| (name.clone(), value.clone()));
         spec.settings.extend(given);
+    }
+    // What the user says of internal topics is for those with records: these are kept as they must be.
+    all.extend(ledger::specs(&topology.pipeline));
+    for spec in &mut all {
+        spec.replication_factor = settings.replication;
         if let Some(least) = settings.min_in_sync {
             spec.settings.insert("min.insync.replicas".into(), least.to_string());
         }
@@ -181,24 +194,14 @@ fn refuse_lost(admin: &Admin, topology: &Topology, name: &str) -> anyhow::Result
         NodeOperator::Repartition { topic, .. } => topology.topics[*topic].name == name,
         _ => sub.stores_of(node).iter().any(|store| changelog::topic(&topology.pipeline, &store.name) == name),
     };
+    if name == ledger::control(&topology.pipeline) {
+        return refuse_lost_log(admin, topology, name);
+    }
     let found = topology.subs.iter().find_map(|sub| Some((sub, sub.nodes.iter().find(|node| fills(sub, node))?)));
     let Some((sub, node)) = found else { return Ok(()) };
-    let partitions = |input: &Input| {
-        let topic = &topology.topics[input.topic];
-        (0..topic.partitions).map(|p| TopicPartition::new(topic.name.as_str(), p as i32)).collect::<Vec<_>>()
-    };
-    let inputs: Vec<TopicPartition> = sub.inputs.iter().flat_map(partitions).collect();
     // Brokers forget what was committed of a topic that is deleted: who wrote to it still knows.
-    let committed = match admin.committed_now(&topology.pipeline, &inputs) {
-        // Who may not look at internal topics cannot make them either: administrators are told what to make.
-        Err(KafkaError::Forbidden { .. }) => return Ok(()),
-        other => other.with_context(|| format!("look whether `{name}` was ever there"))?,
-    };
-    let knows = |text: &str| {
-        let meta = Beside::decode(text).and_then(|beside| Meta::decode(&beside.meta?));
-        meta.is_some_and(|meta| meta.nodes.iter().any(|(known, ..)| *known == meta_name(node)))
-    };
-    let was_there = committed.values().any(|committed| knows(&committed.metadata));
+    let metas = committed_metas(admin, topology, [sub].into_iter(), name)?;
+    let was_there = metas.iter().any(|meta| meta.nodes.iter().any(|(known, ..)| *known == meta_name(node)));
     if was_there && there_after(admin, &[name], GONE_WAIT)?.is_empty() {
         bail!(
             "the internal topic `{name}` is gone, and with it what the pipeline had in it when it last committed: results would be \
@@ -206,6 +209,41 @@ fn refuse_lost(admin: &Admin, topology: &Topology, name: &str) -> anyhow::Result
         );
     }
     Ok(())
+}
+
+/// Refuses to begin a control log anew while tasks have committed under an epoch of one: an epoch never falls.
+fn refuse_lost_log(admin: &Admin, topology: &Topology, name: &str) -> anyhow::Result<()> {
+    let metas = committed_metas(admin, topology, topology.subs.iter(), name)?;
+    // Before there was a log every version had the epoch 1.
+    let was_there = metas.iter().any(|meta| meta.epochs.iter().any(|(_, epoch)| *epoch > 1));
+    if was_there && there_after(admin, &[name], GONE_WAIT)?.is_empty() {
+        bail!(
+            "the control log `{name}` is gone, and with it which versions of functions are in force and were: bring it back, or \
+             start over with `millstream reset` or under another pipeline name"
+        );
+    }
+    Ok(())
+}
+
+/// What the group last committed of tasks of some sub-topologies; nothing where that may not be looked at.
+fn committed_metas<'t>(
+    admin: &Admin,
+    topology: &Topology,
+    subs: impl Iterator<Item = &'t SubTopology>,
+    name: &str,
+) -> anyhow::Result<Vec<Meta>> {
+    let partitions = |input: &Input| {
+        let topic = &topology.topics[input.topic];
+        (0..topic.partitions).map(|p| TopicPartition::new(topic.name.as_str(), p as i32)).collect::<Vec<_>>()
+    };
+    let inputs: Vec<TopicPartition> = subs.flat_map(|sub| &sub.inputs).flat_map(partitions).collect();
+    let committed = match admin.committed_now(&topology.pipeline, &inputs) {
+        // Who may not look at internal topics cannot make them either: administrators are told what to make.
+        Err(KafkaError::Forbidden { .. }) => return Ok(Vec::new()),
+        other => other.with_context(|| format!("look whether `{name}` was ever there"))?,
+    };
+    let meta = |text: &str| Beside::decode(text).and_then(|beside| Meta::decode(&beside.meta?));
+    Ok(committed.values().filter_map(|committed| meta(&committed.metadata)).collect())
 }
 
 /// What a topic's log takes of a record.

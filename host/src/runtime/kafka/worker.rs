@@ -27,6 +27,7 @@ use super::directory::Directory;
 use super::layout::{Layout, Stretch, Tag};
 use super::member::Request;
 use super::quiet::{self, Quiet};
+use crate::runtime::fleet::Fleet;
 use crate::runtime::formats::Shared;
 use crate::runtime::pause::{Duty, Part};
 use crate::runtime::status::{Outcome, Status, TaskState};
@@ -80,6 +81,13 @@ pub enum Command {
         /// Answered when nothing of them is under way any more.
         done: Sender<()>,
     },
+    /// A version is in force: it takes over between two intervals, and tasks that have stopped are opened again.
+    Activate {
+        /// Number of the function.
+        function: usize,
+        /// The version.
+        active: Active,
+    },
     /// Commit what is done, and end.
     Stop,
 }
@@ -112,6 +120,8 @@ pub struct Parts {
     pub member: Sender<Request>,
     /// Versions in force.
     pub active: Vec<Active>,
+    /// Is told of those that fail.
+    pub fleet: Arc<Fleet>,
     /// Settings of the core.
     pub settings: Settings,
     /// Whether to work.
@@ -140,6 +150,8 @@ pub struct Loop {
     over: BTreeMap<TaskId, Stretch>,
     /// Tasks that are closed until the host is resumed.
     resting: BTreeSet<TaskId>,
+    /// Tasks that have stopped: another version of a function may get them going again.
+    halted: BTreeSet<TaskId>,
     /// How often it was tried for a task to have its offsets say that it is this host's.
     named: BTreeMap<TaskId, u32>,
     /// Bytes that waited when that was last told.
@@ -155,7 +167,7 @@ impl Loop {
     pub fn new(parts: Parts) -> Self {
         let worker = Worker::new(parts.topology.clone(), parts.settings, parts.active.clone(), 1);
         let spaces = Directory::spaces(&parts.topology);
-        let (open, early, over, resting, named) = Default::default();
+        let (open, early, over, resting, halted, named) = Default::default();
         Self {
             parts,
             spaces,
@@ -164,6 +176,7 @@ impl Loop {
             early,
             over,
             resting,
+            halted,
             named,
             told_waiting: 0,
             closed: false,
@@ -212,9 +225,18 @@ impl Loop {
                     // Whoever asked may have ended meanwhile.
                     let _ = done.send(());
                 }
+                Ok(Command::Activate { function, active }) => self.activate(function, active),
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => return !self.closed,
             }
+        }
+    }
+
+    fn activate(&mut self, function: usize, active: Active) {
+        self.step(Input::Activate { function, active });
+        for task in std::mem::take(&mut self.halted) {
+            self.parts.status.task(task, |t| t.state = TaskState::Starting);
+            let _ended = self.parts.member.send(Request::Reopen(task));
         }
     }
 
@@ -296,6 +318,7 @@ impl Loop {
             self.step(Input::Close { task: *task });
             self.end(*task, *stretch);
             self.resting.remove(task);
+            self.halted.remove(task);
             self.named.remove(task);
             self.parts.status.closed(*task);
             self.parts.directory.park(*task);
@@ -467,7 +490,11 @@ impl Loop {
                 self.tell_of_tasks(&interval);
                 let _ended = self.parts.member.send(Request::Committed(interval));
             }
-            Effect::Stopped { task, verdict } => self.stopped(task, verdict),
+            Effect::Stopped { task, verdict, blamed } => {
+                let why = verdict.to_string();
+                self.stopped(task, verdict);
+                self.parts.fleet.blame(&blamed, &why);
+            }
         }
     }
 
@@ -491,6 +518,7 @@ impl Loop {
             }
             verdict => {
                 error!(task = name, error = %verdict, "task has stopped");
+                self.halted.insert(task);
                 self.parts.status.task(task, |t| t.state = TaskState::Stopped(verdict.to_string()));
             }
         }

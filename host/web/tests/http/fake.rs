@@ -102,7 +102,7 @@ impl Fake {
         let offsets: BTreeMap<String, i64> = offsets.iter().map(|(t, o)| (t.to_string(), *o)).collect();
         let switches =
             (0..2).map(|partition| Switch { sub_topology: 0, partition, offsets: offsets.clone() }).collect();
-        state.history.push(Past { version: version.clone(), switches });
+        state.history.push(Past { version: version.clone(), failed: None, back_from: None, switches });
         version
     }
 
@@ -223,12 +223,7 @@ impl Api for Fake {
             return Err(unknown(function, Kind::UnknownFunction));
         }
         let state = self.state.lock().unwrap();
-        Ok(History {
-            function: "f".into(),
-            missing: None,
-            versions: state.history.clone(),
-            rejected: state.rejected.clone(),
-        })
+        Ok(History { function: "f".into(), versions: state.history.clone(), rejected: state.rejected.clone() })
     }
 
     fn deploy(&self, deploy: Deploy<'_>) -> Result<Deployed, Problem> {

@@ -1,0 +1,166 @@
+//! Versions of functions as the HTTP API tells them, in local mode and on Kafka.
+
+use millstream_core::state::keyspace::StorageError;
+use millstream_core::swap::Activation;
+use millstream_wasm::{Refusal, Registry, Stats};
+use millstream_web::api::Deploy;
+use millstream_web::types::{Deployed, Function, History, Past, Rejected, Switch, Version, Work};
+use millstream_web::{Kind, Problem};
+
+use super::{failed, unknown};
+use crate::runtime::fleet::{self, Fleet, NotTaken};
+
+/// Refuses a name that no function has.
+fn known(names: &[String], name: &str) -> Result<(), Problem> {
+    if names.iter().any(|f| f == name) {
+        return Ok(());
+    }
+    Err(unknown(Kind::UnknownFunction, "function", name, names))
+}
+
+/// All functions, in the order of `names`.
+pub(super) fn functions(fleet: &Fleet, registry: &Registry, names: &[String]) -> Vec<Function> {
+    let one = |(number, name): (usize, &String)| {
+        let control = fleet.function(name);
+        Function {
+            name: name.clone(),
+            version: control.as_ref().and_then(|c| c.in_force()).map(version),
+            deploying: control.is_some_and(|c| c.open().is_some()),
+            work: fleet.prepared(number).map(|prepared| work(&registry.stats(prepared))),
+        }
+    };
+    names.iter().enumerate().map(one).collect()
+}
+
+/// Versions of a function, and where each took over.
+pub(super) fn history(fleet: &Fleet, names: &[String], function: &str) -> Result<History, Problem> {
+    known(names, function)?;
+    let control = fleet.function(function).unwrap_or_default();
+    let switches = fleet.switches(function).map_err(|e| failed(&e))?;
+    let past = |activation: &Activation| Past {
+        version: version(activation),
+        failed: activation.failed.clone(),
+        back_from: activation.back_from,
+        switches: switches
+            .iter()
+            .filter(|s| s.epoch == activation.epoch)
+            .map(|s| Switch {
+                sub_topology: s.sub_topology as u32,
+                partition: s.partition,
+                offsets: s.positions.clone(),
+            })
+            .collect(),
+    };
+    let rejected = control.voided.iter().map(|voided| Rejected {
+        digest: voided.version.digest.clone(),
+        origin: voided.version.origin.clone(),
+        proposed_at: voided.version.proposed_at,
+        reason: voided.reason.clone(),
+    });
+    Ok(History {
+        function: function.to_string(),
+        versions: control.activations.iter().map(past).collect(),
+        rejected: rejected.collect(),
+    })
+}
+
+/// Deploys a component.
+pub(super) fn deploy(fleet: &Fleet, names: &[String], deploy: Deploy<'_>) -> Result<Deployed, Problem> {
+    let Deploy { function, component, settings, origin } = deploy;
+    known(names, function)?;
+    let previous = fleet.in_force(function).map(|activation| activation.number);
+    deployed(function, previous, fleet.deploy(function, component, settings.map(str::to_string), origin))
+}
+
+/// Goes back.
+pub(super) fn rollback(fleet: &Fleet, names: &[String], function: &str, to: Option<u64>) -> Result<Deployed, Problem> {
+    known(names, function)?;
+    let history = fleet.function(function).unwrap_or_default();
+    let in_force = history.in_force().map_or(0, |activation| activation.number);
+    match to {
+        Some(to) if to == in_force => {
+            let detail = format!("version {to} of `{function}` is in force already");
+            return Err(Problem::new(Kind::AlreadyInForce, detail));
+        }
+        Some(to) if !history.activations.iter().any(|a| a.number == to) => {
+            let detail = format!("`{function}` has no version {to}; it has 1 to {in_force}");
+            return Err(Problem::new(Kind::UnknownVersion, detail));
+        }
+        None if history.in_force().and_then(|now| history.before(now)).is_none() => {
+            let detail = format!("`{function}` has no earlier version to go back to");
+            return Err(Problem::new(Kind::UnknownVersion, detail));
+        }
+        _ => {}
+    }
+    deployed(function, Some(in_force), fleet.rollback(function, to))
+}
+
+/// What a deploy or a rollback did, or why not.
+fn deployed(
+    function: &str,
+    previous: Option<u64>,
+    outcome: anyhow::Result<fleet::Deployed>,
+) -> Result<Deployed, Problem> {
+    let deployed = outcome.map_err(|error| not_deployed(function, &error))?;
+    Ok(Deployed {
+        function: function.to_string(),
+        version: version(&deployed.activation),
+        previous,
+        inspection: serde_json::to_value(&deployed.inspection).unwrap_or_default(),
+    })
+}
+
+fn not_deployed(function: &str, error: &anyhow::Error) -> Problem {
+    let refused = |detail: String, reasons| Problem::new(Kind::ComponentRefused, detail).because(reasons);
+    if let Some(not_taken) = error.downcast_ref() {
+        return match not_taken {
+            NotTaken::Hindered(why) => Problem::new(Kind::DeployUnderWay, why.clone()),
+            NotTaken::Void(why) => {
+                refused(format!("function `{function}` was not taken by all hosts"), vec![why.clone()])
+            }
+            NotTaken::Unknown(why) => Problem::new(Kind::Internal, why.clone()),
+        };
+    }
+    match error.downcast_ref() {
+        Some(Refusal::Component(reasons)) => refused(format!("function `{function}` was refused"), reasons.clone()),
+        Some(Refusal::NoRoom(why)) => refused(format!("there is no room for function `{function}`"), vec![why.clone()]),
+        Some(Refusal::Host(why)) => Problem::new(Kind::Internal, why.clone()),
+        None if error.is::<StorageError>() => failed(error),
+        None => refused(format!("function `{function}` was not taken"), vec![format!("{error:#}")]),
+    }
+}
+
+fn version(activation: &Activation) -> Version {
+    let settings = &activation.version.settings;
+    Version {
+        number: activation.number,
+        epoch: activation.epoch,
+        digest: activation.version.digest.clone(),
+        origin: activation.version.origin.clone(),
+        proposed_at: activation.version.proposed_at,
+        // Kept as text; what is no JSON, nobody put there.
+        settings: if settings.trim().is_empty() {
+            serde_json::json!({})
+        } else {
+            serde_json::from_str(settings).unwrap_or_else(|_| settings.clone().into())
+        },
+    }
+}
+
+fn work(stats: &Stats) -> Work {
+    let faults = [
+        ("trap", stats.trapped),
+        ("timed-out", stats.timed_out),
+        ("out-of-memory", stats.out_of_memory),
+        ("bad-result", stats.bad_result),
+        ("refused", stats.refused),
+        ("unavailable", stats.unavailable),
+    ];
+    Work {
+        calls: stats.calls,
+        records: stats.records,
+        seconds: stats.nanoseconds as f64 / 1e9,
+        faults: faults.map(|(kind, count)| (kind.to_string(), count)).into(),
+        memory_bytes: stats.memory_bytes_max,
+    }
+}
