@@ -165,7 +165,10 @@ fn what_one_host_did_not_take_is_told_and_in_nobodys_way() {
 }
 
 fn activated(control: &mut Control, at: u64, digest: &str, builds_on: u64) -> u64 {
-    control.apply(at, &propose(digest, builds_on)).unwrap();
+    // The same version may be offered again, by another proposal.
+    let id = alloc::format!("{digest}-{at}");
+    let offered = Entry::Propose(Proposal { id, changes: alloc::vec![change("f", digest, builds_on)] });
+    assert_eq!(control.apply(at, &offered), Ok(Applied::Opened));
     let Ok(Applied::Activated(_)) = control.apply(at + 1, &Entry::Activate { proposal: at }) else {
         panic!("{digest}")
     };
