@@ -80,7 +80,8 @@ pub(super) fn run(fleet: &Arc<Fleet>, mut follow: Box<dyn Follow>) {
                 }
             }
             Err(FollowError::Retry(why)) => {
-                warn!(error = format!("{why:#}"), "reading the control log, trying again");
+                // A new topic's leader may not be known everywhere yet, or brokers are away, which others tell of.
+                info!(error = format!("{why:#}"), "reading the control log, trying again");
                 std::thread::sleep(RETRY_PAUSE);
             }
             Err(FollowError::Fatal(why)) => {
@@ -255,7 +256,8 @@ impl Fleet {
                     Some((hosts, Instant::now()))
                 }
                 Err(why) => {
-                    warn!(error = format!("{why:#}"), "which hosts are there is not known now");
+                    // A coordinator may be on its way; where it stays so the proposal is given up with this reason.
+                    info!(error = format!("{why:#}"), "which hosts are there is not known now, asking again");
                     None
                 }
             };
