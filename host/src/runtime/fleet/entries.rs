@@ -115,8 +115,8 @@ pub fn decode(bytes: &[u8]) -> anyhow::Result<Option<Entry>> {
     match serde_json::from_value::<Kept>(value) {
         Ok(kept) => Ok(Some(kept.into())),
         Err(why) => bail!(
-            "the control log has an entry `{kind}` that this version ({}) cannot read ({why}): a later version wrote it, so \
-             bring this host up to the others",
+            "the control log has an entry `{kind}` that this version ({}) cannot read ({why}): another version wrote it, so \
+             run the same version on all hosts",
             env!("CARGO_PKG_VERSION")
         ),
     }
@@ -205,7 +205,7 @@ mod tests {
         }
         for new in ["{\"entry\":\"promote\"}", "{\"entry\":\"activate\"}"] {
             let why = decode(new.as_bytes()).unwrap_err().to_string();
-            assert!(why.contains("a later version wrote it"), "{why}");
+            assert!(why.contains("another version wrote it"), "{why}");
         }
     }
 }

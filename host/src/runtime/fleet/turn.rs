@@ -110,7 +110,10 @@ impl Fleet {
                     Entry::Activate { proposal } => state.open.remove(proposal).and_then(|part| part.prepared?.ok()),
                     _ => None,
                 };
-                if let Entry::Revert { function, host, reason, .. } = &entry {
+                // What happened before this host was started it need not cry out again.
+                if let Entry::Revert { function, host, reason, .. } = &entry
+                    && state.at_end
+                {
                     error!(function, host, reason, "a version has failed, the one before is in force again");
                 }
                 let prepared = prepared.unwrap_or_default();
@@ -313,13 +316,26 @@ impl Fleet {
         let fleet = self.clone();
         let spawned = std::thread::Builder::new().name("prepare".into()).spawn(move || {
             let prepared = fleet.prepare_all(&changes);
-            if let Some(part) = fleet.lock().open.get_mut(&proposal) {
-                part.prepared = Some(prepared);
-            }
+            fleet.was_prepared(proposal, &changes, prepared);
             fleet.answer(proposal);
         });
         if let Err(why) = spawned {
             error!(error = %why, "no thread to prepare a version on");
+        }
+    }
+
+    /// Keeps what was prepared for its proposal; where that was decided meanwhile, lets go of what is not in force.
+    fn was_prepared(&self, proposal: u64, changes: &[Change], prepared: Result<Vec<(usize, Prepared)>, String>) {
+        let mut state = self.lock();
+        if let Some(part) = state.open.get_mut(&proposal) {
+            part.prepared = Some(prepared);
+            return;
+        }
+        for (change, (_, prepared)) in changes.iter().zip(prepared.unwrap_or_default()) {
+            let in_force = state.control.function(&change.function).and_then(|held| held.in_force());
+            if in_force.is_none_or(|now| !now.version.is_same(&change.version)) {
+                self.let_go(&state, prepared);
+            }
         }
     }
 
