@@ -6,7 +6,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::poll::Polled;
 use crate::record::{BytesColumn, HeaderColumns, Timestamp};
+use crate::task::TaskId;
 
 /// A prepared version of a function, as the worker's shell numbers them. The same number means the same component and
 /// settings for as long as the process lives.
@@ -64,6 +66,9 @@ pub struct Context<'a> {
     pub windows: Option<(&'a [Timestamp], &'a [Timestamp])>,
     /// Which of the step's inputs each record came from; `None` when there is only one.
     pub inputs: Option<&'a [u32]>,
+    /// Not for the function, for whoever watches calls: which row of what the task has read ([`Functions::reads`]) each record came
+    /// from, as [`crate::flow::Flow::rows`].
+    pub rows: Option<&'a [u32]>,
 }
 
 /// A record a function will not handle, by its place in what it was given.
@@ -255,6 +260,9 @@ pub type Answer<T> = Result<T, Fault>;
 /// The functions of one worker. An implementation keeps an instance for each prepared version, reuses it from call to
 /// call, and replaces it after a trap.
 pub trait Functions {
+    /// The calls from here on are about these records of a task. For whoever watches them.
+    fn reads(&mut self, _task: TaskId, _polled: &Polled) {}
+
     /// Whether this version reads `context.stream-times`, which cost something to keep.
     fn wants_stream_times(&self, function: Prepared) -> bool;
     /// Whether this version exports an interface.

@@ -9,6 +9,10 @@
 //!     └─▶ void at once: it builds on another epoch than the one in force, or another proposal for the function is open
 //! ```
 //!
+//! A proposal may ask for a probation: then each host, once it is ready, runs the new version beside the old one on its live records, and
+//! says `Passed` after the time or the records that were asked for, or `Refused` where it failed; all live hosts must have passed. One that
+//! is held waits for `Promote`, however long that takes.
+//!
 //! A version in force that fails is gone back from: `Revert` puts the one before in force, which every host has prepared still.
 //!
 //! So two deploys at once have one winner. Any host may append `Activate` or `Void`: the first in the log counts, so that a host
@@ -43,6 +47,20 @@ pub enum Entry {
         host: String,
         /// Why.
         reason: String,
+    },
+    /// A host has run a proposal beside what is in force, for as long as was asked; what it saw may be told again later.
+    Passed {
+        /// Position of the proposal.
+        proposal: u64,
+        /// The host.
+        host: String,
+        /// What it saw, in the words of whoever shows it.
+        report: String,
+    },
+    /// A proposal that is held need not wait any longer.
+    Promote {
+        /// Position of the proposal.
+        proposal: u64,
     },
     /// A proposal is given up.
     Void {
@@ -85,6 +103,19 @@ pub struct Proposal {
     pub id: String,
     /// At least one, each of another function.
     pub changes: Vec<Change>,
+    /// Whether it is tried beside what is in force; `None`: it is not.
+    pub probation: Option<Probation>,
+}
+
+/// How long a version is tried beside the one in force, on each host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Probation {
+    /// At the longest, milliseconds.
+    pub ms: i64,
+    /// It ends sooner once so many records were compared.
+    pub records: u64,
+    /// It goes on, and the version does not come into force, until somebody promotes it.
+    pub hold: bool,
 }
 
 /// A version of a function that is offered.
@@ -194,6 +225,10 @@ pub struct Open {
     pub proposal: Proposal,
     /// Hosts that have answered; with the reason where they refused it.
     pub answers: BTreeMap<String, Result<(), String>>,
+    /// What hosts saw in their probation.
+    pub passed: BTreeMap<String, String>,
+    /// Whether somebody has promoted it.
+    pub promoted: bool,
 }
 
 impl Open {
@@ -203,6 +238,28 @@ impl Open {
             answer.as_ref().err().map(|why| alloc::format!("host {host} refused it: {why}"))
         };
         self.answers.iter().find_map(refused)
+    }
+
+    /// Why it may not come into force: whoever says that it does had not read this.
+    fn hindrance(&self) -> Option<String> {
+        self.refusal().or_else(|| self.is_held().then(|| "nobody has promoted it".into()))
+    }
+
+    /// Whether it waits for somebody to promote it.
+    pub fn is_held(&self) -> bool {
+        !self.promoted && self.proposal.probation.is_some_and(|probation| probation.hold)
+    }
+
+    /// Live hosts whose word is missing, and of what.
+    fn silent<'a>(&self, live: &'a BTreeSet<String>) -> (Vec<&'a str>, &'static str) {
+        let without = |has: &dyn Fn(&String) -> bool| -> Vec<&'a str> {
+            live.iter().filter(|host| !has(host)).map(String::as_str).collect()
+        };
+        let unready = without(&|host| self.answers.contains_key(host));
+        if unready.is_empty() && self.proposal.probation.is_some_and(|probation| !probation.hold) {
+            return (without(&|host| self.passed.contains_key(host)), "come through its probation");
+        }
+        (unready, "prepared it")
     }
 }
 
@@ -226,6 +283,8 @@ pub enum Applied {
     Opened,
     /// A host's answer is noted.
     Answered,
+    /// The proposal is not held any more.
+    Promoted,
     /// Versions are in force.
     Activated(Vec<(String, Activation)>),
     /// The proposal, or the version offered, is given up.
@@ -250,7 +309,7 @@ pub struct Look<'a> {
     pub host: &'a str,
     /// Hosts whose answer counts; `None`: not known just now.
     pub live: Option<&'a BTreeSet<String>>,
-    /// Milliseconds since the host has read the proposal.
+    /// Milliseconds since the host has read the proposal, or that it was promoted.
     pub waited_ms: i64,
 }
 
@@ -278,6 +337,21 @@ impl Control {
             Entry::Propose(proposal) => self.propose(at, proposal),
             Entry::Ready { proposal, host } => self.answer(*proposal, host, Ok(())),
             Entry::Refused { proposal, host, reason } => self.answer(*proposal, host, Err(reason.clone())),
+            Entry::Passed { proposal, host, report } => match self.open.get_mut(proposal) {
+                Some(open) => {
+                    open.passed.insert(host.clone(), report.clone());
+                    Applied::Answered
+                }
+                None => not_open(),
+            },
+            Entry::Promote { proposal } => match self.open.get_mut(proposal) {
+                Some(open) if open.is_held() => {
+                    open.promoted = true;
+                    Applied::Promoted
+                }
+                Some(_) => Applied::Void("the proposal is not held".into()),
+                None => not_open(),
+            },
             Entry::Void { proposal, reason } => match self.open.remove(proposal) {
                 Some(open) => {
                     self.give_up(*proposal, &open.proposal, reason);
@@ -287,7 +361,7 @@ impl Control {
                 None => not_open(),
             },
             Entry::Activate { proposal } => match self.open.remove(proposal) {
-                Some(open) => match open.refusal() {
+                Some(open) => match open.hindrance() {
                     None => self.activate(at, *proposal, open.proposal),
                     Some(reason) => {
                         self.open.insert(*proposal, open);
@@ -318,7 +392,12 @@ impl Control {
             self.functions.entry(change.function.clone()).or_default().open = Some(at);
         }
         self.outcomes.insert(proposal.id.clone(), Outcome::Open(at));
-        self.open.insert(at, Open { proposal: proposal.clone(), answers: BTreeMap::new() });
+        self.open.insert(at, Open {
+            proposal: proposal.clone(),
+            answers: BTreeMap::new(),
+            passed: BTreeMap::new(),
+            promoted: false,
+        });
         Applied::Opened
     }
 
@@ -409,22 +488,25 @@ impl Control {
         if let Some(reason) = self.outdated(&open.proposal).or_else(|| open.refusal()) {
             return void(reason);
         }
-        let (late, seconds) = (look.waited_ms > PREPARE_MS_MAX, PREPARE_MS_MAX / 1_000);
+        // Whoever holds it says when that ends.
+        let probation_ms = open.proposal.probation.map_or(0, |probation| probation.ms);
+        let ms_max = PREPARE_MS_MAX.saturating_add(probation_ms);
+        let (late, seconds) = (!open.is_held() && look.waited_ms > ms_max, ms_max / 1_000);
+        let prepare = (!open.answers.contains_key(look.host)).then_some(Step::Prepare);
         let Some(live) = look.live else {
             if late {
                 return void(alloc::format!("which hosts are there could not be found out within {seconds} s"));
             }
-            return (!open.answers.contains_key(look.host)).then_some(Step::Prepare);
+            return prepare;
         };
-        let silent: Vec<&str> =
-            live.iter().filter(|host| !open.answers.contains_key(*host)).map(String::as_str).collect();
-        if silent.is_empty() && !live.is_empty() {
+        let (silent, of_what) = open.silent(live);
+        if silent.is_empty() && !live.is_empty() && !open.is_held() {
             return Some(Step::Append(Entry::Activate { proposal }));
         }
         if late {
-            return void(alloc::format!("not all hosts have prepared it within {seconds} s: {}", silent.join(", ")));
+            return void(alloc::format!("not all hosts have {of_what} within {seconds} s: {}", silent.join(", ")));
         }
-        (!open.answers.contains_key(look.host)).then_some(Step::Prepare)
+        prepare
     }
 
     /// Position of the last entry taken.

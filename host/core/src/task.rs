@@ -269,6 +269,7 @@ impl Task {
         }
         self.stamp(ports)?;
         let Some(polled) = self.inputs.take(now.passed_ms) else { return Ok(false) };
+        ports.functions.reads(self.id, &polled);
         self.touched = true;
         for node in &mut self.nodes {
             if let NodeState::Writer(writer) = node {

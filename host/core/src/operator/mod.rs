@@ -222,6 +222,7 @@ impl Part {
             stream_times: &self.stream_times,
             windows: self.flow.windows.as_ref().map(|w| (w.starts.as_slice(), w.ends.as_slice())),
             inputs: self.flow.inputs.as_ref().map(|inputs| inputs.as_slice()),
+            rows: self.flow.rows.as_ref().map(|rows| rows.as_slice()),
         }
     }
 }

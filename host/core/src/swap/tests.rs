@@ -8,7 +8,7 @@ fn change(function: &str, digest: &str, builds_on: u64) -> Change {
 }
 
 fn propose(digest: &str, builds_on: u64) -> Entry {
-    Entry::Propose(Proposal { id: digest.into(), changes: alloc::vec![change("f", digest, builds_on)] })
+    Entry::Propose(Proposal { id: digest.into(), changes: alloc::vec![change("f", digest, builds_on)], probation: None })
 }
 
 fn ready(proposal: u64, host: &str) -> Entry {
@@ -51,7 +51,7 @@ fn one_of_two_deploys_wins() {
 fn functions_come_into_force_together_or_not_at_all() {
     let mut control = Control::default();
     let both = |id: &str, f, g| {
-        Entry::Propose(Proposal { id: id.into(), changes: alloc::vec![change("f", id, f), change("g", id, g)] })
+        Entry::Propose(Proposal { id: id.into(), changes: alloc::vec![change("f", id, f), change("g", id, g)], probation: None })
     };
     control.apply(1, &propose("a", 0)).unwrap();
     let Ok(Applied::Void(why)) = control.apply(2, &both("b", 0, 0)) else { panic!() };
@@ -63,7 +63,7 @@ fn functions_come_into_force_together_or_not_at_all() {
     let Ok(Applied::Activated(all)) = control.apply(9, &Entry::Activate { proposal: 5 }) else { panic!() };
     let told: Vec<_> = all.iter().map(|(name, a)| (name.as_str(), a.number, a.epoch)).collect();
     assert_eq!(told, [("f", 2, 9), ("g", 1, 9)]);
-    let twice = Proposal { id: "e".into(), changes: alloc::vec![change("f", "e", 9), change("f", "e", 9)] };
+    let twice = Proposal { id: "e".into(), changes: alloc::vec![change("f", "e", 9), change("f", "e", 9)], probation: None };
     assert!(matches!(control.apply(10, &Entry::Propose(twice)), Ok(Applied::Void(_))));
     assert!(matches!(control.apply(11, &Entry::Propose(Proposal::default())), Ok(Applied::Void(_))));
 }
@@ -167,7 +167,7 @@ fn what_one_host_did_not_take_is_told_and_in_nobodys_way() {
 fn activated(control: &mut Control, at: u64, digest: &str, builds_on: u64) -> u64 {
     // The same version may be offered again, by another proposal.
     let id = alloc::format!("{digest}-{at}");
-    let offered = Entry::Propose(Proposal { id, changes: alloc::vec![change("f", digest, builds_on)] });
+    let offered = Entry::Propose(Proposal { id, changes: alloc::vec![change("f", digest, builds_on)], probation: None });
     assert_eq!(control.apply(at, &offered), Ok(Applied::Opened));
     let Ok(Applied::Activated(_)) = control.apply(at + 1, &Entry::Activate { proposal: at }) else {
         panic!("{digest}")
@@ -219,4 +219,59 @@ fn what_builds_on_a_version_that_has_failed_is_void() {
     let f = control.function("f").unwrap();
     assert_eq!((f.in_force().unwrap().version.digest.as_str(), f.open(), f.voided.len()), ("a", None, 1));
     assert!(matches!(control.outcome("c"), Some(Outcome::Void(_))));
+}
+
+fn on_probation(id: &str, builds_on: u64, hold: bool) -> Entry {
+    let probation = Some(Probation { ms: 10_000, records: 5, hold });
+    Entry::Propose(Proposal { id: id.into(), changes: alloc::vec![change("f", id, builds_on)], probation })
+}
+
+fn passed(proposal: u64, host: &str) -> Entry {
+    Entry::Passed { proposal, host: host.into(), report: host.into() }
+}
+
+#[test]
+fn all_hosts_come_through_the_probation_first() {
+    let mut control = Control::default();
+    control.apply(1, &on_probation("a", 0, false)).unwrap();
+    for (at, entry) in [(2, ready(1, "x")), (3, ready(1, "y")), (4, passed(1, "x"))] {
+        assert_eq!(control.apply(at, &entry), Ok(Applied::Answered));
+    }
+    assert_eq!(next(&control, 1, "x", &["x", "y"], PREPARE_MS_MAX + 10_000), None, "y has not");
+    let Some(Step::Append(Entry::Void { reason, .. })) = next(&control, 1, "x", &["x", "y"], PREPARE_MS_MAX + 10_001)
+    else {
+        panic!("it waits for ever")
+    };
+    assert!(reason.ends_with("come through its probation within 130 s: y"), "{reason}");
+    let activate = Some(Step::Append(Entry::Activate { proposal: 1 }));
+    assert_eq!(next(&control, 1, "x", &["x"], 0), activate, "y is gone");
+    assert_eq!(control.apply(5, &passed(1, "y")), Ok(Applied::Answered));
+    assert_eq!(next(&control, 1, "x", &["x", "y"], 0), activate);
+    assert_eq!(next(&control, 1, "x", &["x", "y", "z"], 0), None, "z came late");
+    control.apply(6, &Entry::Refused { proposal: 1, host: "y".into(), reason: "it traps".into() }).unwrap();
+    assert!(matches!(control.apply(7, &Entry::Activate { proposal: 1 }), Ok(Applied::Void(_))), "it failed meanwhile");
+    assert!(matches!(next(&control, 1, "x", &["x"], 0), Some(Step::Append(Entry::Void { .. }))));
+}
+
+#[test]
+fn what_is_held_waits_for_somebody_to_promote_it() {
+    let mut control = Control::default();
+    control.apply(1, &on_probation("a", 0, true)).unwrap();
+    assert_eq!(next(&control, 1, "x", &["x"], i64::MAX), Some(Step::Prepare));
+    control.apply(2, &ready(1, "x")).unwrap();
+    control.apply(3, &passed(1, "x")).unwrap();
+    assert_eq!(next(&control, 1, "x", &["x", "y"], i64::MAX), None, "for as long as it takes");
+    assert!(matches!(control.apply(4, &Entry::Activate { proposal: 1 }), Ok(Applied::Void(_))), "nobody has promoted it");
+    assert_eq!(control.outcome("a"), Some(&Outcome::Open(1)));
+    assert_eq!(control.apply(5, &Entry::Promote { proposal: 1 }), Ok(Applied::Promoted));
+    assert!(matches!(control.apply(6, &Entry::Promote { proposal: 1 }), Ok(Applied::Void(_))));
+    assert_eq!(next(&control, 1, "x", &["x", "y"], 0), None, "y is not ready");
+    assert!(matches!(next(&control, 1, "x", &["x", "y"], i64::MAX), Some(Step::Append(Entry::Void { .. }))));
+    assert_eq!(next(&control, 1, "x", &["x"], 0), Some(Step::Append(Entry::Activate { proposal: 1 })));
+    assert!(matches!(control.apply(7, &Entry::Activate { proposal: 1 }), Ok(Applied::Activated(_))));
+    for late in [passed(1, "x"), Entry::Promote { proposal: 1 }] {
+        assert!(matches!(control.apply(control.last() + 1, &late), Ok(Applied::Void(_))));
+    }
+    control.apply(20, &on_probation("b", 7, false)).unwrap();
+    assert!(matches!(control.apply(21, &Entry::Promote { proposal: 20 }), Ok(Applied::Void(_))), "it is not held");
 }

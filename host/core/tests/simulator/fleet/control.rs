@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use millstream_core::function::Prepared;
 use millstream_core::operator::Active;
 use millstream_core::swap::{
-    Activation, Applied, Change, Control, Entry, Look, PREPARE_MS_MAX, Proposal, Step, Version,
+    Activation, Applied, Change, Control, Entry, Look, PREPARE_MS_MAX, Probation, Proposal, Step, Version,
 };
 
 use super::super::native::FUNCTIONS_MAX;
@@ -48,7 +48,7 @@ impl ControlLog {
         let mut log = Self { entries, folds, rules, functions, rng, waited: 0, versions: 1, proposals: 0 };
         for f in 0..log.functions.len() {
             let change = Change { function: log.functions[f].clone(), version: version(1), builds_on: 0 };
-            let proposal = Proposal { id: log.id(), changes: vec![change] };
+            let proposal = Proposal { id: log.id(), changes: vec![change], probation: None };
             log.push(&Entry::Propose(proposal))?;
             log.push(&Entry::Activate { proposal: log.end() })?;
         }
@@ -59,6 +59,12 @@ impl ControlLog {
     pub fn id(&mut self) -> String {
         self.proposals += 1;
         format!("p{}", self.proposals)
+    }
+
+    /// Whether a proposal is tried first.
+    pub fn probation(&mut self) -> Option<Probation> {
+        let hold = self.rng.one_in(2);
+        self.rng.one_in(2).then_some(Probation { ms: 1_000, records: 10, hold })
     }
 
     /// A version: a new one, or one that was there before.
@@ -109,8 +115,13 @@ impl ControlLog {
         let mut fold = self.fold().clone();
         let applied = fold.apply(at, entry).map_err(|last| format!("entry {at} comes behind {last}, says the fold"))?;
         let again = matches!(entry, Entry::Propose(proposal) if self.rules.ids.contains(&proposal.id));
-        let refused = matches!(entry, Entry::Activate { proposal } if self.is_refused(*proposal));
-        self.rules.check(at, entry, &applied, refused)?;
+        let all = self.entries.len();
+        let hindered =
+            |proposal: u64| self.is_refused(proposal) || self.probation_of(all, proposal).is_some_and(|tried| tried.held);
+        let hindered = matches!(entry, Entry::Activate { proposal } if hindered(*proposal));
+        let held = matches!(entry, Entry::Promote { proposal }
+            if self.probation_of(all, *proposal).is_some_and(|tried| tried.held));
+        self.rules.check(at, entry, &applied, Seen { hindered, held })?;
         let late = matches!(applied, Applied::Void(_)) && !matches!(entry, Entry::Propose(_));
         if (again || late) && !is_unmoved(self.fold(), &fold, entry) {
             return Err(format!("entry {at} of the control log, {entry:?}, should do nothing"));
@@ -158,6 +169,22 @@ impl ControlLog {
         answers
     }
 
+    /// How the probation of a proposal stands in so many entries; `None`: it has none.
+    fn probation_of(&self, read: usize, proposal: u64) -> Option<Tried> {
+        let entries = &self.entries[..read];
+        let made = entries.iter().find_map(|(at, entry)| match entry {
+            Entry::Propose(made) if *at == proposal => made.probation,
+            _ => None,
+        })?;
+        let passed = entries.iter().filter_map(|(_, entry)| match entry {
+            Entry::Passed { proposal: of, host, .. } if *of == proposal => Some(host.clone()),
+            _ => None,
+        });
+        let promoted = |(_, entry): &(u64, Entry)| matches!(entry, Entry::Promote { proposal: of } if *of == proposal);
+        let held = made.hold && !entries.iter().any(promoted);
+        Some(Tried { ms: made.ms, hold: made.hold, held, passed: passed.collect() })
+    }
+
     fn is_refused(&self, proposal: u64) -> bool {
         self.answers(self.entries.len(), proposal).values().any(|ready| !ready)
     }
@@ -178,8 +205,15 @@ impl ControlLog {
         let answers = self.answers(read, proposal);
         let answered = |host: &str| answers.contains_key(host);
         let refused = answers.values().any(|ready| !ready);
-        let all = look.live.is_some_and(|live| !live.is_empty() && live.iter().all(|host| answered(host)));
-        let late = !all && look.waited_ms > PREPARE_MS_MAX;
+        let ready = look.live.is_some_and(|live| !live.is_empty() && live.iter().all(|host| answered(host)));
+        let tried = self.probation_of(read, proposal);
+        let came_through = |tried: &Tried| match tried.hold {
+            true => !tried.held,
+            false => look.live.is_some_and(|live| live.is_subset(&tried.passed)),
+        };
+        let all = ready && tried.as_ref().is_none_or(came_through);
+        let (held, ms) = tried.as_ref().map_or((false, 0), |tried| (tried.held, tried.ms));
+        let late = !all && !held && look.waited_ms > PREPARE_MS_MAX + ms;
         let refused = refused || self.is_outdated(read, proposal);
         match step {
             Some(Step::Append(Entry::Void { .. })) => refused || late,
@@ -217,6 +251,25 @@ fn of(version: &Version) -> u32 {
     u32::from_str_radix(&version.digest, 16).expect("all versions have numbers here")
 }
 
+/// A proposal's probation, as the entries say.
+struct Tried {
+    ms: i64,
+    /// It was to be held.
+    hold: bool,
+    /// It is held still.
+    held: bool,
+    /// Hosts that have passed.
+    passed: BTreeSet<String>,
+}
+
+/// What the entries so far say of the proposal that an entry is about.
+struct Seen {
+    /// It is refused, or held: it cannot come into force.
+    hindered: bool,
+    /// It is held.
+    held: bool,
+}
+
 /// The protocol in few words.
 #[derive(Default)]
 struct Rules {
@@ -249,10 +302,10 @@ fn before(past: &[Past]) -> Option<Past> {
 }
 
 impl Rules {
-    /// An entry comes to a position and does this; `refused`: what it is about is refused so far.
-    fn check(&mut self, at: u64, entry: &Entry, applied: &Applied, refused: bool) -> Result<(), String> {
+    /// An entry comes to a position and does this.
+    fn check(&mut self, at: u64, entry: &Entry, applied: &Applied, seen: Seen) -> Result<(), String> {
         let good = match entry {
-            Entry::Propose(Proposal { id, changes }) => {
+            Entry::Propose(Proposal { id, changes, .. }) => {
                 let open: BTreeSet<&String> = self.open.values().flatten().map(|c| &c.function).collect();
                 let free = self.builds_on_now(changes) && changes.iter().all(|c| !open.contains(&c.function));
                 let opens = self.ids.insert(id.clone()) && free;
@@ -261,11 +314,14 @@ impl Rules {
                 }
                 opens == matches!(applied, Applied::Opened)
             }
-            Entry::Ready { proposal, .. } | Entry::Refused { proposal, .. } => {
+            Entry::Ready { proposal, .. } | Entry::Refused { proposal, .. } | Entry::Passed { proposal, .. } => {
                 self.open.contains_key(proposal) == matches!(applied, Applied::Answered)
             }
+            Entry::Promote { proposal } => {
+                (seen.held && self.open.contains_key(proposal)) == (*applied == Applied::Promoted)
+            }
             Entry::Void { proposal, .. } => self.decide(*proposal, at)?.is_some() == matches!(applied, Applied::Closed),
-            Entry::Activate { .. } if refused => matches!(applied, Applied::Void(_)),
+            Entry::Activate { .. } if seen.hindered => matches!(applied, Applied::Void(_)),
             Entry::Activate { proposal } => match self.decide(*proposal, at)? {
                 // Its base has failed meanwhile.
                 Some(changes) if !self.builds_on_now(&changes) => *applied == Applied::Closed,

@@ -80,6 +80,7 @@ impl Follower {
         self.next += 1;
         match (&entry, applied) {
             (Entry::Propose(_), Applied::Opened) => drop(self.read.insert(at, now)),
+            (Entry::Promote { proposal }, Applied::Promoted) => drop(self.read.insert(*proposal, now)),
             (Entry::Activate { proposal }, Applied::Activated(activated)) => {
                 let active: Vec<_> = activated.iter().map(|(f, a)| log.active(f, a)).collect();
                 if self.prepared.contains(proposal) {
@@ -140,7 +141,7 @@ impl Follower {
     }
 
     /// What there is to append: what was not seen to arrive, and what the protocol asks for.
-    fn news<'l>(&mut self, log: &mut ControlLog, look: &dyn Fn(i64) -> Look<'l>) -> Result<Vec<Entry>, String> {
+    fn news<'l>(&mut self, log: &mut ControlLog, look: &dyn Fn(i64) -> Look<'l>, faults: bool) -> Result<Vec<Entry>, String> {
         let mut entries = std::mem::take(&mut self.again);
         let open: Vec<u64> = self.control.open().map(|(proposal, _)| proposal).collect();
         for proposal in open {
@@ -159,8 +160,36 @@ impl Follower {
                 self.said.extend(entry.iter().map(|entry| (proposal, entry.clone())));
                 entries.extend(entry);
             }
+            entries.extend(self.tried(log, proposal, look.host, faults));
         }
         Ok(entries)
+    }
+
+    /// What comes of running a proposal beside what is in force; and what somebody does about one that is held.
+    fn tried(&mut self, log: &mut ControlLog, proposal: u64, host: &str, faults: bool) -> Option<Entry> {
+        let (_, open) = self.control.open().find(|(at, _)| *at == proposal)?;
+        open.proposal.probation?;
+        let rng = &mut log.rng;
+        if open.is_held() && rng.one_in(24) {
+            return Some(match faults && rng.one_in(3) {
+                true => Entry::Void { proposal, reason: "not wanted any more".into() },
+                false => Entry::Promote { proposal },
+            });
+        }
+        let is_ready = open.answers.get(host).is_some_and(Result::is_ok);
+        if is_ready && !self.prepared.contains(&proposal) {
+            // It was ready in an earlier life.
+            self.preparing.entry(proposal).or_insert_with(|| 1 + rng.below(8));
+            return None;
+        }
+        if !is_ready || !rng.one_in(if open.passed.contains_key(host) { 32 } else { 3 }) {
+            return None;
+        }
+        let host = host.to_string();
+        Some(match faults && rng.one_in(12) {
+            true => Entry::Refused { proposal, host, reason: "it traps".into() },
+            false => Entry::Passed { proposal, host, report: "planned".into() },
+        })
     }
 
     /// Its answer to a proposal, if it is so far; else it prepares it.
@@ -182,7 +211,7 @@ impl Follower {
     fn appended(&mut self, entry: Entry, how: Append) {
         match (how, &entry) {
             (Append::Unknown, _) | (Append::Lost, Entry::Propose(_)) => self.again.push(entry),
-            (Append::There, _) | (Append::Lost, Entry::Rejected { .. } | Entry::Revert { .. }) => {}
+            (Append::There, _) | (Append::Lost, Entry::Rejected { .. } | Entry::Revert { .. } | Entry::Passed { .. } | Entry::Promote { .. }) => {}
             // The protocol asks for it again.
             (Append::Lost, Entry::Ready { proposal, .. } | Entry::Refused { proposal, .. })
             | (Append::Lost, Entry::Void { proposal, .. } | Entry::Activate { proposal }) => {
@@ -243,7 +272,7 @@ impl Fleet {
         let known = !(faults && self.control.rng.one_in(8));
         let now = self.clock + self.control.waited;
         let look = |read: i64| Look { host: &id, live: known.then_some(&live), waited_ms: now.saturating_sub(read) };
-        for entry in process.follower.news(&mut self.control, &look)? {
+        for entry in process.follower.news(&mut self.control, &look, faults)? {
             let how = self.append(&entry, faults)?;
             if let Some(process) = &mut host.process {
                 process.follower.appended(entry, how);
@@ -288,7 +317,10 @@ impl Fleet {
                 let Change { function, builds_on: epoch, .. } = changes.swap_remove(0);
                 Entry::Revert { function, epoch, host: host.id(), reason: "planned".into() }
             }
-            _ => Entry::Propose(Proposal { id: log.id(), changes }),
+            _ => {
+                let (id, probation) = (log.id(), log.probation());
+                Entry::Propose(Proposal { id, changes, probation })
+            }
         };
         let how = self.append(&entry, faults)?;
         if let Some(process) = &mut host.process {
