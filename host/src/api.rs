@@ -16,6 +16,7 @@ use millstream_core::task::TaskId;
 use millstream_core::topology::graph::Topology;
 use millstream_local::{ReadError, TopicInfo};
 use millstream_web::api::{Append, Deploy, Followed, Header, Question, Record, Sink, Totals};
+use millstream_web::types::trials::Probation;
 use millstream_web::types::{
     Appended, Deployed, Function, History, Partition, Pipeline, Position, Progress, Rows, Standing, Store, Task,
     TaskState, Topic,
@@ -256,6 +257,18 @@ impl Api for HostApi {
 
     fn deploy(&self, deploy: Deploy<'_>) -> Result<Deployed, Problem> {
         fleet::deploy(&self.host.fleet, &self.host.topology.functions, deploy)
+    }
+
+    fn probation(&self, function: &str) -> Result<Probation, Problem> {
+        fleet::probation(&self.host.fleet, &self.host.topology.functions, function)
+    }
+
+    fn promote(&self, function: &str) -> Result<Deployed, Problem> {
+        fleet::promote(&self.host.fleet, &self.host.topology.functions, function)
+    }
+
+    fn abandon(&self, function: &str) -> Result<(), Problem> {
+        fleet::abandon(&self.host.fleet, &self.host.topology.functions, function)
     }
 
     fn rollback(&self, function: &str, to: Option<u64>) -> Result<Deployed, Problem> {

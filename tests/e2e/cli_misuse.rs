@@ -202,11 +202,11 @@ fn a_refusal_over_kept_settings_says_that_they_were_kept() {
     let settings = place.folder.with_extension("json");
     fs::write(&settings, "{\"action\":\"Login\"}").unwrap();
     let (with, without) = (function("only-action"), function("keep-all"));
-    host.ok(&["deploy", "stamped/keep", &with.to_string_lossy(), "--config", &settings.to_string_lossy()]);
-    let (code, _, said) = text(&host.cli(&["deploy", "stamped/keep", &without.to_string_lossy()]));
+    host.ok(&["deploy", "--now", "stamped/keep", &with.to_string_lossy(), "--config", &settings.to_string_lossy()]);
+    let (code, _, said) = text(&host.cli(&["deploy", "--now", "stamped/keep", &without.to_string_lossy()]));
     assert!(code == 1 && said.contains("{\"action\":\"Login\"}") && said.contains("--config"), "{said}");
     fs::write(&settings, "{}").unwrap();
-    host.ok(&["deploy", "stamped/keep", &without.to_string_lossy(), "--config", &settings.to_string_lossy()]);
+    host.ok(&["deploy", "--now", "stamped/keep", &without.to_string_lossy(), "--config", &settings.to_string_lossy()]);
     let missing = place.folder.join("nowhere");
     let (code, _, said) = text(&host.cli(&["status", "--token-file", &missing.to_string_lossy()]));
     assert!(code == 1 && said.matches("No such file").count() == 1, "said once: {said}");

@@ -12,6 +12,7 @@ mod globals;
 mod manifests;
 mod poison;
 mod prebuilt;
+mod probation;
 mod processors;
 mod stores;
 mod swap;

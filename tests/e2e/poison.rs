@@ -116,7 +116,7 @@ fn a_function_that_always_fails_stops_its_task_and_another_version_goes_on_from_
     assert!(reason.contains("kept") && reason.contains("trap"), "{reason}");
     assert!(ureq::get(format!("{}/readyz", host.url)).call().is_err(), "it is not ready, and says so");
     assert_eq!(ends(&host, "out"), 0);
-    host.ok(&["deploy", "poisoned/bad", &function("keep-all").to_string_lossy()]);
+    host.ok(&["deploy", "--now", "poisoned/bad", &function("keep-all").to_string_lossy()]);
     assert_eq!(values(&host, "out", 10).len(), 10);
     assert!(host.stop().success());
 }
@@ -129,7 +129,7 @@ fn a_deployed_version_that_fails_is_gone_back_from_by_itself() {
     let lines = file(&place, (0..10).map(|i| format!("good {i}")));
     host.ok(&["produce", "in", &lines.to_string_lossy()]);
     assert_eq!(values(&host, "out", 10).len(), 10);
-    host.ok(&["deploy", "poisoned/bad", &function("bad-trap").to_string_lossy()]);
+    host.ok(&["deploy", "--now", "poisoned/bad", &function("bad-trap").to_string_lossy()]);
     let poison = file(&place, ["better", "trap", "last"].map(str::to_string).into_iter());
     host.ok(&["produce", "in", &poison.to_string_lossy()]);
     assert_eq!(values(&host, "out", 13)[10..], ["better", "trap", "last"]);
@@ -147,7 +147,7 @@ fn a_deployed_version_that_fails_is_gone_back_from_by_itself() {
     let said = String::from_utf8_lossy(&none.stderr).into_owned();
     assert!(!none.status.success() && said.contains("no earlier version"), "what has failed is none: {said}");
     // The same file again is another try: on other records it holds.
-    host.ok(&["deploy", "poisoned/bad", &function("bad-trap").to_string_lossy()]);
+    host.ok(&["deploy", "--now", "poisoned/bad", &function("bad-trap").to_string_lossy()]);
     let good = file(&place, (0..10).map(|i| format!("good {i}")));
     host.ok(&["produce", "in", &good.to_string_lossy()]);
     assert_eq!(values(&host, "out", 23).len(), 23);

@@ -22,7 +22,7 @@ const PIECE_MS: u64 = 5;
 const PAUSE_INTERVALS_MAX: u64 = 3;
 
 /// Writes numbered records to each partition at a steady pace until told to stop; how many to each.
-fn feed(host: &Host, stop: Arc<AtomicBool>) -> JoinHandle<u64> {
+pub fn feed(host: &Host, stop: Arc<AtomicBool>) -> JoinHandle<u64> {
     let (url, token) = (host.url.clone(), token(host));
     std::thread::spawn(move || {
         let agent = ureq::Agent::new_with_defaults();
@@ -61,7 +61,7 @@ fn watch(host: &Host, stop: Arc<AtomicBool>) -> JoinHandle<Vec<(Instant, i64)>> 
     })
 }
 
-fn end_of(topics: &Value, name: &str) -> i64 {
+pub fn end_of(topics: &Value, name: &str) -> i64 {
     let topic = topics.as_array().into_iter().flatten().find(|t| t["name"] == name);
     topic
         .into_iter()
@@ -132,7 +132,7 @@ fn every_record_is_handled_by_exactly_one_version() {
     let begin = Instant::now();
     for number in 0..swaps {
         let file = function(if number % 2 == 0 { "stamp-v2" } else { "stamp-v1" });
-        host.ok(&["deploy", "stamped/stamp", &file.to_string_lossy()]);
+        host.ok(&["deploy", "--now", "stamped/stamp", &file.to_string_lossy()]);
         std::thread::sleep(Duration::from_millis(COMMIT_INTERVAL_MS));
     }
     let end = Instant::now();
@@ -171,7 +171,7 @@ fn every_record_is_handled_by_exactly_one_version() {
 fn a_refused_file_leaves_the_old_version_running_and_the_new_one_survives_a_restart() {
     let place = stamped(1);
     let host = Host::ready(&place.manifest, &place.folder, &[]);
-    let refused = host.cli(&["deploy", "stamped/stamp", &function("only-ip").to_string_lossy()]);
+    let refused = host.cli(&["deploy", "--now", "stamped/stamp", &function("only-ip").to_string_lossy()]);
     assert_eq!(refused.status.code(), Some(1));
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(said.contains("mapper"), "it says what is missing: {said}");
@@ -179,7 +179,7 @@ fn a_refused_file_leaves_the_old_version_running_and_the_new_one_survives_a_rest
         host.get("/v1/functions").unwrap().as_array().unwrap().iter().find(|f| f["name"] == "stamp").cloned()
     };
     assert_eq!(stamp(&host).unwrap()["version"]["number"], 1);
-    host.ok(&["deploy", "stamped/stamp", &function("stamp-v2").to_string_lossy()]);
+    host.ok(&["deploy", "--now", "stamped/stamp", &function("stamp-v2").to_string_lossy()]);
     host.kill();
     let host = Host::ready(&place.manifest, &place.folder, &[]);
     assert_eq!(stamp(&host).unwrap()["version"]["number"], 2);

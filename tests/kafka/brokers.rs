@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use millstream_test_broker::{Cluster, Stop};
-use millstream_tests::kafka::Place;
 
 use super::long;
 use super::pipes::{CLASSIC, CONSUMER, Pipe, random};
@@ -24,8 +23,7 @@ enum Hosts {
 fn counts_survive(mut cluster: Cluster, brokers: usize, what: &str, kafka: &str, kills: usize, fate: Hosts) {
     let n = PER_SECOND * KILL_SECONDS * kills;
     let partitions = 4;
-    let place = Place::new(&cluster.bootstrap(), what, partitions).unwrap();
-    let pipe = Pipe::with(place, partitions, kafka, "");
+    let pipe = Pipe::telling_late(&cluster.bootstrap(), what, partitions, kafka);
     let names = ["a", "b"];
     let mut hosts = names.map(|name| pipe.start(name, &[]));
     let filler = pipe.trickle(n, PER_SECOND);

@@ -44,6 +44,8 @@ pub struct Pipe {
     /// Partitions of each.
     pub partitions: u32,
     here: manifests::Place,
+    /// Topic of lines that come late, where there is one.
+    late: Option<String>,
 }
 
 impl Pipe {
@@ -60,13 +62,22 @@ impl Pipe {
     /// As [`Pipe::of`], with more lines in the manifest.
     pub fn with(place: Place, partitions: u32, kafka: &str, more: &str) -> Self {
         let here = manifests::Place::new(&format!("{}{more}", manifest(&place, kafka, "earliest")));
-        Self { place, partitions, here }
+        Self { place, partitions, here, late: None }
+    }
+
+    /// As [`Pipe::new`], where lines that come late are kept: what is missing then tells where it went.
+    pub fn telling_late(bootstrap: &str, what: &str, partitions: u32, kafka: &str) -> Self {
+        let place = Place::with_topics(bootstrap, what, &["in", "out", "late"], partitions).unwrap();
+        let late = place.topic("late");
+        let step = format!("emit: on-close, late: {late},");
+        let here = manifests::Place::new(&manifest(&place, kafka, "earliest").replace("emit: on-close,", &step));
+        Self { place, partitions, here, late: Some(late) }
     }
 
     /// As [`Pipe::of`], with a source that begins elsewhere.
     pub fn starting(place: Place, partitions: u32, start: &str) -> Self {
         let here = manifests::Place::new(&manifest(&place, CLASSIC, start));
-        Self { place, partitions, here }
+        Self { place, partitions, here, late: None }
     }
 
     /// As [`Pipe::new`], with sessions instead of windows.
@@ -74,7 +85,7 @@ impl Pipe {
         let place = Place::new(bootstrap, what, partitions).unwrap();
         let session = format!("session: {GAP_MS}ms");
         let here = manifests::Place::new(&manifest(&place, kafka, "earliest").replace("tumbling: 10s", &session));
-        Self { place, partitions, here }
+        Self { place, partitions, here, late: None }
     }
 
     /// Another pipeline altogether: its topics, as [`Place::with_topics`] names them, and what makes its manifest of them, but for
@@ -88,7 +99,7 @@ impl Pipe {
     ) -> Self {
         let place = Place::with_topics(&Cluster::shared().bootstrap(), what, topics, partitions).unwrap();
         let here = manifests::Place::new(&(head(&place, kafka) + &manifest(&place)));
-        Self { place, partitions, here }
+        Self { place, partitions, here, late: None }
     }
 
     /// The manifest.
@@ -155,10 +166,21 @@ impl Pipe {
                 return Ok(got);
             }
             std::thread::sleep(Duration::from_millis(500));
-            Err(format!("{} of {} results; {}", got.len(), expected.len(), differences(&expected, &got)))
+            let (have, of) = (got.len(), expected.len());
+            Err(format!("{have} of {of} results{}; {}", self.told_late(), differences(&expected, &got)))
         });
         let differences = differences(&expected, &got);
-        assert!(differences.is_empty(), "{differences}");
+        assert!(differences.is_empty(), "{differences}{}", self.told_late());
+    }
+
+    /// How many lines came late, in words.
+    fn told_late(&self) -> String {
+        let Some(topic) = &self.late else { return String::new() };
+        let mut late = 0;
+        match self.place.each_value(topic, self.partitions, |_, _, _| late += 1) {
+            Ok(()) => format!("; {late} lines were late"),
+            Err(why) => format!("; how many lines were late is not known: {why:#}"),
+        }
     }
 
     /// Waits until hosts have committed all that is in these topics, each written in transactions.

@@ -82,7 +82,7 @@ impl Stamped {
     /// Deploys a version that stamps otherwise than the one before; what the command came to.
     fn deploy(&self, host: &Host, number: usize) -> Result<(), String> {
         let file = function(if number.is_multiple_of(2) { "stamp-v2" } else { "stamp-v1" });
-        let said = host.cli(&["deploy", &self.target(), &file.to_string_lossy()]);
+        let said = host.cli(&["deploy", "--now", &self.target(), &file.to_string_lossy()]);
         if said.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&said.stderr).into_owned()) }
     }
 
@@ -242,7 +242,7 @@ fn a_fleet_agrees_on_versions() {
     let won = 2 - told.len() as u64;
     assert!(won > 0 && told.iter().all(|why| why.contains("another")), "{told:?}");
     assert_eq!(agree(&[&a, &b]), 1 + won);
-    let refused = a.cli(&["deploy", &stamped.target(), &function("only-ip").to_string_lossy()]);
+    let refused = a.cli(&["deploy", "--now", &stamped.target(), &function("only-ip").to_string_lossy()]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("mapper") && said.contains("runs on"), "{said}");
     b.ok(&["rollback", &stamped.target()]);
@@ -284,7 +284,7 @@ fn disturbed(what: &str, kafka: &str, kill: bool) {
             let deploy = scope.spawn(move || {
                 let file = function(if round % 2 == 0 { "stamp-v2" } else { "stamp-v1" });
                 let (file, folder) = (file.to_string_lossy().into_owned(), url.to_string_lossy().into_owned());
-                millstream_tests::host::run(&["deploy", &stamped.target(), &file, "--local", &folder])
+                millstream_tests::host::run(&["deploy", "--now", &stamped.target(), &file, "--local", &folder])
             });
             std::thread::sleep(wait);
             if kill {
@@ -333,7 +333,7 @@ fn a_fleet_goes_back_from_a_version_that_fails() {
     let mut times = Vec::new();
     for round in 0..rounds {
         let file = function(if round % 2 == 0 { "bad-trap-always" } else { "bad-trap" });
-        hosts[round % 3].ok(&["deploy", &target, &file.to_string_lossy()]);
+        hosts[round % 3].ok(&["deploy", "--now", &target, &file.to_string_lossy()]);
         if round % 2 == 1 {
             let topic = stamped.pipe.place.input();
             let poison = Sent { topic, partition: 1, key: None, value: Some(b"trap".into()), timestamp: TIME_MS };
@@ -365,6 +365,63 @@ fn a_fleet_goes_back_from_a_version_that_fails() {
     for host in hosts {
         assert!(host.stop().success());
     }
+}
+
+/// Versions that fail on trial, always or on one record that comes while they are: no host takes them. One that is held goes on through
+/// the death of a host, is told of by all, and promoted on any.
+#[test]
+fn a_version_on_trial_is_seen_nowhere() {
+    let rounds = if long() { 50 } else { 2 };
+    let mut stamped = Stamped::new("trial", CLASSIC);
+    let names = ["a", "b", "c"];
+    let mut hosts = names.map(|name| stamped.pipe.start(name, &["--workers", "2"]));
+    hosts.iter().for_each(|host| runs(host, PARTITIONS as usize / 3, 60));
+    stamped.feed();
+    let target = format!("{}/keep", stamped.pipe.place.name);
+    for round in 0..rounds {
+        let (later, asked) = (round % 2 == 1, &hosts[round % 3]);
+        let file = function(if later { "bad-trap" } else { "bad-trap-always" }).to_string_lossy().into_owned();
+        let said = std::thread::scope(|scope| {
+            let deploy = scope.spawn(|| asked.cli(&["deploy", &target, &file, "--probation", "60s"]));
+            if later {
+                hosts.iter().for_each(|host| tells(host, "keep", 1));
+                let topic = stamped.pipe.place.input();
+                let poison = Sent { topic, partition: 1, key: None, value: Some(b"trap".into()), timestamp: TIME_MS };
+                stamped.pipe.place.send(&[poison]).unwrap();
+            }
+            deploy.join().unwrap()
+        });
+        let said = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(said.contains("in its probation") && said.contains("trapped"), "{said}");
+    }
+    let file = function("stamp-v2").to_string_lossy().into_owned();
+    hosts[0].ok(&["deploy", &stamped.target(), &file, "--shadow"]);
+    hosts[1].kill_now();
+    hosts[1] = stamped.pipe.start(names[1], &["--workers", "2"]);
+    hosts.iter().for_each(|host| tells(host, "stamp", 3));
+    let report = hosts[2].ok(&["promote", &stamped.target(), "--report"]);
+    assert!(report.contains("on trial on 3 hosts") && report.contains("outputs differ"), "{report}");
+    let promoted = hosts[2].ok(&["promote", &stamped.target()]);
+    assert!(promoted.contains("version 2 is in force"), "{promoted}");
+    for host in &hosts {
+        let history = host.get("/v1/functions/keep/history").unwrap();
+        let (versions, rejected) = (&history["versions"], &history["rejected"]);
+        assert_eq!((versions.as_array().unwrap().len(), rejected.as_array().unwrap().len()), (1, rounds), "{history}");
+    }
+    switched(&hosts[0], 2, PARTITIONS as usize);
+    stamped.check(&hosts[0]);
+    for host in hosts {
+        assert!(host.stop().success());
+    }
+}
+
+/// Waits until a host has a version of a function on trial, and knows what so many hosts see of it.
+fn tells(host: &Host, function: &str, hosts: usize) {
+    eventually(&format!("{hosts} hosts tell of `{function}`"), 60, || {
+        let probation = host.get(&format!("/v1/functions/{function}/probation"))?;
+        let told = probation["hosts"].as_object().map_or(0, serde_json::Map::len);
+        if probation["open"] == true && told >= hosts { Ok(()) } else { Err(probation.to_string()) }
+    });
 }
 
 #[test]

@@ -392,12 +392,10 @@ impl Control {
             self.functions.entry(change.function.clone()).or_default().open = Some(at);
         }
         self.outcomes.insert(proposal.id.clone(), Outcome::Open(at));
-        self.open.insert(at, Open {
-            proposal: proposal.clone(),
-            answers: BTreeMap::new(),
-            passed: BTreeMap::new(),
-            promoted: false,
-        });
+        self.open.insert(
+            at,
+            Open { proposal: proposal.clone(), answers: BTreeMap::new(), passed: BTreeMap::new(), promoted: false },
+        );
         Applied::Opened
     }
 
@@ -409,7 +407,10 @@ impl Control {
         }
         let is_open = |change: &&Change| self.functions.get(&change.function).is_some_and(|held| held.open.is_some());
         if let Some(Change { function, .. }) = proposal.changes.iter().find(is_open) {
-            return Some(alloc::format!("another deploy of `{function}` is under way"));
+            let at = self.functions.get(function).and_then(|held| held.open);
+            let is_held = at.and_then(|at| self.open.get(&at)).is_some_and(Open::is_held);
+            let until = if is_held { ", held until it is promoted or given up" } else { "" };
+            return Some(alloc::format!("another deploy of `{function}` is under way{until}"));
         }
         self.outdated(proposal)
     }

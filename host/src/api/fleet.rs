@@ -1,14 +1,15 @@
 //! Versions of functions as the HTTP API tells them, in local mode and on Kafka.
 
 use millstream_core::state::keyspace::StorageError;
-use millstream_core::swap::Activation;
+use millstream_core::swap::{Activation, Probation};
 use millstream_wasm::{Refusal, Registry, Stats};
-use millstream_web::api::Deploy;
+use millstream_web::api::{Deploy, Trying};
+use millstream_web::types::trials::{Probation as Told, Trial};
 use millstream_web::types::{Deployed, Function, History, Past, Rejected, Switch, Version, Work};
 use millstream_web::{Kind, Problem};
 
 use super::{failed, unknown};
-use crate::runtime::fleet::{self, Fleet, NotTaken};
+use crate::runtime::fleet::{self, Fleet, NotTaken, trials};
 
 /// Refuses a name that no function has.
 fn known(names: &[String], name: &str) -> Result<(), Problem> {
@@ -66,10 +67,72 @@ pub(super) fn history(fleet: &Fleet, names: &[String], function: &str) -> Result
 
 /// Deploys a component.
 pub(super) fn deploy(fleet: &Fleet, names: &[String], deploy: Deploy<'_>) -> Result<Deployed, Problem> {
-    let Deploy { function, component, settings, origin } = deploy;
+    let Deploy { function, component, settings, origin, probation } = deploy;
     known(names, function)?;
     let previous = fleet.in_force(function).map(|activation| activation.number);
-    deployed(function, previous, fleet.deploy(function, component, settings.map(str::to_string), origin))
+    let probation = match probation {
+        Trying::Usual => Some(trials::DEFAULT),
+        Trying::Not => None,
+        Trying::For(ms) => Some(Probation { ms, records: u64::MAX, hold: false }),
+        Trying::Hold => Some(Probation { hold: true, ..trials::DEFAULT }),
+    };
+    let outcome = fleet.deploy(function, component, settings.map(str::to_string), origin, probation);
+    let mut told = deployed(function, previous, outcome)?;
+    if probation.is_some() {
+        told.trials = reports(fleet, function);
+    }
+    Ok(told)
+}
+
+/// What hosts saw of the last version of a function that was tried.
+fn reports(fleet: &Fleet, function: &str) -> Vec<Trial> {
+    let told = fleet.told(function).unwrap_or_default();
+    told.hosts.into_values().flatten().filter(|report| report.function == function).collect()
+}
+
+/// The last version of a function that was tried, or is on trial.
+pub(super) fn probation(fleet: &Fleet, names: &[String], function: &str) -> Result<Told, Problem> {
+    known(names, function)?;
+    let Some(told) = fleet.told(function) else {
+        return Err(Problem::new(
+            Kind::NotOnTrial,
+            format!("no version of `{function}` is or was on trial, as far as is kept"),
+        ));
+    };
+    let version = told.changes.iter().find(|change| change.function == function).map(|change| change.version.clone());
+    let version = version.unwrap_or_default();
+    let of = |reports: Vec<Trial>| reports.into_iter().find(|report| report.function == function);
+    Ok(Told {
+        function: function.to_string(),
+        digest: version.digest,
+        origin: version.origin,
+        open: told.open,
+        held: told.held,
+        hosts: told.hosts.into_iter().filter_map(|(host, reports)| Some((host, of(reports)?))).collect(),
+    })
+}
+
+/// Puts a version in force that is held.
+pub(super) fn promote(fleet: &Fleet, names: &[String], function: &str) -> Result<Deployed, Problem> {
+    on_trial(fleet, names, function)?;
+    let previous = fleet.in_force(function).map(|activation| activation.number);
+    let mut told = deployed(function, previous, fleet.promote(function))?;
+    told.trials = reports(fleet, function);
+    Ok(told)
+}
+
+/// Gives a version up that is on trial.
+pub(super) fn abandon(fleet: &Fleet, names: &[String], function: &str) -> Result<(), Problem> {
+    on_trial(fleet, names, function)?;
+    fleet.abandon(function).map_err(|why| Problem::new(Kind::Internal, format!("{why:#}")))
+}
+
+fn on_trial(fleet: &Fleet, names: &[String], function: &str) -> Result<(), Problem> {
+    known(names, function)?;
+    if fleet.told(function).is_some_and(|told| told.open) {
+        return Ok(());
+    }
+    Err(Problem::new(Kind::NotOnTrial, format!("no version of `{function}` is on trial")))
 }
 
 /// Goes back.
@@ -104,9 +167,10 @@ fn deployed(
     let deployed = outcome.map_err(|error| not_deployed(function, &error))?;
     Ok(Deployed {
         function: function.to_string(),
-        version: version(&deployed.activation),
+        version: deployed.activation.as_ref().map(version),
         previous,
         inspection: serde_json::to_value(&deployed.inspection).unwrap_or_default(),
+        trials: Vec::new(),
     })
 }
 

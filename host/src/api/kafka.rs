@@ -7,6 +7,7 @@ use millstream_core::task::TaskId;
 use millstream_core::topology::graph::Topic as PlannedTopic;
 use millstream_kafka::fetch::TopicPartition;
 use millstream_web::api::{Append, Deploy, Question, Sink, Totals};
+use millstream_web::types::trials::Probation;
 use millstream_web::types::{
     Appended, Deployed, Function, History, Partition, Pipeline, Position, Rows, Store, Task, Topic,
 };
@@ -117,6 +118,18 @@ impl Api for KafkaApi {
 
     fn deploy(&self, deploy: Deploy<'_>) -> Result<Deployed, Problem> {
         fleet::deploy(&self.host.fleet, &self.host.topology.functions, deploy)
+    }
+
+    fn probation(&self, function: &str) -> Result<Probation, Problem> {
+        fleet::probation(&self.host.fleet, &self.host.topology.functions, function)
+    }
+
+    fn promote(&self, function: &str) -> Result<Deployed, Problem> {
+        fleet::promote(&self.host.fleet, &self.host.topology.functions, function)
+    }
+
+    fn abandon(&self, function: &str) -> Result<(), Problem> {
+        fleet::abandon(&self.host.fleet, &self.host.topology.functions, function)
     }
 
     fn rollback(&self, function: &str, to: Option<u64>) -> Result<Deployed, Problem> {

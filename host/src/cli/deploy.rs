@@ -5,11 +5,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use millstream_web::api::Trying;
 use millstream_web::types::{Deployed, Function};
 use millstream_web::{COMPONENT_BYTES_MAX, Kind, SETTINGS_BYTES_MAX};
 use ureq::http::Method;
 
 use super::client::{Call, Client, Connection, Failure, Target, finish, print, print_json};
+use super::promote::trials;
 
 /// How long a host may take to check and compile a component.
 pub const DEPLOY_TIME_MAX: Duration = Duration::from_secs(300);
@@ -18,6 +20,8 @@ pub const DEPLOY_TIME_MAX: Duration = Duration::from_secs(300);
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Example: millstream deploy access-counts/extract-ip extract_ip.wasm --config settings.json\n\n\
+    It runs beside the version in force first, on live records, and nothing of what it does is seen; if it fails there it\n\
+    is not taken. The answer says how many outputs differ, with examples, and what both versions cost.\n\
     A file that is refused changes nothing: the version before runs on, and `history` shows why.\n\
     Exit codes: 0 in force; 1 refused or failed; 2 wrong arguments; 3 no host answers."
 )]
@@ -31,6 +35,15 @@ pub struct Args {
     /// Settings for it: a file with a JSON object; without it, those in force stay
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Put it in force as soon as all hosts have prepared it, untried
+    #[arg(long, conflicts_with_all = ["shadow", "probation"])]
+    now: bool,
+    /// Run it beside the version in force until `millstream promote` puts it in force, or `promote --abandon` gives it up
+    #[arg(long, conflicts_with = "probation")]
+    shadow: bool,
+    /// Run it beside the version in force for so long first, as `30s` [default: 10s, or 10,000 records on each host]
+    #[arg(long, value_name = "TIME")]
+    probation: Option<Trying>,
     /// Print the host's answer as JSON
     #[arg(long)]
     json: bool,
@@ -54,6 +67,18 @@ fn deploy(args: &Args) -> anyhow::Result<ExitCode> {
     let origin = args.file.display().to_string();
     let mut query = vec![("pipeline", pipeline.as_str()), ("origin", origin.as_str())];
     query.extend(settings.as_deref().map(|settings| ("settings", settings)));
+    let tried = match (args.now, args.shadow, args.probation) {
+        (true, ..) => Some("none".to_string()),
+        (_, true, _) => Some("hold".to_string()),
+        (.., Some(Trying::For(ms))) => Some(format!("{ms}ms")),
+        (.., Some(Trying::Not)) => Some("none".to_string()),
+        (.., Some(Trying::Hold)) => Some("hold".to_string()),
+        _ => None,
+    };
+    query.extend(tried.as_deref().map(|tried| ("probation", tried)));
+    if tried.as_deref() != Some("none") && !args.json {
+        eprintln!("on trial beside the version in force; `--now` skips that");
+    }
     let call = Call {
         method: Method::PUT,
         path: &format!("/v1/functions/{function}"),
@@ -103,10 +128,16 @@ pub fn report(answer: Result<Deployed, Failure>, json: bool) -> anyhow::Result<E
 }
 
 fn told(deployed: &Deployed) -> String {
-    let version = &deployed.version;
-    let before = deployed.previous.map_or(String::new(), |number| format!(", after version {number}"));
-    let mut out = format!("{}: version {} is in force{before}\n", deployed.function, version.number);
-    out.push_str(&format!("  digest    {}\n  origin    {}\n", version.digest, version.origin));
+    let mut out = String::new();
+    if let Some(version) = &deployed.version {
+        let before = deployed.previous.map_or(String::new(), |number| format!(", after version {number}"));
+        out.push_str(&format!("{}: version {} is in force{before}\n", deployed.function, version.number));
+        out.push_str(&format!("  digest    {}\n  origin    {}\n", version.digest, version.origin));
+    } else {
+        let still = deployed.previous.map_or(String::new(), |number| format!("; version {number} is in force still"));
+        out.push_str(&format!("{}: on trial on all hosts{still}\n", deployed.function));
+        out.push_str("  `millstream promote` puts it in force, with `--report` says what it does, with `--abandon` gives it up\n");
+    }
     let text = |name: &str| deployed.inspection.get(name).filter(|value| !value.is_null());
     if let Some(bytes) = text("size_bytes") {
         out.push_str(&format!("  bytes     {bytes}\n"));
@@ -117,6 +148,10 @@ fn told(deployed: &Deployed) -> String {
     if let Some(kinds) = text("kinds").and_then(|k| k.as_array()) {
         let kinds: Vec<&str> = kinds.iter().filter_map(|k| k.as_str()).collect();
         out.push_str(&format!("  kinds     {}\n", kinds.join(", ")));
+    }
+    // Of one that was only just put on trial nothing is known yet.
+    if deployed.version.is_some() && !deployed.trials.is_empty() {
+        out.push_str(&trials(&deployed.trials));
     }
     out
 }

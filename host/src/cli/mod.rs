@@ -15,6 +15,7 @@ pub mod load;
 mod log;
 mod pause;
 mod produce;
+mod promote;
 mod reset;
 mod rollback;
 mod run;
@@ -67,6 +68,8 @@ enum Command {
     Deploy(deploy::Args),
     /// Goes back to an earlier version of a function
     Rollback(rollback::Args),
+    /// Puts a version in force that is on trial, says how it fares there, or gives it up
+    Promote(promote::Args),
     /// Shows the versions of a function, and which records each one handled
     History(history::Args),
     /// Shows tasks, lag, versions and rates of a running host
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Deploy(args) => deploy::run(&args),
         Command::Rollback(args) => rollback::run(&args),
+        Command::Promote(args) => promote::run(&args),
         Command::History(args) => history::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Pause(args) => pause::run(&args),

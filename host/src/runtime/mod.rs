@@ -14,6 +14,7 @@ pub mod kafka;
 pub mod memory;
 pub mod pause;
 pub mod plan;
+pub mod probation;
 pub mod query;
 pub mod reset;
 pub mod status;
@@ -39,6 +40,7 @@ use fleet::local::{HOST, LocalLedger};
 use fleet::{Fleet, Wanted};
 use pause::{Mark, Pause};
 use plan::{Pipeline, Start};
+use probation::Tap;
 use status::Status;
 use storage::Storage;
 use worker::{Command, Loop, Parts, Starts, wall_ms};
@@ -90,7 +92,7 @@ impl Host {
         let pause = Pause::open(Mark::key(db.clone())?)?;
         let globals = Arc::new(globals::Rows::open(db.clone(), &topology, &pipeline.spec, formats.clone())?);
         globals::local::catch_up(&globals, &storage.log)?;
-        let fleet = start_fleet(&pipeline, db, &registry)?;
+        let fleet = start_fleet(&pipeline, &topology, db, &registry)?;
         let host = Arc::new(Self {
             pipeline,
             topology,
@@ -130,7 +132,7 @@ impl Host {
                 topology: self.topology.clone(),
                 storage: self.storage.clone(),
                 status: self.status.clone(),
-                functions: Box::new(WorkerFunctions::new(self.registry.clone())),
+                functions: Box::new(Tap::new(WorkerFunctions::new(self.registry.clone()), self.fleet.trials().clone())),
                 formats: self.formats.clone(),
                 globals: self.globals.clone(),
                 commands,
@@ -227,7 +229,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The versions of a pipeline's functions, in a database.
-fn start_fleet(pipeline: &Pipeline, db: Arc<dyn Keyspaces>, registry: &Arc<Registry>) -> anyhow::Result<Arc<Fleet>> {
+fn start_fleet(
+    pipeline: &Pipeline,
+    topology: &Topology,
+    db: Arc<dyn Keyspaces>,
+    registry: &Arc<Registry>,
+) -> anyhow::Result<Arc<Fleet>> {
     let (ledger, follow) = LocalLedger::open(db)?;
     let parts = fleet::Parts {
         host: HOST.into(),
@@ -235,6 +242,7 @@ fn start_fleet(pipeline: &Pipeline, db: Arc<dyn Keyspaces>, registry: &Arc<Regis
         registry: registry.clone(),
         ledger: Arc::new(ledger),
         follow: Box::new(follow),
+        topics: fleet::topics(topology),
     };
     Fleet::start(parts, &|| true)
 }

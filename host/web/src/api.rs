@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::Problem;
+use crate::types::trials::Probation;
 use crate::types::{Appended, Deployed, Function, History, Pipeline, Rows, Store, Task, Topic};
 
 /// A running pipeline as its HTTP API sees it.
@@ -51,6 +52,24 @@ pub trait Api: Send + Sync + 'static {
     /// # Errors
     /// Why it was not taken; the version before runs on.
     fn deploy(&self, deploy: Deploy<'_>) -> Result<Deployed, Problem>;
+
+    /// The last version of a function that was tried first, or is on trial; what hosts saw.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownFunction`](crate::Kind::UnknownFunction), [`Kind::NotOnTrial`](crate::Kind::NotOnTrial).
+    fn probation(&self, function: &str) -> Result<Probation, Problem>;
+
+    /// Puts a version in force that is on trial until it is promoted.
+    ///
+    /// # Errors
+    /// [`Kind::NotOnTrial`](crate::Kind::NotOnTrial); those of [`Api::deploy`].
+    fn promote(&self, function: &str) -> Result<Deployed, Problem>;
+
+    /// Gives a version up that is on trial.
+    ///
+    /// # Errors
+    /// [`Kind::NotOnTrial`](crate::Kind::NotOnTrial).
+    fn abandon(&self, function: &str) -> Result<(), Problem>;
 
     /// Goes back to an earlier version: the one with this number, or the one before.
     ///
@@ -177,6 +196,50 @@ pub struct Deploy<'a> {
     pub settings: Option<&'a str>,
     /// Where it comes from, for people.
     pub origin: &'a str,
+    /// How it is tried first.
+    pub probation: Trying,
+}
+
+/// Longest time for which a deploy may ask a version to be tried, milliseconds: it waits for it.
+pub const PROBATION_MS_MAX: i64 = 120_000;
+
+/// How a version is tried beside the one in force, before it takes over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trying {
+    /// For as long as the host finds right.
+    #[default]
+    Usual,
+    /// Not at all.
+    Not,
+    /// For so many milliseconds, however few or many records there are.
+    For(i64),
+    /// Until somebody promotes it.
+    Hold,
+}
+
+impl std::str::FromStr for Trying {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a time such as `30s` or `500ms`, nor `none`, nor `hold`");
+        match text {
+            "usual" => return Ok(Self::Usual),
+            "none" => return Ok(Self::Not),
+            "hold" => return Ok(Self::Hold),
+            _ => {}
+        }
+        let units = [("ms", 1), ("s", 1_000), ("m", 60_000)];
+        let found = units.iter().find_map(|(unit, ms)| Some((text.strip_suffix(unit)?.parse::<i64>().ok()?, *ms)));
+        let (count, unit) = found.ok_or_else(wrong)?;
+        let ms = count.checked_mul(unit).filter(|ms| *ms > 0).ok_or_else(wrong)?;
+        if ms > PROBATION_MS_MAX {
+            let most = PROBATION_MS_MAX / 1_000;
+            return Err(format!(
+                "`{text}` is longer than {most} s; to watch a version for longer hold it, and promote it then"
+            ));
+        }
+        Ok(Self::For(ms))
+    }
 }
 
 /// A header: name and value.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::problem::MEDIA_TYPE;
 use crate::topics::{END_HEADER, NDJSON, NEXT_HEADER, RECORDS_HEADER};
+use crate::types::trials::Probation;
 use crate::types::{
     Appended, Deployed, Function, Health, History, Pipeline, Ready, Rollback, Rows, Store, Task, Topic,
 };
@@ -80,7 +81,7 @@ fn pausing() -> [Operation; 2] {
     ]
 }
 
-fn pipeline() -> [Operation; 6] {
+fn pipeline() -> [Operation; 9] {
     let get =
         |path, summary, params, answer| Operation { method: "get", path, summary, params, body: Body::None, answer };
     [
@@ -93,6 +94,28 @@ fn pipeline() -> [Operation; 6] {
             &[PIPELINE],
             Answer::Json(of::<History>),
         ),
+        get(
+            "/v1/functions/{name}/probation",
+            "The last version of a function that was tried beside the one in force, or is on trial: what each host saw.",
+            &[PIPELINE],
+            Answer::Json(of::<Probation>),
+        ),
+        Operation {
+            method: "delete",
+            path: "/v1/functions/{name}/probation",
+            summary: "Gives up a version that is on trial.",
+            params: &[PIPELINE],
+            body: Body::None,
+            answer: Answer::Json(of::<Probation>),
+        },
+        Operation {
+            method: "post",
+            path: "/v1/functions/{name}/promote",
+            summary: "Puts a version in force that was deployed with `probation=hold`.",
+            params: &[PIPELINE],
+            body: Body::None,
+            answer: Answer::Json(of::<Deployed>),
+        },
         Operation {
             method: "put",
             path: "/v1/functions/{name}",
@@ -101,6 +124,12 @@ fn pipeline() -> [Operation; 6] {
                 PIPELINE,
                 ("settings", "string", "Settings, a JSON object; without them, those in force stay."),
                 ("origin", "string", "Where the component comes from, for people."),
+                (
+                    "probation",
+                    "string",
+                    "For how long it is tried beside the version in force: `30s`; `none`, not at all; `hold`, until it is \
+                     promoted. Without it 10 s, or 10,000 records on each host.",
+                ),
             ],
             body: Body::Component,
             answer: Answer::Json(of::<Deployed>),

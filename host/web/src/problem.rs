@@ -43,6 +43,7 @@ kinds! {
     UnknownPath 404 "unknown-path" "There is nothing here" "See /v1/openapi.json for what there is.";
     UnknownFunction 404 "unknown-function" "The pipeline has no such function" "Use one of the names given.";
     UnknownVersion 404 "unknown-version" "The function has no such version" "Use one of those in its history.";
+    NotOnTrial 404 "not-on-trial" "No version of the function is on trial" "Deploy one; `probation=hold` keeps it on trial until it is promoted.";
     UnknownTopic 404 "unknown-topic" "There is no such topic" "Use one of the names given.";
     UnknownStore 404 "unknown-store" "The pipeline has no such store" "Use one of the names given.";
     UnknownKey 404 "unknown-key" "The store has nothing of the key" "It may come; the detail says which partition was read.";

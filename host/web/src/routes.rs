@@ -5,7 +5,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::api::Deploy;
+use crate::api::{Deploy, Trying};
 use crate::router::{Caller, Name, Params, json, read_body, typed};
 use crate::types::{Health, Ready, Rollback};
 use crate::{Api, COMPONENT_BYTES_MAX, DEPLOYS_MAX, Kind, Problem, SETTINGS_BYTES_MAX, metrics as families};
@@ -126,10 +126,12 @@ pub(crate) struct DeployParams {
     pipeline: Option<String>,
     settings: Option<String>,
     origin: Option<String>,
+    probation: Option<String>,
 }
 
 impl DeployParams {
-    fn check(&self) -> Result<(), Problem> {
+    /// How the version is tried first, where all is well.
+    fn check(&self) -> Result<Trying, Problem> {
         let bad = |detail: String| Err(Problem::new(Kind::BadParameter, detail));
         if let Some(settings) = &self.settings {
             if settings.len() > SETTINGS_BYTES_MAX {
@@ -143,7 +145,11 @@ impl DeployParams {
             Some(chars) if chars > ORIGIN_CHARS_MAX => {
                 bad(format!("origin: {chars} characters; at most {ORIGIN_CHARS_MAX} are taken"))
             }
-            _ => Ok(()),
+            _ => match self.probation.as_deref().map(str::parse) {
+                None => Ok(Trying::Usual),
+                Some(Ok(trying)) => Ok(trying),
+                Some(Err(why)) => bad(format!("probation: {why}")),
+            },
         }
     }
 }
@@ -154,10 +160,13 @@ pub(crate) async fn deploy(
     Params(params): Params<DeployParams>,
     body: Body,
 ) -> Result<Response, Problem> {
-    if let Err(problem) = params.check() {
-        crate::router::discard(body).await;
-        return Err(problem);
-    }
+    let probation = match params.check() {
+        Ok(probation) => probation,
+        Err(problem) => {
+            crate::router::discard(body).await;
+            return Err(problem);
+        }
+    };
     let Ok(one) = caller.app.deploys.clone().try_acquire_owned() else {
         crate::router::discard(body).await;
         let detail = format!("{DEPLOYS_MAX} components are being received or prepared, and no more at one time");
@@ -172,9 +181,46 @@ pub(crate) async fn deploy(
         let _one = one;
         meant(api, params.pipeline.as_deref())?;
         let (settings, origin) = (params.settings.as_deref(), params.origin.as_deref().unwrap_or("HTTP"));
-        api.deploy(Deploy { function: &name, component: &component, settings, origin })
+        api.deploy(Deploy { function: &name, component: &component, settings, origin, probation })
     });
     Ok(json(&deployed.await?))
+}
+
+pub(crate) async fn probation(
+    caller: Caller,
+    Name(name): Name,
+    Params(params): Params<Meant>,
+) -> Result<Response, Problem> {
+    let probation = caller.ask(move |api| {
+        meant(api, params.pipeline.as_deref())?;
+        api.probation(&name)
+    });
+    Ok(json(&probation.await?))
+}
+
+pub(crate) async fn promote(
+    caller: Caller,
+    Name(name): Name,
+    Params(params): Params<Meant>,
+) -> Result<Response, Problem> {
+    let promoted = caller.ask(move |api| {
+        meant(api, params.pipeline.as_deref())?;
+        api.promote(&name)
+    });
+    Ok(json(&promoted.await?))
+}
+
+pub(crate) async fn abandon(
+    caller: Caller,
+    Name(name): Name,
+    Params(params): Params<Meant>,
+) -> Result<Response, Problem> {
+    let given_up = caller.ask(move |api| {
+        meant(api, params.pipeline.as_deref())?;
+        api.abandon(&name)?;
+        api.probation(&name)
+    });
+    Ok(json(&given_up.await?))
 }
 
 pub(crate) async fn rollback(

@@ -2,6 +2,7 @@
 //! change without the other. Times are milliseconds since 1970-01-01T00:00:00Z; counts are since the host started.
 
 mod stores;
+pub mod trials;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -291,12 +292,15 @@ impl History {
 pub struct Deployed {
     /// The function.
     pub function: String,
-    /// The version in force now.
-    pub version: Version,
-    /// Number of the version that was in force before.
+    /// The version in force now; none where what was deployed is on trial until it is promoted.
+    pub version: Option<Version>,
+    /// Number of the version that was in force before, or is still.
     pub previous: Option<u64>,
-    /// What the check of the component saw.
+    /// What the check of the component saw; null where it was checked before.
     pub inspection: serde_json::Value,
+    /// How it fared beside the version before, on each host that has told; none where it was not tried.
+    #[serde(default)]
+    pub trials: Vec<trials::Trial>,
 }
 
 /// `POST /v1/functions/{name}/rollback`.

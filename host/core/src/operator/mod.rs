@@ -244,7 +244,10 @@ pub(crate) fn part(flow: &Flow, from: usize, to: usize, stream_times: Vec<Timest
 }
 
 /// Rejections name what was given, each once. `what` is it that their indexes count.
-pub(crate) fn check_rejections(rejected: &[Rejection], what: &str, len: usize) -> Answer<()> {
+///
+/// # Errors
+/// One that does not.
+pub fn check_rejections(rejected: &[Rejection], what: &str, len: usize) -> Answer<()> {
     if let Some(r) = rejected.iter().find(|r| r.index as usize >= len) {
         return Err(bad_result(format!("a rejection names {what} {} of {len}", r.index)));
     }

@@ -397,6 +397,15 @@ pub(crate) fn check_output(output: &Output, len: usize, rules: Rules, ports: u32
     Ok(())
 }
 
+/// Whether a mapper's answer to a call with so many records fits it, whatever the step wants of it: for whoever calls functions outside
+/// of a step.
+///
+/// # Errors
+/// Which rule of the contract it breaks.
+pub fn check_results(output: &Output, len: usize) -> Answer<()> {
+    check_output(output, len, Rules::Process, u32::MAX)
+}
+
 fn check_counts(output: &Output, results: usize) -> Answer<()> {
     let headers = |h: &HeaderColumns| h.len();
     let counts = [

@@ -8,7 +8,11 @@ fn change(function: &str, digest: &str, builds_on: u64) -> Change {
 }
 
 fn propose(digest: &str, builds_on: u64) -> Entry {
-    Entry::Propose(Proposal { id: digest.into(), changes: alloc::vec![change("f", digest, builds_on)], probation: None })
+    Entry::Propose(Proposal {
+        id: digest.into(),
+        changes: alloc::vec![change("f", digest, builds_on)],
+        probation: None,
+    })
 }
 
 fn ready(proposal: u64, host: &str) -> Entry {
@@ -51,7 +55,11 @@ fn one_of_two_deploys_wins() {
 fn functions_come_into_force_together_or_not_at_all() {
     let mut control = Control::default();
     let both = |id: &str, f, g| {
-        Entry::Propose(Proposal { id: id.into(), changes: alloc::vec![change("f", id, f), change("g", id, g)], probation: None })
+        Entry::Propose(Proposal {
+            id: id.into(),
+            changes: alloc::vec![change("f", id, f), change("g", id, g)],
+            probation: None,
+        })
     };
     control.apply(1, &propose("a", 0)).unwrap();
     let Ok(Applied::Void(why)) = control.apply(2, &both("b", 0, 0)) else { panic!() };
@@ -63,7 +71,8 @@ fn functions_come_into_force_together_or_not_at_all() {
     let Ok(Applied::Activated(all)) = control.apply(9, &Entry::Activate { proposal: 5 }) else { panic!() };
     let told: Vec<_> = all.iter().map(|(name, a)| (name.as_str(), a.number, a.epoch)).collect();
     assert_eq!(told, [("f", 2, 9), ("g", 1, 9)]);
-    let twice = Proposal { id: "e".into(), changes: alloc::vec![change("f", "e", 9), change("f", "e", 9)], probation: None };
+    let twice =
+        Proposal { id: "e".into(), changes: alloc::vec![change("f", "e", 9), change("f", "e", 9)], probation: None };
     assert!(matches!(control.apply(10, &Entry::Propose(twice)), Ok(Applied::Void(_))));
     assert!(matches!(control.apply(11, &Entry::Propose(Proposal::default())), Ok(Applied::Void(_))));
 }
@@ -167,7 +176,8 @@ fn what_one_host_did_not_take_is_told_and_in_nobodys_way() {
 fn activated(control: &mut Control, at: u64, digest: &str, builds_on: u64) -> u64 {
     // The same version may be offered again, by another proposal.
     let id = alloc::format!("{digest}-{at}");
-    let offered = Entry::Propose(Proposal { id, changes: alloc::vec![change("f", digest, builds_on)], probation: None });
+    let offered =
+        Entry::Propose(Proposal { id, changes: alloc::vec![change("f", digest, builds_on)], probation: None });
     assert_eq!(control.apply(at, &offered), Ok(Applied::Opened));
     let Ok(Applied::Activated(_)) = control.apply(at + 1, &Entry::Activate { proposal: at }) else {
         panic!("{digest}")
@@ -261,8 +271,13 @@ fn what_is_held_waits_for_somebody_to_promote_it() {
     control.apply(2, &ready(1, "x")).unwrap();
     control.apply(3, &passed(1, "x")).unwrap();
     assert_eq!(next(&control, 1, "x", &["x", "y"], i64::MAX), None, "for as long as it takes");
-    assert!(matches!(control.apply(4, &Entry::Activate { proposal: 1 }), Ok(Applied::Void(_))), "nobody has promoted it");
+    assert!(
+        matches!(control.apply(4, &Entry::Activate { proposal: 1 }), Ok(Applied::Void(_))),
+        "nobody has promoted it"
+    );
     assert_eq!(control.outcome("a"), Some(&Outcome::Open(1)));
+    let Ok(Applied::Void(why)) = control.clone().apply(5, &propose("b", 0)) else { panic!() };
+    assert!(why.ends_with("held until it is promoted or given up"), "{why}");
     assert_eq!(control.apply(5, &Entry::Promote { proposal: 1 }), Ok(Applied::Promoted));
     assert!(matches!(control.apply(6, &Entry::Promote { proposal: 1 }), Ok(Applied::Void(_))));
     assert_eq!(next(&control, 1, "x", &["x", "y"], 0), None, "y is not ready");

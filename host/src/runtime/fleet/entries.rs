@@ -3,20 +3,62 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
-use millstream_core::swap::{Change, Entry, Proposal, Version};
+use millstream_core::swap::{Change, Entry, Probation, Proposal, Version};
 use millstream_core::task::{Switch, TaskId};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "entry")]
 enum Kept {
-    Propose { id: String, changes: Vec<KeptChange> },
-    Ready { proposal: u64, host: String },
-    Refused { proposal: u64, host: String, reason: String },
-    Void { proposal: u64, reason: String },
-    Activate { proposal: u64 },
-    Revert { function: String, epoch: u64, host: String, reason: String },
-    Rejected { function: String, version: KeptVersion, reason: String },
+    Propose {
+        id: String,
+        changes: Vec<KeptChange>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        probation: Option<KeptProbation>,
+    },
+    Ready {
+        proposal: u64,
+        host: String,
+    },
+    Refused {
+        proposal: u64,
+        host: String,
+        reason: String,
+    },
+    Passed {
+        proposal: u64,
+        host: String,
+        report: String,
+    },
+    Promote {
+        proposal: u64,
+    },
+    Void {
+        proposal: u64,
+        reason: String,
+    },
+    Activate {
+        proposal: u64,
+    },
+    Revert {
+        function: String,
+        epoch: u64,
+        host: String,
+        reason: String,
+    },
+    Rejected {
+        function: String,
+        version: KeptVersion,
+        reason: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct KeptProbation {
+    ms: i64,
+    records: u64,
+    hold: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -54,16 +96,20 @@ impl From<KeptVersion> for Version {
 impl From<Entry> for Kept {
     fn from(entry: Entry) -> Self {
         match entry {
-            Entry::Propose(Proposal { id, changes }) => {
+            Entry::Propose(Proposal { id, changes, probation }) => {
+                let tried = |Probation { ms, records, hold }| KeptProbation { ms, records, hold };
                 let change = |Change { function, version, builds_on }| KeptChange {
                     function,
                     version: KeptVersion::from(version),
                     builds_on,
                 };
-                Kept::Propose { id, changes: changes.into_iter().map(change).collect() }
+                let changes = changes.into_iter().map(change).collect();
+                Kept::Propose { id, changes, probation: probation.map(tried) }
             }
             Entry::Ready { proposal, host } => Kept::Ready { proposal, host },
             Entry::Refused { proposal, host, reason } => Kept::Refused { proposal, host, reason },
+            Entry::Passed { proposal, host, report } => Kept::Passed { proposal, host, report },
+            Entry::Promote { proposal } => Kept::Promote { proposal },
             Entry::Void { proposal, reason } => Kept::Void { proposal, reason },
             Entry::Activate { proposal } => Kept::Activate { proposal },
             Entry::Revert { function, epoch, host, reason } => Kept::Revert { function, epoch, host, reason },
@@ -77,16 +123,20 @@ impl From<Entry> for Kept {
 impl From<Kept> for Entry {
     fn from(kept: Kept) -> Self {
         match kept {
-            Kept::Propose { id, changes } => {
+            Kept::Propose { id, changes, probation } => {
+                let tried = |KeptProbation { ms, records, hold }| Probation { ms, records, hold };
                 let change = |KeptChange { function, version, builds_on }| Change {
                     function,
                     version: Version::from(version),
                     builds_on,
                 };
-                Entry::Propose(Proposal { id, changes: changes.into_iter().map(change).collect() })
+                let changes = changes.into_iter().map(change).collect();
+                Entry::Propose(Proposal { id, changes, probation: probation.map(tried) })
             }
             Kept::Ready { proposal, host } => Entry::Ready { proposal, host },
             Kept::Refused { proposal, host, reason } => Entry::Refused { proposal, host, reason },
+            Kept::Passed { proposal, host, report } => Entry::Passed { proposal, host, report },
+            Kept::Promote { proposal } => Entry::Promote { proposal },
             Kept::Void { proposal, reason } => Entry::Void { proposal, reason },
             Kept::Activate { proposal } => Entry::Activate { proposal },
             Kept::Revert { function, epoch, host, reason } => Entry::Revert { function, epoch, host, reason },
@@ -184,9 +234,13 @@ mod tests {
     fn entries_come_back() {
         let changes = vec![Change { function: "f".into(), version: version(), builds_on: 3 }];
         let (host, reason) = ("h".to_string(), "no room".to_string());
+        let probation = Some(Probation { ms: 10, records: 20, hold: true });
         let all = [
-            Entry::Propose(Proposal { id: "ab".into(), changes }),
+            Entry::Propose(Proposal { id: "ab".into(), changes: changes.clone(), probation: None }),
+            Entry::Propose(Proposal { id: "ab".into(), changes, probation }),
             Entry::Ready { proposal: 1, host: host.clone() },
+            Entry::Passed { proposal: 1, host: host.clone(), report: "{}".into() },
+            Entry::Promote { proposal: 1 },
             Entry::Refused { proposal: 1, host, reason: reason.clone() },
             Entry::Void { proposal: 1, reason: reason.clone() },
             Entry::Activate { proposal: 1 },
@@ -203,7 +257,7 @@ mod tests {
         for foreign in ["", "hello", "[]", "{}", "{\"entry\":1}", "{\"kind\":\"activate\"}"] {
             assert_eq!(decode(foreign.as_bytes()).unwrap(), None, "{foreign}");
         }
-        for new in ["{\"entry\":\"promote\"}", "{\"entry\":\"activate\"}"] {
+        for new in ["{\"entry\":\"applaud\"}", "{\"entry\":\"activate\"}"] {
             let why = decode(new.as_bytes()).unwrap_err().to_string();
             assert!(why.contains("another version wrote it"), "{why}");
         }

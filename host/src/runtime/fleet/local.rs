@@ -177,7 +177,11 @@ mod tests {
 
     fn propose(id: &str, builds_on: u64) -> Entry {
         let version = Version { digest: id.into(), ..Version::default() };
-        Entry::Propose(Proposal { id: id.into(), changes: vec![Change { function: "f".into(), version, builds_on }] })
+        Entry::Propose(Proposal {
+            id: id.into(),
+            changes: vec![Change { function: "f".into(), version, builds_on }],
+            probation: None,
+        })
     }
 
     fn read(follow: &mut LocalFollow) -> Vec<(u64, Entry)> {

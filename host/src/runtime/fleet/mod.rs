@@ -10,9 +10,10 @@
 pub mod entries;
 pub mod ledger;
 pub mod local;
+pub mod trials;
 mod turn;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -22,13 +23,15 @@ use anyhow::{Context, anyhow, bail};
 use millstream_core::function::{Interface, Prepared};
 use millstream_core::operator::Active;
 use millstream_core::swap::{
-    Activation, Change, Control, Entry, FunctionControl, Outcome, PREPARE_MS_MAX, Proposal, Version,
+    Activation, Change, Control, Entry, FunctionControl, Outcome, PREPARE_MS_MAX, Probation, Proposal, Version,
 };
+use millstream_core::topology::graph::{Input, Topology};
 use millstream_wasm::{Inspection, Registry};
 use tracing::{info, warn};
 
 use super::functions;
 use super::plan;
+use super::probation::Trials;
 use super::worker::wall_ms;
 use entries::SwitchRecord;
 use ledger::{Follow, Ledger};
@@ -89,10 +92,10 @@ impl Wanted {
 /// What came of a deploy.
 #[derive(Clone, Debug)]
 pub struct Deployed {
-    /// The version, in force now.
-    pub activation: Activation,
-    /// What the check of the component said.
-    pub inspection: Inspection,
+    /// The version, in force now; none where it is held until it is promoted.
+    pub activation: Option<Activation>,
+    /// What the check of the component said, where it was checked here.
+    pub inspection: Option<Inspection>,
 }
 
 /// Why a version that was fit for this host is not in force.
@@ -107,6 +110,15 @@ pub enum NotTaken {
     /// That is not known: `history` says it, later.
     #[error("{0}")]
     Unknown(String),
+}
+
+/// A component to be deployed.
+struct Given<'a> {
+    component: &'a [u8],
+    /// Where it is kept already.
+    place: Option<String>,
+    settings: String,
+    origin: &'a str,
 }
 
 /// Tells a worker of a version of a function, given by its number.
@@ -124,6 +136,8 @@ pub struct Parts {
     pub ledger: Arc<dyn Ledger>,
     /// Its reader.
     pub follow: Box<dyn Follow>,
+    /// Topics that each sub-topology reads, by input.
+    pub topics: Vec<Vec<String>>,
 }
 
 /// See the module.
@@ -132,6 +146,7 @@ pub struct Fleet {
     functions: Vec<Wanted>,
     registry: Arc<Registry>,
     ledger: Arc<dyn Ledger>,
+    trials: Arc<Trials>,
     state: Mutex<State>,
     changed: Condvar,
     dead: AtomicBool,
@@ -152,6 +167,10 @@ struct State {
     slots: Vec<Slot>,
     /// This host's part in proposals that are open.
     open: BTreeMap<u64, turn::Part>,
+    /// Proposals that are or were tried, the last ones.
+    told: VecDeque<trials::Told>,
+    /// Proposals that are held and run on all hosts.
+    running: BTreeSet<u64>,
     /// Versions that have failed here, by function and epoch: why, and when it was last appended.
     failures: BTreeMap<(usize, u64), turn::Failure>,
     doors: Vec<Door>,
@@ -176,13 +195,14 @@ impl Fleet {
     /// # Errors
     /// In words for the user: a version that cannot be taken on here; those of the ledger.
     pub fn start(parts: Parts, wanted: &dyn Fn() -> bool) -> anyhow::Result<Arc<Self>> {
-        let Parts { host, functions, registry, ledger, follow } = parts;
+        let Parts { host, functions, registry, ledger, follow, topics } = parts;
         let slots = vec![Slot::default(); functions.len()];
         let fleet = Arc::new(Self {
             host,
             functions,
             registry,
             ledger,
+            trials: Trials::new(topics),
             state: Mutex::new(State { slots, ..State::default() }),
             changed: Condvar::new(),
             dead: AtomicBool::new(false),
@@ -292,7 +312,7 @@ impl Fleet {
                 let version = self.version(&component, None, settings, &origin)?;
                 changes.push(Change { function: function.plan.name.clone(), version, builds_on: 0 });
             }
-            match self.propose(changes, wanted)? {
+            match self.propose(changes, None, wanted)? {
                 Outcome::Void(why) => {
                     bail!("the functions of the manifest were not taken by the pipeline's hosts: {why}")
                 }
@@ -318,15 +338,22 @@ impl Fleet {
         Ok(Version { digest, settings, origin: origin.to_string(), proposed_at: wall_ms(), place })
     }
 
-    /// Proposes, and waits for what comes of it.
-    fn propose(&self, changes: Vec<Change>, wanted: &dyn Fn() -> bool) -> anyhow::Result<Outcome> {
+    /// Proposes, and waits for what comes of it; of what is held, until it runs on all hosts.
+    fn propose(
+        &self,
+        changes: Vec<Change>,
+        probation: Option<Probation>,
+        wanted: &dyn Fn() -> bool,
+    ) -> anyhow::Result<Outcome> {
         let id = random_id()?;
-        let entry = Entry::Propose(Proposal { id: id.clone(), changes });
-        let until = Instant::now() + OUTCOME_WAIT;
+        let entry = Entry::Propose(Proposal { id: id.clone(), changes, probation });
+        let tried_ms = probation.map_or(0, |probation| u64::try_from(probation.ms).unwrap_or(0));
+        let until = Instant::now() + OUTCOME_WAIT + Duration::from_millis(tried_ms);
         let there = |state: &State| state.control.outcome(&id).is_some();
         self.append(&entry, &|| there(&self.lock())).context("propose it")?;
-        let decided = self.wait_for("all hosts to prepare it", &|| wanted() && Instant::now() < until, |state| {
-            state.control.outcome(&id).filter(|outcome| !matches!(outcome, Outcome::Open(_))).cloned()
+        let decided = self.wait_for("all hosts to take it", &|| wanted() && Instant::now() < until, |state| {
+            let is_done = |outcome: &&Outcome| !matches!(outcome, Outcome::Open(at) if !state.running.contains(at));
+            state.control.outcome(&id).filter(is_done).cloned()
         });
         decided.map_err(|why| {
             let why = format!("{why:#}; whether the version comes into force is not known yet, its history says it");
@@ -358,7 +385,7 @@ impl Fleet {
         state.slots.iter().filter_map(|slot| slot.now).collect()
     }
 
-    /// Deploys a component; without `settings` those in force stay.
+    /// Deploys a component; without `settings` those in force stay; with `probation` it is tried first.
     ///
     /// # Errors
     /// Why it was not taken, exactly, with [`NotTaken`] where it was fit for this host; the old version runs on.
@@ -368,23 +395,19 @@ impl Fleet {
         component: &[u8],
         settings: Option<String>,
         origin: &str,
+        probation: Option<Probation>,
     ) -> anyhow::Result<Deployed> {
         let _one = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
         let number = self.number(function)?;
         let settings = settings
             .or_else(|| self.in_force(function).map(|a| a.version.settings))
             .unwrap_or_else(|| self.functions[number].plan.settings.clone());
-        self.offer(number, component, None, settings, origin)
+        let given = Given { component, place: None, settings, origin };
+        self.offer(number, given, probation)
     }
 
-    fn offer(
-        &self,
-        number: usize,
-        component: &[u8],
-        place: Option<String>,
-        settings: String,
-        origin: &str,
-    ) -> anyhow::Result<Deployed> {
+    fn offer(&self, number: usize, given: Given<'_>, probation: Option<Probation>) -> anyhow::Result<Deployed> {
+        let Given { component, place, settings, origin } = given;
         let wanted = &self.functions[number];
         let function = wanted.plan.name.clone();
         // Before anything is written: nobody could say when all have it.
@@ -400,9 +423,10 @@ impl Fleet {
             }
         };
         let version = self.version(component, place, settings, origin)?;
-        let outcome = self.propose(vec![Change { function: function.clone(), version, builds_on }], &|| true);
-        let activated = match outcome {
+        let changes = vec![Change { function: function.clone(), version, builds_on }];
+        let activated = match self.propose(changes, probation, &|| true) {
             Ok(Outcome::Activated(all)) => all.into_iter().find(|(name, _)| *name == function),
+            Ok(Outcome::Open(_)) => return Ok(Deployed { activation: None, inspection: Some(inspection) }),
             other => {
                 self.let_go(&self.lock(), prepared);
                 return Err(match other? {
@@ -414,7 +438,7 @@ impl Fleet {
         };
         let (_, activation) = activated.context("the proposal names the function")?;
         info!(function, version = activation.number, digest = activation.version.digest, "in force");
-        Ok(Deployed { activation, inspection })
+        Ok(Deployed { activation: Some(activation), inspection: Some(inspection) })
     }
 
     /// Notes for the history what was not taken.
@@ -447,7 +471,8 @@ impl Fleet {
         let Version { settings, place, .. } = target.version.clone();
         let component = self.ledger.component(&target.version)?;
         let origin = format!("rollback to version {}", target.number);
-        self.offer(number, &component, Some(place), settings, &origin)
+        // Who goes back is in a hurry.
+        self.offer(number, Given { component: &component, place: Some(place), settings, origin: &origin }, None)
     }
 
     fn number(&self, function: &str) -> anyhow::Result<usize> {
@@ -569,6 +594,12 @@ impl Fleet {
         };
         state.control.functions().flat_map(last).collect()
     }
+}
+
+/// Topics that each sub-topology reads, by input.
+pub fn topics(topology: &Topology) -> Vec<Vec<String>> {
+    let name = |input: &Input| topology.topics[input.topic].name.clone();
+    topology.subs.iter().map(|sub| sub.inputs.iter().map(name).collect()).collect()
 }
 
 fn random_id() -> anyhow::Result<String> {

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use millstream_core::function::Prepared;
 use millstream_core::operator::Active;
-use millstream_core::swap::{Activation, Applied, Change, Entry, Look, Step};
+use millstream_core::swap::{Activation, Applied, Change, Entry, Look, Open, Step};
 use tracing::{error, info, warn};
 
 use super::ledger::{Follow, FollowError, Logged};
+use super::trials::Trying;
 use super::{Fleet, KEEP_PREVIOUS, RETRY_PAUSE, State};
 
 /// How long one look into the log takes while nothing is open.
@@ -38,18 +39,21 @@ pub(super) struct Part {
     seen: Instant,
     is_preparing: bool,
     /// Functions by number with what was prepared; or why not.
-    prepared: Option<Result<Vec<(usize, Prepared)>, String>>,
+    pub(super) prepared: Option<Result<Vec<(usize, Prepared)>, String>>,
     /// When its answer was last appended.
     answered: Option<Instant>,
     /// Since when something follows from the log.
     due: Option<Instant>,
     /// When that was last appended.
     decided: Option<Instant>,
+    /// Its probation, as it runs here.
+    pub(super) trying: Option<Trying>,
 }
 
 impl Part {
     fn new() -> Self {
-        Self { seen: Instant::now(), is_preparing: false, prepared: None, answered: None, due: None, decided: None }
+        let seen = Instant::now();
+        Self { seen, is_preparing: false, prepared: None, answered: None, due: None, decided: None, trying: None }
     }
 }
 
@@ -91,6 +95,7 @@ pub(super) fn run(fleet: &Arc<Fleet>, mut follow: Box<dyn Follow>) {
                 return;
             }
         }
+        fleet.attend();
         fleet.look(&mut live);
         fleet.go_back();
         fleet.forget();
@@ -101,9 +106,22 @@ impl Fleet {
     /// Takes an entry in.
     fn take(self: &Arc<Self>, Logged { at, entry }: Logged) {
         let mut state = self.lock();
-        match state.control.apply(at, &entry) {
+        let applied = state.control.apply(at, &entry);
+        if applied.is_ok() {
+            self.note_trial(&mut state, at, &entry);
+        }
+        match applied {
             Ok(Applied::Opened) => {
                 state.open.insert(at, Part::new());
+            }
+            Ok(Applied::Promoted) => {
+                if let Entry::Promote { proposal } = entry {
+                    info!(proposal, "a version that was held is promoted");
+                    state.running.remove(&proposal);
+                    if let Some(part) = state.open.get_mut(&proposal) {
+                        (part.seen, part.due) = (Instant::now(), None);
+                    }
+                }
             }
             Ok(Applied::Activated(all)) => {
                 let prepared = match &entry {
@@ -124,6 +142,7 @@ impl Fleet {
             Ok(Applied::Closed) => {
                 let (Entry::Void { proposal, .. } | Entry::Activate { proposal }) = entry else { return };
                 info!(proposal, "a proposal was given up");
+                state.running.remove(&proposal);
                 let part = state.open.remove(&proposal);
                 for (_, prepared) in part.and_then(|part| part.prepared?.ok()).unwrap_or_default() {
                     self.let_go(&state, prepared);
@@ -283,6 +302,9 @@ impl Fleet {
             let waited_ms = i64::try_from(part.seen.elapsed().as_millis()).unwrap_or(i64::MAX);
             state.control.next(proposal, &Look { host: &self.host, live, waited_ms })
         };
+        if step.is_none() {
+            self.is_running(proposal, live);
+        }
         match step {
             Some(Step::Prepare) => self.prepare_or_answer(proposal),
             Some(Step::Append(entry)) => {
@@ -290,6 +312,16 @@ impl Fleet {
                 self.append_once(proposal, &entry, if is_first { Duration::ZERO } else { FIRST_GRACE });
             }
             None => {}
+        }
+    }
+
+    /// Notes where a proposal that is held has come as far as it goes by itself.
+    fn is_running(&self, proposal: u64, live: Option<&BTreeSet<String>>) {
+        let mut state = self.lock();
+        let open = state.control.open().find(|(at, _)| *at == proposal).map(|(_, open)| open);
+        let is_ready = |open: &Open| live.is_some_and(|live| live.iter().all(|host| open.answers.contains_key(host)));
+        if open.is_some_and(|open| open.is_held() && is_ready(open)) && state.running.insert(proposal) {
+            self.changed.notify_all();
         }
     }
 

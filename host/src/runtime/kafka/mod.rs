@@ -60,6 +60,7 @@ use super::formats;
 use super::globals::{self, Rows};
 use super::pause::{Mark, Pause};
 use super::plan::{Guarantee, Pipeline};
+use super::probation::Tap;
 use super::status::Status;
 use committer::{Committer, Job};
 use directory::{Directory, lock};
@@ -177,7 +178,7 @@ impl KafkaHost {
             host: directory.host_id().to_string(),
             address: address.clone(),
         });
-        let fleet = start_fleet(&pipeline, &properties, &admin, &directory, &registry, wanted)?;
+        let fleet = start_fleet(&pipeline, &topology, (&properties, &admin), &directory, &registry, wanted)?;
         let (requests, asked) = channel();
         let host = Arc::new(Self {
             pipeline,
@@ -312,7 +313,7 @@ impl KafkaHost {
             layout: layout.clone(),
             directory: self.directory.clone(),
             status: self.status.clone(),
-            functions: Box::new(WorkerFunctions::new(self.registry.clone())),
+            functions: Box::new(Tap::new(WorkerFunctions::new(self.registry.clone()), self.fleet.trials().clone())),
             formats: self.formats.clone(),
             globals: self.globals(),
             reader,
@@ -442,8 +443,8 @@ fn end_dangling(
 /// The versions of a pipeline's functions, as the control log at the brokers says.
 fn start_fleet(
     pipeline: &Pipeline,
-    properties: &Properties,
-    admin: &Arc<Admin>,
+    topology: &Topology,
+    (properties, admin): (&Properties, &Arc<Admin>),
     directory: &Directory,
     registry: &Arc<Registry>,
     wanted: &dyn Fn() -> bool,
@@ -460,6 +461,7 @@ fn start_fleet(
         registry: registry.clone(),
         ledger: Arc::new(ledger),
         follow: Box::new(follow),
+        topics: fleet::topics(topology),
     };
     Fleet::start(parts, wanted)
 }

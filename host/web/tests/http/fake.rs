@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, RwLock};
 use std::time::Duration;
 
-use millstream_web::api::{Append, Deploy, Followed, NewRecord, Place, Question, Record, Sink, Totals, What};
+use millstream_web::api::{Append, Deploy, Followed, NewRecord, Place, Question, Record, Sink, Totals, Trying, What};
+use millstream_web::types::trials::Probation;
 use millstream_web::types::{
     Appended, AppendedTo, AsOf, At, Bytes as Told, Deployed, Function, History, NotRead, Partition, Past, Pipeline,
     Position, Progress, Rejected, Row, Rows, Standing, Store, StoredValue, Switch, Task, TaskState, Topic, Version,
@@ -56,6 +57,8 @@ pub struct Fake {
     pub standing: Mutex<Standing>,
     /// What it was asked of its stores.
     pub questions: Mutex<Vec<Question>>,
+    /// How the last deploy wanted to be tried.
+    pub trying: Mutex<Trying>,
 }
 
 impl Default for Fake {
@@ -72,6 +75,7 @@ impl Default for Fake {
             start: Mutex::default(),
             standing: Mutex::default(),
             questions: Mutex::default(),
+            trying: Mutex::default(),
         };
         fake.activate(version("first.wasm", "{}"), [("in", 0)]);
         fake
@@ -240,7 +244,32 @@ impl Api for Fake {
         }
         let version = self.activate(version, [("in", 10 * history.versions.len() as i64)]);
         let inspection = serde_json::json!({ "bytes": deploy.component.len() });
-        Ok(Deployed { function: "f".into(), previous: Some(version.number - 1), version, inspection })
+        let held = deploy.probation == Trying::Hold;
+        *self.trying.lock().unwrap() = deploy.probation;
+        let (previous, version) = (Some(version.number - 1), (!held).then_some(version));
+        Ok(Deployed { function: "f".into(), previous, version, inspection, trials: Vec::new() })
+    }
+
+    fn probation(&self, function: &str) -> Result<Probation, Problem> {
+        self.history(function)?;
+        let held = *self.trying.lock().unwrap() == Trying::Hold;
+        let (digest, origin) = ("d".to_string(), "o".to_string());
+        Ok(Probation { function: "f".into(), digest, origin, open: held, held, hosts: [].into() })
+    }
+
+    fn promote(&self, function: &str) -> Result<Deployed, Problem> {
+        self.abandon(function)?;
+        let version = self.history(function)?.versions.last().map(|past| past.version.clone());
+        let inspection = serde_json::Value::Null;
+        Ok(Deployed { function: "f".into(), previous: None, version, inspection, trials: Vec::new() })
+    }
+
+    fn abandon(&self, function: &str) -> Result<(), Problem> {
+        self.history(function)?;
+        match std::mem::take(&mut *self.trying.lock().unwrap()) {
+            Trying::Hold => Ok(()),
+            _ => Err(Problem::new(Kind::NotOnTrial, "no version of `f` is held")),
+        }
     }
 
     fn rollback(&self, function: &str, to: Option<u64>) -> Result<Deployed, Problem> {
@@ -251,7 +280,8 @@ impl Api for Fake {
         let target = target.ok_or_else(|| Problem::new(Kind::UnknownVersion, format!("`f` has no version {to}")))?;
         let origin = format!("rollback to version {to}");
         let settings = target.version.settings.to_string();
-        self.deploy(Deploy { function, component: b"x", settings: Some(&settings), origin: &origin })
+        let probation = Trying::Not;
+        self.deploy(Deploy { function, component: b"x", settings: Some(&settings), origin: &origin, probation })
     }
 
     fn stores(&self) -> Vec<Store> {

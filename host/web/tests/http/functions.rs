@@ -1,5 +1,7 @@
 //! The pipeline, its functions, and who watches it.
 
+use millstream_web::api::Trying;
+use millstream_web::types::trials::Probation;
 use millstream_web::types::{Deployed, Function, History, Pipeline, Standing, Task};
 use millstream_web::{COMPONENT_BYTES_MAX, Kind, SETTINGS_BYTES_MAX};
 use serde_json::json;
@@ -66,21 +68,60 @@ fn a_deploy_says_what_was_checked_and_what_runs() {
     let settings = "%7B%22field%22%3A%22IP%22%7D";
     let answer = deploy(&host, &format!("?pipeline=pipe&origin=new.wasm&settings={settings}"), b"\0asm");
     let deployed: Deployed = serde_json::from_value(answer.json()).unwrap();
-    assert_eq!((deployed.version.number, deployed.previous), (2, Some(1)));
-    assert_eq!((deployed.version.origin.as_str(), deployed.inspection), ("new.wasm", json!({"bytes": 4})));
-    assert_eq!(deployed.version.settings, json!({"field": "IP"}));
+    let version = deployed.version.unwrap();
+    assert_eq!((version.number, deployed.previous), (2, Some(1)));
+    assert_eq!((version.origin.as_str(), deployed.inspection), ("new.wasm", json!({"bytes": 4})));
+    assert_eq!(version.settings, json!({"field": "IP"}));
     let kept: Deployed = serde_json::from_value(deploy(&host, "", b"\0asm").json()).unwrap();
-    assert_eq!((kept.version.settings, kept.version.origin.as_str()), (json!({"kept": true}), "HTTP"));
+    let version = kept.version.unwrap();
+    assert_eq!((version.settings, version.origin.as_str()), (json!({"kept": true}), "HTTP"));
     let refused = deploy(&host, "", b"bad").problem();
     assert_eq!(refused.kind(), Some(Kind::ComponentRefused));
     assert_eq!(refused.reasons, ["it imports `a`", "it exports nothing"]);
     let back = host.send("POST", "/v1/functions/f/rollback", "application/json", br#"{"to": 1}"#);
     let back: Deployed = serde_json::from_value(back.json()).unwrap();
-    assert_eq!((back.version.number, back.version.origin.as_str()), (4, "rollback to version 1"));
+    let version = back.version.unwrap();
+    assert_eq!((version.number, version.origin.as_str()), (4, "rollback to version 1"));
     let back: Deployed = serde_json::from_value(host.send("POST", "/v1/functions/f/rollback", "", b"").json()).unwrap();
-    assert_eq!(back.version.origin, "rollback to version 3");
+    assert_eq!(back.version.unwrap().origin, "rollback to version 3");
     let history: History = read(&host, "/v1/functions/f/history");
     assert_eq!((history.versions.len(), history.rejected.len()), (5, 1));
+}
+
+#[test]
+fn a_deploy_says_how_it_is_tried() {
+    let host = running();
+    for (query, trying) in [
+        ("", Trying::Usual),
+        ("?probation=none", Trying::Not),
+        ("?probation=500ms", Trying::For(500)),
+        ("?probation=2m", Trying::For(120_000)),
+    ] {
+        assert_eq!(deploy(&host, query, b"\0asm").status, 200, "{query}");
+        assert_eq!(*host.fake.trying.lock().unwrap(), trying);
+    }
+    for (query, part) in [
+        ("soon", "`soon` is not a time such as `30s`"),
+        ("0s", "`0s` is not a time"),
+        ("3m", "is longer than 120 s; to watch a version for longer hold it"),
+        ("99999999999999999999s", "is not a time"),
+    ] {
+        let problem = deploy(&host, &format!("?probation={query}"), b"\0asm").problem();
+        assert_eq!(problem.kind(), Some(Kind::BadParameter));
+        assert!(problem.detail.contains(part), "{}", problem.detail);
+    }
+    let promote = || host.send("POST", "/v1/functions/f/promote", "", b"");
+    assert_eq!(promote().problem().kind(), Some(Kind::NotOnTrial));
+    let held: Deployed = serde_json::from_value(deploy(&host, "?probation=hold", b"\0asm").json()).unwrap();
+    assert_eq!(held.version, None);
+    let probation: Probation = read(&host, "/v1/functions/f/probation");
+    assert!(probation.open && probation.held);
+    let promoted: Deployed = serde_json::from_value(promote().json()).unwrap();
+    assert!(promoted.version.is_some());
+    deploy(&host, "?probation=hold", b"\0asm");
+    let given_up: Probation =
+        serde_json::from_value(host.send("DELETE", "/v1/functions/f/probation", "", b"").json()).unwrap();
+    assert!(!given_up.open);
 }
 
 #[test]
@@ -89,6 +130,9 @@ fn a_call_for_another_pipeline_does_nothing() {
     for (method, path) in [
         ("PUT", "/v1/functions/f?pipeline=other"),
         ("POST", "/v1/functions/f/rollback?pipeline=other"),
+        ("POST", "/v1/functions/f/promote?pipeline=other"),
+        ("GET", "/v1/functions/f/probation?pipeline=other"),
+        ("DELETE", "/v1/functions/f/probation?pipeline=other"),
         ("GET", "/v1/functions/f/history?pipeline=other"),
         ("GET", "/v1/functions?pipeline=other"),
         ("GET", "/v1/tasks?pipeline=other"),

@@ -116,8 +116,9 @@ impl ControlLog {
         let applied = fold.apply(at, entry).map_err(|last| format!("entry {at} comes behind {last}, says the fold"))?;
         let again = matches!(entry, Entry::Propose(proposal) if self.rules.ids.contains(&proposal.id));
         let all = self.entries.len();
-        let hindered =
-            |proposal: u64| self.is_refused(proposal) || self.probation_of(all, proposal).is_some_and(|tried| tried.held);
+        let hindered = |proposal: u64| {
+            self.is_refused(proposal) || self.probation_of(all, proposal).is_some_and(|tried| tried.held)
+        };
         let hindered = matches!(entry, Entry::Activate { proposal } if hindered(*proposal));
         let held = matches!(entry, Entry::Promote { proposal }
             if self.probation_of(all, *proposal).is_some_and(|tried| tried.held));

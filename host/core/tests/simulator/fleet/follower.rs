@@ -141,7 +141,12 @@ impl Follower {
     }
 
     /// What there is to append: what was not seen to arrive, and what the protocol asks for.
-    fn news<'l>(&mut self, log: &mut ControlLog, look: &dyn Fn(i64) -> Look<'l>, faults: bool) -> Result<Vec<Entry>, String> {
+    fn news<'l>(
+        &mut self,
+        log: &mut ControlLog,
+        look: &dyn Fn(i64) -> Look<'l>,
+        faults: bool,
+    ) -> Result<Vec<Entry>, String> {
         let mut entries = std::mem::take(&mut self.again);
         let open: Vec<u64> = self.control.open().map(|(proposal, _)| proposal).collect();
         for proposal in open {
@@ -211,7 +216,11 @@ impl Follower {
     fn appended(&mut self, entry: Entry, how: Append) {
         match (how, &entry) {
             (Append::Unknown, _) | (Append::Lost, Entry::Propose(_)) => self.again.push(entry),
-            (Append::There, _) | (Append::Lost, Entry::Rejected { .. } | Entry::Revert { .. } | Entry::Passed { .. } | Entry::Promote { .. }) => {}
+            (Append::There, _)
+            | (
+                Append::Lost,
+                Entry::Rejected { .. } | Entry::Revert { .. } | Entry::Passed { .. } | Entry::Promote { .. },
+            ) => {}
             // The protocol asks for it again.
             (Append::Lost, Entry::Ready { proposal, .. } | Entry::Refused { proposal, .. })
             | (Append::Lost, Entry::Void { proposal, .. } | Entry::Activate { proposal }) => {

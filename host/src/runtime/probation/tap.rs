@@ -1,0 +1,287 @@
+//! What stands between a worker and its functions: every call goes through as it came; of those of a function that has a version on
+//! trial a copy is taken, with the answer. While nothing is on trial that costs the look at one number.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use millstream_core::function::{
+    Answer, Context, Folded, Functions, Groups, Hosted, Interface, Joined, Kept, Output, Prepared, Records, Routed,
+    Scanned, TimerClock,
+};
+use millstream_core::poll::Polled;
+use millstream_core::record::BytesColumn;
+use millstream_core::task::TaskId;
+
+use super::taken::{Answered, Call, Fold, Given, Reads, Sides, Way, followed};
+use super::{Trial, Trials, cpu_nanoseconds, lock};
+
+/// See the module.
+pub struct Tap<F> {
+    inner: F,
+    trials: Arc<Trials>,
+    /// The last change that was seen.
+    generation: u64,
+    mine: Vec<Arc<Trial>>,
+    reads: Option<Reads>,
+}
+
+/// A call that is watched, and the CPU time at which it began.
+struct Watched(Arc<Trial>, u64);
+
+impl<F: Functions> Tap<F> {
+    /// Around these functions.
+    pub fn new(inner: F, trials: Arc<Trials>) -> Self {
+        // What is on trial already is a change as well.
+        Self { inner, trials, generation: u64::MAX, mine: Vec::new(), reads: None }
+    }
+
+    fn look(&mut self) {
+        let generation = self.trials.generation.load(Ordering::Acquire);
+        if generation != self.generation {
+            self.generation = generation;
+            self.mine = lock(&self.trials.all).clone();
+            self.reads = None;
+        }
+    }
+
+    /// The trial of a version that is in force, if there is one.
+    fn watch(&mut self, function: Prepared) -> Option<Watched> {
+        self.look();
+        let trial = self.mine.iter().find(|trial| trial.parts.old == function)?;
+        Some(Watched(trial.clone(), cpu_nanoseconds()))
+    }
+}
+
+impl Watched {
+    /// The call is over: takes it, if there is room for so many bytes. `keyed`: it is about states.
+    fn over(self, records: usize, bytes: usize, keyed: bool, call: impl FnOnce(u32) -> Option<Call>) {
+        let Watched(trial, began) = self;
+        trial.handled(records, cpu_nanoseconds().saturating_sub(began));
+        if trial.has_room(bytes, keyed)
+            && let Some(call) = call(trial.share.load(Ordering::Relaxed))
+        {
+            trial.send(call);
+        }
+    }
+
+    /// As [`Watched::over`], of a call that no trial runs.
+    fn untried(self, records: usize) {
+        let Watched(trial, began) = self;
+        trial.handled(records, cpu_nanoseconds().saturating_sub(began));
+        lock(&trial.findings).untried += 1;
+    }
+}
+
+/// Bytes of records, roughly.
+fn bytes(records: Records<'_>) -> usize {
+    records.keys.bytes() + records.values.bytes() + 64 * records.timestamps.len()
+}
+
+impl<F: Functions> Tap<F> {
+    fn fold(
+        &self,
+        watched: Watched,
+        way: Way,
+        (context, into, records): (Context<'_>, Groups<'_>, Records<'_>),
+        answered: Answered<'_>,
+    ) {
+        let reads = self.reads.as_ref();
+        let size = bytes(records) + 2 * into.states.bytes() + into.keys.bytes();
+        watched.over(into.members.len(), size, true, |share| {
+            let given = || Given::new(context, records, reads);
+            Fold::new(way, &given, into, answered, share).map(|fold| Call::Fold(Box::new(fold)))
+        });
+    }
+}
+
+impl<F: Functions> Functions for Tap<F> {
+    fn reads(&mut self, task: TaskId, polled: &Polled) {
+        self.look();
+        if !self.mine.is_empty() {
+            self.reads = Some(Reads::new(task, polled));
+        }
+        self.inner.reads(task, polled);
+    }
+
+    fn wants_stream_times(&self, function: Prepared) -> bool {
+        let on_trial = || self.mine.iter().find(|trial| trial.parts.old == function);
+        self.inner.wants_stream_times(function)
+            || on_trial().is_some_and(|trial| self.inner.wants_stream_times(trial.parts.new))
+    }
+
+    fn exports(&self, function: Prepared, interface: Interface) -> bool {
+        self.inner.exports(function, interface)
+    }
+
+    fn layout(&self, function: Prepared) -> u32 {
+        self.inner.layout(function)
+    }
+
+    fn renew(&mut self, function: Prepared) {
+        self.inner.renew(function);
+    }
+
+    fn stretch(&mut self, function: Prepared, factor: u32) {
+        self.inner.stretch(function, factor);
+    }
+
+    fn keep(&mut self, function: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Kept> {
+        let watched = self.watch(function);
+        let answer = self.inner.keep(function, context, records);
+        if let (Some(watched), Ok(kept)) = (watched, &answer) {
+            let given = |_| Some(Call::Keep(Given::new(context, records, self.reads.as_ref()), kept.clone()));
+            watched.over(records.timestamps.len(), bytes(records), false, given);
+        }
+        answer
+    }
+
+    fn apply(&mut self, function: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Output> {
+        let watched = self.watch(function);
+        let answer = self.inner.apply(function, context, records);
+        if let (Some(watched), Ok(output)) = (watched, &answer) {
+            let given = |_| Some(Call::Apply(Given::new(context, records, self.reads.as_ref()), output.clone()));
+            watched.over(records.timestamps.len(), 2 * bytes(records), false, given);
+        }
+        answer
+    }
+
+    fn route(&mut self, function: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Routed> {
+        let watched = self.watch(function);
+        let answer = self.inner.route(function, context, records);
+        if let (Some(watched), Ok(routed)) = (watched, &answer) {
+            let given = |_| Some(Call::Route(Given::new(context, records, self.reads.as_ref()), routed.clone()));
+            watched.over(records.timestamps.len(), bytes(records), false, given);
+        }
+        answer
+    }
+
+    fn add(
+        &mut self,
+        function: Prepared,
+        context: Context<'_>,
+        into: Groups<'_>,
+        records: Records<'_>,
+    ) -> Answer<Folded> {
+        let watched = self.watch(function);
+        let answer = self.inner.add(function, context, into, records);
+        if let (Some(watched), Ok(folded)) = (watched, &answer) {
+            let answered = Answered { states: &folded.states, values: None, rejected: &folded.rejected };
+            self.fold(watched, Way::Add, (context, into, records), answered);
+        }
+        answer
+    }
+
+    fn finish(&mut self, function: Prepared, of: Groups<'_>) -> Answer<BytesColumn> {
+        // What would come out of a group is compared after each change of it.
+        self.inner.finish(function, of)
+    }
+
+    fn remove(
+        &mut self,
+        function: Prepared,
+        context: Context<'_>,
+        from: Groups<'_>,
+        records: Records<'_>,
+    ) -> Answer<Folded> {
+        let watched = self.watch(function);
+        let answer = self.inner.remove(function, context, from, records);
+        if let (Some(watched), Ok(folded)) = (watched, &answer) {
+            let answered = Answered { states: &folded.states, values: None, rejected: &folded.rejected };
+            self.fold(watched, Way::Remove, (context, from, records), answered);
+        }
+        answer
+    }
+
+    fn scan(
+        &mut self,
+        function: Prepared,
+        context: Context<'_>,
+        into: Groups<'_>,
+        records: Records<'_>,
+    ) -> Answer<Scanned> {
+        let watched = self.watch(function);
+        let answer = self.inner.scan(function, context, into, records);
+        if let (Some(watched), Ok(scanned)) = (watched, &answer) {
+            let (states, values) = (&scanned.states, Some(&scanned.values));
+            let answered = Answered { states, values, rejected: &scanned.rejected };
+            self.fold(watched, Way::Scan, (context, into, records), answered);
+        }
+        answer
+    }
+
+    fn merge(
+        &mut self,
+        function: Prepared,
+        keys: &BytesColumn,
+        left: &BytesColumn,
+        right: &BytesColumn,
+    ) -> Answer<BytesColumn> {
+        let watched = self.watch(function);
+        let answer = self.inner.merge(function, keys, left, right);
+        if let (Some(watched), Ok(states)) = (watched, &answer) {
+            let size = keys.bytes() + 2 * (left.bytes() + right.bytes());
+            watched.over(0, size, true, |share| {
+                let sides = Sides::new(keys, left, right);
+                Some(match followed(keys, share) {
+                    None => Call::Merge(sides, states.clone()),
+                    Some(chosen) if chosen.is_empty() => return None,
+                    Some(chosen) => Call::Merge(sides.gather(&chosen), states.gather(&chosen)),
+                })
+            });
+        }
+        answer
+    }
+
+    fn migrate(
+        &mut self,
+        function: Prepared,
+        store: &str,
+        old: u32,
+        new: u32,
+        keys: &BytesColumn,
+        states: &BytesColumn,
+    ) -> Answer<BytesColumn> {
+        self.inner.migrate(function, store, old, new, keys, states)
+    }
+
+    fn join(
+        &mut self,
+        function: Prepared,
+        keys: &BytesColumn,
+        left: &BytesColumn,
+        right: &BytesColumn,
+    ) -> Answer<Joined> {
+        let watched = self.watch(function);
+        let answer = self.inner.join(function, keys, left, right);
+        if let (Some(watched), Ok(joined)) = (watched, &answer) {
+            let size = keys.bytes() + left.bytes() + right.bytes();
+            watched.over(keys.len(), size, false, |_| Some(Call::Join(Sides::new(keys, left, right), joined.clone())));
+        }
+        answer
+    }
+
+    fn process(
+        &mut self,
+        function: Prepared,
+        context: Context<'_>,
+        records: Records<'_>,
+        host: &mut dyn Hosted,
+    ) -> Answer<Output> {
+        let watched = self.watch(function);
+        let answer = self.inner.process(function, context, records, host);
+        if let Some(watched) = watched {
+            watched.untried(records.timestamps.len());
+        }
+        answer
+    }
+
+    fn fire(
+        &mut self,
+        function: Prepared,
+        clock: TimerClock,
+        due: Records<'_>,
+        host: &mut dyn Hosted,
+    ) -> Answer<Output> {
+        self.inner.fire(function, clock, due, host)
+    }
+}
