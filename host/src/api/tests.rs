@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use millstream_core::state::keyspace::{Durability, Keyspaces};
 use millstream_core::topology::spec::{From, KeyFormat, OnError, SinkSpec, SourceSpec, Spec};
 use millstream_wasm::Registry;
-use millstream_web::api::{Mark, NewRecord};
+use millstream_web::api::{Mark, NewRecord, Trying};
 
 use super::*;
 use crate::runtime::functions;
@@ -133,7 +133,7 @@ fn what_is_wrong_writes_nothing_and_says_what_would_be_right() {
     for problem in [
         api.history("f").unwrap_err(),
         api.rollback("f", None).unwrap_err(),
-        api.deploy(Deploy { function: "f", component: b"x", settings: None, origin: "test" }).unwrap_err(),
+        api.deploy(Deploy { function: "f", component: b"x", settings: None, origin: "test", probation: Trying::Not }).unwrap_err(),
     ] {
         assert_eq!(
             (problem.kind(), problem.detail.as_str()),

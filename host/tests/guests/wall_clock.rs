@@ -52,8 +52,8 @@ fn a_version_is_told_when_it_was_first_deployed() {
     let host = start(&db);
     assert_eq!(told(&host), first, "after a restart");
     let other = std::fs::read(function("identity")).unwrap();
-    host.fleet.deploy("bad", &other, None, "test").unwrap();
-    let again = host.fleet.rollback("bad", None).unwrap().activation.version.proposed_at;
+    host.fleet.deploy("bad", &other, None, "test", None).unwrap();
+    let again = host.fleet.rollback("bad", None).unwrap().activation.unwrap().version.proposed_at;
     assert_ne!(again, deployed, "a deployment of its own");
     assert_eq!(told(&host), first, "after a rollback");
     host.stop();

@@ -59,7 +59,7 @@ pub fn switch_write(history: Space, record: &SwitchRecord) -> anyhow::Result<Wri
 }
 
 impl LocalLedger {
-    /// Opens the ledger; gives up proposals that the host left open when it died: it may have died of them.
+    /// Opens the ledger; gives up proposals that the host had not prepared when it died: it may have died of that.
     ///
     /// # Errors
     /// Those of the storage; a log that cannot be read.
@@ -88,7 +88,7 @@ impl LocalLedger {
         let (reader, then) = channel();
         let tail = Mutex::new(Tail { last: state.last(), reader });
         let ledger = Self { db, control, modules, history, tail };
-        for (proposal, _) in state.open() {
+        for (proposal, _) in state.open().filter(|(_, open)| open.answers.is_empty()) {
             let reason = "the host stopped before it was prepared".to_string();
             ledger.append(&Entry::Void { proposal, reason })?;
         }
