@@ -18,6 +18,7 @@ mod produce;
 mod promote;
 mod reset;
 mod rollback;
+mod sign;
 mod run;
 mod schema;
 mod status;
@@ -68,6 +69,8 @@ enum Command {
     Deploy(deploy::Args),
     /// Goes back to an earlier version of a function
     Rollback(rollback::Args),
+    /// Makes keys, and signs components for pipelines that trust them
+    Sign(sign::Args),
     /// Puts a version in force that is on trial, says how it fares there, or gives it up
     Promote(promote::Args),
     /// Shows the versions of a function, and which records each one handled
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Deploy(args) => deploy::run(&args),
         Command::Rollback(args) => rollback::run(&args),
         Command::Promote(args) => promote::run(&args),
+        Command::Sign(args) => sign::run(&args),
         Command::History(args) => history::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Pause(args) => pause::run(&args),

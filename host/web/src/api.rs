@@ -196,6 +196,8 @@ pub struct Deploy<'a> {
     pub settings: Option<&'a str>,
     /// Where it comes from, for people.
     pub origin: &'a str,
+    /// Who vouches for it, as `millstream sign` writes it; empty for nobody.
+    pub signature: &'a str,
     /// How it is tried first.
     pub probation: Trying,
 }

@@ -124,6 +124,7 @@ fn pipeline() -> [Operation; 9] {
                 PIPELINE,
                 ("settings", "string", "Settings, a JSON object; without them, those in force stay."),
                 ("origin", "string", "Where the component comes from, for people."),
+                ("signature", "string", "What `millstream sign` wrote for it; pipelines with `trust` need one."),
                 (
                     "probation",
                     "string",

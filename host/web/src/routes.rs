@@ -127,6 +127,7 @@ pub(crate) struct DeployParams {
     settings: Option<String>,
     origin: Option<String>,
     probation: Option<String>,
+    signature: Option<String>,
 }
 
 impl DeployParams {
@@ -181,7 +182,8 @@ pub(crate) async fn deploy(
         let _one = one;
         meant(api, params.pipeline.as_deref())?;
         let (settings, origin) = (params.settings.as_deref(), params.origin.as_deref().unwrap_or("HTTP"));
-        api.deploy(Deploy { function: &name, component: &component, settings, origin, probation })
+        let signature = params.signature.as_deref().unwrap_or_default();
+        api.deploy(Deploy { function: &name, component: &component, settings, origin, signature, probation })
     });
     Ok(json(&deployed.await?))
 }
