@@ -136,6 +136,24 @@ fn on_trial(fleet: &Fleet, names: &[String], function: &str) -> Result<(), Probl
     Err(Problem::new(Kind::NotOnTrial, format!("no version of `{function}` is on trial")))
 }
 
+/// The component of a version.
+pub(super) fn component(
+    fleet: &Fleet,
+    names: &[String],
+    function: &str,
+    number: Option<u64>,
+) -> Result<Vec<u8>, Problem> {
+    known(names, function)?;
+    let history = fleet.function(function).unwrap_or_default();
+    let in_force = history.in_force().map_or(0, |activation| activation.number);
+    let wanted = number.unwrap_or(in_force);
+    let Some(found) = history.activations.iter().find(|activation| activation.number == wanted) else {
+        let detail = format!("`{function}` has no version {wanted}; it has 1 to {in_force}");
+        return Err(Problem::new(Kind::UnknownVersion, detail));
+    };
+    fleet.component(&found.version).map_err(|why| failed(&why))
+}
+
 /// Goes back.
 pub(super) fn rollback(fleet: &Fleet, names: &[String], function: &str, to: Option<u64>) -> Result<Deployed, Problem> {
     known(names, function)?;

@@ -119,6 +119,26 @@ pub(crate) async fn history(
     Ok(json(&history.await?))
 }
 
+/// Which version is meant, besides the pipeline.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct OfVersion {
+    pipeline: Option<String>,
+    version: Option<u64>,
+}
+
+pub(crate) async fn component(
+    caller: Caller,
+    Name(name): Name,
+    Params(params): Params<OfVersion>,
+) -> Result<Response, Problem> {
+    let component = caller.ask(move |api| {
+        meant(api, params.pipeline.as_deref())?;
+        api.component(&name, params.version)
+    });
+    Ok(([(axum::http::header::CONTENT_TYPE, "application/wasm")], component.await?).into_response())
+}
+
 /// Parameters of a deploy.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -525,6 +525,14 @@ impl Fleet {
         self.lock().control.function(function).and_then(|f| f.in_force().cloned())
     }
 
+    /// A version's component.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub fn component(&self, version: &Version) -> anyhow::Result<Vec<u8>> {
+        self.ledger.component(version)
+    }
+
     /// Where tasks switched to versions of a function.
     ///
     /// # Errors
