@@ -136,7 +136,7 @@ pub(crate) async fn component(
         meant(api, params.pipeline.as_deref())?;
         api.component(&name, params.version)
     });
-    Ok(([(axum::http::header::CONTENT_TYPE, "application/wasm")], component.await?).into_response())
+    Ok(typed("application/wasm", component.await?))
 }
 
 /// Parameters of a deploy.
