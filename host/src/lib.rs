@@ -11,4 +11,6 @@ pub mod verify;
 
 pub mod api;
 
+pub mod trust;
+
 pub mod cli;

@@ -17,6 +17,7 @@ mod processors;
 mod stores;
 mod swap;
 mod tables;
+mod trust;
 
 /// Whether the long form was asked for.
 fn long() -> bool {

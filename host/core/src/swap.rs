@@ -142,6 +142,8 @@ pub struct Version {
     pub proposed_at: i64,
     /// Where its component is kept, in the words of whoever keeps it.
     pub place: String,
+    /// Who vouches for it, in the words of whoever checks that; empty where nobody does.
+    pub signature: String,
 }
 
 impl Version {

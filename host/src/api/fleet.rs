@@ -9,7 +9,7 @@ use millstream_web::types::{Deployed, Function, History, Past, Rejected, Switch,
 use millstream_web::{Kind, Problem};
 
 use super::{failed, unknown};
-use crate::runtime::fleet::{self, Fleet, NotTaken, trials};
+use crate::runtime::fleet::{self, Asked, Fleet, NotTaken, trials};
 
 /// Refuses a name that no function has.
 fn known(names: &[String], name: &str) -> Result<(), Problem> {
@@ -67,7 +67,7 @@ pub(super) fn history(fleet: &Fleet, names: &[String], function: &str) -> Result
 
 /// Deploys a component.
 pub(super) fn deploy(fleet: &Fleet, names: &[String], deploy: Deploy<'_>) -> Result<Deployed, Problem> {
-    let Deploy { function, component, settings, origin, probation } = deploy;
+    let Deploy { function, component, settings, origin, signature, probation } = deploy;
     known(names, function)?;
     let previous = fleet.in_force(function).map(|activation| activation.number);
     let probation = match probation {
@@ -76,7 +76,8 @@ pub(super) fn deploy(fleet: &Fleet, names: &[String], deploy: Deploy<'_>) -> Res
         Trying::For(ms) => Some(Probation { ms, records: u64::MAX, hold: false }),
         Trying::Hold => Some(Probation { hold: true, ..trials::DEFAULT }),
     };
-    let outcome = fleet.deploy(function, component, settings.map(str::to_string), origin, probation);
+    let asked = Asked { component, settings: settings.map(str::to_string), origin, signature };
+    let outcome = fleet.deploy(function, asked, probation);
     let mut told = deployed(function, previous, outcome)?;
     if probation.is_some() {
         told.trials = reports(fleet, function);
@@ -133,6 +134,24 @@ fn on_trial(fleet: &Fleet, names: &[String], function: &str) -> Result<(), Probl
         return Ok(());
     }
     Err(Problem::new(Kind::NotOnTrial, format!("no version of `{function}` is on trial")))
+}
+
+/// The component of a version.
+pub(super) fn component(
+    fleet: &Fleet,
+    names: &[String],
+    function: &str,
+    number: Option<u64>,
+) -> Result<Vec<u8>, Problem> {
+    known(names, function)?;
+    let history = fleet.function(function).unwrap_or_default();
+    let in_force = history.in_force().map_or(0, |activation| activation.number);
+    let wanted = number.unwrap_or(in_force);
+    let Some(found) = history.activations.iter().find(|activation| activation.number == wanted) else {
+        let detail = format!("`{function}` has no version {wanted}; it has 1 to {in_force}");
+        return Err(Problem::new(Kind::UnknownVersion, detail));
+    };
+    fleet.component(&found.version).map_err(|why| failed(&why))
 }
 
 /// Goes back.

@@ -120,6 +120,10 @@ impl Api for KafkaApi {
         fleet::deploy(&self.host.fleet, &self.host.topology.functions, deploy)
     }
 
+    fn component(&self, function: &str, version: Option<u64>) -> Result<Vec<u8>, Problem> {
+        fleet::component(&self.host.fleet, &self.host.topology.functions, function, version)
+    }
+
     fn probation(&self, function: &str) -> Result<Probation, Problem> {
         fleet::probation(&self.host.fleet, &self.host.topology.functions, function)
     }

@@ -39,6 +39,7 @@ fn copying() -> Planned {
         kafka: None,
         guarantee: Guarantee::ExactlyOnce,
         internal_topics: Default::default(),
+        trust: Default::default(),
     }
 }
 

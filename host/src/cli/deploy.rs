@@ -12,6 +12,7 @@ use ureq::http::Method;
 
 use super::client::{Call, Client, Connection, Failure, Target, finish, print, print_json};
 use super::promote::trials;
+use crate::trust::file::{beside, text};
 
 /// How long a host may take to check and compile a component.
 pub const DEPLOY_TIME_MAX: Duration = Duration::from_secs(300);
@@ -44,6 +45,9 @@ pub struct Args {
     /// Run it beside the version in force for so long first, as `30s` [default: 10s, or 10,000 records on each host]
     #[arg(long, value_name = "TIME")]
     probation: Option<Trying>,
+    /// What `millstream sign` wrote for it [default: FILE.wasm.sig, where that is there]
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
     /// Print the host's answer as JSON
     #[arg(long)]
     json: bool,
@@ -62,11 +66,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn deploy(args: &Args) -> anyhow::Result<ExitCode> {
     let component = bounded(&args.file, COMPONENT_BYTES_MAX)?;
     let settings = args.config.as_deref().map(settings).transpose()?;
+    let signature = signature(args)?;
     let Target { pipeline, function } = &args.target;
     let client = Client::find(&args.connection, Some(pipeline))?;
     let origin = args.file.display().to_string();
     let mut query = vec![("pipeline", pipeline.as_str()), ("origin", origin.as_str())];
     query.extend(settings.as_deref().map(|settings| ("settings", settings)));
+    query.extend(signature.as_deref().map(|signature| ("signature", signature.trim())));
     let tried = match (args.now, args.shadow, args.probation) {
         (true, ..) => Some("none".to_string()),
         (_, true, _) => Some("hold".to_string()),
@@ -154,6 +160,14 @@ fn told(deployed: &Deployed) -> String {
         out.push_str(&trials(&deployed.trials));
     }
     out
+}
+
+/// The signature that goes along.
+fn signature(args: &Args) -> anyhow::Result<Option<String>> {
+    match &args.signature {
+        Some(path) => text(path).map(Some),
+        None => Some(beside(&args.file)).filter(|path| path.exists()).map(|path| text(&path)).transpose(),
+    }
 }
 
 /// Reads a file that has a limit.

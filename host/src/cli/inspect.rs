@@ -37,7 +37,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if inspection.accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn text(inspection: &Inspection) -> String {
+/// What was seen, in words.
+pub fn text(inspection: &Inspection) -> String {
     let mut out = String::new();
     let mut line = |name: &str, value: &str| out.push_str(&format!("{name:<10} {value}\n"));
     let list = |items: &[String]| if items.is_empty() { "nothing".to_string() } else { items.join(", ") };

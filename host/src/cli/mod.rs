@@ -7,7 +7,8 @@ mod completions;
 mod consume;
 mod demo;
 mod deploy;
-pub mod generate;
+pub mod functions;
+mod generate;
 mod graph;
 mod history;
 mod inspect;
@@ -18,6 +19,7 @@ mod produce;
 mod promote;
 mod reset;
 mod rollback;
+mod sign;
 mod run;
 mod schema;
 mod status;
@@ -68,8 +70,12 @@ enum Command {
     Deploy(deploy::Args),
     /// Goes back to an earlier version of a function
     Rollback(rollback::Args),
+    /// Makes keys, and signs components for pipelines that trust them
+    Sign(sign::Args),
     /// Puts a version in force that is on trial, says how it fares there, or gives it up
     Promote(promote::Args),
+    /// Shows what a version in force, or an earlier one, offers and needs, and gives its file back
+    Functions(functions::Args),
     /// Shows the versions of a function, and which records each one handled
     History(history::Args),
     /// Shows tasks, lag, versions and rates of a running host
@@ -111,6 +117,8 @@ pub fn main() -> ExitCode {
         Command::Deploy(args) => deploy::run(&args),
         Command::Rollback(args) => rollback::run(&args),
         Command::Promote(args) => promote::run(&args),
+        Command::Sign(args) => sign::run(&args),
+        Command::Functions(args) => functions::run(&args),
         Command::History(args) => history::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Pause(args) => pause::run(&args),

@@ -31,6 +31,7 @@ use super::{
     Limits, Manifest, Start, Surroundings,
 };
 use crate::runtime::formats::Asked;
+use crate::trust::PublicKey;
 
 /// Fields that only `count`, `reduce`, `aggregate`, `scan` and `cogroup` have.
 const AGGREGATE_FIELDS: [&str; 5] = ["group", "window", "emit", "emit-every-update", "late"];
@@ -72,6 +73,7 @@ pub fn lower(
         guarantee: lower.guarantee(&manifest, around),
         kafka: lower.kafka(&manifest, around),
         internal_topics: lower.internal_topics(&manifest, around),
+        trust: lower.trust(&manifest),
         functions: lower.functions(around),
         partitions: lower.partitions(&manifest),
         starts: lower.starts(&manifest),
@@ -557,6 +559,22 @@ impl Lower<'_> {
         }
         let settings = given.settings.iter().flatten().map(|(name, value)| (name.clone(), plain(value))).collect();
         InternalTopics { replication: given.replication, min_isr: given.min_isr, settings }
+    }
+
+    fn trust(&mut self, manifest: &form::Manifest) -> Vec<PublicKey> {
+        let Some(given) = &manifest.trust else { return Vec::new() };
+        if given.is_empty() {
+            let message = "`trust` names no key: leave it out to take what is not signed, or no version could ever be deployed";
+            self.problems.push(Problem::error(self.tree.place(&["trust"]), message));
+        }
+        let mut keys = Vec::new();
+        for key in given {
+            match key.0.parse() {
+                Ok(key) => keys.push(key),
+                Err(why) => self.problems.push(Problem::error(self.tree.place(&["trust"]), why)),
+            }
+        }
+        keys
     }
 
     fn functions(&mut self, around: &Surroundings<'_>) -> Vec<Function> {

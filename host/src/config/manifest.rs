@@ -108,6 +108,9 @@ pub struct Manifest {
     pub guarantee: Option<Guarantee>,
     /// Properties of the Kafka client, as librdkafka names them; `${NAME}` takes a value from the environment.
     pub kafka: Option<Kafka>,
+    /// Public keys, as `millstream sign --new-key` prints them: a version of a function is taken only where one of them has signed it.
+    /// Without it whoever may deploy is trusted.
+    pub trust: Option<Vec<KeyText>>,
     /// How internal topics (repartition topics and changelogs) are made at the brokers.
     pub internal_topics: Option<InternalTopics>,
     /// The Schema Registry, for formats by it.
@@ -190,6 +193,8 @@ texts! {
     SizeText("a size: a whole number and a unit, such as `512B`, `64KiB`, `10MiB`, `2GiB`", "^[0-9]+(B|KiB|MiB|GiB|TiB)$");
     /// A time zone's name.
     ZoneText("the name of a time zone, such as `Europe/Berlin`", "^[A-Za-z0-9_+/-]{1,64}$");
+    /// A public key.
+    KeyText("a public key, as `millstream sign --new-key` prints it", "^ed25519:[A-Za-z0-9+/]{43}=$");
     /// A path to a component.
     PathText("a path to a file, relative to the manifest's folder", "^.+$");
 }

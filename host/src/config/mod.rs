@@ -36,6 +36,7 @@ use millstream_core::state::keyspace::Durability;
 use millstream_core::topology::spec::Spec;
 
 use crate::runtime::formats::Asked;
+use crate::trust::PublicKey;
 
 pub use manifest::Guarantee;
 pub use problem::{Problem, Report, Severity};
@@ -58,6 +59,8 @@ pub struct Manifest {
     pub kafka: Option<BTreeMap<String, String>>,
     /// How internal topics are made at the brokers.
     pub internal_topics: InternalTopics,
+    /// Keys whose signatures versions of functions need; none: they need none.
+    pub trust: Vec<PublicKey>,
     /// Functions, in the order of the graph's.
     pub functions: Vec<Function>,
     /// Partition counts that the manifest gives, by topic.

@@ -10,6 +10,7 @@ use millstream_wasm::Limits;
 
 use super::{Function, Guarantee, Manifest, PropertyRemark, Remark, Severity, Start};
 use crate::runtime::plan;
+use crate::trust::Trust;
 
 /// What the runtime starts; a source's `ago` counts from now.
 pub fn pipeline(manifest: Manifest) -> plan::Pipeline {
@@ -32,6 +33,7 @@ pub fn pipeline_at(manifest: Manifest, now_ms: i64) -> plan::Pipeline {
         settings: function.settings,
     };
     plan::Pipeline {
+        trust: Trust { pipeline: manifest.spec.pipeline.clone(), keys: manifest.trust },
         spec: manifest.spec,
         functions: manifest.functions.into_iter().map(function).collect(),
         partitions: manifest.partitions,

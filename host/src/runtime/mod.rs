@@ -243,6 +243,7 @@ fn start_fleet(
         ledger: Arc::new(ledger),
         follow: Box::new(follow),
         topics: fleet::topics(topology),
+        trust: pipeline.trust.clone(),
     };
     Fleet::start(parts, &|| true)
 }

@@ -11,6 +11,7 @@ use millstream_core::topology::spec::{OnError, Operator, Spec};
 use millstream_local::{Log, TopicConfig};
 use millstream_wasm::Limits;
 
+use crate::trust::Trust;
 use super::formats::Asked;
 
 /// Partitions of a topic that nothing says otherwise of.
@@ -23,6 +24,8 @@ pub struct Pipeline {
     pub spec: Spec,
     /// Its functions, in the order of the graph's.
     pub functions: Vec<Function>,
+    /// Whose functions it runs.
+    pub trust: Trust,
     /// Partition counts that the manifest gives, by topic.
     pub partitions: Vec<(String, u32)>,
     /// Where sources begin on their first run, by topic.

@@ -47,6 +47,12 @@ pub trait Api: Send + Sync + 'static {
     /// [`Kind::UnknownFunction`](crate::Kind::UnknownFunction); those of the storage.
     fn history(&self, function: &str) -> Result<History, Problem>;
 
+    /// The component of a version of a function: the one with this number, or the one in force.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownFunction`](crate::Kind::UnknownFunction), [`Kind::UnknownVersion`](crate::Kind::UnknownVersion); those of the storage.
+    fn component(&self, function: &str, version: Option<u64>) -> Result<Vec<u8>, Problem>;
+
     /// Checks a component and puts it in force.
     ///
     /// # Errors
@@ -196,6 +202,8 @@ pub struct Deploy<'a> {
     pub settings: Option<&'a str>,
     /// Where it comes from, for people.
     pub origin: &'a str,
+    /// Who vouches for it, as `millstream sign` writes it; empty for nobody.
+    pub signature: &'a str,
     /// How it is tried first.
     pub probation: Trying,
 }

@@ -81,7 +81,7 @@ fn pausing() -> [Operation; 2] {
     ]
 }
 
-fn pipeline() -> [Operation; 9] {
+fn pipeline() -> [Operation; 10] {
     let get =
         |path, summary, params, answer| Operation { method: "get", path, summary, params, body: Body::None, answer };
     [
@@ -93,6 +93,12 @@ fn pipeline() -> [Operation; 9] {
             "Versions of a function, where each took over, and those refused.",
             &[PIPELINE],
             Answer::Json(of::<History>),
+        ),
+        get(
+            "/v1/functions/{name}/component",
+            "The component of a version, as it was deployed.",
+            &[PIPELINE, ("version", "integer", "Number of the version; without it, the one in force.")],
+            Answer::Text("application/wasm"),
         ),
         get(
             "/v1/functions/{name}/probation",
@@ -124,6 +130,7 @@ fn pipeline() -> [Operation; 9] {
                 PIPELINE,
                 ("settings", "string", "Settings, a JSON object; without them, those in force stay."),
                 ("origin", "string", "Where the component comes from, for people."),
+                ("signature", "string", "What `millstream sign` wrote for it; pipelines with `trust` need one."),
                 (
                     "probation",
                     "string",

@@ -66,6 +66,7 @@ pub(crate) fn paths() -> Vec<(&'static str, MethodRouter<App>)> {
         ("/v1/functions", get(routes::functions)),
         ("/v1/functions/{name}", put(routes::deploy)),
         ("/v1/functions/{name}/history", get(routes::history)),
+        ("/v1/functions/{name}/component", get(routes::component)),
         ("/v1/functions/{name}/probation", get(routes::probation).delete(routes::abandon)),
         ("/v1/functions/{name}/promote", post(routes::promote)),
         ("/v1/functions/{name}/rollback", post(routes::rollback)),

@@ -119,6 +119,26 @@ pub(crate) async fn history(
     Ok(json(&history.await?))
 }
 
+/// Which version is meant, besides the pipeline.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct OfVersion {
+    pipeline: Option<String>,
+    version: Option<u64>,
+}
+
+pub(crate) async fn component(
+    caller: Caller,
+    Name(name): Name,
+    Params(params): Params<OfVersion>,
+) -> Result<Response, Problem> {
+    let component = caller.ask(move |api| {
+        meant(api, params.pipeline.as_deref())?;
+        api.component(&name, params.version)
+    });
+    Ok(typed("application/wasm", component.await?))
+}
+
 /// Parameters of a deploy.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -127,6 +147,7 @@ pub(crate) struct DeployParams {
     settings: Option<String>,
     origin: Option<String>,
     probation: Option<String>,
+    signature: Option<String>,
 }
 
 impl DeployParams {
@@ -181,7 +202,8 @@ pub(crate) async fn deploy(
         let _one = one;
         meant(api, params.pipeline.as_deref())?;
         let (settings, origin) = (params.settings.as_deref(), params.origin.as_deref().unwrap_or("HTTP"));
-        api.deploy(Deploy { function: &name, component: &component, settings, origin, probation })
+        let signature = params.signature.as_deref().unwrap_or_default();
+        api.deploy(Deploy { function: &name, component: &component, settings, origin, signature, probation })
     });
     Ok(json(&deployed.await?))
 }

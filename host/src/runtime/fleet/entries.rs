@@ -77,19 +77,21 @@ struct KeptVersion {
     origin: String,
     proposed_at: i64,
     place: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    signature: String,
 }
 
 impl From<Version> for KeptVersion {
     fn from(version: Version) -> Self {
-        let Version { digest, settings, origin, proposed_at, place } = version;
-        Self { digest, settings, origin, proposed_at, place }
+        let Version { digest, settings, origin, proposed_at, place, signature } = version;
+        Self { digest, settings, origin, proposed_at, place, signature }
     }
 }
 
 impl From<KeptVersion> for Version {
     fn from(kept: KeptVersion) -> Self {
-        let KeptVersion { digest, settings, origin, proposed_at, place } = kept;
-        Self { digest, settings, origin, proposed_at, place }
+        let KeptVersion { digest, settings, origin, proposed_at, place, signature } = kept;
+        Self { digest, settings, origin, proposed_at, place, signature }
     }
 }
 
@@ -227,6 +229,7 @@ mod tests {
             origin: "f.wasm".into(),
             proposed_at: 7,
             place: "9".into(),
+            signature: "ed25519:x".into(),
         }
     }
 

@@ -32,6 +32,7 @@ use tracing::{info, warn};
 use super::functions;
 use super::plan;
 use super::probation::Trials;
+use crate::trust::{Trust, file as sign};
 use super::worker::wall_ms;
 use entries::SwitchRecord;
 use ledger::{Follow, Ledger};
@@ -79,6 +80,15 @@ impl Wanted {
         prepared.with_context(|| format!("function `{}` was refused", self.plan.name))
     }
 
+    /// The signature beside the component that the manifest names; empty where there is none.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn signature(&self) -> anyhow::Result<String> {
+        let path = sign::beside(&self.plan.component);
+        if path.exists() { sign::text(&path) } else { Ok(String::new()) }
+    }
+
     /// The component that the manifest names.
     ///
     /// # Errors
@@ -119,6 +129,20 @@ struct Given<'a> {
     place: Option<String>,
     settings: String,
     origin: &'a str,
+    signature: String,
+}
+
+/// What somebody wants to be deployed.
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    /// The component.
+    pub component: &'a [u8],
+    /// Its settings; without them those in force stay.
+    pub settings: Option<String>,
+    /// Where it comes from, for people.
+    pub origin: &'a str,
+    /// Who vouches for it, as `millstream sign` writes it; empty for nobody.
+    pub signature: &'a str,
 }
 
 /// Tells a worker of a version of a function, given by its number.
@@ -138,6 +162,8 @@ pub struct Parts {
     pub follow: Box<dyn Follow>,
     /// Topics that each sub-topology reads, by input.
     pub topics: Vec<Vec<String>>,
+    /// Whose functions are taken.
+    pub trust: Trust,
 }
 
 /// See the module.
@@ -147,6 +173,7 @@ pub struct Fleet {
     registry: Arc<Registry>,
     ledger: Arc<dyn Ledger>,
     trials: Arc<Trials>,
+    trust: Trust,
     state: Mutex<State>,
     changed: Condvar,
     dead: AtomicBool,
@@ -195,7 +222,7 @@ impl Fleet {
     /// # Errors
     /// In words for the user: a version that cannot be taken on here; those of the ledger.
     pub fn start(parts: Parts, wanted: &dyn Fn() -> bool) -> anyhow::Result<Arc<Self>> {
-        let Parts { host, functions, registry, ledger, follow, topics } = parts;
+        let Parts { host, functions, registry, ledger, follow, topics, trust } = parts;
         let slots = vec![Slot::default(); functions.len()];
         let fleet = Arc::new(Self {
             host,
@@ -203,6 +230,7 @@ impl Fleet {
             registry,
             ledger,
             trials: Trials::new(topics),
+            trust,
             state: Mutex::new(State { slots, ..State::default() }),
             changed: Condvar::new(),
             dead: AtomicBool::new(false),
@@ -307,9 +335,12 @@ impl Fleet {
             for number in missing {
                 let function = &self.functions[number];
                 let (component, settings) = (function.component()?, function.plan.settings.clone());
+                let signature = function.signature()?;
+                self.trusts(&function.plan.name, &functions::digest(&component), &signature)?;
                 function.prepare(&self.registry, &component, &settings)?;
                 let origin = function.plan.component.display().to_string();
-                let version = self.version(&component, None, settings, &origin)?;
+                let given = Given { component: &component, place: None, settings, origin: &origin, signature };
+                let version = self.version(given)?;
                 changes.push(Change { function: function.plan.name.clone(), version, builds_on: 0 });
             }
             match self.propose(changes, None, wanted)? {
@@ -323,19 +354,14 @@ impl Fleet {
     }
 
     /// A version of a component, which is kept unless its `place` is known.
-    fn version(
-        &self,
-        component: &[u8],
-        place: Option<String>,
-        settings: String,
-        origin: &str,
-    ) -> anyhow::Result<Version> {
+    fn version(&self, given: Given<'_>) -> anyhow::Result<Version> {
+        let Given { component, place, settings, origin, signature } = given;
         let digest = functions::digest(component);
         let place = match place {
             Some(place) => place,
             None => self.ledger.keep(&digest, component)?,
         };
-        Ok(Version { digest, settings, origin: origin.to_string(), proposed_at: wall_ms(), place })
+        Ok(Version { digest, settings, origin: origin.to_string(), proposed_at: wall_ms(), place, signature })
     }
 
     /// Proposes, and waits for what comes of it; of what is held, until it runs on all hosts.
@@ -392,37 +418,38 @@ impl Fleet {
     pub fn deploy(
         &self,
         function: &str,
-        component: &[u8],
-        settings: Option<String>,
-        origin: &str,
+        asked: Asked<'_>,
         probation: Option<Probation>,
     ) -> anyhow::Result<Deployed> {
+        let Asked { component, settings, origin, signature } = asked;
         let _one = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
         let number = self.number(function)?;
         let settings = settings
             .or_else(|| self.in_force(function).map(|a| a.version.settings))
             .unwrap_or_else(|| self.functions[number].plan.settings.clone());
-        let given = Given { component, place: None, settings, origin };
+        let given = Given { component, place: None, settings, origin, signature: signature.to_string() };
         self.offer(number, given, probation)
     }
 
     fn offer(&self, number: usize, given: Given<'_>, probation: Option<Probation>) -> anyhow::Result<Deployed> {
-        let Given { component, place, settings, origin } = given;
+        let Given { component, settings, .. } = &given;
         let wanted = &self.functions[number];
         let function = wanted.plan.name.clone();
         // Before anything is written: nobody could say when all have it.
         self.ledger.live().context("find out which hosts the pipeline has")?;
         let builds_on = self.in_force(&function).map_or(0, |activation| activation.epoch);
         let inspection = self.registry.inspect(component);
-        let prepared = match wanted.prepare(&self.registry, component, &settings) {
+        // Before it is compiled.
+        let trusted = self.trusts(&function, &functions::digest(component), &given.signature);
+        let prepared = match trusted.and_then(|()| wanted.prepare(&self.registry, component, settings)) {
             Ok(prepared) => prepared,
             Err(why) => {
-                let version = self.version(component, Some(String::new()), settings, origin)?;
+                let version = self.version(Given { place: Some(String::new()), ..given })?;
                 self.reject(function, version, format!("{why:#}"));
                 return Err(why);
             }
         };
-        let version = self.version(component, place, settings, origin)?;
+        let version = self.version(given)?;
         let changes = vec![Change { function: function.clone(), version, builds_on }];
         let activated = match self.propose(changes, probation, &|| true) {
             Ok(Outcome::Activated(all)) => all.into_iter().find(|(name, _)| *name == function),
@@ -439,6 +466,11 @@ impl Fleet {
         let (_, activation) = activated.context("the proposal names the function")?;
         info!(function, version = activation.number, digest = activation.version.digest, "in force");
         Ok(Deployed { activation: Some(activation), inspection: Some(inspection) })
+    }
+
+    /// Whether a component may run as a function.
+    fn trusts(&self, function: &str, digest: &str, signature: &str) -> anyhow::Result<()> {
+        self.trust.check(function, digest, signature).with_context(|| format!("function `{function}` was refused"))
     }
 
     /// Notes for the history what was not taken.
@@ -468,11 +500,12 @@ impl Fleet {
         if target.number == in_force.number {
             bail!("version {} of `{function}` is in force already", target.number);
         }
-        let Version { settings, place, .. } = target.version.clone();
+        let Version { settings, place, signature, .. } = target.version.clone();
         let component = self.ledger.component(&target.version)?;
         let origin = format!("rollback to version {}", target.number);
         // Who goes back is in a hurry.
-        self.offer(number, Given { component: &component, place: Some(place), settings, origin: &origin }, None)
+        let given = Given { component: &component, place: Some(place), settings, origin: &origin, signature };
+        self.offer(number, given, None)
     }
 
     fn number(&self, function: &str) -> anyhow::Result<usize> {
@@ -490,6 +523,14 @@ impl Fleet {
     /// The version in force.
     pub fn in_force(&self, function: &str) -> Option<Activation> {
         self.lock().control.function(function).and_then(|f| f.in_force().cloned())
+    }
+
+    /// A version's component.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub fn component(&self, version: &Version) -> anyhow::Result<Vec<u8>> {
+        self.ledger.component(version)
     }
 
     /// Where tasks switched to versions of a function.
@@ -547,6 +588,8 @@ impl Fleet {
 
     /// Makes a version of a function ready.
     fn prepare_version(&self, number: usize, version: &Version) -> anyhow::Result<Prepared> {
+        // On every host, whoever has taken it in: who can write to the control log is not thereby trusted.
+        self.trusts(&self.functions[number].plan.name, &version.digest, &version.signature)?;
         let component = self.ledger.component(version)?;
         self.functions[number].prepare(&self.registry, &component, &version.settings)
     }

@@ -230,6 +230,14 @@ impl Api for Fake {
         Ok(History { function: "f".into(), versions: state.history.clone(), rejected: state.rejected.clone() })
     }
 
+    fn component(&self, function: &str, version: Option<u64>) -> Result<Vec<u8>, Problem> {
+        let last = self.history(function)?.versions.len() as u64;
+        match version.unwrap_or(last) {
+            number if (1..=last).contains(&number) => Ok(format!("component {number}").into_bytes()),
+            other => Err(Problem::new(Kind::UnknownVersion, format!("`f` has no version {other}"))),
+        }
+    }
+
     fn deploy(&self, deploy: Deploy<'_>) -> Result<Deployed, Problem> {
         let _open = self.pass();
         let history = self.history(deploy.function)?;
@@ -281,7 +289,7 @@ impl Api for Fake {
         let origin = format!("rollback to version {to}");
         let settings = target.version.settings.to_string();
         let probation = Trying::Not;
-        self.deploy(Deploy { function, component: b"x", settings: Some(&settings), origin: &origin, probation })
+        self.deploy(Deploy { function, component: b"x", settings: Some(&settings), origin: &origin, signature: "", probation })
     }
 
     fn stores(&self) -> Vec<Store> {

@@ -125,6 +125,17 @@ fn a_deploy_says_how_it_is_tried() {
 }
 
 #[test]
+fn components_are_given_back() {
+    let host = running();
+    let answer = host.get("/v1/functions/f/component?version=1");
+    assert_eq!((answer.status, answer.header("content-type")), (200, "application/wasm"));
+    assert_eq!(answer.text(), "component 1");
+    assert_eq!(host.get("/v1/functions/f/component").text(), "component 1", "the one in force");
+    assert_eq!(host.get("/v1/functions/f/component?version=7").problem().kind(), Some(Kind::UnknownVersion));
+    assert_eq!(host.get("/v1/functions/g/component").problem().kind(), Some(Kind::UnknownFunction));
+}
+
+#[test]
 fn a_call_for_another_pipeline_does_nothing() {
     let host = running();
     for (method, path) in [
