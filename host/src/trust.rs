@@ -24,7 +24,11 @@ impl std::str::FromStr for PublicKey {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a public key: `{KIND}` and 44 characters, as `millstream sign --new-key` prints it");
+        let wrong = || {
+            format!(
+                "`{text}` is not a public key: `{KIND}` and 44 characters, as `millstream sign --new-key` prints it"
+            )
+        };
         let bytes = STANDARD.decode(text.strip_prefix(KIND).ok_or_else(wrong)?).map_err(|_| wrong())?;
         Ok(Self(bytes.try_into().map_err(|_| wrong())?))
     }
@@ -61,7 +65,9 @@ impl Trust {
         }
         let pipeline = &self.pipeline;
         let what_to_do = || {
-            format!("sign it: `millstream sign {pipeline}/{function} FILE.wasm --key KEY`, with the key of one that `trust` names")
+            format!(
+                "sign it: `millstream sign {pipeline}/{function} FILE.wasm --key KEY`, with the key of one that `trust` names"
+            )
         };
         if signature.trim().is_empty() {
             bail!("the component is not signed, and pipeline `{pipeline}` takes none that is not; {}", what_to_do());
@@ -141,7 +147,9 @@ mod tests {
         }
         let elsewhere = Trust { pipeline: "q".into(), ..trust.clone() };
         assert!(elsewhere.check("f", "ab", &signature).is_err(), "of another pipeline");
-        for (signature, part) in [("", "is not signed"), ("hello", "is no signature"), ("ed25519:AAAA", "not that of this file")] {
+        for (signature, part) in
+            [("", "is not signed"), ("hello", "is no signature"), ("ed25519:AAAA", "not that of this file")]
+        {
             let why = trust.check("f", "ab", signature).unwrap_err().to_string();
             assert!(why.contains(part) && why.contains("millstream sign p/f FILE.wasm"), "{why}");
         }

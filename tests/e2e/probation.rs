@@ -125,7 +125,9 @@ fn the_answer_says_how_many_outputs_differ_and_shows_some() {
         n => Err(format!("{n} of {all}")),
     });
     let told = host.ok(&["promote", "stamped/stamp", "--report"]);
-    for part in ["not on trial any more", "outputs differ", "ns a record", "in force  [{\"key\":", "on trial  [{\"key\":"] {
+    for part in
+        ["not on trial any more", "outputs differ", "ns a record", "in force  [{\"key\":", "on trial  [{\"key\":"]
+    {
         assert!(told.contains(part), "{part}: {told}");
     }
     assert!(host.stop().success());

@@ -65,7 +65,8 @@ sinks:
     let manifest = fs::read_to_string(&place.manifest).unwrap();
     let of_drop = format!("drop: {{ component: {} }}", first.display());
     assert!(manifest.contains(&of_drop), "{manifest}");
-    fs::write(&place.manifest, manifest.replace(&of_drop, &format!("drop: {{ component: {} }}", second.display()))).unwrap();
+    fs::write(&place.manifest, manifest.replace(&of_drop, &format!("drop: {{ component: {} }}", second.display())))
+        .unwrap();
     let host = Host::ready(&place.manifest, &place.folder, &[]);
     let deploy = |more: &[&str]| {
         let all = [&["deploy", "trusting/keep", text(&next), "--now", "--local", text(&place.folder)], more].concat();

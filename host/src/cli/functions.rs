@@ -76,7 +76,8 @@ fn show(args: &Show) -> anyhow::Result<ExitCode> {
     }
     // Looked at here, so that a host does no work for it: another version of this program may see it otherwise.
     let inspection = Registry::new(functions::config(None, 1)?)?.inspect(&component);
-    let version = history.versions.iter().map(|past| &past.version).find(|version| version.number.to_string() == wanted);
+    let version =
+        history.versions.iter().map(|past| &past.version).find(|version| version.number.to_string() == wanted);
     if args.json {
         print_json(&json!({ "function": function, "version": version, "inspection": inspection }))?;
         return Ok(ExitCode::SUCCESS);

@@ -16,11 +16,13 @@ use crate::trust::file::{beside, text};
 
 /// Arguments of `millstream sign`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Examples:\n  millstream sign --new-key team.key      # prints the public key, for `trust` in manifests\n  \
+#[command(
+    after_help = "Examples:\n  millstream sign --new-key team.key      # prints the public key, for `trust` in manifests\n  \
     millstream sign access-counts/extract-ip extract_ip.wasm --key team.key\n\n\
     The signature goes into FILE.wasm.sig, where `millstream deploy` finds it. It is of this file, for this function of this\n\
     pipeline, and for no other.\n\
-    Exit codes: 0 done; 1 failed; 2 wrong arguments.")]
+    Exit codes: 0 done; 1 failed; 2 wrong arguments."
+)]
 pub struct Args {
     /// Pipeline and function that the file is signed for
     #[arg(value_name = "PIPELINE/FUNCTION", required_unless_present = "new_key")]

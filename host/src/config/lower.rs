@@ -564,7 +564,8 @@ impl Lower<'_> {
     fn trust(&mut self, manifest: &form::Manifest) -> Vec<PublicKey> {
         let Some(given) = &manifest.trust else { return Vec::new() };
         if given.is_empty() {
-            let message = "`trust` names no key: leave it out to take what is not signed, or no version could ever be deployed";
+            let message =
+                "`trust` names no key: leave it out to take what is not signed, or no version could ever be deployed";
             self.problems.push(Problem::error(self.tree.place(&["trust"]), message));
         }
         let mut keys = Vec::new();

@@ -11,8 +11,8 @@ use millstream_core::topology::spec::{OnError, Operator, Spec};
 use millstream_local::{Log, TopicConfig};
 use millstream_wasm::Limits;
 
-use crate::trust::Trust;
 use super::formats::Asked;
+use crate::trust::Trust;
 
 /// Partitions of a topic that nothing says otherwise of.
 pub const PARTITIONS_DEFAULT: u32 = 1;

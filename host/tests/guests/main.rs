@@ -2,6 +2,7 @@
 //! breaks the pledge, and what a function is told. What is refused before a pipeline runs, and what a single call comes to,
 //! is tested where functions are run.
 
+mod fuzz;
 mod isolation;
 mod misbehaving;
 mod named;
@@ -66,6 +67,12 @@ fn feed(driver: &mut Driver, values: &[&str]) -> Result<(), String> {
     let last =
         Fed { topic: "in", partition: Some(0), key: Some(last.as_bytes()), value: Some(last.as_bytes()), timestamp: 0 };
     driver.feed(last, []).and_then(|()| driver.finish(true)).map_err(|stopped| format!("{stopped:#}"))
+}
+
+/// Feeds one record; the pipeline's own end, when it stops.
+fn feed_bytes(driver: &mut Driver, key: &[u8], value: &[u8]) -> Result<(), String> {
+    let one = Fed { topic: "in", partition: Some(0), key: Some(key), value: Some(value), timestamp: 0 };
+    driver.feed(one, []).and_then(|()| driver.finish(true)).map_err(|stopped| format!("{stopped:#}"))
 }
 
 /// Values in a topic.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use millstream::runtime::Host;
+use millstream::runtime::fleet::Asked;
 use millstream::runtime::memory::memory;
 use millstream_core::record::BatchBuilder;
 use millstream_core::state::keyspace::{Durability, Keyspaces};
@@ -52,7 +53,8 @@ fn a_version_is_told_when_it_was_first_deployed() {
     let host = start(&db);
     assert_eq!(told(&host), first, "after a restart");
     let other = std::fs::read(function("identity")).unwrap();
-    host.fleet.deploy("bad", &other, None, "test", None).unwrap();
+    let asked = Asked { component: &other, settings: None, origin: "test", signature: "" };
+    host.fleet.deploy("bad", asked, None).unwrap();
     let again = host.fleet.rollback("bad", None).unwrap().activation.unwrap().version.proposed_at;
     assert_ne!(again, deployed, "a deployment of its own");
     assert_eq!(told(&host), first, "after a rollback");

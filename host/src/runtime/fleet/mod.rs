@@ -32,8 +32,8 @@ use tracing::{info, warn};
 use super::functions;
 use super::plan;
 use super::probation::Trials;
-use crate::trust::{Trust, file as sign};
 use super::worker::wall_ms;
+use crate::trust::{Trust, file as sign};
 use entries::SwitchRecord;
 use ledger::{Follow, Ledger};
 
@@ -415,12 +415,7 @@ impl Fleet {
     ///
     /// # Errors
     /// Why it was not taken, exactly, with [`NotTaken`] where it was fit for this host; the old version runs on.
-    pub fn deploy(
-        &self,
-        function: &str,
-        asked: Asked<'_>,
-        probation: Option<Probation>,
-    ) -> anyhow::Result<Deployed> {
+    pub fn deploy(&self, function: &str, asked: Asked<'_>, probation: Option<Probation>) -> anyhow::Result<Deployed> {
         let Asked { component, settings, origin, signature } = asked;
         let _one = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
         let number = self.number(function)?;

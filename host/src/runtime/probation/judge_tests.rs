@@ -100,14 +100,7 @@ fn judge(functions: Made) -> Judge<Made> {
     let compiler = Compiler { program: "none".into(), args: Vec::new() };
     let registry = Arc::new(Registry::new(Config::new(compiler, 1)).unwrap());
     let trial = Trial {
-        parts: Parts {
-            function: "f".into(),
-            host: "h".into(),
-            digest: "d".into(),
-            old: OLD,
-            new: NEW,
-            registry,
-        },
+        parts: Parts { function: "f".into(), host: "h".into(), digest: "d".into(), old: OLD, new: NEW, registry },
         began: Instant::now(),
         over: AtomicBool::new(false),
         share: AtomicU32::new(u32::MAX),

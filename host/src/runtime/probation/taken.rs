@@ -357,8 +357,14 @@ mod tests {
         let offsets: Vec<u32> = (0..=64).map(|g| 2 * g).collect();
         let times: Vec<i64> = (0..128).collect();
         let records = Records { keys: &records_keys, values: &records_keys, timestamps: &times };
-        let into =
-            Groups { keys: &keys, starts: &times[..64], ends: &times[64..], states: &keys, offsets: &offsets, members: &members };
+        let into = Groups {
+            keys: &keys,
+            starts: &times[..64],
+            ends: &times[64..],
+            states: &keys,
+            offsets: &offsets,
+            members: &members,
+        };
         let rejected: Vec<Rejection> = (0..128).map(|index| Rejection { index, reason: format!("{index}") }).collect();
         let answered = Answered { states: &keys, values: Some(&records_keys), rejected: &rejected };
         let given = || Given::new(Context::default(), records, None);

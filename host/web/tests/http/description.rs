@@ -20,6 +20,8 @@ fn methods_are_those_that_are_described() {
     assert!(paths.len() >= 20);
     for (path, operations) in paths {
         for method in METHODS {
+            // There is a version on trial for those calls that are about one.
+            host.send("PUT", "/v1/functions/f?probation=hold", "", b"x");
             let status = host.send(method, &filled(path), "", b"x").status;
             let known = operations.get(method.to_lowercase()).is_some();
             assert_eq!(status != 405, known, "{method} {path}: {status}");
@@ -76,6 +78,7 @@ fn answers_are_as_described() {
                 continue;
             }
             let body: &[u8] = if path.ends_with("rollback") { b"{\"to\": 1}" } else { b"x" };
+            host.send("PUT", "/v1/functions/f?probation=hold", "", b"x");
             let answer = host.send(&method.to_uppercase(), &filled(path), "text/plain", body).json();
             validate(&host, &described, schema, &answer);
             checked += 1;

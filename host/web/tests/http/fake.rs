@@ -289,7 +289,14 @@ impl Api for Fake {
         let origin = format!("rollback to version {to}");
         let settings = target.version.settings.to_string();
         let probation = Trying::Not;
-        self.deploy(Deploy { function, component: b"x", settings: Some(&settings), origin: &origin, signature: "", probation })
+        self.deploy(Deploy {
+            function,
+            component: b"x",
+            settings: Some(&settings),
+            origin: &origin,
+            signature: "",
+            probation,
+        })
     }
 
     fn stores(&self) -> Vec<Store> {
