@@ -14,8 +14,14 @@ use super::deploy::DEPLOY_TIME_MAX;
 use super::inspect;
 use crate::runtime::functions;
 
+/// Examples and exit codes.
+const HELP: &str = "Examples:\n  millstream functions show access-counts/extract-ip\n  \
+    millstream functions show access-counts/extract-ip --version 2 -o earlier.wasm\n\n\
+    Exit codes: 0 done; 1 failed; 2 wrong arguments; 3 no host answers.";
+
 /// Arguments of `millstream functions`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
 pub struct Args {
     #[command(subcommand)]
     what: What,
@@ -28,9 +34,7 @@ enum What {
 }
 
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Examples:\n  millstream functions show access-counts/extract-ip\n  \
-    millstream functions show access-counts/extract-ip --version 2 -o earlier.wasm\n\n\
-    Exit codes: 0 done; 1 failed; 2 wrong arguments; 3 no host answers.")]
+#[command(after_help = HELP)]
 struct Show {
     /// Pipeline and function
     #[arg(value_name = "PIPELINE/FUNCTION")]

@@ -97,7 +97,7 @@ impl Functions for Made {
 }
 
 fn judge(functions: Made) -> Judge<Made> {
-    let compiler = Compiler { program: "none".into(), args: Vec::new() };
+    let compiler = Compiler { program: std::env::current_exe().unwrap(), args: Vec::new() };
     let registry = Arc::new(Registry::new(Config::new(compiler, 1)).unwrap());
     let trial = Trial {
         parts: Parts { function: "f".into(), host: "h".into(), digest: "d".into(), old: OLD, new: NEW, registry },

@@ -84,7 +84,7 @@ fn answers_are_as_described() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 16);
+    assert_eq!(checked, 19);
     let problem = &described["components"]["responses"]["Problem"]["content"]["application/problem+json"]["schema"];
     for path in ["/nothing", "/v1/topics/in/records?partition=0&offset=99", "/v1/stores/counts/keys/elsewhere"] {
         validate(&host, &described, problem, &serde_json::from_slice(&host.get(path).body).unwrap());
