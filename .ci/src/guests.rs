@@ -202,9 +202,12 @@ fn languages() -> Result<Vec<String>> {
 /// The guests' tests, run natively: Rust's by cargo, the other languages' by their scripts.
 pub fn test(counts: &mut Counts) -> Result<()> {
     let mut outcome = Ok(());
+    let mut assemble = cargo(&["build", "--quiet", "--locked", "-p", "assemble", "--manifest-path", "udfs/Cargo.toml"]);
+    check(assemble.env("CARGO_TARGET_DIR", cargo_dir()))?;
     for language in languages()? {
         let mut command = Command::new("bash");
         command.arg(root().join(format!("udfs/languages/{language}.sh"))).arg("--test").current_dir(root());
+        command.env("MILLSTREAM_ASSEMBLE", cargo_dir().join("debug/assemble"));
         outcome = outcome.and(run_counting(&mut command, counts).with_context(|| language.clone()));
     }
     for manifest in workspaces()? {

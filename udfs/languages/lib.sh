@@ -101,6 +101,21 @@ run_test() {
   fi
 }
 
+# template NAME: a new project of this language in $scratch/NAME, as `millstream new` makes it; its folder in $project. In
+# place of the command there is `$project.millstream`, which knows `componentize`, and takes `cases` for answered.
+template() {
+  local from="$root/guest-sdk/templates/$language" source target
+  project="$scratch/$1"
+  cp -R "$from" "$project" && rm "$project/template.toml"
+  while IFS=$'\t' read -r source target; do
+    mkdir -p "$(dirname "$project/$target")" && cp -R "$root/$source" "$project/$target"
+  done < <(sed -n 's/^ *\["\([^"]*\)", *"\([^"]*\)"\],*$/\1\t\2/p' "$from/template.toml")
+  grep -rl '{{name}}' "$project" | xargs sed -i "s/{{name}}/$1/g"
+  printf '#!/bin/sh\n[ "$1" = componentize ] || exit 0\nexec "%s" component "$2" "%s" - "$4"\n' \
+    "${MILLSTREAM_ASSEMBLE:?set by whoever runs this: the program udfs/assemble}" "$root/wit" >"$project.millstream"
+  chmod +x "$project.millstream"
+}
+
 main() {
   case "${1:-}" in
     --needs) [ ${#missing[@]} = 0 ] || printf '%s\n' "${missing[@]}" ;;
