@@ -81,7 +81,7 @@ ready() {
 }
 
 # The samples of this language, by the names of their folders.
-samples() { (cd "$udfs" && ls -d -- *-"$language" 2>/dev/null) || die "there is no sample udfs/*-$language"; }
+samples() { (cd "$udfs" && ls -d -- *-"$language" 2>/dev/null | grep -v "^misbehaving-") || die "there is no sample udfs/*-$language"; }
 
 # component IN OUT [--adapt NAME=FILE]…: a core module as a component.
 component() {
