@@ -17,7 +17,7 @@ pub type Adapter<'a> = (&'a str, Vec<u8>);
 /// Encodes `module`. `world`: which world of the contract in the folder `wit`; `None`: one of the interfaces whose
 /// functions it exports and imports. A module that says its types itself is taken at its word.
 pub fn encode(module: &[u8], wit: &Path, world: Option<&str>, adapters: &[Adapter]) -> Result<Vec<u8>> {
-    let mut module = module.to_vec();
+    let mut module = without_debug(module).context("read the module")?;
     let face = Face::of(&module).context("read the module")?;
     if !face.typed {
         let mut resolve = Resolve::default();
@@ -37,6 +37,27 @@ pub fn encode(module: &[u8], wit: &Path, world: Option<&str>, adapters: &[Adapte
         encoder.adapter(name, bytes).with_context(|| format!("the adapter for {name}"))?;
     }
     encoder.encode()
+}
+
+/// The module without its debug information, most of the bytes of some compilers' modules. The functions' names, by which
+/// backtraces are read, stay.
+fn without_debug(module: &[u8]) -> Result<Vec<u8>> {
+    // The head, of which no section is made.
+    const HEAD_BYTES: usize = 8;
+    let mut kept = module.get(..HEAD_BYTES).context("it is too short")?.to_vec();
+    let mut start = HEAD_BYTES;
+    for payload in Parser::new(0).parse_all(module) {
+        let payload = payload?;
+        // A section's range is that of its content; what lies before is its id and its size.
+        let Some((_, range)) = payload.as_section() else { continue };
+        let end = usize::try_from(range.end)?;
+        let debug = matches!(&payload, Payload::CustomSection(section) if section.name().starts_with(".debug_"));
+        if !debug {
+            kept.extend_from_slice(&module[start..end]);
+        }
+        start = end;
+    }
+    Ok(kept)
 }
 
 /// What a module shows of itself.
@@ -155,6 +176,16 @@ mod tests {
         assert!(also("aggregator@0.1.0#finish").unwrap_err().contains("`add`"));
         assert_eq!(made(FILTER, Some("filters"), &[]).unwrap(), "+filter log types");
         assert!(made(FILTER, Some("mappers"), &[]).unwrap_err().contains("mapper"));
+    }
+
+    #[test]
+    fn debug_information_goes_and_names_stay() {
+        let named = wat::parse_str(r#"(module (func $named (nop)) (@custom "kept" "here"))"#).unwrap();
+        assert_eq!(without_debug(&named).unwrap(), named);
+        let debug = r#"(module (@custom ".debug_info" (before code) "much") (func $named (nop))
+            (@custom "kept" "here") (@custom ".debug_line" "more"))"#;
+        assert_eq!(without_debug(&wat::parse_str(debug).unwrap()).unwrap(), named);
+        assert!(without_debug(b"\0asm").is_err());
     }
 
     #[test]

@@ -23,7 +23,7 @@ usage: assemble FOLDER OUT
   WIT_DIR  the folder with the contract, udf.wit. A module that already says its types (wit-bindgen puts them into a
            section of their own) may say the same.
   WORLD    which world of the contract it is; `-` makes the world of the interfaces whose functions the module exports.
-  OUT      the component. It is validated.
+  OUT      the component. It is validated. Debug information (.debug_*) is left out; the functions' names stay.
   --adapt  NAME=FILE: a module (.wasm or .wat) that answers what IN imports from NAME, and may need nothing but IN's
            memory, as one that stands for wasi_snapshot_preview1. May come several times. What IN imports from
            elsewhere than the contract and has no adapter for is refused, by name.
