@@ -208,7 +208,7 @@ typedef bool (*ms_filter)(const ms_record *record, ms_reason *refused);
 static inline ms_kept ms_keep(ms_filter filter, const ms_batch *records) {
   size_t bytes = (records->len + 7) / 8;
   uint8_t *bits = (uint8_t *)ms_alloc(bytes);
-  ms_buffer rejected = {0};
+  ms_buffer rejected = {NULL, 0, 0};
   memset(bits, 0, bytes);
   for (size_t index = 0; index < records->len; index++) {
     ms_record record = ms_record_at(records, index);
@@ -350,7 +350,7 @@ static inline ms_output_columns ms_output_done(ms_output *out, size_t taken, con
 
 static inline ms_output_columns ms_apply(ms_mapper mapper, const ms_batch *records) {
   ms_output out;
-  ms_buffer rejected = {0};
+  ms_buffer rejected = {NULL, 0, 0};
   size_t taken = 0;
   memset(&out, 0, sizeof out);
   out.records = records;
@@ -428,7 +428,7 @@ static inline ms_reason ms_fold(const ms_aggregator *aggregator, ms_reason (*tak
                                 const ms_groups *groups, const ms_batch *records, ms_folded *folded) {
   size_t len = ms_len(&groups->keys);
   ms_column_out states;
-  ms_buffer rejected = {0};
+  ms_buffer rejected = {NULL, 0, 0};
   void *state = ms_alloc(aggregator->state_size);
   ms_column_begin(&states, len, groups->states.data_len + 16 * len);
   for (size_t index = 0; index < len; index++) {
@@ -523,7 +523,7 @@ static inline ms_reason ms_migrate(const ms_migrator *migrator, uint32_t old, ui
   bool known = (now == migrator->current && ms_has(migrator->reads, old)) ||
                (old == migrator->current && ms_has(migrator->writes, now));
   if (!known) {
-    ms_buffer why = {0};
+    ms_buffer why = {NULL, 0, 0};
     ms_push_text(&why, "no way from layout ");
     ms_push_number(&why, old);
     ms_push_text(&why, " to ");

@@ -57,7 +57,7 @@ typedef struct ms_group {
   int64_t window_end;
 } ms_group;
 
-/// Bytes that grow. Starts as all zero: `ms_buffer text = {0};`
+/// Bytes that grow. Starts as all zero: `ms_buffer text = {NULL, 0, 0};`
 typedef struct ms_buffer {
   uint8_t *data;
   size_t size;

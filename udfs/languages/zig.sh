@@ -11,6 +11,8 @@ zig() { ZIG_GLOBAL_CACHE_DIR="$venv/cache" ZIG_LOCAL_CACHE_DIR="$scratch/cache" 
 # with_sdk SOURCE: the modules of a function.
 with_sdk() { modules=(--dep millstream "-Mroot=$1" "-Mmillstream=$sdk/src/millstream.zig"); }
 
+in_project() { (cd "$project" && "$@"); }
+
 build() {
   local name
   for name in $(samples); do
@@ -28,6 +30,8 @@ tests() {
     with_sdk "$udfs/$name/${name%-zig}.zig"
     run_test "$name" zig test "${modules[@]}"
   done
+  template trial
+  run_test template in_project zig build test "-Dmillstream=$project.millstream"
 }
 
 main "$@"
