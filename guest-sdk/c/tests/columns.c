@@ -70,6 +70,20 @@ static void a_column_is_made_when_a_result_differs(void) {
   CHECK(times[0] == 0 && times[1] == 2 && times[2] == 2 && times[3] == 99 && times[4] == 4);
 }
 
+static void dropped_at_the_end_and_late_ports(void) {
+  static const char *const dropped[] = {"same", "drop"};
+  static const uint32_t first[] = {0};
+  ms_output_columns output = apply(dropped, 2);
+  CHECK(output.taken == 2 && output.sources.there && numbers(output.sources.value, first, 1));
+  // Memory that was used before is not zero.
+  ms_reset();
+  memset(ms_alloc(1 << 16), 0xff, 1 << 16);
+  ms_reset();
+  static const char *const ported[] = {"same", "same", "port"};
+  static const uint32_t ports[] = {0, 0, 2};
+  CHECK(numbers(apply(ported, 3).ports.value, ports, 3));
+}
+
 static void a_refused_record_leaves_nothing(void) {
   static const char *const values[] = {"twice", "bad", "same", "bad"};
   static const uint32_t sources[] = {0, 0, 2};
@@ -122,8 +136,12 @@ static void memory_is_used_again(void) {
   for (int i = 0; i < 100000; i++) ms_push_number(&grows, 7);
   CHECK(grows.size == 100000 && grows.data[99999] == '7');
   // With something behind it, it moves; what it holds stays.
-  ms_alloc(1);
+  uint8_t *behind = (uint8_t *)ms_alloc(1);
+  *behind = 42;
   ms_push_text(&grows, "end");
+  while (grows.size < 200000) ms_push_number(&grows, 7);
+  CHECK(*behind == 42);
+  grows.size = 100003;
   CHECK(grows.size == 100003 && grows.data[0] == '7' && !memcmp(grows.data + 100000, "end", 3));
   ms_reset();
 }
@@ -140,7 +158,67 @@ static void bytes_are_searched(void) {
   CHECK(ms_equal(ms_bytes_of(&number), text("184467440737095516150")));
 }
 
+/// Adds the lengths of values; the state is one byte. At 100 it is gone; 0 leaves nothing.
+static ms_reason decode(void *state, ms_bytes stored) {
+  *(uint8_t *)state = stored.size ? stored.data[0] : 0;
+  return stored.size ? NULL : "an empty state";
+}
+
+static void encode(const void *state, ms_buffer *into) { ms_push(into, state, 1); }
+
+static ms_reason add(void *state, const ms_record *record) {
+  if (ms_is_null(record->value)) return "no value";
+  *(uint8_t *)state = (uint8_t)(*(uint8_t *)state + record->value.size);
+  return NULL;
+}
+
+static bool is_gone(const void *state) { return *(const uint8_t *)state == 100; }
+
+static bool finish(const void *state, const ms_group *group, ms_buffer *into) {
+  ms_push_number(into, (uint64_t)group->window_start);
+  ms_push_text(into, ":");
+  ms_push_number(into, *(const uint8_t *)state);
+  return *(const uint8_t *)state > 0;
+}
+
+static ms_reason merge(void *left, const void *right) {
+  *(uint8_t *)left = (uint8_t)(*(uint8_t *)left + *(const uint8_t *)right);
+  return NULL;
+}
+
+static const ms_aggregator lengths = {
+    .state_size = 1, .decode = decode, .encode = encode, .add = add, .is_gone = is_gone, .finish = finish, .merge = merge};
+
+static void each_group_takes_its_own_members_in(void) {
+  static const uint32_t offsets[] = {0, 2, 4, 5, 6}, members[] = {0, 2, 1, 2, 1, 0};
+  static const int64_t starts[] = {0, 10, 20, 30}, ends[] = {10, 20, 30, 40};
+  ms_bytes values[] = {text("a"), text(NULL), text("bbb")}, keys[] = {text("x"), text("y"), text("z"), text("gone")};
+  ms_bytes stored[] = {text(NULL), text("\n"), text(NULL), text("c")};
+  ms_groups groups = {*column_of(keys, 4), {starts, 4}, {ends, 4}, *column_of(stored, 4), {offsets, 5}, {members, 6}};
+  ms_folded folded;
+  CHECK(!ms_fold(&lengths, add, &groups, batch_of_values(values, 3), &folded));
+  CHECK(ms_equal(ms_item(&folded.states, 0), text("\4")) && ms_equal(ms_item(&folded.states, 1), text("\r")));
+  // The only record of the third was refused; the fourth has reached 100.
+  CHECK(!ms_item(&folded.states, 2).data && !ms_item(&folded.states, 3).data);
+  CHECK(folded.rejected.len == 2 && folded.rejected.data[0].index == 2 && folded.rejected.data[1].index == 4);
+  ms_bytes states[] = {text("\4"), {(const uint8_t *)"\0", 1}, text(NULL), text("\5")};
+  ms_column results, merged;
+  groups.states = *column_of(states, 4);
+  CHECK(!ms_finish(&lengths, &groups, &results) && results.data_len == strlen("0:430:5"));
+  CHECK(ms_equal(ms_item(&results, 0), text("0:4")) && !ms_item(&results, 1).data && !ms_item(&results, 2).data);
+  ms_bytes left[] = {text("\1"), text(NULL), text("\2"), text(NULL)};
+  ms_bytes right[] = {text(NULL), text("\3"), text("\4"), text(NULL)};
+  CHECK(!ms_merge(&lengths, column_of(left, 4), column_of(right, 4), &merged) && !ms_item(&merged, 3).data);
+  CHECK(ms_equal(ms_item(&merged, 0), left[0]) && ms_equal(ms_item(&merged, 1), right[1]));
+  CHECK(ms_equal(ms_item(&merged, 2), text("\6")));
+  stored[1] = text("");
+  groups.states = *column_of(stored, 4);
+  CHECK(!strcmp(ms_fold(&lengths, add, &groups, batch_of_values(values, 3), &folded), "an empty state"));
+}
+
 int main(void) {
+  dropped_at_the_end_and_late_ports();
+  each_group_takes_its_own_members_in();
   every_place_of_a_null_is_read_back();
   an_empty_batch_has_an_empty_answer();
   a_column_is_made_when_a_result_differs();
