@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds every sample function from source: `build.sh [OUT]` leaves OUT/NAME.wasm; `build.sh --prebuilt` renews the
 # components that the demo embeds. Needs rustup's wasm32-unknown-unknown, or Debian's rustc-web, cargo-web, rust-web-src,
-# rust-web-llvm and lld-22.
+# rust-web-llvm and lld-22; each other language has its script in languages/, which says what it needs.
+# MILLSTREAM_LANGUAGES: which of them are built, as `c go`; by default all.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 prebuilt=(only-ip extract-ip extract-ip-masked count)
@@ -11,6 +12,8 @@ out="${1:-$HOME/.cache/millstream/udfs}"
 mkdir -p "$out"
 out="$(cd "$out" && pwd)"
 cd "$here"
+# Where the tools of the other languages are found: the path as it was before a toolchain for Rust was chosen.
+tools_path="${MILLSTREAM_TOOLS_PATH:-$PATH}"
 
 # Whoever sets the linker has chosen the toolchain.
 if [ -z "${CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER:-}" ]; then
@@ -46,5 +49,12 @@ if [ "$out" != "$here/prebuilt" ]; then
     [ -f "$made" ] || made="$CARGO_TARGET_DIR/wasm32-unknown-unknown/misbehaving/examples/${name//-/_}.wasm"
     cp "$made" "$out/$name.wasm"
   done
-  env -u RUSTFLAGS -u CARGO_UNSTABLE_BUILD_STD cargo run --quiet --locked -p assemble -- misbehaving-wat "$out"
+  native=(env -u RUSTFLAGS -u CARGO_UNSTABLE_BUILD_STD)
+  "${native[@]}" cargo build --quiet --locked -p assemble
+  export MILLSTREAM_ASSEMBLE="$CARGO_TARGET_DIR/debug/assemble"
+  "$MILLSTREAM_ASSEMBLE" misbehaving-wat "$out"
+  all="$(cd languages && ls ./*.sh | sed 's|^\./||; s|\.sh$||; /^lib$/d')"
+  for language in ${MILLSTREAM_LANGUAGES-$all}; do
+    "${native[@]}" PATH="$tools_path" bash "languages/$language.sh" "$out"
+  done
 fi

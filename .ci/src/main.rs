@@ -1,13 +1,15 @@
 //! The project's own commands, behind `./x`: what a laptop and continuous integration both run.
 //!
 //! Not the product. Each command is a thin line to cargo; what is more than that has a module: [`steps`] (progress),
-//! [`counts`] (the sum over all test binaries), [`guests`] (sample functions from source), [`test`].
+//! [`counts`] (the sum over all test binaries), [`guests`] (sample functions from source),
+//! [`table`] (what they cost in each language), [`test`].
 //! The `tidy` module is tests only: the mechanical half of `docs/style.md`, and the walls between crates.
 
 mod counts;
 mod guests;
 mod run;
 mod steps;
+mod table;
 mod test;
 #[cfg(test)]
 mod tidy;
@@ -45,7 +47,11 @@ enum Command {
         args: Vec<String>,
     },
     /// Builds the sample functions from source and prints the folder they are in
-    Guests,
+    Guests {
+        /// Prints instead what the samples cost in each language: size, time to compile, time a record, memory
+        #[arg(long)]
+        table: bool,
+    },
     /// The seeded simulator: [--seeds N] for many, [--seed N] replays one
     #[command(disable_help_flag = true)]
     Sim {
@@ -96,7 +102,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Demo { args } => run::become_cargo(&["run", "-q", "-p", "millstream", "--", "demo"], &args),
         Command::Test { args } => test::test(&args),
-        Command::Guests => {
+        Command::Guests { table: true } => run::finish(table::print()),
+        Command::Guests { table: false } => {
             println!("{}", guests::build()?.display());
             Ok(ExitCode::SUCCESS)
         }

@@ -1,0 +1,200 @@
+//! Millstream functions in C++20, over the C header of the same name: bytes are std::string_view, refusals are values, an
+//! aggregate is a class. Needs no exceptions and no run-time type information.
+//!
+//! SPDX-License-Identifier: Apache-2.0
+#ifndef MILLSTREAM_HPP
+#define MILLSTREAM_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <optional>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "millstream.h"
+
+#if defined(__wasm__) && defined(_LIBCPP_VERSION)
+/// Where the library would throw (`substr` behind the end), it calls this; its own prints by WASI, which no host grants. The
+/// log gets the library's words, and the function traps.
+_LIBCPP_BEGIN_NAMESPACE_STD
+[[noreturn]] __attribute__((weak)) void __libcpp_verbose_abort(const char *format, ...) noexcept(noexcept(__libcpp_verbose_abort(""))) {
+  ms_log(MS_ERROR, ms_text(format));
+  __builtin_trap();
+}
+_LIBCPP_END_NAMESPACE_STD
+#endif
+
+namespace millstream {
+
+/// Why something is refused, for people; a text that stays until the call ends. `ok` where all is well.
+struct Refusal {
+  ms_reason reason = nullptr;
+  constexpr Refusal() = default;
+  constexpr Refusal(ms_reason reason) : reason(reason) {}
+};
+inline constexpr Refusal ok{};
+
+/// Bytes, or none where they are null.
+using Bytes = std::optional<std::string_view>;
+
+inline Bytes bytes_of(ms_bytes bytes) {
+  if (ms_is_null(bytes)) return std::nullopt;
+  return std::string_view(reinterpret_cast<const char *>(bytes.data), bytes.size);
+}
+
+inline ms_bytes bytes_of(Bytes bytes) {
+  static const std::uint8_t nothing[1] = {0};
+  if (!bytes) return {nullptr, 0};
+  return {bytes->empty() ? nothing : reinterpret_cast<const std::uint8_t *>(bytes->data()), bytes->size()};
+}
+
+/// A record, borrowed from the columns of its batch.
+struct Record {
+  Bytes key;
+  Bytes value;
+  /// Event time, milliseconds since 1970-01-01T00:00:00Z.
+  std::int64_t timestamp = 0;
+
+  /// The value, or no bytes where there is none.
+  std::string_view value_or_empty() const { return value.value_or(std::string_view()); }
+
+  static Record of(const ms_record *record) { return {bytes_of(record->key), bytes_of(record->value), record->timestamp}; }
+};
+
+/// A group of an aggregate.
+struct Group {
+  std::string_view key;
+  /// Milliseconds; none without a window.
+  std::optional<std::pair<std::int64_t, std::int64_t>> window;
+
+  static Group of(const ms_group *group) {
+    Group made{bytes_of(group->key).value_or(std::string_view()), std::nullopt};
+    if (group->has_window) made.window.emplace(group->window_start, group->window_end);
+    return made;
+  }
+};
+
+/// Bytes that grow, in the memory of the call.
+class Buffer {
+ public:
+  explicit Buffer(ms_buffer *into) : into(into) {}
+  void push(std::string_view bytes) { ms_push(into, bytes.data(), bytes.size()); }
+  /// In decimal.
+  void push_number(std::uint64_t number) { ms_push_number(into, number); }
+  /// Eight bytes, the low one first.
+  void push_u64(std::uint64_t number) { ms_push_u64(into, number); }
+
+ private:
+  ms_buffer *into;
+};
+
+/// The first eight bytes as a number, the low one first; fewer trap.
+inline std::uint64_t u64(std::string_view bytes) { return ms_u64(bytes_of(Bytes(bytes))); }
+
+/// Where a mapper's results go. A part that is the record's own costs nothing while its column is unchanged.
+class Output {
+ public:
+  explicit Output(ms_output *out) : out(out) {}
+  void emit(Bytes key, Bytes value, std::int64_t timestamp) { ms_emit(out, bytes_of(key), own(value), timestamp); }
+  void emit_same() { ms_emit_same(out); }
+  void emit_value(Bytes value) { ms_emit_value(out, bytes_of(value)); }
+  void emit_key(Bytes key) { ms_emit_key(out, bytes_of(key)); }
+  /// Sends this record's results from here on to another of the step's outputs, by its place in the list.
+  void to(std::uint32_t port) { ms_port(out, port); }
+
+ private:
+  /// Empty bytes lose their place on the way through std::string_view's users; the record's own are taken for its own.
+  ms_bytes own(Bytes value) {
+    ms_bytes given = ms_item(&out->records->values, out->record);
+    return value && given.data && !value->size() && !given.size ? given : bytes_of(value);
+  }
+  ms_output *out;
+};
+
+inline void log(ms_level level, std::string_view line) { ms_log(level, bytes_of(Bytes(line))); }
+
+/// A C filter of `bool (const Record &)`, or of `bool (const Record &, Refusal &)`.
+template <auto function>
+bool keep(const ms_record *record, ms_reason *refused) {
+  if constexpr (std::is_invocable_v<decltype(function), const Record &, Refusal &>) {
+    Refusal refusal;
+    bool kept = function(Record::of(record), refusal);
+    *refused = refusal.reason;
+    return kept;
+  } else {
+    return function(Record::of(record));
+  }
+}
+
+/// A C mapper of `Refusal (const Record &, Output)`.
+template <auto function>
+ms_reason apply(const ms_record *record, ms_output *out) {
+  return Refusal(function(Record::of(record), Output(out))).reason;
+}
+
+/// The C functions over a class that is the state of a group. It can be made of nothing and be copied as bytes, and has
+/// `Refusal decode(std::string_view)`, `void encode(Buffer) const`, `Refusal add(const Record &)` and
+/// `bool finish(const Group &, Buffer) const`, which says whether anything leaves; and where it wants them
+/// `void start(const Group &)`, `bool is_gone() const`, `Refusal merge(const State &)`, `Refusal remove(const Record &)`.
+template <class State>
+struct Aggregator {
+  static_assert(std::is_trivially_copyable_v<State> && std::is_trivially_destructible_v<State>,
+                "a state is bytes: what it points to is in the memory of the call");
+
+  static ms_aggregator functions() {
+    ms_aggregator made{};
+    made.state_size = sizeof(State);
+    made.start = [](void *state, const ms_group *group) {
+      new (state) State();
+      if constexpr (requires(State it) { it.start(Group{}); }) static_cast<State *>(state)->start(Group::of(group));
+      (void)group;
+    };
+    made.decode = [](void *state, ms_bytes stored) { return (new (state) State())->decode(*bytes_of(stored)).reason; };
+    made.encode = [](const void *state, ms_buffer *into) { static_cast<const State *>(state)->encode(Buffer(into)); };
+    made.add = [](void *state, const ms_record *record) { return static_cast<State *>(state)->add(Record::of(record)).reason; };
+    made.finish = [](const void *state, const ms_group *group, ms_buffer *into) {
+      return static_cast<const State *>(state)->finish(Group::of(group), Buffer(into));
+    };
+    if constexpr (requires(State it, const Record &record) { it.remove(record); }) {
+      made.remove = [](void *state, const ms_record *record) { return static_cast<State *>(state)->remove(Record::of(record)).reason; };
+    }
+    if constexpr (requires(const State it) { it.is_gone(); }) {
+      made.is_gone = [](const void *state) { return static_cast<const State *>(state)->is_gone(); };
+    }
+    if constexpr (requires(State it) { it.merge(it); }) {
+      made.merge = [](void *left, const void *right) { return static_cast<State *>(left)->merge(*static_cast<const State *>(right)).reason; };
+    }
+    return made;
+  }
+};
+
+/// The C functions over a class's layouts: `static constexpr std::uint32_t current`, arrays `reads` and `writes`, and
+/// `static Refusal migrate(std::string_view state, std::uint32_t old, std::uint32_t now, Buffer into)`.
+template <class State>
+ms_migrator migrator() {
+  return {State::current,
+          {State::reads, sizeof State::reads / sizeof State::reads[0]},
+          {State::writes, sizeof State::writes / sizeof State::writes[0]},
+          [](ms_bytes state, std::uint32_t old, std::uint32_t now, ms_buffer *into) {
+            return State::migrate(*bytes_of(state), old, now, Buffer(into)).reason;
+          }};
+}
+
+}  // namespace millstream
+
+/// What MS_FILTER and its kin take, made of the functions above: `MILLSTREAM_FILTER(only_ip)`.
+#define MILLSTREAM_FILTER(function) MS_FILTER(millstream::keep<function>)
+#define MILLSTREAM_MAPPER(function) MS_MAPPER(millstream::apply<function>)
+/// The class, once: `MILLSTREAM_AGGREGATOR(Counts)`, and beside it MILLSTREAM_MERGER and MILLSTREAM_RETRACTOR.
+#define MILLSTREAM_AGGREGATOR(State)                                                          \
+  static const ms_aggregator ms_aggregator_of_##State = millstream::Aggregator<State>::functions(); \
+  MS_AGGREGATOR(ms_aggregator_of_##State)
+#define MILLSTREAM_MERGER(State) MS_MERGER(ms_aggregator_of_##State)
+#define MILLSTREAM_RETRACTOR(State) MS_RETRACTOR(ms_aggregator_of_##State)
+#define MILLSTREAM_MIGRATOR(State)                                              \
+  static const ms_migrator ms_migrator_of_##State = millstream::migrator<State>(); \
+  MS_MIGRATOR(ms_migrator_of_##State)
+
+#endif

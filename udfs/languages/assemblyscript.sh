@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# The samples in AssemblyScript: node runs its compiler, which npm fetches as guest-sdk/assemblyscript/package-lock.json says.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+needs node nodejs "runs the AssemblyScript compiler, and the tests of what it makes"
+needs npm npm "fetches the AssemblyScript compiler"
+npm_packages assemblyscript "$sdk"
+
+# compile SOURCE OUT: a core module, as in a project that has the SDK among its packages.
+compile() {
+  mkdir -p "$scratch/node_modules" && ln -sfn "$sdk" "$scratch/node_modules/millstream-assemblyscript"
+  cp "$1" "$scratch/$(basename "$1")"
+  (cd "$scratch" && node "$npm/node_modules/assemblyscript/bin/asc.js" "$(basename "$1")" --outFile "$2" -O3 --debug \
+    --runtime minimal --use abort=~lib/millstream-assemblyscript/assembly/log/abort --transform "$sdk/transform.mjs")
+}
+
+build() {
+  local name
+  for name in $(samples); do
+    compile "$udfs/$name/${name%-assemblyscript}.ts" "$scratch/$name.wasm"
+    component "$scratch/$name.wasm" "$1/$name.wasm"
+  done
+}
+
+tests() {
+  local name
+  for name in $(samples); do
+    compile "$udfs/$name/${name%-assemblyscript}.ts" "$scratch/$name.wasm"
+    run_test "$name" node "$udfs/$name/test.mjs" "$scratch/$name.wasm"
+  done
+  compile "$sdk/tests/by-value.ts" "$scratch/by-value.wasm"
+  run_test tests/by-value node "$sdk/tests/by-value.mjs" "$scratch/by-value.wasm"
+  template trial
+  # What `npm install` would put there.
+  mkdir "$project/node_modules" && ln -s "$npm/node_modules/"* "$npm/node_modules/.bin" "$project/node_modules/"
+  ln -s ../millstream "$project/node_modules/millstream-assemblyscript"
+  run_test template env MILLSTREAM="$project.millstream" npm --prefix "$project" --silent test
+}
+
+main "$@"

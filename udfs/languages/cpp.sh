@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# The samples in C++: as those in C (c.sh), and libc++ for WebAssembly. All are Debian's packages.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+needs clang++-19 clang-19 "compiles C and C++ for WebAssembly"
+needs wasm-ld-19 lld-19 "links what clang-19 compiled for WebAssembly"
+needs_file /usr/include/wasm32-wasi/string.h wasi-libc "the C library of WebAssembly"
+needs_file /usr/lib/llvm-19/lib/clang/19/lib/wasi/libclang_rt.builtins-wasm32.a libclang-rt-19-dev-wasm32 "what clang-19 calls for the sums that WebAssembly has no instruction for"
+needs_file /usr/include/wasm32-wasi/c++/v1/string_view libc++-19-dev-wasm32 "the C++ library of WebAssembly"
+needs make make "builds a new project as its README says"
+needs c++ g++ "the C++ library of this machine, for native tests"
+
+flags=(-std=c++20 -Wall -Wextra -Werror -fno-exceptions -fno-rtti "-I$sdk" "-I$root/guest-sdk/c")
+# No debug information, but the functions' names, by which a backtrace can be read.
+wasm=(clang++-19 --target=wasm32-wasi -stdlib=libc++ -mexec-model=reactor -O3 -mbulk-memory -Wl,--strip-debug)
+# Tests run natively; what is undefined traps.
+native=(clang++-19 -g -fsanitize=undefined -fsanitize-trap=all -Wno-unused-function)
+
+build() {
+  local name
+  for name in $(samples); do
+    "${wasm[@]}" "${flags[@]}" "$udfs/$name/${name%-cpp}.cpp" -o "$scratch/$name.wasm"
+    component "$scratch/$name.wasm" "$1/$name.wasm"
+  done
+}
+
+tests() {
+  local name
+  for name in $(samples); do
+    "${native[@]}" "${flags[@]}" "$udfs/$name/test.cpp" -o "$scratch/test"
+    run_test "$name" "$scratch/test"
+  done
+  template trial
+  run_test template make -s -C "$project" MILLSTREAM="$project.millstream" test
+}
+
+main "$@"

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# The samples in Zig: the compiler is PyPI's wheel ziglang, as zig/requirements.txt names it.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+needs python3 python3 "unpacks the Zig compiler, which comes as a wheel"
+needs_file "$(python3 -c 'import ensurepip; print(ensurepip.__file__)' 2>/dev/null || echo none)" python3-venv "gives the Zig compiler a folder of its own"
+pip_packages zig "$languages/zig/requirements.txt"
+
+# Cold, the cache of what Zig compiles of its own takes a minute; it is named by its content.
+zig() { ZIG_GLOBAL_CACHE_DIR="$venv/cache" ZIG_LOCAL_CACHE_DIR="$scratch/cache" "$venv"/lib/python3*/site-packages/ziglang/zig "$@"; }
+
+# with_sdk SOURCE: the modules of a function.
+with_sdk() { modules=(--dep millstream "-Mroot=$1" "-Mmillstream=$sdk/src/millstream.zig"); }
+
+in_project() { (cd "$project" && "$@"); }
+
+build() {
+  local name
+  for name in $(samples); do
+    with_sdk "$udfs/$name/${name%-zig}.zig"
+    zig build-exe -target wasm32-freestanding -mcpu=generic+bulk_memory -O ReleaseFast -fno-entry -rdynamic \
+      --name "$name" "-femit-bin=$scratch/$name.wasm" "${modules[@]}"
+    component "$scratch/$name.wasm" "$1/$name.wasm"
+  done
+}
+
+tests() {
+  local name
+  run_test sdk zig test "-Mroot=$sdk/src/millstream.zig"
+  for name in $(samples); do
+    with_sdk "$udfs/$name/${name%-zig}.zig"
+    run_test "$name" zig test "${modules[@]}"
+  done
+  template trial
+  run_test template in_project zig build test "-Dmillstream=$project.millstream"
+}
+
+main "$@"
