@@ -1,9 +1,11 @@
 //! The command line: one file for each command. Data goes to standard output, all else to standard error; errors become
 //! text here and nowhere else.
 
+mod cases;
 mod check;
 mod client;
 mod completions;
+mod componentize;
 mod consume;
 mod demo;
 mod deploy;
@@ -11,8 +13,10 @@ pub mod generate;
 mod graph;
 mod history;
 mod inspect;
+mod junit;
 pub mod load;
 mod log;
+mod new;
 mod pause;
 mod produce;
 mod reset;
@@ -63,6 +67,12 @@ enum Command {
     Inspect(inspect::Args),
     /// Looks for hidden state and randomness in a function; measures its cost
     Verify(verify::Args),
+    /// Makes a project for a function of your own, in the language you name
+    New(new::Args),
+    /// Runs the cases of a function: a unit test for a function in any language
+    Cases(cases::Args),
+    /// Turns a core module that was built against the contract into a component
+    Componentize(componentize::Args),
     /// Sends a new version of a function to a running host
     Deploy(deploy::Args),
     /// Goes back to an earlier version of a function
@@ -105,6 +115,9 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::New(args) => new::run(&args),
+        Command::Cases(args) => cases::run(&args),
+        Command::Componentize(args) => componentize::run(&args),
         Command::Deploy(args) => deploy::run(&args),
         Command::Rollback(args) => rollback::run(&args),
         Command::History(args) => history::run(&args),
