@@ -85,9 +85,9 @@ fn the_world_that_is_written_in_a_module_counts() {
     let mut resolve = wit_parser::Resolve::default();
     resolve.push_str("udf.wit", include_str!("../../../wit/udf.wit")).unwrap();
     let package = resolve
-        .push_str("own.wit", "package a:b; world own { export millstream:udf/filter@0.1.0; export c: func(); }")
+        .push_str("own.wit", "package a:b; world mine { export millstream:udf/filter@0.1.0; export c: func(); }")
         .unwrap();
-    let world = resolve.select_world(&[package], Some("own")).unwrap();
+    let world = resolve.select_world(&[package], Some("mine")).unwrap();
     let of = |text: &str| {
         let mut module = wat(text);
         embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
@@ -118,6 +118,10 @@ fn what_does_not_fit_is_refused_with_what_would_be_right() {
     assert!(abort.contains("it imports `abort` of `env`, which no host offers"), "{abort}");
     let unknown = why(&MODULE.replace("\"proc_exit\"", "\"proc_leave\""));
     assert!(unknown.contains("`proc_leave` of `wasi_snapshot_preview1`"), "{unknown}");
-    let half = why(&MODULE.replace("filter@0.1.0#keep", "aggregator@0.1.0#add"));
+    let half = why(
+        r#"(module (memory (export "memory") 1)
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+        (func (export "millstream:udf/aggregator@0.1.0#add") (param i32) (result i32) unreachable))"#,
+    );
     assert!(half.contains("does not fit the contract") && half.contains("finish"), "{half}");
 }
