@@ -118,10 +118,8 @@ fn what_does_not_fit_is_refused_with_what_would_be_right() {
     assert!(abort.contains("it imports `abort` of `env`, which no host offers"), "{abort}");
     let unknown = why(&MODULE.replace("\"proc_exit\"", "\"proc_leave\""));
     assert!(unknown.contains("`proc_leave` of `wasi_snapshot_preview1`"), "{unknown}");
-    let half = why(
-        r#"(module (memory (export "memory") 1)
+    let half = why(r#"(module (memory (export "memory") 1)
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
-        (func (export "millstream:udf/aggregator@0.1.0#add") (param i32) (result i32) unreachable))"#,
-    );
+        (func (export "millstream:udf/aggregator@0.1.0#add") (param i32) (result i32) unreachable))"#);
     assert!(half.contains("does not fit the contract") && half.contains("finish"), "{half}");
 }
