@@ -9,6 +9,10 @@ pub mod runtime;
 
 pub mod verify;
 
+pub mod cases;
+
+pub mod templates;
+
 pub mod api;
 
 pub mod trust;

@@ -3,6 +3,7 @@
 //! The short form runs in CI. The long form (`MILLSTREAM_LONG=1 ./x test -p millstream-tests`) takes the sizes that the
 //! promises are made for.
 
+mod cases;
 mod cli;
 mod cli_misuse;
 mod demo;
@@ -10,6 +11,7 @@ mod exactly_once;
 mod formats;
 mod globals;
 mod manifests;
+mod new;
 mod poison;
 mod prebuilt;
 mod probation;

@@ -21,11 +21,13 @@ const SHELLS: [&str; 6] = [
 ];
 
 /// Foreign libraries, by the start of their names, and the one crate that may name them.
-const OWNERS: [(&str, &str); 13] = [
+const OWNERS: [(&str, &str); 15] = [
     ("rocksdb", "millstream-rocksdb"),
     ("librocksdb", "millstream-rocksdb"),
     ("wasmtime", "millstream-wasm"),
     ("cranelift", "millstream-wasm"),
+    ("wit-", "millstream-wasm"),
+    ("wasmparser", "millstream-wasm"),
     ("axum", "millstream-web"),
     ("hyper", "millstream-web"),
     ("tower", "millstream-web"),

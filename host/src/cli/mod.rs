@@ -1,9 +1,11 @@
 //! The command line: one file for each command. Data goes to standard output, all else to standard error; errors become
 //! text here and nowhere else.
 
+mod cases;
 mod check;
 mod client;
 mod completions;
+mod componentize;
 mod consume;
 mod demo;
 mod deploy;
@@ -12,8 +14,10 @@ pub mod generate;
 mod graph;
 mod history;
 mod inspect;
+mod junit;
 pub mod load;
 mod log;
+mod new;
 mod pause;
 mod produce;
 mod promote;
@@ -66,6 +70,12 @@ enum Command {
     Inspect(inspect::Args),
     /// Looks for hidden state and randomness in a function; measures its cost
     Verify(verify::Args),
+    /// Makes a project for a function of your own, in the language you name
+    New(new::Args),
+    /// Runs the cases of a function: a unit test for a function in any language
+    Cases(cases::Args),
+    /// Turns a core module that was built against the contract into a component
+    Componentize(componentize::Args),
     /// Sends a new version of a function to a running host
     Deploy(deploy::Args),
     /// Goes back to an earlier version of a function
@@ -114,6 +124,9 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::New(args) => new::run(&args),
+        Command::Cases(args) => cases::run(&args),
+        Command::Componentize(args) => componentize::run(&args),
         Command::Deploy(args) => deploy::run(&args),
         Command::Rollback(args) => rollback::run(&args),
         Command::Promote(args) => promote::run(&args),

@@ -16,6 +16,27 @@ pub const MANIFEST_BYTES_MAX: usize = 256 << 10;
 /// Most levels of mappings and sequences inside each other.
 pub const NESTING_MAX: usize = 32;
 
+/// What a text is, for messages and for its limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Document {
+    /// Its name: `manifest`.
+    pub name: &'static str,
+    /// Most bytes of it.
+    pub bytes_max: usize,
+    /// What helps whose text is too large.
+    pub large: &'static str,
+    /// What helps whose text is empty.
+    pub empty: &'static str,
+}
+
+/// A pipeline's manifest.
+pub const MANIFEST: Document = Document {
+    name: "manifest",
+    bytes_max: MANIFEST_BYTES_MAX,
+    large: "what is generated for many topics is better several pipelines",
+    empty: "see docs/manifest.md for a first pipeline",
+};
+
 /// The key by which YAML 1.1 takes in another mapping.
 const MERGE_KEY: &str = "<<";
 
@@ -137,16 +158,22 @@ impl Node {
     }
 }
 
+/// Reads a manifest's text, see [`read_as`].
+pub fn read(text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
+    read_as(MANIFEST, text, problems)
+}
+
 /// Reads a text. What is wrong but does not keep the rest from being read goes to `problems`; `None` where nothing can be
 /// made of it.
-pub fn read(text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
-    if text.len() > MANIFEST_BYTES_MAX {
-        let message = format!("the manifest has more than the {MANIFEST_BYTES_MAX} bytes that it may have");
-        problems
-            .push(Problem::error(0..0, message).help("what is generated for many topics is better several pipelines"));
+pub fn read_as(document: Document, text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
+    let Document { name, bytes_max, large, empty } = document;
+    if text.len() > bytes_max {
+        let message = format!("the {name} has more than the {bytes_max} bytes that it may have");
+        problems.push(Problem::error(0..0, message).help(large));
         return None;
     }
-    let mut reader = Reader { offsets: offsets(text), text, problems, stack: Vec::new(), root: None, documents: 0 };
+    let offsets = offsets(text);
+    let mut reader = Reader { offsets, text, name, problems, stack: Vec::new(), root: None, documents: 0 };
     for event in Parser::new_from_str(text) {
         match event {
             Ok((event, span)) => {
@@ -165,8 +192,7 @@ pub fn read(text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
     }
     let root = reader.root.take().filter(|root| !matches!(root.kind, Kind::Scalar(Value::Null)));
     if root.is_none() && problems.is_empty() {
-        let help = "see docs/manifest.md for a first pipeline";
-        problems.push(Problem::error(0..0, "the manifest is empty").help(help));
+        problems.push(Problem::error(0..0, format!("the {name} is empty")).help(empty));
     }
     root
 }
@@ -183,7 +209,7 @@ fn help(text: &str, at: usize, info: &str) -> &'static str {
         }
         info if info.contains("tab") => "YAML is indented by spaces, not by tabs",
         info if info.contains("anchor") => {
-            "anchors (`&name`) and aliases (`*name`) are not part of a manifest; a text with `*` goes in quotes"
+            "anchors (`&name`) and aliases (`*name`) cannot be used here; a text with `*` goes in quotes"
         }
         info if info.contains("quoted scalar") => "is every `\"` and `'` closed?",
         info if info.contains("flow") => "is every `{` and `[` closed, and is there a `,` between entries?",
@@ -210,6 +236,7 @@ enum Container {
 
 struct Reader<'a> {
     text: &'a str,
+    name: &'static str,
     offsets: Vec<usize>,
     problems: &'a mut Vec<Problem>,
     stack: Vec<Open>,
@@ -235,7 +262,7 @@ impl Reader<'_> {
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    self.problems.push(Problem::error(place, "a second document: a manifest is one"));
+                    self.problems.push(Problem::error(place, format!("a second document: a {} is one", self.name)));
                     return false;
                 }
             }
@@ -249,7 +276,7 @@ impl Reader<'_> {
                 if let Some(Open { container: Container::Mapping { key: key @ None, .. }, .. }) = self.stack.last_mut()
                 {
                     if text == MERGE_KEY {
-                        self.problems.push(not_here(place.clone(), "merge keys (`<<`)"));
+                        self.problems.push(not_here(self.name, place.clone(), "merge keys (`<<`)"));
                     }
                     *key = Some((text.into_owned(), place));
                     return true;
@@ -272,7 +299,7 @@ impl Reader<'_> {
     }
 
     fn refuse(&mut self, place: Range<usize>, what: &str) {
-        self.problems.push(not_here(place, what));
+        self.problems.push(not_here(self.name, place, what));
     }
 
     fn plain(&mut self, place: &Range<usize>, anchor: usize, tagged: bool) {
@@ -333,8 +360,8 @@ impl Reader<'_> {
     }
 }
 
-fn not_here(place: Range<usize>, what: &str) -> Problem {
-    let message = format!("{what} are not part of a manifest");
+fn not_here(name: &str, place: Range<usize>, what: &str) -> Problem {
+    let message = format!("{what} are not part of a {name}");
     Problem::error(place, message).help("write the value out where it is used")
 }
 

@@ -140,16 +140,17 @@ pub(crate) fn form(bytes: &[u8]) -> Result<(), String> {
     }
     match bytes {
         [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err("it is a core module, not a component: link it with \
-             wasm-component-ld (in Rust the linker of wasm32-wasip2; for wasm32-unknown-unknown name it as the linker), \
-             or turn it into one with `wasm-tools component new FILE.wasm -o COMPONENT.wasm`"
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err("it is a core module, not a component: turn it into one with \
+             `millstream componentize FILE.wasm -o COMPONENT.wasm`"
             .to_string()),
         [0, b'a', b's', b'm', version @ ..] => {
             let version = digest::hex(&version[..version.len().min(4)]);
             Err(format!("it is WebAssembly in a format that this host does not know (version bytes {version})"))
         }
         _ if bytes.trim_ascii_start().starts_with(b"(") => {
-            Err("it is WebAssembly text: turn it into a binary with `wasm-tools parse FILE.wat -o FILE.wasm`".to_string())
+            Err("it is WebAssembly text, not a component: where it is a core module, turn it into one with \
+                 `millstream componentize FILE.wat -o COMPONENT.wasm`"
+                .to_string())
         }
         _ => Err("it is not a WebAssembly component (it does not begin with `\\0asm`)".to_string()),
     }

@@ -7,6 +7,7 @@
 //! | [`registry`] | a host's functions: inspected, prepared, numbered, counted |
 //! | [`worker`] | one thread's instances, as the core calls them |
 //! | `trial`, [`inspect`] | from bytes to something that can be called, or to every reason why not |
+//! | [`componentize`] | from a core module to a component; nothing of it runs |
 //! | [`compile`], `cache` | compiled code: made in a child process, kept in a folder |
 //! | `instance`, `store`, `voice`, `fault` | one instance: its limits, a call, what it says, what a failed call means |
 //! | `desk` | a processor's stores and timers, lent for a call |
@@ -23,6 +24,8 @@ pub mod worker;
 
 pub mod inspect;
 mod trial;
+
+pub mod componentize;
 
 mod cache;
 pub mod compile;
@@ -45,6 +48,7 @@ pub mod stats;
 
 pub use bindings::Layouts;
 pub use compile::{CompileLimits, Compiler, compile_child};
+pub use componentize::componentize;
 pub use desk::{STORE_HANDLES_MAX, STORE_NAME_BYTES_MAX, STORE_NAMES_MAX};
 pub use inspect::{FunctionInfo, Import, Inspection, interface_name, interface_named};
 pub use limits::{Limits, WORKER_STACK_BYTES};
