@@ -1,0 +1,3 @@
+module millstream.example/millstream
+
+go 1.24

@@ -1,0 +1,23 @@
+package mapper
+
+import (
+	"unsafe"
+
+	"millstream.example/millstream"
+	"millstream.example/millstream/internal/abi"
+)
+
+//go:wasmexport millstream:udf/mapper@0.1.0#apply
+func apply(a, b, c, d, e, f, g, h, i, j, k, l, m, n uint32) (result unsafe.Pointer) {
+	defer abi.Guard(&result)
+	if exported == nil {
+		return abi.Fail(abi.ErrNothing("mapper"))
+	}
+	out := millstream.Apply(exported, abi.ArgsOf(a, b, c, d, e, f, g, h, i, j, k, l, m, n).Batch())
+	answer := abi.OK().U32(out.Taken).OptionU32s(out.Sources).OptionU32s(out.Ports).OptionColumn(out.Keys)
+	answer.OptionColumn(out.Values).OptionI64s(out.Timestamps).OptionHeaders(out.Headers).Rejected(out.Rejected)
+	return answer.Pointer()
+}
+
+//go:wasmexport cabi_post_millstream:udf/mapper@0.1.0#apply
+func applyDone(unsafe.Pointer) { abi.Done() }

@@ -1,0 +1,40 @@
+package migrator
+
+import (
+	"unsafe"
+
+	"millstream.example/millstream"
+	"millstream.example/millstream/internal/abi"
+)
+
+//go:wasmexport millstream:udf/migrator@0.1.0#describe
+func describe() unsafe.Pointer {
+	// Without a migrator: layout 0, for ever.
+	var layouts millstream.Layouts
+	if exported != nil {
+		layouts = exported.Layouts()
+	}
+	return abi.New().U32(layouts.Current).U32s(layouts.Reads).U32s(layouts.Writes).Pointer()
+}
+
+//go:wasmexport cabi_post_millstream:udf/migrator@0.1.0#describe
+func describeDone(unsafe.Pointer) { abi.Done() }
+
+//go:wasmexport millstream:udf/migrator@0.1.0#migrate
+func migrate(a, b, old, to, e, f, g, h, i, j, k, l, m, n, o, p uint32) (result unsafe.Pointer) {
+	defer abi.Guard(&result)
+	if exported == nil {
+		return abi.Fail(abi.ErrNothing("migrator"))
+	}
+	args := abi.ArgsOf(e, f, g, h, i, j, k, l, m, n, o, p)
+	// The store comes first, which an aggregate has only one of, then the layouts and the keys.
+	_, states := args.Column(), args.Column()
+	migrated, err := millstream.Migrate(exported, old, to, &states)
+	if err != nil {
+		return abi.Fail(err)
+	}
+	return abi.OK().Column(migrated).Pointer()
+}
+
+//go:wasmexport cabi_post_millstream:udf/migrator@0.1.0#migrate
+func migrateDone(unsafe.Pointer) { abi.Done() }

@@ -1,0 +1,10 @@
+// Package migrator exports the contract's `migrator`, beside an aggregator. A component has this interface when its
+// program imports this package.
+package migrator
+
+import "millstream.example/millstream"
+
+var exported millstream.Migrator
+
+// Export makes migrator the one that the host asks. Call it from init, or from the start of a lifecycle.
+func Export(migrator millstream.Migrator) { exported = migrator }

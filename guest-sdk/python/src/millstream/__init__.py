@@ -1,0 +1,47 @@
+"""Functions for Millstream in Python: written on single records, run on columns underneath.
+
+A decorator says what a function is (`filter`, `mapper`, `aggregator`, …) and leaves it as it is, so that a test calls it
+like any other; `python -m millstream.build` makes the component.
+"""
+
+from millstream import log
+from millstream.columns import BytesColumn, HeaderColumns
+from millstream.folding import Aggregator, Group, Layouts
+from millstream.records import SAME, Pair, Record, Reject, Result, Window
+from millstream.registry import (
+    Settings,
+    aggregator,
+    filter,
+    function,
+    joiner,
+    mapper,
+    partitioned_router,
+    router,
+    scanner,
+    start,
+)
+
+__all__ = [
+    "SAME",
+    "Aggregator",
+    "BytesColumn",
+    "Group",
+    "HeaderColumns",
+    "Layouts",
+    "Pair",
+    "Record",
+    "Reject",
+    "Result",
+    "Settings",
+    "Window",
+    "aggregator",
+    "filter",
+    "function",
+    "joiner",
+    "log",
+    "mapper",
+    "partitioned_router",
+    "router",
+    "scanner",
+    "start",
+]

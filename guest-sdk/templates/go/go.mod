@@ -1,0 +1,7 @@
+module {{name}}
+
+go 1.24
+
+require millstream.example/millstream v0.1.0
+
+replace millstream.example/millstream => ./millstream

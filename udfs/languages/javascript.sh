@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# The samples in JavaScript and TypeScript, and the tests of guest-sdk/javascript. Needs Node 20 or newer with npm (Debian:
+# nodejs, npm); esbuild and componentize-js, which holds the engine, come from npm as javascript/package-lock.json names them.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+needs node nodejs "it runs what makes components of JavaScript programs, and their tests"
+needs npm npm "it fetches what makes components of JavaScript programs"
+npm_packages javascript "$languages/javascript"
+
+all_samples() { (cd "$udfs" && ls -d -- *-javascript *-typescript); }
+
+# project SAMPLE: a copy of it with the SDK where npm would put it; nothing is left in the checkout.
+project() {
+  cp -r "$udfs/$1" "$scratch/$1"
+  mkdir -p "$scratch/$1/node_modules"
+  ln -s "$sdk" "$scratch/$1/node_modules/millstream-sdk"
+  cd "$scratch/$1"
+}
+
+build() {
+  local sample name source out=$1
+  export MILLSTREAM_NODE_MODULES="$npm/node_modules"
+  for sample in $(all_samples); do
+    name="${sample%-*}"
+    source="$name.js"; [ "$sample" = "$name-typescript" ] && source="$name.ts"
+    (project "$sample" && node "$sdk/bin/millstream-build.js" "$source" -o "$out/$sample.wasm")
+  done
+}
+
+test_sample() {
+  project "$1"
+  # Types are erased first; Node 20 does not know them.
+  if [ -e tsconfig.json ] || ls -- *.ts >/dev/null 2>&1; then
+    "$npm/node_modules/.bin/esbuild" --bundle --platform=node --format=esm --log-level=warning --outdir=build --out-extension:.js=.mjs ./*.test.ts
+    node --test build/*.test.mjs
+  else
+    node --test
+  fi
+}
+
+tests() {
+  local sample
+  run_test guest-sdk/javascript node --test "$sdk/test/"
+  for sample in $(all_samples); do
+    run_test "udfs/$sample" test_sample "$sample"
+  done
+}
+
+main "$@"
