@@ -51,7 +51,8 @@ impl Input {
     pub fn of(record: &Record<'_>) -> Result<Self, Reject> {
         let bytes = record.value.ok_or("the record has no value")?;
         // jaq reads more than JSON.
-        serde_json::from_slice::<IgnoredAny>(bytes).map_err(|why| Reject::new(format!("the value is not JSON: {why}")))?;
+        serde_json::from_slice::<IgnoredAny>(bytes)
+            .map_err(|why| Reject::new(format!("the value is not JSON: {why}")))?;
         let value = read::parse_single(bytes).map_err(|why| Reject::new(format!("the value is not JSON: {why}")))?;
         let key = match record.key.map(std::str::from_utf8) {
             None => Val::Null,

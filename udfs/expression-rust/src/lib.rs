@@ -58,7 +58,9 @@ impl JqMap {
         let Some(expression) = &self.timestamp else { return Ok(record.timestamp) };
         let value = expression.only(input)?;
         let time = value.milliseconds().filter(|time| *time >= 0);
-        time.ok_or_else(|| Reject::new(format!("the setting `timestamp` gives {value}, which is no time in milliseconds since 1970")))
+        time.ok_or_else(|| {
+            Reject::new(format!("the setting `timestamp` gives {value}, which is no time in milliseconds since 1970"))
+        })
     }
 }
 
@@ -109,7 +111,9 @@ mod tests {
             let kept = filter.keep(&records(&[value])).unwrap();
             kept.rejected.first().map_or(Ok(kept.bits[0] == 1), |rejected| Err(rejected.reason.clone()))
         };
-        for (expression, expected) in [(".a > 1", true), (".a > 2", false), (".b", false), ("empty", false), (".a", true)] {
+        for (expression, expected) in
+            [(".a > 1", true), (".a > 2", false), (".b", false), ("empty", false), (".a", true)]
+        {
             assert_eq!(keeps(expression, r#"{"a":2}"#), Ok(expected), "{expression}");
         }
         assert_eq!(keeps(r#"$key == "k" and $timestamp == 5"#, "0"), Ok(true));
@@ -125,8 +129,10 @@ mod tests {
             let settings = settings.iter().map(|(n, v)| ((*n).to_string(), (*v).to_string())).collect();
             start(FUNCTIONS, "jq-map", &settings).unwrap().apply(&records(&[value])).unwrap()
         };
-        let output = map(&[("value", ".[] | {n: .}"), ("key", "length"), ("timestamp", "1619879400000 + .[0]")], "[1,2.50]");
-        let values: Vec<_> = output.values.as_ref().unwrap().iter().map(|v| String::from_utf8_lossy(v.unwrap()).into_owned()).collect();
+        let output =
+            map(&[("value", ".[] | {n: .}"), ("key", "length"), ("timestamp", "1619879400000 + .[0]")], "[1,2.50]");
+        let values: Vec<_> =
+            output.values.as_ref().unwrap().iter().map(|v| String::from_utf8_lossy(v.unwrap()).into_owned()).collect();
         assert_eq!(values, [r#"{"n":1}"#, r#"{"n":2.50}"#]);
         assert_eq!((output.timestamps, output.sources), (Some(vec![1_619_879_400_001; 2]), Some(vec![0, 0])));
         assert_eq!(map(&[("value", "null")], "1").values, Some([None].into_iter().collect()));
@@ -142,7 +148,11 @@ mod tests {
     #[test]
     fn an_expression_that_is_none_is_told_with_its_place() {
         let said = |text: &str| start(FUNCTIONS, "jq-filter", &Settings::from([("expression", text)])).err().unwrap();
-        assert!(said(".a ==").starts_with("the setting `expression` is no expression at column 6"), "{}", said(".a =="));
+        assert!(
+            said(".a ==").starts_with("the setting `expression` is no expression at column 6"),
+            "{}",
+            said(".a ==")
+        );
         assert!(said(".a | nosuch").contains("at column 6: there is no filter `nosuch`"), "{}", said(".a | nosuch"));
         assert!(said(".a | $x").contains("at column 6: there is no"), "{}", said(".a | $x"));
         assert!(said("\"a").contains("at column "), "{}", said("\"a"));
