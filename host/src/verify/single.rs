@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use millstream_core::function::{Answer, Fault, Functions, Interface, Prepared, Rejection};
-use millstream_core::record::{Batch, BatchBuilder};
+use millstream_core::operator::stateless::check_results;
+use millstream_core::record::{Batch, BatchBuilder, HeaderColumns};
 
 use super::{CALL_RECORDS, CUTS_TRIED, Input, Random, Report, every, note, records_of, same_length, shown};
 
@@ -223,21 +224,25 @@ impl Subject<'_> {
     fn apply_once(&mut self, batch: &Batch) -> Answer<Vec<Fate>> {
         let (context, records) = records_of(batch);
         let output = self.functions.apply(self.function, context, records)?;
+        check_results(&output, batch.len())?;
         let taken = output.taken as usize;
-        if taken == 0 || taken > batch.len() {
-            return Err(Fault::BadResult { what: format!("it took {taken} of {} records", batch.len()) });
-        }
         let mut fates = vec![Fate::Results(Vec::new()); taken];
         let sources = output.sources.clone().unwrap_or_else(|| (0..output.taken).collect());
         for (i, source) in sources.iter().enumerate() {
+            // What is left as it was is the same as if it were said again: which columns come depends on the others in the call.
             let row = *source as usize;
-            let key = output.keys.as_ref().map_or("as it was".into(), |keys| shown(keys.get(i)));
-            let value = output.values.as_ref().map_or("as it was".into(), |values| shown(values.get(i)));
-            let time = output.timestamps.as_ref().map_or("as it was".into(), |times| times[i].to_string());
+            let key = shown(output.keys.as_ref().map_or_else(|| batch.keys.get(row), |keys| keys.get(i)));
+            let value = shown(output.values.as_ref().map_or_else(|| batch.values.get(row), |values| values.get(i)));
+            let time = output.timestamps.as_ref().map_or(batch.timestamps[row], |times| times[i]);
             let port = output.ports.as_ref().map_or(0, |ports| ports[i]);
-            let headers = output.headers.as_ref().map_or_else(String::new, |h| {
-                h.of(i).map(|(name, value)| format!(", header {}: {}", shown(Some(name)), shown(value))).collect()
-            });
+            let of = |h: &HeaderColumns, at: usize| -> String {
+                h.of(at).map(|(name, value)| format!(", header {}: {}", shown(Some(name)), shown(value))).collect()
+            };
+            let headers = match (&output.headers, &batch.headers) {
+                (Some(headers), _) => of(headers, i),
+                (None, Some(headers)) => of(headers, row),
+                (None, None) => String::new(),
+            };
             let Some(Fate::Results(results)) = fates.get_mut(row) else { return Err(out_of_range(*source)) };
             results.push(format!("key {key}, value {value}, time {time}, port {port}{headers}"));
         }

@@ -19,6 +19,8 @@ enum Habit {
     SeesNeighbours,
     /// A filter that traps on one record.
     Traps,
+    /// A mapper that gives keys only in calls in which it changes one.
+    SaysOnlyChanges,
     /// An aggregator whose states hold how often it was called.
     CountsCalls,
     /// An aggregator whose merge forgets the left side.
@@ -71,6 +73,16 @@ impl Functions for Native {
         Ok(Kept { bits, rejected: vec![] })
     }
     fn apply(&mut self, _: Prepared, _: Context<'_>, records: Records<'_>) -> Answer<Output> {
+        if self.habit == Habit::SaysOnlyChanges {
+            let changes = |time: &i64| time % 5 == 0;
+            let mut keys = BytesColumn::default();
+            for (i, time) in records.timestamps.iter().enumerate() {
+                keys.push(if changes(time) { Some(b"changed") } else { records.keys.get(i) });
+            }
+            let taken = records.timestamps.len() as u32;
+            let keys = records.timestamps.iter().any(changes).then_some(keys);
+            return Ok(Output { taken, keys, ..Output::default() });
+        }
         Ok(Output { taken: (records.timestamps.len() as u32).min(10), ..Output::default() })
     }
     fn add(&mut self, _: Prepared, _: Context<'_>, into: Groups<'_>, _: Records<'_>) -> Answer<Folded> {
@@ -199,6 +211,9 @@ fn functions_that_keep_the_pledge_pass_every_trial() {
         let report = tried(Habit::Good, kind);
         assert!(report.passed() && report.trials.len() >= 6, "{report:?}");
     }
+    // Which columns an answer has may depend on the call, what comes of a record may not.
+    let report = tried(Habit::SaysOnlyChanges, Interface::Mapper);
+    assert!(report.passed(), "{report:?}");
     let told = tried(Habit::Good, Interface::Aggregator);
     assert_eq!(told.trials.iter().filter(|trial| trial.kind == "retractor").count(), 2);
 }

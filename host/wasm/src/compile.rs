@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::unix::process::ExitStatusExt;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -190,9 +191,28 @@ fn child() -> Result<(), ChildError> {
         let why = "the program that compiles functions is another one than the host: it has other settings or another version";
         return Err(ChildError::Host(why.to_string()));
     }
-    let code = engine.precompile_component(&component).map_err(|e| ChildError::Component(format!("{e:#}")))?;
+    // On some components the compiler gives up by a panic; that is about the component, and this process does nothing else.
+    std::panic::set_hook(Box::new(|_| {}));
+    let compiled = std::panic::catch_unwind(AssertUnwindSafe(|| engine.precompile_component(&component)));
+    let code = match compiled {
+        Ok(compiled) => compiled.map_err(|e| ChildError::Component(format!("{e:#}")))?,
+        Err(panic) => return Err(ChildError::Component(gave_up(panic.as_ref()))),
+    };
     let mut out = std::io::stdout().lock();
     out.write_all(&code).and_then(|()| out.flush()).map_err(|e| host("write the compiled code", &e))
+}
+
+/// Why the compiler gave up, in words.
+fn gave_up(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    match text.unwrap_or("it does not say why") {
+        text if text.contains("multiple memories") => {
+            "it is put together of components that hand bytes from one memory to another, which is not taken here: make it one \
+             component with one memory"
+                .to_string()
+        }
+        text => format!("the compiler gives up on it: {text}"),
+    }
 }
 
 fn bind_to_limits() -> std::io::Result<()> {
