@@ -87,11 +87,14 @@ sinks:
     let count = |what: &str| history[what].as_array().unwrap().len();
     assert_eq!((count("versions"), count("rejected")), (3, 2), "{history}");
     assert!(host.stop().success());
-    // A host that trusts others does not go on with what is in force.
-    let public = ok(&["sign", "--new-key", text(&at("third.key"))]);
+    trusting_others(&place, &ok(&["sign", "--new-key", text(&at("third.key"))]));
+}
+
+/// A host that trusts others does not go on with what is in force.
+fn trusting_others(place: &Place, public: &str) {
     let manifest = fs::read_to_string(&place.manifest).unwrap();
     let line = manifest.lines().find(|line| line.starts_with("trust:")).unwrap().to_string();
     fs::write(&place.manifest, manifest.replace(&line, &format!("trust: [\"{}\"]", public.trim()))).unwrap();
-    let said = refused(&start);
+    let said = refused(&["run", text(&place.manifest), "--local", text(&place.folder)]);
     assert!(said.contains("by a key that it trusts"), "{said}");
 }
