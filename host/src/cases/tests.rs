@@ -78,7 +78,10 @@ fn unknown_fields_and_wrong_types_are_told_at_their_place() {
     assert!(told_of("route", "topic: a, partition: -1").starts_with("`partition` is -1"));
     assert!(told_of("aggregate", "add: [{ value: a }]").starts_with("the group does not say what it must come to"));
     assert!(told_of("scan", "records: [{ gives: a }], result: a").starts_with("a group has no field `result`"));
-    assert!(told_of("merge", "left: [], right: []").starts_with("the merge does not say what it must come to"));
+    assert!(
+        told_of("merge", "left: [{ value: a }], right: [{ value: b }]")
+            .starts_with("the merge does not say what it must come to")
+    );
     assert!(told_of("migrate", "state: a, to-state: b").starts_with("a migration has either `from` or `to`"));
     assert!(told_of("migrate", "to: 0, state: a, result: b").starts_with("a state that goes to another layout"));
 }

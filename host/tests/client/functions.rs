@@ -20,7 +20,7 @@ fn a_deploy_is_told_and_a_refusal_with_its_reasons() {
         (&3.into(), &serde_json::json!({"kept": true}))
     );
     let bad = host.write("bad.wasm", b"bad");
-    let refused = host.run(&["deploy", "pipe/f", &bad], b"");
+    let refused = host.run(&["deploy", "--now", "pipe/f", &bad], b"");
     assert_eq!((refused.code, refused.out.as_str()), (1, ""));
     let said = "function `f` was refused\n  it imports `a`\n  it exports nothing\nnothing has changed: the version before runs on\n";
     let kept = "it was given the settings in force, {\"kept\":true}; others go into a file: --config FILE, {} for none";

@@ -160,6 +160,9 @@ fn finished(chance: &mut Chance) -> Vec<u8> {
     image.bytes
 }
 
+/// Makes an answer of one kind.
+type Answer = fn(&mut Chance) -> Vec<u8>;
+
 /// Whether to go on with the next case: by number, or by time in the long form.
 fn goes_on(case: u64, began: Instant, cases: u64) -> bool {
     let asked = std::env::var("MILLSTREAM_CASES").ok().and_then(|n| n.parse().ok());
@@ -177,7 +180,7 @@ fn seed() -> u64 {
 #[test]
 fn no_answer_brings_the_host_down() {
     let registry = registry();
-    let kinds: [(&str, &str, fn(&mut Chance) -> Vec<u8>); 3] = [
+    let kinds: [(&str, &str, Answer); 3] = [
         ("bad-answer-filter", "filter: bad, on-error: { dead-letter: dead }", kept),
         ("bad-answer-mapper", "flat-map: bad, on-error: { dead-letter: dead }", output),
         ("bad-answer-aggregator", "group: key, aggregate: bad, on-error: { dead-letter: dead }", folded),

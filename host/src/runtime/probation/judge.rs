@@ -56,7 +56,7 @@ impl<F: Functions> Judge<F> {
     pub fn judge(&mut self, call: Call) -> Result<(), String> {
         match call {
             Call::Keep(given, kept) => self.keep(&given, &kept),
-            Call::Apply(given, output) => self.apply(&given, &output),
+            Call::Apply(call) => self.apply(&call.0, &call.1),
             Call::Route(given, routed) => self.route(&given, &routed),
             Call::Join(sides, joined) => self.join(&sides, &joined),
             Call::Fold(fold) => self.fold(*fold),

@@ -167,7 +167,7 @@ fn one_may_take_fewer_records_at_a_time() {
         rejected: vec![Rejection { index: 5, reason: "no".into() }],
         ..Output::default()
     };
-    assert_eq!(judge.judge(Call::Apply(given, old)), Ok(()));
+    assert_eq!(judge.judge(Call::Apply(Box::new((given, old)))), Ok(()));
     let found = found(&judge);
     assert_eq!((found.outputs, found.differing), (7, 2), "{:?}", found.examples);
     let places: Vec<_> = found.examples.iter().map(|e| e.position.clone().unwrap()).collect();

@@ -13,7 +13,7 @@ pub(super) enum Call {
     /// `filter.keep`.
     Keep(Given, Kept),
     /// `mapper.apply`.
-    Apply(Given, Output),
+    Apply(Box<(Given, Output)>),
     /// `router.route`.
     Route(Given, Routed),
     /// `joiner.join`.
@@ -29,7 +29,8 @@ impl Call {
     pub fn bytes(&self) -> usize {
         match self {
             Call::Keep(given, kept) => given.bytes() + kept.bits.len(),
-            Call::Apply(given, output) => {
+            Call::Apply(call) => {
+                let (given, output) = &**call;
                 let columns = output.keys.iter().chain(&output.values).map(BytesColumn::bytes).sum::<usize>();
                 given.bytes() + columns + 16 * output.taken as usize
             }

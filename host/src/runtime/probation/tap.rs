@@ -139,7 +139,10 @@ impl<F: Functions> Functions for Tap<F> {
         let watched = self.watch(function);
         let answer = self.inner.apply(function, context, records);
         if let (Some(watched), Ok(output)) = (watched, &answer) {
-            let given = |_| Some(Call::Apply(Given::new(context, records, self.reads.as_ref()), output.clone()));
+            let given = |_| {
+                let given = Given::new(context, records, self.reads.as_ref());
+                Some(Call::Apply(Box::new((given, output.clone()))))
+            };
             watched.over(records.timestamps.len(), 2 * bytes(records), false, given);
         }
         answer
