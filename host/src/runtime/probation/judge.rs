@@ -26,6 +26,9 @@ pub(super) struct Judge<F> {
     unsteady: u32,
     /// The version in force does not finish what it folds, as in a step that reduces.
     finishes: bool,
+    /// Records of the call at hand, and what they took: told of when what came of them is.
+    asked: u64,
+    nanoseconds: u64,
 }
 
 /// What became of a fold on the version on trial.
@@ -46,7 +49,7 @@ enum Nothing {
 impl<F: Functions> Judge<F> {
     pub fn new(trial: Arc<Trial>, trials: Arc<Trials>, functions: F) -> Self {
         let states = States::new(STATES_BYTES_MAX);
-        Self { trial, trials, functions, states, unsteady: 0, finishes: true }
+        Self { trial, trials, functions, states, unsteady: 0, finishes: true, asked: 0, nanoseconds: 0 }
     }
 
     /// Makes a call on the version on trial and compares.
@@ -54,6 +57,14 @@ impl<F: Functions> Judge<F> {
     /// # Errors
     /// Why the version does not come through.
     pub fn judge(&mut self, call: Call) -> Result<(), String> {
+        let judged = self.compare(call);
+        let mut found = lock(&self.trial.findings);
+        found.compared += std::mem::take(&mut self.asked);
+        found.nanoseconds += std::mem::take(&mut self.nanoseconds);
+        judged
+    }
+
+    fn compare(&mut self, call: Call) -> Result<(), String> {
         match call {
             Call::Keep(given, kept) => self.keep(&given, &kept),
             Call::Apply(call) => self.apply(&call.0, &call.1),
@@ -77,16 +88,15 @@ impl<F: Functions> Judge<F> {
             self.functions.renew(self.trial.parts.new);
             answer = call(&mut self.functions);
         }
-        let mut found = lock(&self.trial.findings);
         match answer {
             Ok(answer) => {
                 self.unsteady = if failed { self.unsteady + 1 } else { 0 };
-                found.compared += records as u64;
-                found.nanoseconds += cpu_nanoseconds().saturating_sub(began);
+                self.asked += records as u64;
+                self.nanoseconds += cpu_nanoseconds().saturating_sub(began);
                 Ok(answer)
             }
             Err(Fault::Unavailable { .. }) => {
-                found.unavailable += 1;
+                lock(&self.trial.findings).unavailable += 1;
                 Err(Nothing::NoRoom)
             }
             Err(fault) => Err(Nothing::Fault(fault)),
