@@ -48,14 +48,20 @@ fn every_sample_answers_as_its_cases_say() {
 /// The same file of cases for every language in which a sample is written, on the same program.
 #[test]
 fn samples_in_other_languages_answer_as_those_in_rust() {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../udfs");
+    // Who asks for some languages alone has built no others.
+    let all_are_built = std::env::var_os("MILLSTREAM_LANGUAGES").is_none();
     for name in ["only-ip", "extract-ip", "count-bytes"] {
-        for entry in fs::read_dir(functions()).unwrap() {
-            let path = entry.unwrap().path();
-            let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
-            let other = stem.strip_prefix(name).is_some_and(|rest| rest.starts_with('-') && !rest.contains("masked"));
-            if other && path.extension().is_some_and(|e| e == "wasm") {
+        for entry in fs::read_dir(&sources).unwrap() {
+            let sample = entry.unwrap().file_name().to_string_lossy().into_owned();
+            let language = sample.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+            if language.is_none_or(|language| language == "rust" || language.starts_with("masked")) {
+                continue;
+            }
+            let path = functions().join(format!("{sample}.wasm"));
+            if path.exists() || all_are_built {
                 let (code, said, erred) = cases(&path, &folder().join(format!("{name}.cases")), &[]);
-                assert!(code == 0 && said.contains(" 0 failed"), "{stem}: {said}{erred}");
+                assert!(code == 0 && said.contains(" 0 failed"), "{sample}: {said}{erred}");
             }
         }
     }
