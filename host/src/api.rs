@@ -3,7 +3,9 @@
 
 mod append;
 mod fleet;
+mod inside;
 pub mod kafka;
+pub mod log_topic;
 mod producers;
 mod stores;
 
@@ -25,6 +27,7 @@ use millstream_web::{Api, Kind, Problem};
 
 use crate::runtime::Host;
 use crate::runtime::globals;
+use crate::runtime::lines::Lines;
 use crate::runtime::pause::{self, Pause};
 use crate::runtime::plan::{self, user_topics};
 use crate::runtime::status::{self, TaskStatus};
@@ -41,6 +44,8 @@ const ALIKE_MIN: f64 = 0.7;
 pub struct HostApi {
     host: Arc<Host>,
     appender: Appender,
+    /// Lines of its functions.
+    lines: Arc<Lines>,
     started: Instant,
     started_at: i64,
 }
@@ -73,9 +78,9 @@ fn unknown(kind: Kind, what: &str, name: &str, known: &[String]) -> Problem {
 
 impl HostApi {
     /// The API of a host that has just been started.
-    pub fn new(host: Arc<Host>) -> Self {
+    pub fn new(host: Arc<Host>, lines: Arc<Lines>) -> Self {
         let appender = Appender::new(host.clone());
-        Self { host, appender, started: Instant::now(), started_at: wall_ms() }
+        Self { host, appender, lines, started: Instant::now(), started_at: wall_ms() }
     }
 
     /// How far a task is: as it told since the start, else as its last commit says, else where it will begin.

@@ -10,6 +10,7 @@ mod demo;
 mod exactly_once;
 mod formats;
 mod globals;
+mod inside;
 mod manifests;
 mod new;
 mod poison;

@@ -102,6 +102,34 @@ impl Polled {
             Some(inputs) => (inputs[row] as usize, self.offsets[row]),
         }
     }
+
+    /// From where all of them are.
+    pub fn origins(&self) -> Origins {
+        let each = self.inputs.as_ref().map(|inputs| (inputs.clone(), self.offsets.clone()));
+        Origins { from: (self.input, self.base_offset), each, len: self.batch.len() }
+    }
+}
+
+/// From where polled records are, kept without them.
+#[derive(Clone, Debug, Default)]
+pub struct Origins {
+    /// Input and first offset of all, where they came from one.
+    from: (u32, i64),
+    each: Option<(Vec<u32>, Vec<i64>)>,
+    len: usize,
+}
+
+impl Origins {
+    /// Input and offset of a row; `None` for what is no row.
+    pub fn of(&self, row: usize) -> Option<(u32, i64)> {
+        if row >= self.len {
+            return None;
+        }
+        match &self.each {
+            Some((inputs, offsets)) => Some((inputs[row], offsets[row])),
+            None => Some((self.from.0, self.from.1 + row as i64)),
+        }
+    }
 }
 
 impl Inputs {

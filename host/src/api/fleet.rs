@@ -5,14 +5,15 @@ use millstream_core::swap::{Activation, Probation};
 use millstream_wasm::{Refusal, Registry, Stats};
 use millstream_web::api::{Deploy, Trying};
 use millstream_web::types::trials::{Probation as Told, Trial};
-use millstream_web::types::{Deployed, Function, History, Past, Rejected, Switch, Version, Work};
+use millstream_web::types::{Deployed, Function, History, Other, Past, Rejected, Switch, Version, Work};
 use millstream_web::{Kind, Problem};
 
 use super::{failed, unknown};
+use crate::runtime::fleet::seen::{Seen, Standing};
 use crate::runtime::fleet::{self, Asked, Fleet, NotTaken, trials};
 
 /// Refuses a name that no function has.
-fn known(names: &[String], name: &str) -> Result<(), Problem> {
+pub(super) fn known(names: &[String], name: &str) -> Result<(), Problem> {
     if names.iter().any(|f| f == name) {
         return Ok(());
     }
@@ -21,6 +22,12 @@ fn known(names: &[String], name: &str) -> Result<(), Problem> {
 
 /// All functions, in the order of `names`.
 pub(super) fn functions(fleet: &Fleet, registry: &Registry, names: &[String]) -> Vec<Function> {
+    let seen = fleet.seen();
+    let other = |seen: &Seen| Other {
+        version: seen.version,
+        standing: seen.standing.name().to_string(),
+        work: work(&registry.stats(seen.prepared)),
+    };
     let one = |(number, name): (usize, &String)| {
         let control = fleet.function(name);
         Function {
@@ -28,6 +35,11 @@ pub(super) fn functions(fleet: &Fleet, registry: &Registry, names: &[String]) ->
             version: control.as_ref().and_then(|c| c.in_force()).map(version),
             deploying: control.is_some_and(|c| c.open().is_some()),
             work: fleet.prepared(number).map(|prepared| work(&registry.stats(prepared))),
+            others: seen
+                .iter()
+                .filter(|seen| seen.function == *name && seen.standing != Standing::InForce)
+                .map(other)
+                .collect(),
         }
     };
     names.iter().enumerate().map(one).collect()
@@ -144,14 +156,25 @@ pub(super) fn component(
     number: Option<u64>,
 ) -> Result<Vec<u8>, Problem> {
     known(names, function)?;
+    let found = numbered(fleet, function, number)?;
+    fleet.component(&found.version).map_err(|why| failed(&why))
+}
+
+/// The version of a function with a number, or the one in force.
+fn numbered(fleet: &Fleet, function: &str, number: Option<u64>) -> Result<Activation, Problem> {
     let history = fleet.function(function).unwrap_or_default();
     let in_force = history.in_force().map_or(0, |activation| activation.number);
     let wanted = number.unwrap_or(in_force);
-    let Some(found) = history.activations.iter().find(|activation| activation.number == wanted) else {
+    history.activations.iter().find(|activation| activation.number == wanted).cloned().ok_or_else(|| {
         let detail = format!("`{function}` has no version {wanted}; it has 1 to {in_force}");
-        return Err(Problem::new(Kind::UnknownVersion, detail));
-    };
-    fleet.component(&found.version).map_err(|why| failed(&why))
+        Problem::new(Kind::UnknownVersion, detail)
+    })
+}
+
+/// Number and settings of the version of a function with a number, or of the one in force.
+pub(super) fn settings(fleet: &Fleet, function: &str, number: Option<u64>) -> Result<(u64, String), Problem> {
+    let found = numbered(fleet, function, number)?;
+    Ok((found.number, found.version.settings))
 }
 
 /// Goes back.
@@ -191,6 +214,19 @@ fn deployed(
         inspection: serde_json::to_value(&deployed.inspection).unwrap_or_default(),
         trials: Vec::new(),
     })
+}
+
+/// Why a component is not run that came with a question.
+pub(super) fn refused(refusal: &Refusal) -> Problem {
+    match refusal {
+        Refusal::Component(reasons) => {
+            Problem::new(Kind::ComponentRefused, "the component was refused").because(reasons.clone())
+        }
+        Refusal::NoRoom(why) => {
+            Problem::new(Kind::ComponentRefused, "there is no room for it").because(vec![why.clone()])
+        }
+        Refusal::Host(why) => Problem::new(Kind::Internal, why.clone()),
+    }
 }
 
 fn not_deployed(function: &str, error: &anyhow::Error) -> Problem {
@@ -243,6 +279,10 @@ fn work(stats: &Stats) -> Work {
         calls: stats.calls,
         records: stats.records,
         seconds: stats.nanoseconds as f64 / 1e9,
+        cpu_seconds: stats.cpu_nanoseconds as f64 / 1e9,
+        rejected: stats.rejected,
+        log_lines: stats.log_lines,
+        log_lines_dropped: stats.log_lines_dropped,
         faults: faults.map(|(kind, count)| (kind.to_string(), count)).into(),
         memory_bytes: stats.memory_bytes_max,
     }

@@ -15,12 +15,15 @@ use millstream_web::{Api, Kind, Problem};
 
 use super::{failed, fleet, followed, running, stores, task, unknown};
 use crate::runtime::kafka::KafkaHost;
+use crate::runtime::lines::Lines;
 use crate::runtime::status::TaskStatus;
 use crate::runtime::worker::wall_ms;
 
 /// A running host for the HTTP API.
 pub struct KafkaApi {
-    host: Arc<KafkaHost>,
+    pub(super) host: Arc<KafkaHost>,
+    /// Lines of its functions.
+    pub(super) lines: Arc<Lines>,
     started: Instant,
     started_at: i64,
 }
@@ -36,8 +39,8 @@ fn elsewhere(what: &str) -> Problem {
 
 impl KafkaApi {
     /// The API of a host that has just been started.
-    pub fn new(host: Arc<KafkaHost>) -> Self {
-        Self { host, started: Instant::now(), started_at: wall_ms() }
+    pub fn new(host: Arc<KafkaHost>, lines: Arc<Lines>) -> Self {
+        Self { host, lines, started: Instant::now(), started_at: wall_ms() }
     }
 
     /// Committed positions of a task.

@@ -39,13 +39,14 @@ fn copying() -> Planned {
         kafka: None,
         guarantee: Guarantee::ExactlyOnce,
         internal_topics: Default::default(),
+        logs: None,
         trust: Default::default(),
     }
 }
 
 fn started(db: Arc<dyn Keyspaces>) -> HostApi {
     let registry = Arc::new(Registry::new(functions::config(None, 1).unwrap()).unwrap());
-    HostApi::new(Host::start(copying(), db, registry, 1).unwrap())
+    HostApi::new(Host::start(copying(), db, registry, 1).unwrap(), Arc::default())
 }
 
 fn record(line: u32, key: Option<&'static str>, value: &'static str) -> NewRecord<'static> {

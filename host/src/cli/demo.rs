@@ -88,7 +88,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let pipeline = load::pipeline(&files.join("access-counts.yaml"), true)?;
     let default = if args.script { "127.0.0.1:0" } else { run::ADDRESS_DEFAULT };
     let address = args.listen.map_or_else(|| default.parse(), Ok)?;
-    let running = run::Running::start(pipeline, Folder::open(&folder)?, &run::Listen::on(address), None)?;
+    let running =
+        run::Running::start(pipeline, Folder::open(&folder)?, &run::Listen::on(address), run::Means::default())?;
     let factor = if args.script { TIME_FACTOR_SCRIPT } else { TIME_FACTOR };
     let demo =
         Demo { host: running.host.clone(), files, folder, feeder: Feeder::start(&running.host, args.rate, factor)? };

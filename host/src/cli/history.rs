@@ -6,7 +6,8 @@ use millstream_web::record::Time;
 use millstream_web::types::{Handled, History, Past, Task};
 use serde_json::json;
 
-use super::client::{Client, Connection, Target, finish, name, print, print_json};
+use super::client::{Client, Connection, Target, finish, print, print_json};
+use super::place::Place;
 
 /// Characters of a digest that are shown where there is little room.
 const DIGEST_CHARS: usize = 12;
@@ -28,30 +29,6 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     connection: Connection,
-}
-
-/// Where a record is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
-    topic: String,
-    partition: u32,
-    offset: i64,
-}
-
-impl std::str::FromStr for Place {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not TOPIC:PARTITION:OFFSET, as in input-topic:3:81204");
-        let mut parts = text.split(':');
-        let (Some(topic), Some(partition), Some(offset), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(wrong());
-        };
-        let offset = offset.parse().ok().filter(|offset| *offset >= 0).ok_or_else(wrong)?;
-        Ok(Self { topic: name(topic)?, partition: partition.parse().map_err(|_| wrong())?, offset })
-    }
 }
 
 /// Runs `millstream history`.
@@ -165,18 +142,4 @@ fn version(past: &Past, last: Option<u64>) -> String {
 
 fn short(digest: &str) -> &str {
     digest.get(..DIGEST_CHARS).unwrap_or(digest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_topic_partition_offset() {
-        let place: Place = "in-1:3:81204".parse().unwrap();
-        assert_eq!((place.topic.as_str(), place.partition, place.offset), ("in-1", 3, 81_204));
-        for wrong in ["", "in", "in:1", "in:1:2:3", "in:x:1", "in:1:-1", "in:-1:1", ":1:1", "in:1:x"] {
-            assert!(wrong.parse::<Place>().is_err(), "{wrong}");
-        }
-    }
 }

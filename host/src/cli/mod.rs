@@ -17,10 +17,14 @@ mod inspect;
 mod junit;
 pub mod load;
 mod log;
+mod logs;
 mod new;
 mod pause;
+mod place;
 mod produce;
+mod profile;
 mod promote;
+mod replay;
 mod reset;
 mod rollback;
 mod run;
@@ -88,6 +92,12 @@ enum Command {
     Functions(functions::Args),
     /// Shows the versions of a function, and which records each one handled
     History(history::Args),
+    /// Shows the lines that functions write on a running host
+    Logs(logs::Args),
+    /// Shows where a function spends its time: a flame graph
+    Profile(profile::Args),
+    /// Takes a stored record through a function once more, and shows what went in and what came out
+    Replay(replay::Args),
     /// Shows tasks, lag, versions and rates of a running host
     Status(status::Args),
     /// A running host takes no more records; what is done is committed
@@ -133,6 +143,9 @@ pub fn main() -> ExitCode {
         Command::Sign(args) => sign::run(&args),
         Command::Functions(args) => functions::run(&args),
         Command::History(args) => history::run(&args),
+        Command::Logs(args) => logs::run(&args),
+        Command::Profile(args) => profile::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Pause(args) => pause::run(&args),
         Command::Resume(args) => pause::resume(&args),

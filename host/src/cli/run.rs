@@ -11,6 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use millstream_core::state::keyspace::Durability;
+use millstream_local::Append;
 use millstream_wasm::Registry;
 use millstream_web::{Access, Config, Exposure, Listening, Server};
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,10 +20,13 @@ use tracing::{info, warn};
 
 use super::{load, log};
 use crate::api::HostApi;
+use crate::api::log_topic::{self, Writer};
 use crate::runtime::Host;
+use crate::runtime::fleet::local::HOST;
 use crate::runtime::folder::{Folder, PARENT};
 use crate::runtime::functions;
 use crate::runtime::kafka::owners;
+use crate::runtime::lines::Lines;
 use crate::runtime::plan::Pipeline;
 
 /// Where a host listens when nothing says otherwise.
@@ -59,6 +64,9 @@ pub struct Args {
     /// Worker threads [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
+    /// Keeps a core dump of each function that traps in this folder, the last 8 of each component; they hold what it had of records
+    #[arg(long, value_name = "DIR")]
+    core_dumps: Option<PathBuf>,
     /// How log lines look
     #[arg(long, value_enum, default_value_t)]
     log_format: log::Format,
@@ -78,7 +86,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let folder = Folder::open(&path)?;
     let exposure = if args.listen_anyway { Exposure::Anywhere } else { Exposure::Loopback };
     let listen = Listen { address: args.listen, exposure };
-    let running = Running::start(pipeline, folder, &listen, args.workers.map(usize::from))?;
+    let running = Running::start(pipeline, folder, &listen, Means::of(args))?;
     running.wait();
     running.stop();
     Ok(ExitCode::SUCCESS)
@@ -116,6 +124,21 @@ fn advertised(text: &str) -> Result<String, String> {
     owners::address(text).map_err(|why| why.to_string())
 }
 
+/// What a host works with.
+#[derive(Clone, Debug, Default)]
+pub struct Means {
+    /// Worker threads; `None`: one a core.
+    workers: Option<usize>,
+    /// Where core dumps go.
+    core_dumps: Option<PathBuf>,
+}
+
+impl Means {
+    fn of(args: &Args) -> Self {
+        Self { workers: args.workers.map(usize::from), core_dumps: args.core_dumps.clone() }
+    }
+}
+
 /// A host with its HTTP API.
 pub struct Running {
     /// The host.
@@ -125,6 +148,7 @@ pub struct Running {
     server: Server,
     access: Access,
     signals: Arc<Signals>,
+    log_topic: Option<Writer>,
 }
 
 impl Running {
@@ -132,17 +156,20 @@ impl Running {
     ///
     /// # Errors
     /// In words for the user.
-    pub fn start(pipeline: Pipeline, folder: Folder, listen: &Listen, workers: Option<usize>) -> anyhow::Result<Self> {
+    pub fn start(pipeline: Pipeline, folder: Folder, listen: &Listen, means: Means) -> anyhow::Result<Self> {
         let signals = Signals::watch()?;
-        let workers = workers.unwrap_or_else(|| self::workers(None));
+        let workers = means.workers.unwrap_or_else(|| workers(None));
         let access = Access::open(&folder.path)?;
         // Before anything runs: a record that was taken is not taken back because the port is in use.
         let config = Config { exposure: listen.exposure, ..Config::new(listen.address, access.token().clone()) };
         let listening = Listening::on(config)?;
-        let registry = Arc::new(Registry::new(functions::config(Some(folder.cache()), workers)?)?);
+        let lines = Arc::default();
+        let registry = functions::running(folder.cache(), workers, &lines, means.core_dumps)?;
+        let registry = Arc::new(Registry::new(registry)?);
         let name = pipeline.spec.pipeline.clone();
         let host = Host::start(pipeline, folder.db.clone(), registry, workers)?;
-        let server = match listening.serve(Arc::new(HostApi::new(host.clone()))) {
+        let log_topic = log_writer(&host, &lines)?;
+        let server = match listening.serve(Arc::new(HostApi::new(host.clone(), lines))) {
             Ok(server) => server,
             Err(why) => {
                 host.stop();
@@ -152,7 +179,7 @@ impl Running {
         let url = server.url();
         access.announce(&url)?;
         info!(pipeline = name, url, folder = %folder.path.display(), "running");
-        Ok(Self { host, url, server, access, signals })
+        Ok(Self { host, url, server, access, signals, log_topic })
     }
 
     /// Whether a signal has come.
@@ -170,9 +197,28 @@ impl Running {
         info!("stopping");
         self.server.stop();
         self.host.stop();
+        drop(self.log_topic);
         self.access.withdraw();
         info!("stopped");
     }
+}
+
+/// What writes lines of functions to their topic, where the manifest names one.
+fn log_writer(host: &Arc<Host>, lines: &Arc<Lines>) -> anyhow::Result<Option<Writer>> {
+    let Some(topic) = host.pipeline.logs.clone() else { return Ok(None) };
+    let (log, name) = (host.storage.log.clone(), topic.topic.clone());
+    let parts = log_topic::Parts {
+        lines: lines.clone(),
+        fleet: host.fleet.clone(),
+        topology: host.topology.clone(),
+        host: HOST.into(),
+        topic,
+        write: Box::new(move |batch| {
+            let append = Append { topic: name.clone(), partition: 0, batch };
+            log.append(vec![append], Vec::new(), Durability::Process).map(drop).map_err(Into::into)
+        }),
+    };
+    Writer::start(parts).map(Some)
 }
 
 /// Signals that ask this program to end.

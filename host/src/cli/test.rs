@@ -66,9 +66,6 @@ const LINE_BYTES_MAX: u64 = 16 << 20;
 /// Fields that a result may have.
 const FIELDS: [&str; 8] = ["topic", "partition", "offset", "key", "window", "value", "timestamp", "headers"];
 
-/// Bytes read at once of a topic of results.
-const READ_BYTES: usize = 1 << 20;
-
 /// Runs the command.
 ///
 /// # Errors
@@ -142,31 +139,19 @@ fn feed(driver: &mut Driver, path: &Path, raw: bool) -> anyhow::Result<()> {
 /// Everything that came out, as JSON lines, by topic, partition, offset.
 fn results(driver: &Driver, windowed: WindowedKeys) -> anyhow::Result<Vec<String>> {
     let (writing, mut out) = (Writing::Json { windowed }, Vec::new());
-    for topic in driver.outputs() {
-        for partition in 0..driver.log.topic(topic).map_or(0, |t| t.partitions) {
-            let mut offset = 0;
-            loop {
-                let fetched = driver.log.read(topic, partition, offset, READ_BYTES)?;
-                if fetched.batch.is_empty() {
-                    break;
-                }
-                for i in 0..fetched.batch.len() {
-                    let headers: Vec<_> = fetched.batch.headers.iter().flat_map(|h| h.of(i)).collect();
-                    let record = Record {
-                        offset: offset + i as i64,
-                        key: fetched.batch.keys.get(i),
-                        value: fetched.batch.values.get(i),
-                        timestamp: fetched.batch.timestamps[i],
-                        headers: &headers,
-                    };
-                    let mut line = Vec::new();
-                    writing.write(topic, partition, &record, &mut line);
-                    out.push(String::from_utf8_lossy(&line).trim_end().to_string());
-                }
-                offset += fetched.batch.len() as i64;
-            }
-        }
-    }
+    driver.results(&mut |topic, batch, row, (partition, offset)| {
+        let headers: Vec<_> = batch.headers.iter().flat_map(|h| h.of(row)).collect();
+        let record = Record {
+            offset,
+            key: batch.keys.get(row),
+            value: batch.values.get(row),
+            timestamp: batch.timestamps[row],
+            headers: &headers,
+        };
+        let mut line = Vec::new();
+        writing.write(topic, partition, &record, &mut line);
+        out.push(String::from_utf8_lossy(&line).trim_end().to_string());
+    })?;
     Ok(out)
 }
 

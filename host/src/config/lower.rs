@@ -2,6 +2,7 @@
 //!
 //! What was cut away for its form is stood in for, so that the names of its entry stay known. Names are not resolved here.
 
+mod grants;
 mod joins;
 
 use std::path::PathBuf;
@@ -74,6 +75,7 @@ pub fn lower(
         kafka: lower.kafka(&manifest, around),
         internal_topics: lower.internal_topics(&manifest, around),
         trust: lower.trust(&manifest),
+        logs: lower.logs(&manifest),
         functions: lower.functions(around),
         partitions: lower.partitions(&manifest),
         starts: lower.starts(&manifest),
@@ -155,7 +157,11 @@ struct Lower<'a> {
 
 impl Lower<'_> {
     /// Every entry of a section, in the order of the text; `None` stands for one that was cut away.
-    fn each<T: DeserializeOwned, R>(&mut self, section: &str, take: fn(&mut Self, &str, Option<T>) -> R) -> Vec<R> {
+    fn each<T: DeserializeOwned, R>(
+        &mut self,
+        section: &str,
+        take: impl Fn(&mut Self, &str, Option<T>) -> R,
+    ) -> Vec<R> {
         let fitting = self.fitting;
         let entry = |name: &str| entries(&fitting.json, section).and_then(|e| e.get(name)).cloned();
         tree_keys(self.tree, section)
@@ -579,14 +585,14 @@ impl Lower<'_> {
     }
 
     fn functions(&mut self, around: &Surroundings<'_>) -> Vec<Function> {
-        let mut functions = self.each("functions", Lower::function);
+        let mut functions = self.each("functions", |lower, name, function| lower.function(name, function, around));
         for function in &mut functions {
             function.component = around.folder.join(&function.component);
         }
         functions
     }
 
-    fn function(&mut self, name: &str, function: Option<form::Function>) -> Function {
+    fn function(&mut self, name: &str, function: Option<form::Function>, around: &Surroundings<'_>) -> Function {
         let at = |field: &str| path(&["functions", name, "limits", field]);
         let mut limits = Limits::default();
         if let Some(given) = function.as_ref().and_then(|f| f.limits.clone()) {
@@ -597,6 +603,7 @@ impl Lower<'_> {
             limits.time_per_call_ms = limit(given.time_per_call.map(|t| t.0), "time-per-call", milliseconds);
             limits.result_bytes = limit(given.result_bytes.map(|b| b.0), "result-bytes", units::size_bytes);
         }
+        let grants = self.grants(name, function.as_ref().and_then(|f| f.grants.as_ref()), around);
         let config = function.as_ref().and_then(|f| f.config.clone()).unwrap_or_default();
         self.literal_substitutions(name, &Value::Object(config.clone()));
         Function {
@@ -605,6 +612,7 @@ impl Lower<'_> {
             export: function.and_then(|f| f.function).map(|f| f.0),
             settings: Value::Object(config).to_string(),
             limits,
+            grants,
         }
     }
 

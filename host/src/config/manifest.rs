@@ -111,6 +111,8 @@ pub struct Manifest {
     /// Public keys, as `millstream sign --new-key` prints them: a version of a function is taken only where one of them has signed it.
     /// Without it whoever may deploy is trusted.
     pub trust: Option<Vec<KeyText>>,
+    /// A topic for the lines that functions write; without it they are in the hosts' own logs alone.
+    pub logs: Option<Logs>,
     /// How internal topics (repartition topics and changelogs) are made at the brokers.
     pub internal_topics: Option<InternalTopics>,
     /// The Schema Registry, for formats by it.
@@ -284,6 +286,57 @@ pub struct Function {
     pub config: Option<Map<String, Value>>,
     /// What a call may use.
     pub limits: Option<Limits>,
+    /// What it may learn of the machine.
+    pub grants: Option<Grants>,
+}
+
+/// Where lines of functions go, besides the hosts' own logs.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Logs {
+    /// The topic; all lines go to its first partition.
+    pub topic: TopicName,
+    /// The least important lines that are sent. Default `info`.
+    pub level: Option<Level>,
+}
+
+/// How much a line matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(title = "`trace`, `debug`, `info`, `warn` or `error`")]
+pub enum Level {
+    /// Every step.
+    Trace,
+    /// For whoever looks for a fault.
+    Debug,
+    /// Worth knowing.
+    #[default]
+    Info,
+    /// Worth a look.
+    Warn,
+    /// Something is wrong.
+    Error,
+}
+
+/// What a function may learn of the machine it runs on; nothing by default.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Grants {
+    /// The machine's clock. Without it the time that WASI tells stands still.
+    pub clock: Option<Clock>,
+    /// The machine's random numbers. Without them those of WASI are the same in each call.
+    pub random: Option<bool>,
+    /// Names of variables of the host's environment.
+    pub env: Option<Vec<String>>,
+}
+
+/// A clock of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(title = "`wall`")]
+pub enum Clock {
+    /// What time it is.
+    Wall,
 }
 
 /// What a function may use.

@@ -61,6 +61,8 @@ pub struct Manifest {
     pub internal_topics: InternalTopics,
     /// Keys whose signatures versions of functions need; none: they need none.
     pub trust: Vec<PublicKey>,
+    /// Where lines of functions go, besides the hosts' own logs.
+    pub logs: Option<Logs>,
     /// Functions, in the order of the graph's.
     pub functions: Vec<Function>,
     /// Partition counts that the manifest gives, by topic.
@@ -99,6 +101,8 @@ pub struct Function {
     pub settings: String,
     /// What it may use; what is `None` is up to the host.
     pub limits: Limits,
+    /// What it may learn of the machine.
+    pub grants: Grants,
 }
 
 /// How internal topics are made at the brokers; what is `None` is up to them.
@@ -121,6 +125,26 @@ pub struct Limits {
     pub time_per_call_ms: Option<u64>,
     /// Bytes that a call may return.
     pub result_bytes: Option<u64>,
+}
+
+/// Where lines of functions go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logs {
+    /// The topic.
+    pub topic: String,
+    /// The least important that are sent.
+    pub level: manifest::Level,
+}
+
+/// What a function may learn of the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// What time it is.
+    pub wall_clock: bool,
+    /// Random numbers.
+    pub random: bool,
+    /// Variables of the environment, with their values.
+    pub env: Vec<(String, String)>,
 }
 
 /// Where a source begins on its first run.

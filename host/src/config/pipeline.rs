@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use millstream_core::topology::spec::Spec;
 use millstream_kafka::config::Properties;
-use millstream_wasm::Limits;
+use millstream_wasm::{Limits, LogLevel};
 
+use super::manifest::Level;
 use super::{Function, Guarantee, Manifest, PropertyRemark, Remark, Severity, Start};
 use crate::runtime::plan;
 use crate::trust::Trust;
@@ -34,6 +35,7 @@ pub fn pipeline_at(manifest: Manifest, now_ms: i64) -> plan::Pipeline {
     };
     plan::Pipeline {
         trust: Trust { pipeline: manifest.spec.pipeline.clone(), keys: manifest.trust },
+        logs: manifest.logs.map(|logs| plan::LogTopic { topic: logs.topic, level: level(logs.level) }),
         spec: manifest.spec,
         functions: manifest.functions.into_iter().map(function).collect(),
         partitions: manifest.partitions,
@@ -56,7 +58,17 @@ pub fn pipeline_at(manifest: Manifest, now_ms: i64) -> plan::Pipeline {
     }
 }
 
-/// A function's limits, the host's where the manifest gives none.
+fn level(level: Level) -> LogLevel {
+    match level {
+        Level::Trace => LogLevel::Trace,
+        Level::Debug => LogLevel::Debug,
+        Level::Info => LogLevel::Info,
+        Level::Warn => LogLevel::Warn,
+        Level::Error => LogLevel::Error,
+    }
+}
+
+/// A function's limits, the host's where the manifest gives none, and what it is granted.
 pub fn limits(function: &Function) -> Limits {
     let default = Limits::default();
     let given = function.limits;
@@ -64,6 +76,11 @@ pub fn limits(function: &Function) -> Limits {
         memory_bytes: given.memory_bytes.unwrap_or(default.memory_bytes),
         call_cpu_ms: given.time_per_call_ms.unwrap_or(default.call_cpu_ms),
         result_bytes: given.result_bytes.map_or(default.result_bytes, |b| usize::try_from(b).unwrap_or(usize::MAX)),
+        grants: millstream_wasm::Grants {
+            wall_clock: function.grants.wall_clock,
+            random: function.grants.random,
+            env: function.grants.env.clone(),
+        },
         ..default
     }
 }
@@ -107,7 +124,14 @@ mod tests {
 
     fn function(limits: crate::config::Limits) -> Function {
         let component = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-        Function { name: "f".into(), component, export: None, settings: "{}".into(), limits }
+        Function {
+            name: "f".into(),
+            component,
+            export: None,
+            settings: "{}".into(),
+            limits,
+            grants: Default::default(),
+        }
     }
 
     #[test]

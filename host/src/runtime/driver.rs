@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use millstream_core::commit::CommitOutcome;
+use millstream_core::function::Functions;
 use millstream_core::operator::Active;
 use millstream_core::partition::partition_for_key;
-use millstream_core::record::{BatchBuilder, Header, Timestamp};
+use millstream_core::record::{Batch, BatchBuilder, Header, Timestamp};
 use millstream_core::state::keyspace::Durability;
 use millstream_core::task::TaskId;
 use millstream_core::topology::graph::{NodeOperator, Topology};
@@ -55,10 +56,44 @@ pub struct Driver {
     pub log: Arc<Log>,
     storage: Storage,
     worker: Worker,
-    functions: WorkerFunctions,
+    functions: Box<dyn Functions>,
     formats: Shared,
-    globals: Rows,
+    globals: Arc<Rows>,
+    /// Others read them.
+    globals_are_kept: bool,
+    given: Option<Given>,
     now: Timestamp,
+}
+
+/// What a pipeline is set up with.
+pub struct Setting {
+    /// Its functions.
+    pub functions: Box<dyn Functions>,
+    /// The version of each that runs.
+    pub active: Vec<Active>,
+    /// What topics hold.
+    pub formats: Shared,
+    /// Global tables that others keep; `None`: they are read from the topics here.
+    pub globals: Option<Arc<Rows>>,
+    /// The place of the one record that it will be given.
+    pub given: Option<Given>,
+}
+
+/// Where a record is from that is not in the topics here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Its topic.
+    pub topic: String,
+    /// Its partition.
+    pub partition: u32,
+    /// Its offset.
+    pub offset: i64,
+}
+
+impl Given {
+    fn is_in(&self, topic: &str, partition: u32) -> bool {
+        self.topic == topic && self.partition == partition
+    }
 }
 
 /// The manifest's functions, each in its first version.
@@ -76,25 +111,91 @@ impl Driver {
     /// # Errors
     /// What is wrong with topics or functions, in words for the user.
     pub fn new(pipeline: &Pipeline, registry: &Arc<Registry>) -> anyhow::Result<Self> {
+        let setting = Setting {
+            functions: Box::new(WorkerFunctions::new(registry.clone())),
+            active: first_versions(pipeline, registry)?,
+            formats: formats::open(&pipeline.formats)?,
+            globals: None,
+            given: None,
+        };
+        Self::with(pipeline, setting)
+    }
+
+    /// As [`Driver::new`], with functions and tables of somebody else's.
+    ///
+    /// # Errors
+    /// As [`Driver::new`].
+    pub fn with(pipeline: &Pipeline, setting: Setting) -> anyhow::Result<Self> {
+        let Setting { functions, active, formats, globals, given } = setting;
         let db = memory();
         let log = Arc::new(Log::open(db.clone())?);
         let topology = plan::prepare(pipeline, &log)?;
-        let formats = formats::open(&pipeline.formats)?;
-        let active = first_versions(pipeline, registry)?;
-        let globals = Rows::open(db.clone(), &topology, &pipeline.spec, formats.clone())?;
+        let globals_are_kept = globals.is_some();
+        let globals = match globals {
+            Some(globals) => globals,
+            None => Arc::new(Rows::open(db.clone(), &topology, &pipeline.spec, formats.clone())?),
+        };
         let storage = Storage::open(db, log.clone(), &topology, Durability::Process)?;
         let settings = Settings { commit_interval_ms: 0, ..Settings::default() };
         let worker = Worker::new(topology.clone(), settings, active, 1);
-        let functions = WorkerFunctions::new(registry.clone());
-        let mut driver = Self { topology, log, storage, worker, functions, formats, globals, now: 0 };
+        let mut driver =
+            Self { topology, log, storage, worker, functions, formats, globals, globals_are_kept, given, now: 0 };
         for (sub, plan) in driver.topology.clone().subs.iter().enumerate() {
             for partition in 0..plan.tasks {
-                let start = vec![0; plan.inputs.len()];
+                let start = plan.inputs.iter().map(|input| driver.start(input.topic, partition)).collect();
                 driver.step(Input::Open { task: TaskId { sub, partition }, meta: None, start })?;
             }
         }
         driver.settle()?;
         Ok(driver)
+    }
+
+    /// Where a task begins to read a topic.
+    fn start(&self, topic: usize, partition: u32) -> i64 {
+        let is_here = |given: &&Given| given.is_in(&self.topology.topics[topic].name, partition);
+        self.given.as_ref().filter(is_here).map_or(0, |given| given.offset)
+    }
+
+    /// Takes the one record of the place that was given, and everything it causes, to its end.
+    ///
+    /// # Errors
+    /// A task that stopped, with the reason.
+    pub fn give(&mut self, record: Batch) -> anyhow::Result<()> {
+        let given = self.given.clone().context("the place of a record was given")?;
+        self.now = self.now.max(record.timestamps.iter().copied().max().unwrap_or(0));
+        let end = given.offset + record.len() as i64;
+        for (sub, plan) in self.topology.clone().subs.iter().enumerate() {
+            for (input, read) in plan.inputs.iter().enumerate() {
+                if self.topology.topics[read.topic].name == given.topic {
+                    let task = TaskId { sub, partition: given.partition };
+                    let (base_offset, batch) = (given.offset, record.clone());
+                    self.step(Input::Fetched { task, input, base_offset, batch, end })?;
+                }
+            }
+        }
+        self.settle()
+    }
+
+    /// All results, by topic, partition, offset: topic, a batch and a row of it, the partition and the offset.
+    ///
+    /// # Errors
+    /// When a topic cannot be read.
+    pub fn results(&self, each: &mut dyn FnMut(&str, &Batch, usize, (u32, i64))) -> anyhow::Result<()> {
+        for topic in self.outputs() {
+            for partition in 0..self.log.topic(topic).map_or(0, |t| t.partitions) {
+                let mut offset = 0;
+                loop {
+                    let fetched = self.log.read(topic, partition, offset, FETCH_BYTES_MAX)?;
+                    if fetched.batch.is_empty() {
+                        break;
+                    }
+                    (0..fetched.batch.len())
+                        .for_each(|row| each(topic, &fetched.batch, row, (partition, offset + row as i64)));
+                    offset += fetched.batch.len() as i64;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Feeds a record and takes everything it causes to its end.
@@ -170,7 +271,9 @@ impl Driver {
 
     /// Takes everything that is there through the pipeline, until nothing moves.
     fn settle(&mut self) -> anyhow::Result<()> {
-        globals::local::catch_up(&self.globals, &self.log)?;
+        if !self.globals_are_kept {
+            globals::local::catch_up(&self.globals, &self.log)?;
+        }
         loop {
             let before = self.log.generation();
             let fetched = self.fetch()?;
@@ -185,7 +288,8 @@ impl Driver {
         let mut any = false;
         for (task, input, offset) in self.worker.wants() {
             let topic = &self.topology.topics[self.topology.subs[task.sub].inputs[input].topic];
-            if task.partition < topic.partitions {
+            let is_given = self.given.as_ref().is_some_and(|given| given.is_in(&topic.name, task.partition));
+            if task.partition < topic.partitions && !is_given {
                 let fetched = self.log.read(&topic.name, task.partition, offset, FETCH_BYTES_MAX)?;
                 any |= !fetched.batch.is_empty();
                 let (base_offset, batch, end) = (fetched.base_offset, fetched.batch, fetched.log_end);
@@ -200,7 +304,8 @@ impl Driver {
         while let Some(input) = inputs.pop() {
             let db = self.storage.db.as_ref();
             let (formats, spaces) = (self.formats.as_ref(), self.storage.spaces());
-            let mut grounds = Grounds { functions: &mut self.functions, formats, globals: &self.globals, db, spaces };
+            let mut grounds =
+                Grounds { functions: self.functions.as_mut(), formats, globals: self.globals.as_ref(), db, spaces };
             for effect in self.worker.step(self.now, input, &mut grounds) {
                 match effect {
                     Effect::Commit(interval) => match self.storage.commit(&self.topology, &interval) {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::lines::Lines;
 use anyhow::Context;
 use millstream_wasm::{Compiler, Config, LogLevel, LogLine};
 use sha2::{Digest, Sha256};
@@ -21,8 +22,21 @@ pub fn config(cache: Option<PathBuf>, workers: usize) -> anyhow::Result<Config> 
     Ok(Config { cache_dir: cache, log: Arc::new(log_line), ..Config::new(compiler, workers) })
 }
 
+/// As [`config`], for a host that runs: its functions' last lines are kept in `lines`, and core dumps in a folder, where one is given.
+///
+/// # Errors
+/// As [`config`].
+pub fn running(
+    cache: PathBuf,
+    workers: usize,
+    lines: &Arc<Lines>,
+    core_dumps: Option<PathBuf>,
+) -> anyhow::Result<Config> {
+    Ok(Config { log: lines.clone(), core_dumps, ..config(Some(cache), workers)? })
+}
+
 /// Lines of functions go into the host's own log.
-fn log_line(line: &LogLine<'_>) {
+pub(super) fn log_line(line: &LogLine<'_>) {
     let LogLine { component, message, dropped, .. } = *line;
     let component = component.get(..12).unwrap_or(component);
     match line.level {

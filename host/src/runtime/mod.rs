@@ -11,11 +11,13 @@ pub mod functions;
 pub mod globals;
 pub mod heap;
 pub mod kafka;
+pub mod lines;
 pub mod memory;
 pub mod pause;
 pub mod plan;
 pub mod probation;
 pub mod query;
+pub mod replay;
 pub mod reset;
 pub mod status;
 pub mod storage;
@@ -202,6 +204,17 @@ impl Host {
         })?;
         lock(&self.threads).push(thread);
         Ok(())
+    }
+
+    /// What a replay looks at.
+    pub fn replay_ground(&self) -> replay::Ground<'_> {
+        replay::Ground {
+            pipeline: &self.pipeline,
+            topology: &self.topology,
+            registry: &self.registry,
+            formats: self.formats.clone(),
+            globals: Some(self.globals.clone()),
+        }
     }
 
     fn tell(&self, command: &Command) {

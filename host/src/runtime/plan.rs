@@ -9,7 +9,7 @@ use millstream_core::state::keyspace::Durability;
 use millstream_core::topology::graph::{Topology, plan};
 use millstream_core::topology::spec::{OnError, Operator, Spec};
 use millstream_local::{Log, TopicConfig};
-use millstream_wasm::Limits;
+use millstream_wasm::{Limits, LogLevel};
 
 use super::formats::Asked;
 use crate::trust::Trust;
@@ -26,6 +26,8 @@ pub struct Pipeline {
     pub functions: Vec<Function>,
     /// Whose functions it runs.
     pub trust: Trust,
+    /// Where lines of its functions go, besides the hosts' own logs.
+    pub logs: Option<LogTopic>,
     /// Partition counts that the manifest gives, by topic.
     pub partitions: Vec<(String, u32)>,
     /// Where sources begin on their first run, by topic.
@@ -46,6 +48,15 @@ pub struct Pipeline {
     pub internal_topics: InternalTopics,
     /// What topics hold.
     pub formats: Asked,
+}
+
+/// A topic for the lines of functions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogTopic {
+    /// The topic.
+    pub topic: String,
+    /// The least important lines that are sent.
+    pub level: LogLevel,
 }
 
 /// What becomes of results after a failure.
@@ -148,7 +159,13 @@ const LOCAL_LIMITS: millstream_core::limits::Limits = millstream_core::limits::L
 /// # Errors
 /// When a topic exists with another partition count than the manifest says; those of planning and of the storage.
 pub fn prepare(pipeline: &Pipeline, log: &Log) -> anyhow::Result<Arc<Topology>> {
-    for name in user_topics(&pipeline.spec) {
+    let mut names = user_topics(&pipeline.spec);
+    // A replay names those that a sink's pattern stands for.
+    names.extend(pipeline.logs.iter().map(|logs| logs.topic.clone()));
+    names.extend(pipeline.partitions.iter().map(|(name, _)| name.clone()));
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
         let asked = pipeline.partitions.iter().find(|(t, _)| *t == name).map(|(_, p)| *p);
         match (log.topic(&name), asked) {
             (Some(there), Some(asked)) if there.partitions != asked => bail!(

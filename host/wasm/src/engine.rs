@@ -13,7 +13,7 @@ use wasmtime::{
 };
 
 use crate::limits::{
-    BACKTRACE_FRAMES_MAX, CORE_INSTANCES_MAX, MEMORIES_MAX, MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX,
+    CORE_INSTANCES_MAX, MEMORIES_MAX, MEMORY_BYTES_MAX, STACK_FRAMES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX,
     WASM_STACK_BYTES,
 };
 
@@ -35,8 +35,8 @@ pub const POOL_CORE_INSTANCES: u32 = 4_000;
 /// For whom an engine is made: both give and take the same compiled code.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Runs functions.
-    Run,
+    /// Runs functions; `dumps`: what a trap leaves is kept for a core dump.
+    Run { dumps: bool },
     /// Compiles in a child process, whose address space is limited: no pool.
     Compile,
 }
@@ -58,9 +58,11 @@ pub(crate) fn engine(purpose: Purpose) -> wasmtime::Result<Engine> {
     config.cranelift_opt_level(OptLevel::Speed);
     config.parallel_compilation(false);
     config.generate_address_map(true);
-    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
-    config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES_MAX));
-    if purpose == Purpose::Run {
+    // Files and lines in backtraces, for components that were built with debug information; others have nothing to keep.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
+    config.wasm_backtrace_max_frames(std::num::NonZeroUsize::new(STACK_FRAMES_MAX));
+    if let Purpose::Run { dumps } = purpose {
+        config.coredump_on_trap(dumps);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
     }
     Engine::new(&config)
@@ -140,7 +142,8 @@ mod tests {
 
     #[test]
     fn both_purposes_make_the_same_code() {
-        let run = engine(Purpose::Run).unwrap();
+        let run = engine(Purpose::Run { dumps: true }).unwrap();
+        assert_eq!(fingerprint(&run), fingerprint(&engine(Purpose::Run { dumps: false }).unwrap()));
         let compile = engine(Purpose::Compile).unwrap();
         assert_eq!(fingerprint(&run), fingerprint(&compile));
         assert_eq!(fingerprint(&run).len(), 16);

@@ -45,11 +45,14 @@ pub(crate) fn fault(error: CallError, data: &Data, phase: Phase) -> Fault {
     }
 }
 
-/// A trap with what the guest said before it: by itself it says only `unreachable`.
-pub(crate) fn explained(fault: Fault, words: Option<String>) -> Fault {
-    match (fault, words) {
-        (Fault::Trap { message }, Some(words)) => Fault::Trap { message: bounded(format!("{words}; {message}")) },
-        (fault, _) => fault,
+/// A trap with what the guest said before it, as by itself it says only `unreachable`, and with what became of its core dump.
+pub(crate) fn explained(fault: Fault, words: Option<String>, dump: Option<String>) -> Fault {
+    match fault {
+        Fault::Trap { message } => {
+            let parts = words.into_iter().chain([message]).chain(dump);
+            Fault::Trap { message: bounded(parts.collect::<Vec<_>>().join("; ")) }
+        }
+        fault => fault,
     }
 }
 
@@ -103,12 +106,40 @@ fn trace(error: &wasmtime::Error) -> String {
     if frames.is_empty() { frames } else { format!("; in {frames}") }
 }
 
-/// Names from wasmtime's text of a backtrace, the only place where they are demangled: `  0: 0x1234 - module!name`.
+/// The guest's functions on a stack, the innermost first, from wasmtime's text of a backtrace, the only place where names are
+/// demangled: `  0: 0x1234 - module!name`. Where the component has debug information the name has no module, functions that were
+/// inlined stand in lines of their own (`- name`), and each has its place below it (`at file:line:column`).
+pub(crate) fn stack_names(text: &str) -> Vec<String> {
+    stack(text).into_iter().map(|(name, _)| name).collect()
+}
+
+/// As [`stack_names`], with the place in the source where it is known.
+fn stack(text: &str) -> Vec<(String, Option<&str>)> {
+    let mut out: Vec<(String, Option<&str>)> = Vec::new();
+    for line in text.lines().skip(1).map(str::trim_start) {
+        if let Some(place) = line.strip_prefix("at ") {
+            if let Some((_, at)) = out.last_mut() {
+                *at = Some(place);
+            }
+        } else if let Some((number, name)) = line.split_once("- ")
+            && number.trim_end().bytes().all(|b| b.is_ascii_hexdigit() || b": x".contains(&b))
+        {
+            // In a Rust name an exclamation mark is a type; a module's name has no path before it.
+            let name = match name.split_once('!') {
+                Some((module, name)) if !module.contains("::") => name,
+                _ => name,
+            };
+            out.push((without_hashes(name.trim()), None));
+        }
+    }
+    out
+}
+
+/// A stack in one line.
 fn frames(text: &str) -> String {
-    let lines = text.lines().skip(1).filter_map(|line| line.split_once(" - "));
-    let names = lines.map(|(_, name)| name.split_once('!').map_or(name, |(_, name)| name).trim());
     let mut out: Vec<(String, usize)> = Vec::new();
-    for name in names.take(BACKTRACE_FRAMES_MAX).map(without_hashes) {
+    for (name, place) in stack(text).into_iter().take(BACKTRACE_FRAMES_MAX) {
+        let name = place.map_or(name.clone(), |place| format!("{name} at {place}"));
         match out.last_mut() {
             Some((last, times)) if *last == name => *times += 1,
             _ => out.push((name, 1)),
@@ -156,6 +187,15 @@ mod tests {
         let line = "guest::deep (2 times) < <[u8] as std::Of>::keep::{closure#0} < millstream:udf/filter@0.1.0#keep";
         assert_eq!(frames(text), line);
         assert_eq!(frames("error while executing at wasm backtrace:"), "");
+        let debug = "error while executing at wasm backtrace:\n\
+            \x20   0:   0x30 - core::panicking::panic::h2a9a0be01f99537c\n\
+            \x20                   at /rustc/lib.rs:7:5\n\
+            \x20             - guest::keep::{{closure}}\n\
+            \x20                   at /src/lib.rs:12\n\
+            \x20   1:  0x1b3 - <unknown>!keep";
+        let line = "core::panicking::panic at /rustc/lib.rs:7:5 < guest::keep::{{closure}} at /src/lib.rs:12 < keep";
+        assert_eq!(frames(debug), line);
+        assert_eq!(stack_names(debug), ["core::panicking::panic", "guest::keep::{{closure}}", "keep"]);
         let many: String = (0..100).map(|i| format!("{i}: 0x{i} - m!f{i}\n")).collect();
         assert_eq!(frames(&many).split(" < ").count(), BACKTRACE_FRAMES_MAX);
     }

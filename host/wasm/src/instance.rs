@@ -12,7 +12,8 @@ use wasmtime::{Engine, Store};
 use crate::bindings::{Binding, Exports};
 use crate::fault::{CallError, Phase, Returned, explained, fault};
 use crate::limits::WORKER_STACK_BYTES;
-use crate::store::{Data, Shared, store, wind};
+use crate::log::Place;
+use crate::store::{Data, Shared, store, thread_cpu, wind};
 
 /// What an instance is made from.
 #[derive(Clone)]
@@ -49,7 +50,8 @@ impl Mould {
             }
             Ok::<_, CallError>(exports)
         })();
-        let exports = ended(store.data_mut(), made, Phase::Start)?;
+        let dump = made.as_ref().err().and_then(|error| dump(error, 0, &mut store));
+        let exports = ended(store.data_mut(), made, dump, Phase::Start)?;
         shared.counters.instance();
         shared.counters.memory(store.data().meter.memory_bytes());
         Ok(Live { store, exports })
@@ -67,18 +69,27 @@ impl Live {
     pub(crate) fn call<T>(
         &mut self,
         context: &Context<'_>,
+        place: Option<Place>,
         records: usize,
         stretch: u32,
         ask: impl FnOnce(&dyn Exports, &mut Store<Data>) -> Returned<T>,
     ) -> Result<T, Fault> {
         let limit_ms = self.store.data().shared.limits.call_ms(records).saturating_mul(stretch.into());
-        self.store.data_mut().know(context);
+        let data = self.store.data_mut();
+        data.know(context);
+        data.place = place;
+        let sampled = data.shared.counters.samples_cpu().then(thread_cpu);
         wind(&mut self.store, limit_ms);
         let memory = self.store.data().meter.memory_bytes();
         let answer = ask(self.exports.as_ref(), &mut self.store);
+        let dump = answer.as_ref().err().and_then(|error| dump(error, records, &mut self.store));
         let data = self.store.data_mut();
-        let answer = ended(data, answer, Phase::Call);
-        data.shared.counters.call(records, data.clock.nanoseconds(), answer.as_ref().err());
+        let answer = ended(data, answer, dump, Phase::Call);
+        let nanoseconds = data.clock.nanoseconds();
+        data.shared.counters.call(records, nanoseconds, answer.as_ref().err());
+        if let Some(began) = sampled {
+            data.shared.counters.cpu(nanoseconds, thread_cpu().saturating_sub(began));
+        }
         if data.meter.memory_bytes() != memory {
             data.shared.counters.memory(data.meter.memory_bytes());
         }
@@ -93,12 +104,19 @@ impl Live {
         let limit_ms = self.store.data().shared.limits.start_cpu_ms;
         wind(&mut self.store, limit_ms);
         let answer = ask(self.exports.as_ref(), &mut self.store);
-        ended(self.store.data_mut(), answer, Phase::Call)
+        ended(self.store.data_mut(), answer, None, Phase::Call)
     }
 }
 
-/// What a call gives in the end: its answer, or the fault, with what the guest said before a trap.
-fn ended<T>(data: &mut Data, answer: Returned<T>, phase: Phase) -> Result<T, Fault> {
+/// The core dump of a call that failed, where they are wanted: what became of it.
+fn dump(error: &CallError, records: usize, store: &mut Store<Data>) -> Option<String> {
+    let CallError::Failed(error) = error else { return None };
+    let shared = store.data().shared.clone();
+    shared.dumps.keep(shared.dump_folder.as_deref()?, &shared.component, records, error, store)
+}
+
+/// What a call gives in the end: its answer, or the fault, with what the guest said before a trap, and where the dump of it is.
+fn ended<T>(data: &mut Data, answer: Returned<T>, dump: Option<String>, phase: Phase) -> Result<T, Fault> {
     match answer {
         Ok(value) => {
             data.hush(false);
@@ -107,7 +125,7 @@ fn ended<T>(data: &mut Data, answer: Returned<T>, phase: Phase) -> Result<T, Fau
         Err(error) => {
             let fault = fault(error, data, phase);
             let words = data.hush(matches!(fault, Fault::Trap { .. }));
-            Err(explained(fault, words))
+            Err(explained(fault, words, dump))
         }
     }
 }

@@ -10,9 +10,10 @@
 //! | [`componentize`] | from a core module to a component; nothing of it runs |
 //! | [`compile`], `cache` | compiled code: made in a child process, kept in a folder |
 //! | `instance`, `store`, `voice`, `fault` | one instance: its limits, a call, what it says, what a failed call means |
+//! | `profile`, `dump` | where a guest spends its time; what is kept of one that trapped |
 //! | `desk` | a processor's stores and timers, lent for a call |
 //! | `bindings` | the released versions of the contract, behind one door |
-//! | `wasi` | WASI 0.2 without any capability, for languages that want one |
+//! | `wasi` | WASI 0.2 without any capability that was not granted (`grants`), for languages that want one |
 //! | `engine` | every setting of wasmtime, the pool, the clock that interrupts |
 //!
 //! *Invariant:* what a guest supplies is bounded before it is copied, and checked before the core sees it.
@@ -34,6 +35,7 @@ mod bindings;
 mod wasi;
 
 mod desk;
+pub mod dump;
 mod fault;
 mod instance;
 mod store;
@@ -42,17 +44,21 @@ mod voice;
 pub mod engine;
 
 mod digest;
+pub mod grants;
 pub mod limits;
 pub mod log;
+pub mod profile;
 pub mod stats;
 
 pub use bindings::Layouts;
 pub use compile::{CompileLimits, Compiler, compile_child};
 pub use componentize::componentize;
 pub use desk::{STORE_HANDLES_MAX, STORE_NAME_BYTES_MAX, STORE_NAMES_MAX};
+pub use grants::Grants;
 pub use inspect::{FunctionInfo, Import, Inspection, interface_name, interface_named};
 pub use limits::{Limits, WORKER_STACK_BYTES};
-pub use log::{LogLevel, LogLine, LogSink};
+pub use log::{LogLevel, LogLine, LogSink, Place};
+pub use profile::Profile;
 pub use registry::{Config, Refusal, Registry, RegistryError};
 pub use stats::Stats;
 pub use worker::WorkerFunctions;

@@ -1,5 +1,7 @@
-//! What a function may use, as named numbers with units. Only the numbers: who holds a guest to them is `instance`, `check`,
-//! `compile` and `admission`.
+//! What a function may use, as named numbers with units, and beside them what it is granted. Who holds a guest to them is `instance`,
+//! `trial`, `compile` and `registry`.
+
+use crate::grants::Grants;
 
 /// Stack of a running guest, bytes. A guest that recurses further traps.
 pub const WASM_STACK_BYTES: usize = 1 << 20;
@@ -23,8 +25,11 @@ pub const TABLES_MAX: u32 = 16;
 /// Core instances that one component may have.
 pub const CORE_INSTANCES_MAX: u32 = 64;
 
-/// Frames of a guest's backtrace that are kept.
+/// Frames of a guest's backtrace that are told where it trapped.
 pub const BACKTRACE_FRAMES_MAX: usize = 16;
+
+/// Frames of a guest's stack that are looked at: a profile shows them all.
+pub const STACK_FRAMES_MAX: usize = 128;
 
 /// Bytes of a fault's text, of a guest's refusal, and of a rejection's reason that are kept.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 10;
@@ -67,6 +72,8 @@ pub struct Limits {
     pub log_lines_per_second: u32,
     /// Bytes of a log line; a longer one is cut.
     pub log_line_bytes: usize,
+    /// What it may learn of the machine.
+    pub grants: Grants,
 }
 
 impl Default for Limits {
@@ -82,6 +89,7 @@ impl Default for Limits {
             results_per_record: 10_000,
             log_lines_per_second: 100,
             log_line_bytes: 2 << 10,
+            grants: Grants::default(),
         }
     }
 }
@@ -110,6 +118,7 @@ impl Limits {
         bounded("result-bytes", self.result_bytes as u64, 1 << 10, 2 << 30, "bytes");
         bounded("results-per-record", self.results_per_record.into(), 1, u32::MAX.into(), "results");
         bounded("log-line-size", self.log_line_bytes as u64, 16, 1 << 20, "bytes");
+        out.extend(self.grants.faults());
         out
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use millstream_core::function::Prepared;
+use millstream_core::task::TaskId;
 
 use crate::limits::{Limits, cut};
 
@@ -22,6 +23,30 @@ pub enum LogLevel {
     Error,
 }
 
+impl LogLevel {
+    /// Its name, as people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            LogLevel::Trace => "trace",
+            LogLevel::Debug => "debug",
+            LogLevel::Info => "info",
+            LogLevel::Warn => "warn",
+            LogLevel::Error => "error",
+        }
+    }
+}
+
+/// Which records a call was about, where it was about records: the first and the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The task.
+    pub task: TaskId,
+    /// Number of the input and offset of the first record.
+    pub first: (u32, i64),
+    /// As `first`, of the last.
+    pub last: (u32, i64),
+}
+
 /// A line, as the sink gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogLine<'a> {
@@ -29,6 +54,8 @@ pub struct LogLine<'a> {
     pub function: Option<Prepared>,
     /// Digest of the component.
     pub component: &'a str,
+    /// The records of the call that wrote it.
+    pub place: Option<Place>,
     /// How much it matters.
     pub level: LogLevel,
     /// The guest's text, cut to its limit. It may hold any character.

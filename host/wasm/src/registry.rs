@@ -13,11 +13,13 @@ use wasmtime::component::Linker;
 use crate::bindings::{self, Layouts};
 use crate::cache::{CACHE_BYTES_MAX, Cache};
 use crate::compile::{CompileLimits, Compiler, program_exists};
+use crate::dump::Dumps;
 use crate::engine::{POOL_MEMORIES, POOL_TABLES, Purpose, Ticker, engine, fingerprint};
 use crate::inspect::Inspection;
 use crate::instance::Mould;
 use crate::limits::{Limits, size};
 use crate::log::{Gate, LogSink};
+use crate::profile::{Profile, Sampler};
 use crate::stats::{Counters, Stats};
 use crate::store::{Data, Shared};
 use crate::trial::{Chosen, Wanted, told};
@@ -42,6 +44,8 @@ pub struct Config {
     pub memory_bytes: u64,
     /// Where the functions' log lines go.
     pub log: Arc<dyn LogSink>,
+    /// The folder into which a core dump of each function that traps goes; `None`: nowhere. They hold what it had of records.
+    pub core_dumps: Option<PathBuf>,
 }
 
 impl Config {
@@ -55,6 +59,7 @@ impl Config {
             workers,
             memory_bytes: machine_memory_bytes() / 2,
             log: Arc::new(|_: &crate::log::LogLine<'_>| {}),
+            core_dumps: None,
         }
     }
 }
@@ -146,7 +151,7 @@ impl Registry {
             return Err(RegistryError::Compiler(config.compiler.program.clone()));
         }
         let wrong = |e: wasmtime::Error| RegistryError::Engine(format!("{e:#}"));
-        let engine = engine(Purpose::Run).map_err(wrong)?;
+        let engine = engine(Purpose::Run { dumps: config.core_dumps.is_some() }).map_err(wrong)?;
         let cache = Cache::open(config.cache_dir.as_deref(), fingerprint(&engine), config.cache_bytes_max);
         let mut linkers = BTreeMap::new();
         for contract in bindings::all() {
@@ -166,6 +171,14 @@ impl Registry {
             changes: AtomicU64::new(0),
             _ticker: ticker,
         })
+    }
+
+    /// A registry with the same settings and the same compiled code, with nothing prepared and a pool of its own, for one worker.
+    ///
+    /// # Errors
+    /// As [`Registry::new`].
+    pub fn another(&self, log: Arc<dyn LogSink>, core_dumps: Option<PathBuf>) -> Result<Self, RegistryError> {
+        Self::new(Config { log, core_dumps, workers: 1, ..self.config.clone() })
     }
 
     /// What a component is, what it can do, and whether this host would take it, with the default limits.
@@ -224,6 +237,9 @@ impl Registry {
             counters: Counters::default(),
             gate: Gate::default(),
             sink: self.config.log.clone(),
+            sampler: Sampler::default(),
+            dump_folder: self.config.core_dumps.clone(),
+            dumps: Dumps::default(),
             wall_ms: AtomicU64::new(0),
         });
         let released = AtomicBool::new(false);
@@ -304,6 +320,30 @@ impl Registry {
     /// What a version has cost so far; zeros for a number that was never given.
     pub fn stats(&self, prepared: Prepared) -> Stats {
         self.entry(prepared).map(|e| e.shared.counters.read()).unwrap_or_default()
+    }
+
+    /// SHA-256 of a version's component; `None` for a number that was never given.
+    pub fn digest(&self, prepared: Prepared) -> Option<String> {
+        self.entry(prepared).map(|entry| entry.shared.component.clone())
+    }
+
+    /// Where the instances of a version spend their time, on all threads, while `watch` runs; `None` where somebody looks already, or
+    /// the number was never given.
+    pub fn profile(&self, prepared: Prepared, watch: impl FnOnce()) -> Option<Profile> {
+        /// Ends it also where `watch` panics.
+        struct End<'e>(&'e Entry);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.0.shared.sampler.stop();
+            }
+        }
+        let entry = self.entry(prepared)?;
+        if !entry.shared.sampler.start() {
+            return None;
+        }
+        let end = End(&entry);
+        watch();
+        Some(end.0.shared.sampler.stop())
     }
 
     /// The layouts of stored states that a version reads and writes; layout 0 alone for a number that was never given.

@@ -1,6 +1,7 @@
 //! What the host keeps beside each running instance: its meter, its clock, the facts of the call, its voice. One store for
 //! each instance, gone with it. How a fault is told from what these saw is `fault`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -8,11 +9,14 @@ use std::time::{Duration, Instant};
 use millstream_core::function::{Context, Prepared};
 use millstream_core::record::{HeaderColumns, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
-use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
+use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline, WasmBacktrace};
 
 use crate::desk::Desk;
+use crate::dump::Dumps;
+use crate::fault::stack_names;
 use crate::limits::{CORE_INSTANCES_MAX, Limits, MEMORIES_MAX, TABLES_MAX, size};
-use crate::log::{Gate, LogSink};
+use crate::log::{Gate, LogSink, Place};
+use crate::profile::Sampler;
 use crate::stats::Counters;
 use crate::voice::Voice;
 use crate::wasi::Wasi;
@@ -28,6 +32,10 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) gate: Gate,
     pub(crate) sink: Arc<dyn LogSink>,
+    pub(crate) sampler: Sampler,
+    /// The folder of core dumps, where they are wanted.
+    pub(crate) dump_folder: Option<PathBuf>,
+    pub(crate) dumps: Dumps,
     /// What WASI's wall clock says, milliseconds since 1970.
     pub(crate) wall_ms: AtomicU64,
 }
@@ -56,6 +64,8 @@ pub(crate) struct Data {
     pub(crate) meter: Meter,
     pub(crate) clock: Clock,
     pub(crate) facts: Facts,
+    /// The records of the call in progress.
+    pub(crate) place: Option<Place>,
     pub(crate) voice: Voice,
     pub(crate) wasi: Wasi,
     pub(crate) desk: Desk,
@@ -68,6 +78,7 @@ pub(crate) fn store(engine: &Engine, shared: &Arc<Shared>) -> Store<Data> {
         meter: Meter::new(limits),
         clock: Clock::default(),
         facts: Facts::default(),
+        place: None,
         voice: Voice::default(),
         desk: Desk::default(),
         wasi: Wasi::new(shared.wall_ms.load(Ordering::Relaxed)),
@@ -78,6 +89,10 @@ pub(crate) fn store(engine: &Engine, shared: &Arc<Shared>) -> Store<Data> {
     store.set_hostcall_fuel(limits.result_bytes);
     store.epoch_deadline_callback(|mut context| {
         context.data_mut().clock.look()?;
+        if context.data().shared.sampler.is_on() {
+            let stack = WasmBacktrace::force_capture(&context);
+            context.data().shared.sampler.take(stack_names(&stack.to_string()));
+        }
         Ok(UpdateDeadline::Continue(1))
     });
     store
@@ -163,7 +178,7 @@ impl Clock {
 }
 
 /// CPU time of this thread.
-fn thread_cpu() -> Duration {
+pub(crate) fn thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -10,12 +10,14 @@ use wasmtime::component::Component;
 use crate::bindings::Layouts;
 use crate::cache::load;
 use crate::compile::{CompileError, Job};
+use crate::dump::Dumps;
 use crate::inspect::{FunctionInfo, Inspection, Look, form, interface_name, interface_named, look};
 use crate::instance::{Mould, Start, on_guest_stack};
 use crate::limits::{
     FUNCTIONS_BYTES_MAX, FUNCTIONS_MAX, LAYOUTS_MAX, Limits, MESSAGE_BYTES_MAX, REASONS_MAX, cut, size,
 };
 use crate::log::Gate;
+use crate::profile::Sampler;
 use crate::registry::Registry;
 use crate::stats::Counters;
 use crate::store::{Reads, Shared};
@@ -197,6 +199,9 @@ impl Registry {
             counters: Counters::default(),
             gate: Gate::default(),
             sink: self.config.log.clone(),
+            sampler: Sampler::default(),
+            dump_folder: self.config.core_dumps.clone(),
+            dumps: Dumps::default(),
             wall_ms: AtomicU64::new(0),
         })
     }

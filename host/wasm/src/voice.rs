@@ -115,8 +115,8 @@ impl Data {
         let passed = shared.gate.pass(&shared.limits, &mut message, Instant::now());
         shared.counters.log(passed == Passed::No);
         if let Passed::Yes { dropped } = passed {
-            let component = &shared.component;
-            shared.sink.line(&LogLine { function: shared.number, component, level, message: &message, dropped });
+            let (component, place) = (&shared.component, self.place);
+            shared.sink.line(&LogLine { function: shared.number, component, place, level, message: &message, dropped });
         }
     }
 }

@@ -4,17 +4,21 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use millstream_core::flow::DERIVED;
 use millstream_core::function::{
     Answer, Context, Fault, Folded, Functions, Groups, Hosted, Interface, Joined, Kept, Output, Prepared, Records,
     Rejection, Routed, Scanned, TimerClock,
 };
+use millstream_core::poll::{Origins, Polled};
 use millstream_core::record::BytesColumn;
+use millstream_core::task::TaskId;
 use wasmtime::Store;
 
 use crate::bindings::{Exports, Migration};
 use crate::desk::lend;
 use crate::fault::{CallError, Returned};
 use crate::instance::Live;
+use crate::log::Place;
 use crate::registry::{Entry, Registry};
 use crate::store::Data;
 
@@ -25,7 +29,13 @@ pub struct WorkerFunctions {
     slots: Vec<Slot>,
     /// Changes that were seen.
     changes: u64,
+    /// What the calls are about: the task's records that were read last.
+    reads: Option<(TaskId, Origins)>,
 }
+
+/// Of calls that are about no records that were read: about keys, states, timers.
+const NO_RECORDS: Context<'static> =
+    Context { headers: None, stream_times: &[], windows: None, inputs: None, rows: Some(&[]) };
 
 #[derive(Default)]
 struct Slot {
@@ -45,7 +55,7 @@ impl std::fmt::Debug for WorkerFunctions {
 impl WorkerFunctions {
     /// No instance yet; each is made at its first call.
     pub fn new(registry: Arc<Registry>) -> Self {
-        Self { registry, slots: Vec::new(), changes: 0 }
+        Self { registry, slots: Vec::new(), changes: 0, reads: None }
     }
 
     fn call<T>(
@@ -56,6 +66,7 @@ impl WorkerFunctions {
         ask: impl FnOnce(&dyn Exports, &mut Store<Data>) -> Returned<T>,
     ) -> Answer<T> {
         self.let_go();
+        let place = self.place(&context, records);
         let registry = &self.registry;
         let slot = slot(&mut self.slots, function);
         let entry = match &slot.entry {
@@ -76,11 +87,21 @@ impl WorkerFunctions {
                 }
             },
         };
-        let answer = live.call(&context, records, stretch, ask);
+        let answer = live.call(&context, place, records, stretch, ask);
         if answer.is_err() {
             slot.live = None;
         }
         answer
+    }
+
+    /// The first and the last of the records that a call is about, as far as they were read and not made.
+    fn place(&self, context: &Context<'_>, records: usize) -> Option<Place> {
+        let (task, origins) = self.reads.as_ref()?;
+        let (first, last) = match context.rows {
+            None => (0, records.checked_sub(1)?),
+            Some(rows) => ((rows.first()? & !DERIVED) as usize, (rows.last()? & !DERIVED) as usize),
+        };
+        Some(Place { task: *task, first: origins.of(first)?, last: origins.of(last)? })
     }
 
     /// Drops instances of released versions, and of those that have another time now.
@@ -128,9 +149,12 @@ fn few(output: Output, records: usize, limit: usize) -> Returned<Output> {
 }
 
 /// Nor reject more of them than there are: each rejection becomes a record of its own.
-fn once(rejected: &[Rejection], records: usize) -> Returned<()> {
+fn once(store: &Store<Data>, rejected: &[Rejection], records: usize) -> Returned<()> {
     if rejected.len() > records {
         return Err(CallError::Bad(format!("it rejects {} of {records} records", rejected.len())));
+    }
+    if !rejected.is_empty() {
+        store.data().shared.counters.rejected(rejected.len());
     }
     Ok(())
 }
@@ -154,6 +178,10 @@ fn null_stays(migrated: &BytesColumn, states: &BytesColumn) -> Returned<()> {
 }
 
 impl Functions for WorkerFunctions {
+    fn reads(&mut self, task: TaskId, polled: &Polled) {
+        self.reads = Some((task, polled.origins()));
+    }
+
     fn wants_stream_times(&self, function: Prepared) -> bool {
         self.of(function, |e| e.shared.reads.stream_times, false)
     }
@@ -178,7 +206,7 @@ impl Functions for WorkerFunctions {
         let count = records.timestamps.len();
         self.call(function, context, count, |exports, store| {
             let kept = exports.keep(store, records)?;
-            once(&kept.rejected, count).map(|()| kept)
+            once(store, &kept.rejected, count).map(|()| kept)
         })
     }
 
@@ -186,7 +214,7 @@ impl Functions for WorkerFunctions {
         let (count, limit) = (records.timestamps.len(), self.limit(function));
         self.call(function, context, count, |exports, store| {
             let output = few(exports.apply(store, records)?, count, limit)?;
-            once(&output.rejected, count).map(|()| output)
+            once(store, &output.rejected, count).map(|()| output)
         })
     }
 
@@ -195,7 +223,7 @@ impl Functions for WorkerFunctions {
         self.call(function, context, count, |exports, store| {
             let routed = exports.route(store, records)?;
             as_many("topics", &routed.topics, count)?;
-            once(&routed.rejected, count).map(|()| routed)
+            once(store, &routed.rejected, count).map(|()| routed)
         })
     }
 
@@ -209,12 +237,12 @@ impl Functions for WorkerFunctions {
         let count = into.members.len();
         self.call(function, context, count, |exports, store| {
             let folded = exports.add(store, into, records)?;
-            once(&folded.rejected, count).map(|()| folded)
+            once(store, &folded.rejected, count).map(|()| folded)
         })
     }
 
     fn finish(&mut self, function: Prepared, of: Groups<'_>) -> Answer<BytesColumn> {
-        self.call(function, Context::default(), of.keys.len(), |exports, store| exports.finish(store, of))
+        self.call(function, NO_RECORDS, of.keys.len(), |exports, store| exports.finish(store, of))
     }
 
     fn remove(
@@ -227,7 +255,7 @@ impl Functions for WorkerFunctions {
         let count = from.members.len();
         self.call(function, context, count, |exports, store| {
             let folded = exports.remove(store, from, records)?;
-            once(&folded.rejected, count).map(|()| folded)
+            once(store, &folded.rejected, count).map(|()| folded)
         })
     }
 
@@ -241,7 +269,7 @@ impl Functions for WorkerFunctions {
         let count = into.members.len();
         self.call(function, context, count, |exports, store| {
             let scanned = exports.scan(store, into, records)?;
-            once(&scanned.rejected, count).map(|()| scanned)
+            once(store, &scanned.rejected, count).map(|()| scanned)
         })
     }
 
@@ -253,7 +281,7 @@ impl Functions for WorkerFunctions {
         right: &BytesColumn,
     ) -> Answer<BytesColumn> {
         let count = keys.len();
-        self.call(function, Context::default(), count, |exports, store| {
+        self.call(function, NO_RECORDS, count, |exports, store| {
             let merged = exports.merge(store, [keys, left, right])?;
             as_many("states", &merged, count).map(|()| merged)
         })
@@ -270,7 +298,7 @@ impl Functions for WorkerFunctions {
     ) -> Answer<BytesColumn> {
         let of = Migration { store, old, new, keys, states };
         let count = keys.len();
-        self.call(function, Context::default(), count, |exports, store| {
+        self.call(function, NO_RECORDS, count, |exports, store| {
             let migrated = exports.migrate(store, of)?;
             as_many("states", &migrated, count)?;
             null_stays(&migrated, states).map(|()| migrated)
@@ -285,10 +313,10 @@ impl Functions for WorkerFunctions {
         right: &BytesColumn,
     ) -> Answer<Joined> {
         let count = keys.len();
-        self.call(function, Context::default(), count, |exports, store| {
+        self.call(function, NO_RECORDS, count, |exports, store| {
             let joined = exports.join(store, [keys, left, right])?;
             as_many("values", &joined.values, count)?;
-            once(&joined.rejected, count).map(|()| joined)
+            once(store, &joined.rejected, count).map(|()| joined)
         })
     }
 
@@ -302,7 +330,7 @@ impl Functions for WorkerFunctions {
         let (count, limit) = (records.timestamps.len(), self.limit(function));
         self.call(function, context, count, |exports, store| {
             let output = lend(store, host, |store| exports.process(store, records))?;
-            once(&output.rejected, count)?;
+            once(store, &output.rejected, count)?;
             few(output, count, limit)
         })
     }
@@ -315,10 +343,10 @@ impl Functions for WorkerFunctions {
         host: &mut dyn Hosted,
     ) -> Answer<Output> {
         let (count, limit) = (due.timestamps.len(), self.limit(function));
-        let context = Context { stream_times: due.timestamps, ..Context::default() };
+        let context = Context { stream_times: due.timestamps, ..NO_RECORDS };
         self.call(function, context, count, |exports, store| {
             let output = lend(store, host, |store| exports.fire(store, clock, due))?;
-            once(&output.rejected, count)?;
+            once(store, &output.rejected, count)?;
             few(output, count, limit)
         })
     }

@@ -153,6 +153,6 @@ fn checks_run_on_a_stack_of_their_own() {
     );
     let small = std::thread::Builder::new().stack_size(256 << 10);
     let reasons = small.spawn(move || registry().inspect(&component).reasons).unwrap().join().unwrap();
-    let expected = "an instance of it could not be made: trapped: call stack exhausted; in deep (15 times)";
+    let expected = "an instance of it could not be made: trapped: call stack exhausted; in deep (16 times)";
     assert_eq!(reasons, [expected]);
 }

@@ -60,7 +60,7 @@ fn traps_and_exhaustion() {
             default(),
             "trapped: out of bounds memory access; in bad_recursion::bad::deep (16 times)",
         ),
-        ("bad-stack", Ask::Keep, default(), "trapped: call stack exhausted; in deep (15 times)"),
+        ("bad-stack", Ask::Keep, default(), "trapped: call stack exhausted; in deep (16 times)"),
         (
             "bad-trap",
             Ask::Keep,

@@ -3,9 +3,11 @@
 
 mod common;
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use common::{Ask, Batch, Tried, listening, reasons, registry, udf, wat, worker};
 use millstream_core::function::{Fault, Functions, Interface};
-use millstream_wasm::{Limits, Registry};
+use millstream_wasm::{Grants, Limits, Registry};
 
 /// Built once for `wasm32-wasip2`, so that these tests need no such target.
 const RUST: &[u8] = include_bytes!("../../../udfs/released-wasip2/released-wasip2.wasm");
@@ -114,6 +116,56 @@ fn whoever_misbehaves_gets_a_fault() {
     });
 }
 
+/// Each grant opens what it names and nothing else.
+#[test]
+fn what_is_granted_is_seen() {
+    worker(|| {
+        let seen = |grants: Grants| {
+            let limits = Limits { grants, ..limits() };
+            let mut tried = Tried::new(&udf("surroundings"), Ask::Apply, &limits);
+            let first = values(&mut tried, &["a"], 1).remove(0);
+            (first, values(&mut tried, &["a"], 1).remove(0))
+        };
+        let env = vec![("REGION".to_string(), "eu-1".to_string())];
+        let (first, again) = seen(Grants { env, ..Grants::default() });
+        let expected = SEEN.replace("env []", "env [(\"REGION\", \"eu-1\")]");
+        assert_eq!([&first, &again], [&expected; 2]);
+
+        let part = |text: &str, from: &str, to: &str| {
+            let (before, rest) = text.split_once(from).unwrap();
+            let (part, after) = rest.split_once(to).unwrap();
+            (part.to_string(), format!("{before}{from}{to}{after}"))
+        };
+        let (first, again) = seen(Grants { wall_clock: true, ..Grants::default() });
+        let told = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+        let (first, again) = (part(&first, "wall ", ";"), part(&again, "wall ", ";"));
+        let (earlier, later): (f64, f64) = (first.0.parse().unwrap(), again.0.parse().unwrap());
+        assert!(earlier < later && later <= told && told - earlier < 60.0, "{earlier} {later} {told}");
+        assert_eq!([first.1, again.1], [(); 2].map(|()| part(SEEN, "wall ", ";").1), "and nothing else");
+
+        let random = |text: &str| {
+            let at = text.find("random ").unwrap();
+            (text[at..].to_string(), text[..at].to_string())
+        };
+        let (first, again) = seen(Grants { random: true, ..Grants::default() });
+        let (first, again) = (random(&first), random(&again));
+        assert!(first.0 != again.0 && first.0 != random(SEEN).0, "{first:?} {again:?}");
+        assert_eq!([first.1, again.1], [(); 2].map(|()| random(SEEN).1), "and nothing else");
+    });
+}
+
+/// What is granted is held to the limit of what is not.
+#[test]
+fn granted_chance_is_bounded() {
+    worker(|| {
+        let grants = Grants { random: true, ..Grants::default() };
+        let mut tried = Tried::new(&udf("surroundings"), Ask::Apply, &Limits { grants, ..limits() });
+        let got = tried.fault(Ask::Apply, &Batch::of(&["random"]));
+        let expected = "trapped: asked for 18446744073709551615 random bytes at once; 65536 are possible; in ";
+        assert!(got.starts_with(expected), "{got}");
+    });
+}
+
 #[test]
 fn what_is_printed_is_lines_of_the_log() {
     worker(|| {
@@ -166,7 +218,7 @@ fn inspect_says_how_each_interface_is_met() {
         let import = inspection.imports.iter().find(|import| import.name == name).unwrap();
         (import.granted, import.met.as_deref())
     };
-    assert_eq!(met("wasi:clocks/wall-clock@0.2.12"), (true, Some("stands still")));
+    assert_eq!(met("wasi:clocks/wall-clock@0.2.12"), (true, Some("stands still, unless it is granted")));
     assert_eq!(met("wasi:sockets/tcp-create-socket@0.2.12"), (true, Some("access denied")));
     assert_eq!(met("millstream:udf/types@0.1.0"), (true, None));
     assert!(registry().inspect(RUST).accepted);

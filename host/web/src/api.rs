@@ -2,15 +2,18 @@
 //!
 //! All calls may block; the server makes them on threads for that.
 
+pub mod inside;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::Problem;
 use crate::types::trials::Probation;
 use crate::types::{Appended, Deployed, Function, History, Pipeline, Rows, Store, Task, Topic};
+use inside::Inside;
 
 /// A running pipeline as its HTTP API sees it.
-pub trait Api: Send + Sync + 'static {
+pub trait Api: Inside + Send + Sync + 'static {
     /// What runs here.
     fn pipeline(&self) -> Pipeline;
 

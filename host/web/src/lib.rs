@@ -26,6 +26,7 @@ mod fake;
 pub mod access;
 pub mod api;
 mod guard;
+mod inside;
 mod metrics;
 mod openapi;
 pub mod problem;
@@ -39,6 +40,7 @@ pub mod types;
 
 pub use access::{Access, Token};
 pub use api::Api;
+pub use inside::LEVELS;
 pub use openapi::openapi;
 pub use problem::{Kind, Problem};
 pub use server::{Config, Exposure, Listening, Server};

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::problem::MEDIA_TYPE;
 use crate::topics::{END_HEADER, NDJSON, NEXT_HEADER, RECORDS_HEADER};
+use crate::types::inside::{Logs, Profile, Replayed};
 use crate::types::trials::Probation;
 use crate::types::{
     Appended, Deployed, Function, Health, History, Pipeline, Ready, Rollback, Rows, Store, Task, Topic,
@@ -152,6 +153,51 @@ fn pipeline() -> [Operation; 10] {
     ]
 }
 
+fn inside() -> [Operation; 3] {
+    const VERSION: Param = ("version", "integer", "Number of the version; without it, the one in force.");
+    [
+        Operation {
+            method: "get",
+            path: "/v1/logs",
+            summary: "Lines that functions wrote on this host, as far as they are kept: the last 1,000 of each version.",
+            params: &[
+                PIPELINE,
+                ("function", "string", "Of this function."),
+                ("version", "integer", "Of the version of it with this number."),
+                ("level", "string", "No less important: `trace`, `debug`, `info`, `warn`, `error`."),
+                ("after", "integer", "Behind this one: what `next` of the answer before says. Without it the newest."),
+                ("limit", "integer", "At the most; 1 to 1,000."),
+            ],
+            body: Body::None,
+            answer: Answer::Json(of::<Logs>),
+        },
+        Operation {
+            method: "get",
+            path: "/v1/functions/{name}/profile",
+            summary: "Watches a function for a while, and says where it spends its time on this host.",
+            params: &[PIPELINE, VERSION, ("seconds", "integer", "For how long; 1 to 60, 10 without it.")],
+            body: Body::None,
+            answer: Answer::Json(of::<Profile>),
+        },
+        Operation {
+            method: "post",
+            path: "/v1/functions/{name}/replay",
+            summary: "Takes a stored record through the pipeline once more, with empty stores and without effect, and says what went \
+                      into the function and what came out. With a component in the body that one is used in place of a version.",
+            params: &[
+                PIPELINE,
+                VERSION,
+                ("topic", "string", "The record's topic."),
+                ("partition", "integer", "Its partition."),
+                ("offset", "integer", "Its offset."),
+                ("core-dump", "boolean", "Whether a core dump is wanted where it traps."),
+            ],
+            body: Body::Component,
+            answer: Answer::Json(of::<Replayed>),
+        },
+    ]
+}
+
 const PARTITION: Param = ("partition", "integer", "In this partition alone, whatever the key says.");
 const LIMIT: Param = ("limit", "integer", "Rows at the most.");
 const CURSOR: Param = ("cursor", "string", "Where to go on: what `next` of the answer before says.");
@@ -281,7 +327,9 @@ pub fn openapi() -> Value {
         "content": { MEDIA_TYPE: { "schema": of::<Problem>(&mut generator) } }
     });
     let mut paths = Map::new();
-    for operation in watching().into_iter().chain(pausing()).chain(pipeline()).chain(stores()).chain(topics()) {
+    for operation in
+        watching().into_iter().chain(pausing()).chain(pipeline()).chain(inside()).chain(stores()).chain(topics())
+    {
         let described = describe(&operation, &mut generator);
         let at = paths.entry(operation.path).or_insert_with(|| json!({}));
         at[operation.method] = described;

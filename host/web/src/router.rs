@@ -17,7 +17,7 @@ use crate::server::Config;
 use crate::{
     Api, BODY_MS_MAX, DEPLOYS_MAX, DISCARD_BYTES_MAX, Kind, Problem, QUESTIONS_MAX, REQUESTS_MAX, WAITING_MAX,
 };
-use crate::{guard, metrics, routes, stores, topics};
+use crate::{guard, inside, metrics, routes, stores, topics};
 
 /// What all handlers share.
 pub(crate) struct Shared {
@@ -70,6 +70,9 @@ pub(crate) fn paths() -> Vec<(&'static str, MethodRouter<App>)> {
         ("/v1/functions/{name}/probation", get(routes::probation).delete(routes::abandon)),
         ("/v1/functions/{name}/promote", post(routes::promote)),
         ("/v1/functions/{name}/rollback", post(routes::rollback)),
+        ("/v1/functions/{name}/profile", get(inside::profile)),
+        ("/v1/functions/{name}/replay", post(inside::replay)),
+        ("/v1/logs", get(inside::logs)),
         ("/v1/stores", get(stores::list)),
         ("/v1/stores/{store}/keys", get(stores::keys)),
         ("/v1/stores/{store}/keys/{key}", get(stores::key)),

@@ -65,7 +65,7 @@ pub(crate) struct Meant {
 }
 
 /// A call that means another pipeline is refused before it does anything.
-fn meant(api: &dyn Api, pipeline: Option<&str>) -> Result<(), Problem> {
+pub(crate) fn meant(api: &dyn Api, pipeline: Option<&str>) -> Result<(), Problem> {
     let own = api.pipeline().name;
     match pipeline {
         Some(other) if other != own => {

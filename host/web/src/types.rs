@@ -1,6 +1,7 @@
 //! What goes over the wire as JSON, for both sides. Not the core's types: the host converts, by hand, so that either may
 //! change without the other. Times are milliseconds since 1970-01-01T00:00:00Z; counts are since the host started.
 
+pub mod inside;
 mod stores;
 pub mod trials;
 
@@ -185,6 +186,18 @@ pub struct Work {
     pub records: u64,
     /// Seconds it took.
     pub seconds: f64,
+    /// Of those, seconds of the CPU, estimated from a part of the calls.
+    #[serde(default)]
+    pub cpu_seconds: f64,
+    /// Records that it rejected.
+    #[serde(default)]
+    pub rejected: u64,
+    /// Lines that it logged.
+    #[serde(default)]
+    pub log_lines: u64,
+    /// Lines that were dropped for being too many.
+    #[serde(default)]
+    pub log_lines_dropped: u64,
     /// Calls that failed, by kind of failure.
     pub faults: std::collections::BTreeMap<String, u64>,
     /// Bytes of memory its largest instance had.
@@ -202,6 +215,20 @@ pub struct Function {
     pub deploying: bool,
     /// What the version in force has done.
     pub work: Option<Work>,
+    /// Other versions that are ready here, and what they have done.
+    #[serde(default)]
+    pub others: Vec<Other>,
+}
+
+/// A version that is ready to be called beside the one in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Other {
+    /// Its number; none while it is on trial.
+    pub version: Option<u64>,
+    /// `before` (it was in force, and stays ready to go back to) or `on-trial`.
+    pub standing: String,
+    /// What it has done.
+    pub work: Work,
 }
 
 /// From where a task ran a version.

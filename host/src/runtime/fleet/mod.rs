@@ -10,6 +10,7 @@
 pub mod entries;
 pub mod ledger;
 pub mod local;
+pub mod seen;
 pub mod trials;
 mod turn;
 
@@ -640,7 +641,7 @@ pub fn topics(topology: &Topology) -> Vec<Vec<String>> {
     topology.subs.iter().map(|sub| sub.inputs.iter().map(name).collect()).collect()
 }
 
-fn random_id() -> anyhow::Result<String> {
+pub(super) fn random_id() -> anyhow::Result<String> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).context("ask the system for random bytes")?;
     Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())

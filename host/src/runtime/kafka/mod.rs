@@ -39,11 +39,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use millstream_core::globals::{Globals, NoGlobals};
 use millstream_core::operator::Active;
+use millstream_core::record::Batch;
 use millstream_core::topology::graph::Topology;
 use millstream_core::worker::Settings;
 use millstream_kafka::admin::Admin;
@@ -52,6 +53,8 @@ use millstream_kafka::consumer::{self, Leave, Member};
 use millstream_kafka::error::KafkaError;
 use millstream_kafka::fetch::TopicPartition;
 use millstream_kafka::producer::Producer;
+use millstream_kafka::producer::plain::PlainProducer;
+use millstream_kafka::replay::{Replay, Stretch};
 use millstream_wasm::{Registry, WORKER_STACK_BYTES, WorkerFunctions};
 use tracing::{error, info};
 
@@ -61,6 +64,7 @@ use super::globals::{self, Rows};
 use super::pause::{Mark, Pause};
 use super::plan::{Guarantee, Pipeline};
 use super::probation::Tap;
+use super::replay::Ground;
 use super::status::Status;
 use committer::{Committer, Job};
 use directory::{Directory, lock};
@@ -110,6 +114,8 @@ pub struct KafkaHost {
     pub directory: Arc<Directory>,
     /// The brokers, for questions.
     pub admin: Arc<Admin>,
+    /// How clients of its own reach them.
+    properties: Properties,
     /// Which versions of its functions run.
     pub fleet: Arc<Fleet>,
     /// Whether it takes records.
@@ -126,6 +132,12 @@ pub struct KafkaHost {
     ending: Arc<AtomicBool>,
     failed: Arc<Mutex<Option<String>>>,
 }
+
+/// Fetched records that may wait in the client while one is looked for, bytes.
+const RECORD_QUEUE_BYTES: usize = 1 << 20;
+
+/// How long one look for it waits.
+const LOOK_WAIT: Duration = Duration::from_millis(200);
 
 /// What a host is started with.
 pub struct Start {
@@ -189,6 +201,7 @@ impl KafkaHost {
             globals,
             directory,
             admin,
+            properties: properties.clone(),
             fleet,
             pause,
             ends,
@@ -381,6 +394,46 @@ impl KafkaHost {
     /// Rows of global tables; `None`: the pipeline has none.
     pub fn global_rows(&self) -> Option<&Rows> {
         self.globals.as_ref().map(|follower| follower.rows.as_ref())
+    }
+
+    /// What a replay looks at.
+    pub fn replay_ground(&self) -> Ground<'_> {
+        Ground {
+            pipeline: &self.pipeline,
+            topology: &self.topology,
+            registry: &self.registry,
+            formats: self.formats.clone(),
+            globals: self.globals.as_ref().map(|follower| follower.rows.clone()),
+        }
+    }
+
+    /// A producer without transactions for what is written beside the tasks.
+    ///
+    /// # Errors
+    /// When the client cannot be made.
+    pub fn plain_producer(&self, queue_bytes: usize) -> anyhow::Result<PlainProducer> {
+        Ok(PlainProducer::new(&self.properties, queue_bytes)?)
+    }
+
+    /// One record of a topic; `None` where there is none at the offset.
+    ///
+    /// # Errors
+    /// Those of the brokers; that it did not come in time.
+    pub fn record(&self, topic: &str, partition: u32, offset: i64, wait: Duration) -> anyhow::Result<Option<Batch>> {
+        let partition = TopicPartition::new(topic, partition as i32);
+        let stretch = Stretch { partition: partition.clone(), from: Some(offset) };
+        let mut replay = Replay::start(&self.properties, &self.topology.pipeline, &[stretch], RECORD_QUEUE_BYTES)?;
+        let until = Instant::now() + wait;
+        while !replay.is_done() {
+            if let Some(fetched) = replay.read(1, LOOK_WAIT)?.into_iter().find(|fetched| !fetched.batch.is_empty()) {
+                let is_it = fetched.offsets.get(0) == offset;
+                return Ok(is_it.then(|| fetched.batch.slice(0, 1)));
+            }
+            if Instant::now() > until {
+                bail!("{partition} could not be read at offset {offset} within {} s", wait.as_secs());
+            }
+        }
+        Ok(None)
     }
 
     /// Commits what is done, gives everything up and ends.

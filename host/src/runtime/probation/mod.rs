@@ -76,6 +76,11 @@ impl Trials {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
+    /// Functions with versions on trial.
+    pub fn on_trial(&self) -> Vec<(String, Prepared)> {
+        lock(&self.all).iter().map(|trial| (trial.parts.function.clone(), trial.parts.new)).collect()
+    }
+
     /// A record's place, for people.
     fn place(&self, task: TaskId, input: u32, offset: i64) -> Option<String> {
         let topic = self.topics.get(task.sub)?.get(input as usize)?;

@@ -3,7 +3,7 @@
 use millstream_core::flow::DERIVED;
 use millstream_core::function::{Context, Groups, Joined, Kept, Output, Records, Rejection, Routed};
 use millstream_core::partition::murmur2;
-use millstream_core::poll::Polled;
+use millstream_core::poll::{Origins, Polled};
 use millstream_core::record::{Batch, BytesColumn, Timestamp};
 use millstream_core::task::TaskId;
 use std::sync::Arc;
@@ -51,27 +51,13 @@ impl Call {
 #[derive(Clone, Debug)]
 pub(super) struct Reads {
     task: TaskId,
-    /// Input and first offset of all, or those of each.
-    from: (u32, i64),
-    each: Option<(Vec<u32>, Vec<i64>)>,
-    len: usize,
+    origins: Origins,
 }
 
 impl Reads {
     /// Of these records.
     pub fn new(task: TaskId, polled: &Polled) -> Self {
-        let each = polled.inputs.as_ref().map(|inputs| (inputs.clone(), polled.offsets.clone()));
-        Self { task, from: (polled.input, polled.base_offset), each, len: polled.batch.len() }
-    }
-
-    fn place(&self, row: usize) -> Option<(u32, i64)> {
-        if row >= self.len {
-            return None;
-        }
-        match &self.each {
-            Some((inputs, offsets)) => Some((inputs[row], offsets[row])),
-            None => Some((self.from.0, self.from.1 + row as i64)),
-        }
+        Self { task, origins: polled.origins() }
     }
 }
 
@@ -90,7 +76,7 @@ pub(super) struct Given {
 impl Given {
     pub fn new(context: Context<'_>, records: Records<'_>, reads: Option<&Reads>) -> Self {
         let row = |i: usize| context.rows.map_or(i, |rows| (rows[i] & !DERIVED) as usize);
-        let place = |i| reads.and_then(|reads| reads.place(row(i)));
+        let place = |i| reads.and_then(|reads| reads.origins.of(row(i)));
         Self {
             batch: Batch {
                 keys: Arc::new(records.keys.clone()),

@@ -1,6 +1,11 @@
-//! WASI's clocks, chance, environment and exit: everything a guest could learn of its surroundings, and learns nothing. No
-//! clock of the machine is read here, and no random source; a call that asks the same questions gets the same answers.
+//! WASI's clocks, chance, environment and exit: everything a guest could learn of its surroundings, and learns nothing but what it
+//! is granted. Without a grant no clock of the machine is read here, and no random source; a call that asks the same questions gets the
+//! same answers.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
 use wasmtime::component::Resource;
 use wasmtime::{Result, bail};
 
@@ -67,15 +72,50 @@ impl Stream {
     }
 
     fn bytes(&mut self, len: u64) -> Result<Vec<u8>> {
-        if len > TRANSFER_BYTES_MAX {
-            bail!("asked for {len} random bytes at once; {TRANSFER_BYTES_MAX} are possible");
-        }
+        bounded(len)?;
         let mut out = Vec::with_capacity(len as usize + 8);
         while (out.len() as u64) < len {
             out.extend_from_slice(&self.next().to_le_bytes());
         }
         out.truncate(len as usize);
         Ok(out)
+    }
+}
+
+/// So many random bytes may be asked for at once.
+fn bounded(len: u64) -> Result<()> {
+    if len > TRANSFER_BYTES_MAX {
+        bail!("asked for {len} random bytes at once; {TRANSFER_BYTES_MAX} are possible");
+    }
+    Ok(())
+}
+
+/// Random bytes of the machine, for who is granted them.
+fn granted(len: u64) -> Result<Vec<u8>> {
+    bounded(len)?;
+    let mut out = vec![0; len as usize];
+    let mut filled = 0;
+    while filled < out.len() {
+        match getrandom(&mut out[filled..], GetRandomFlags::empty()) {
+            Ok(bytes) => filled += bytes,
+            Err(Errno::INTR) => {}
+            Err(why) => bail!("the machine gives no random numbers: {why}"),
+        }
+    }
+    Ok(out)
+}
+
+impl Data {
+    fn random_bytes(&mut self, len: u64) -> Result<Vec<u8>> {
+        if self.shared.limits.grants.random { granted(len) } else { self.wasi.random.bytes(len) }
+    }
+
+    fn random_u64(&mut self) -> Result<u64> {
+        if !self.shared.limits.grants.random {
+            return Ok(self.wasi.random.next());
+        }
+        let bytes = granted(size_of::<u64>() as u64)?;
+        Ok(bytes.into_iter().fold(0, |number, byte| (number << 8) | u64::from(byte)))
     }
 }
 
@@ -99,6 +139,10 @@ impl clocks::monotonic_clock::Host for Data {
 
 impl clocks::wall_clock::Host for Data {
     fn now(&mut self) -> Result<Datetime> {
+        if self.shared.limits.grants.wall_clock {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            return Ok(Datetime { seconds: now.as_secs(), nanoseconds: now.subsec_nanos() });
+        }
         let ms = self.wasi.wall_ms;
         Ok(Datetime { seconds: ms / 1_000, nanoseconds: (ms % 1_000) as u32 * 1_000_000 })
     }
@@ -110,26 +154,29 @@ impl clocks::wall_clock::Host for Data {
 
 impl random::random::Host for Data {
     fn get_random_bytes(&mut self, len: u64) -> Result<Vec<u8>> {
-        self.wasi.random.bytes(len)
+        self.random_bytes(len)
     }
 
     fn get_random_u64(&mut self) -> Result<u64> {
-        Ok(self.wasi.random.next())
+        self.random_u64()
     }
 }
 
 impl random::insecure::Host for Data {
     fn get_insecure_random_bytes(&mut self, len: u64) -> Result<Vec<u8>> {
-        self.wasi.random.bytes(len)
+        self.random_bytes(len)
     }
 
     fn get_insecure_random_u64(&mut self) -> Result<u64> {
-        Ok(self.wasi.random.next())
+        self.random_u64()
     }
 }
 
 impl random::insecure_seed::Host for Data {
     fn insecure_seed(&mut self) -> Result<(u64, u64)> {
+        if self.shared.limits.grants.random {
+            return Ok((self.random_u64()?, self.random_u64()?));
+        }
         let mut stream = Stream::default();
         Ok((stream.next(), stream.next()))
     }
@@ -137,7 +184,7 @@ impl random::insecure_seed::Host for Data {
 
 impl cli::environment::Host for Data {
     fn get_environment(&mut self) -> Result<Vec<(String, String)>> {
-        Ok(Vec::new())
+        Ok(self.shared.limits.grants.env.clone())
     }
 
     fn get_arguments(&mut self) -> Result<Vec<String>> {

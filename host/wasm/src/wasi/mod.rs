@@ -1,5 +1,5 @@
-//! WASI 0.2 for guests whose language wants one, without any capability: no environment, files, sockets, and no time or
-//! chance that differs between runs. What an instance sees of it is a function of its version and of its own calls.
+//! WASI 0.2 for guests whose language wants one, without any capability that was not granted: no environment, files, sockets, and no
+//! time or chance that differs between runs. What an instance sees of it is a function of its version and of its own calls.
 //! Not a way out of the sandbox, and never a refusal in the middle of a call that `inspect` did not announce: what is not
 //! offered here is refused by name before anything runs.
 
@@ -44,7 +44,7 @@ mod generated {
 
 /// The interfaces that are offered, and how each is met, in words for people.
 const OFFERED: [(&str, &str); 27] = [
-    ("wasi:cli/environment", "empty"),
+    ("wasi:cli/environment", "empty, but for what is granted"),
     ("wasi:cli/exit", "ends the call with a fault"),
     ("wasi:cli/stderr", "lines go to the log, as warnings"),
     ("wasi:cli/stdin", "at its end"),
@@ -55,15 +55,15 @@ const OFFERED: [(&str, &str); 27] = [
     ("wasi:cli/terminal-stdin", "there is none"),
     ("wasi:cli/terminal-stdout", "there is none"),
     ("wasi:clocks/monotonic-clock", "counts its readings, anew in each call"),
-    ("wasi:clocks/wall-clock", "stands still"),
+    ("wasi:clocks/wall-clock", "stands still, unless it is granted"),
     ("wasi:filesystem/preopens", "there are none"),
     ("wasi:filesystem/types", "there are no files"),
     ("wasi:io/error", "deterministic"),
     ("wasi:io/poll", "never waits"),
     ("wasi:io/streams", "deterministic"),
-    ("wasi:random/insecure", "the same in each call"),
-    ("wasi:random/insecure-seed", "the same in each call"),
-    ("wasi:random/random", "the same in each call, so not secret"),
+    ("wasi:random/insecure", "the same in each call, unless chance is granted"),
+    ("wasi:random/insecure-seed", "the same in each call, unless chance is granted"),
+    ("wasi:random/random", "the same in each call, so not secret, unless chance is granted"),
     ("wasi:sockets/instance-network", "access denied"),
     ("wasi:sockets/ip-name-lookup", "access denied"),
     ("wasi:sockets/network", "access denied"),

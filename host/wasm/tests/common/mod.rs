@@ -29,7 +29,7 @@ pub fn listening() -> (Arc<Registry>, Arc<Mutex<Vec<String>>>) {
     let heard = lines.clone();
     let mut config = config();
     config.log = Arc::new(move |line: &LogLine<'_>| {
-        let LogLine { function, level, message, dropped, component } = *line;
+        let LogLine { function, level, message, dropped, component, place: _ } = *line;
         assert_eq!(component.len(), 64);
         let shown = if message.len() > 120 { format!("{} bytes", message.len()) } else { message.to_string() };
         heard.lock().unwrap().push(format!("{:?} {level:?} {shown} {dropped}", function.map(|f| f.0)));

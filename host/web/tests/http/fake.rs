@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, RwLock};
 use std::time::Duration;
 
+use millstream_web::api::inside::{AskedLogs, AskedProfile, AskedReplay, Inside};
 use millstream_web::api::{Append, Deploy, Followed, NewRecord, Place, Question, Record, Sink, Totals, Trying, What};
+use millstream_web::types::inside::{Call, Item, LogLine, Logs, Profile, RecordAt, Records, Replayed, Speaker, Stack};
 use millstream_web::types::trials::Probation;
 use millstream_web::types::{
-    Appended, AppendedTo, AsOf, At, Bytes as Told, Deployed, Function, History, NotRead, Partition, Past, Pipeline,
-    Position, Progress, Rejected, Row, Rows, Standing, Store, StoredValue, Switch, Task, TaskState, Topic, Version,
-    Work,
+    Appended, AppendedTo, AsOf, At, Bytes as Told, Deployed, Function, History, NotRead, Other, Partition, Past,
+    Pipeline, Position, Progress, Rejected, Row, Rows, Standing, Store, StoredValue, Switch, Task, TaskState, Topic,
+    Version, Work,
 };
 use millstream_web::{Api, Kind, Problem};
 
@@ -218,8 +220,19 @@ impl Api for Fake {
     fn functions(&self) -> Result<Vec<Function>, Problem> {
         let version = self.state.lock().unwrap().history.last().map(|p| p.version.clone());
         let faults = [("trap".to_string(), 2)].into();
-        let work = Work { calls: 3, records: 30, seconds: 0.5, faults, memory_bytes: 65_536 };
-        Ok(vec![Function { name: "f".into(), version, deploying: false, work: Some(work) }])
+        let work = Work {
+            calls: 3,
+            records: 30,
+            seconds: 0.5,
+            cpu_seconds: 0.25,
+            rejected: 4,
+            log_lines: 5,
+            log_lines_dropped: 6,
+            faults,
+            memory_bytes: 65_536,
+        };
+        let others = vec![Other { version: None, standing: "on-trial".into(), work: Work::default() }];
+        Ok(vec![Function { name: "f".into(), version, deploying: false, work: Some(work), others }])
     }
 
     fn history(&self, function: &str) -> Result<History, Problem> {
@@ -454,5 +467,59 @@ impl Api for Fake {
             dropped,
             followed: vec![Followed { table: "rates".into(), topic: "fx".into(), partition: 1, offset: 5, end: 8 }],
         }
+    }
+}
+
+impl Inside for Fake {
+    fn logs(&self, asked: &AskedLogs) -> Result<Logs, Problem> {
+        if asked.function.as_deref().is_some_and(|function| function != "f") {
+            return Err(unknown(asked.function.as_deref().unwrap_or_default(), Kind::UnknownFunction));
+        }
+        let at = |offset| RecordAt { topic: "in".into(), offset };
+        // What was asked, so that tests see how it came.
+        let line = LogLine {
+            sequence: asked.after.map_or(1, |after| after + 1),
+            time: 5,
+            by: vec![Speaker { function: "f".into(), version: asked.version }],
+            component: "d".into(),
+            level: asked.level.clone().unwrap_or("info".into()),
+            message: format!("{} at the most", asked.limit),
+            dropped: 2,
+            records: Some(Records { sub_topology: 0, partition: 1, first: at(3), last: at(7) }),
+        };
+        Ok(Logs { next: line.sequence, lines: vec![line], lost: 0 })
+    }
+
+    fn profile(&self, asked: &AskedProfile) -> Result<Profile, Problem> {
+        if asked.function != "f" {
+            return Err(unknown(&asked.function, Kind::UnknownFunction));
+        }
+        let stacks = vec![Stack { frames: vec!["keep".into(), "parse".into()], samples: 3 }];
+        let (function, version, seconds) = (asked.function.clone(), asked.version, f64::from(asked.seconds));
+        Ok(Profile { function, version, component: "d".into(), seconds, sample_ms: 5, samples: 4, untold: 1, stacks })
+    }
+
+    fn replay(&self, asked: &AskedReplay) -> Result<Replayed, Problem> {
+        if asked.function != "f" {
+            return Err(unknown(&asked.function, Kind::UnknownFunction));
+        }
+        let item = |what: &str| Item { what: what.into(), value: Some(Told(b"v".to_vec())), ..Item::default() };
+        let call = Call {
+            name: "filter.keep".into(),
+            given: vec![item("record")],
+            answer: vec![item("kept")],
+            ..Call::default()
+        };
+        Ok(Replayed {
+            function: "f".into(),
+            version: asked.version,
+            component: asked.component.as_ref().map_or("d".into(), |component| format!("{} bytes", component.len())),
+            record: item("record"),
+            at: Some(RecordAt { topic: asked.topic.clone(), offset: asked.offset }),
+            partition: asked.partition,
+            calls: vec![call],
+            core_dump: asked.core_dump.then(|| Told(b"dump".to_vec())),
+            ..Replayed::default()
+        })
     }
 }
