@@ -16,6 +16,7 @@ mod directories;
 mod exactly_once;
 mod globals;
 mod habits;
+mod inside;
 mod lifecycle;
 mod meetings;
 mod processors;

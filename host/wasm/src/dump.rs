@@ -65,9 +65,9 @@ impl Dumps {
 fn write(folder: &Path, component: &str, bytes: &[u8]) -> io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let digest = component.get(..DIGEST_LETTERS).unwrap_or(component);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     // Of a fixed width, so that names are in the order of time.
-    let path = folder.join(format!("{digest}-{now:015}{CORE_DUMP_SUFFIX}"));
+    let path = folder.join(format!("{digest}-{now:020}{CORE_DUMP_SUFFIX}"));
     fs::write(&path, bytes)?;
     let mut mine: Vec<PathBuf> = fs::read_dir(folder)?.filter_map(|e| e.ok()).map(|e| e.path()).collect();
     mine.retain(|path| {
@@ -98,12 +98,8 @@ mod tests {
     fn old_dumps_of_the_component_go() {
         let folder = std::env::temp_dir().join(format!("millstream-dumps-{}", std::process::id()));
         let other = write(&folder, &"b".repeat(64), b"other").unwrap();
-        let written: Vec<PathBuf> = (0..CORE_DUMPS_MAX + 2)
-            .map(|n| {
-                std::thread::sleep(Duration::from_millis(2));
-                write(&folder, &"a".repeat(64), &[n as u8]).unwrap()
-            })
-            .collect();
+        let written: Vec<PathBuf> =
+            (0..CORE_DUMPS_MAX + 2).map(|n| write(&folder, &"a".repeat(64), &[n as u8]).unwrap()).collect();
         let there: Vec<bool> = written.iter().map(|path| path.exists()).collect();
         assert!(other.exists());
         assert_eq!(there.iter().filter(|there| **there).count(), CORE_DUMPS_MAX);

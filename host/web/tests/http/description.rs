@@ -9,7 +9,9 @@ const METHODS: [&str; 5] = ["GET", "PUT", "POST", "DELETE", "PATCH"];
 fn filled(path: &str) -> String {
     let path = path.replace("{topic}", "in").replace("{store}", "counts").replace("{key}", "a");
     let name = if path.contains("problems") { "internal" } else { "f" };
-    path.replace("{name}", name)
+    // Whatever must be said for an answer.
+    let must = if path.ends_with("/replay") { "?topic=in&partition=0&offset=0" } else { "" };
+    path.replace("{name}", name) + must
 }
 
 #[test]
@@ -48,7 +50,12 @@ fn parameters_are_those_that_are_taken() {
             let names = operation["parameters"].as_array().unwrap().iter().filter(|p| p["in"] == "query");
             for name in names.map(|p| p["name"].as_str().unwrap()) {
                 let method = method.to_uppercase();
-                let answer = host.send(&method, &format!("{}?{name}=%FF", filled(path)), "text/plain", b"x");
+                let answer = host.send(
+                    &method,
+                    &format!("{}?{name}=%FF", filled(path).split('?').next().unwrap_or_default()),
+                    "text/plain",
+                    b"x",
+                );
                 assert!(!answer.text().contains("unknown field"), "{method} {path}?{name}: {}", answer.text());
             }
         }
@@ -84,7 +91,7 @@ fn answers_are_as_described() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 19);
+    assert_eq!(checked, 22);
     let problem = &described["components"]["responses"]["Problem"]["content"]["application/problem+json"]["schema"];
     for path in ["/nothing", "/v1/topics/in/records?partition=0&offset=99", "/v1/stores/counts/keys/elsewhere"] {
         validate(&host, &described, problem, &serde_json::from_slice(&host.get(path).body).unwrap());

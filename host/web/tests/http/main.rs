@@ -5,6 +5,7 @@ mod description;
 mod fake;
 mod functions;
 mod guards;
+mod inside;
 mod limits;
 mod problems;
 mod records;

@@ -14,14 +14,14 @@ use crate::program::Program;
 /// Commit intervals.
 pub const INTERVALS_MS: [u32; 2] = [100, 20];
 /// Share of the maximum rate.
-const SHARE: f64 = 0.2;
+pub const SHARE: f64 = 0.2;
 /// Seconds before it is measured, long and short form: Java compiles for a while.
-const WARM_UP_SECONDS: [u64; 2] = [30, 10];
+pub const WARM_UP_SECONDS: [u64; 2] = [30, 10];
 /// What came in while a contender started is worked off first: until half of the lines take less than this, looked at as often as is said.
 const CAUGHT_UP_MS: f64 = 1_000.0;
 const CATCH_UP_TRIES: u32 = 24;
 const CATCH_UP_SECONDS: u64 = 5;
-const SECONDS: [u64; 2] = [60, 10];
+pub const SECONDS: [u64; 2] = [60, 10];
 const HEAP: &str = "1g";
 
 /// What was measured.
@@ -85,7 +85,10 @@ pub fn measure(place: &Place, who: Who, interval_ms: u32, rate: f64, options: &O
 }
 
 /// What the probe sees in so many seconds from now on.
-fn after(seconds: u64, probe: &mut Program, running: &mut Running) -> anyhow::Result<Value> {
+///
+/// # Errors
+/// When somebody fails.
+pub fn after(seconds: u64, probe: &mut Program, running: &mut Running) -> anyhow::Result<Value> {
     probe.tell("reset")?;
     wait(seconds, running)?;
     serde_json::from_str(&probe.ask("report")?).context("read the probe's report")

@@ -13,6 +13,7 @@ mod place;
 mod program;
 mod report;
 mod scale;
+mod swaps;
 mod throughput;
 
 use std::process::ExitCode;
@@ -60,6 +61,12 @@ fn bench(options: &Options) -> anyhow::Result<()> {
                 report.latency(latency::measure(&place, who, interval_ms, rate, options)?);
             }
         }
+    }
+    if options.wants(Scenario::Swaps) {
+        let Some(rate) = options.rate.or_else(|| report.rate_of_pass(Who::Host)) else {
+            anyhow::bail!("swaps are measured at a share of the maximum rate: add `pass`, or say --rate N");
+        };
+        report.swaps(swaps::measure(&place, rate, options)?);
     }
     if options.wants(Scenario::Scale) {
         for (who, protocol) in scale::CASES.into_iter().filter(|(who, _)| options.wants_who(*who)) {

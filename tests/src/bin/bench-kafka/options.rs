@@ -26,6 +26,8 @@ pub enum Scenario {
     LargeState,
     /// From a line's writing to its visible result, at a fifth of the maximum rate
     Latency,
+    /// The same of the host, while a function is swapped once a second, and while a large one compiles
+    Swaps,
     /// Two hosts become three under load
     Scale,
 }
@@ -42,7 +44,7 @@ impl Scenario {
             Scenario::HoppingClose => Some(Pipeline::HoppingClose),
             Scenario::HourClose => Some(Pipeline::HourClose),
             Scenario::LargeState => Some(Pipeline::LargeState),
-            Scenario::Latency | Scenario::Scale => None,
+            Scenario::Latency | Scenario::Swaps | Scenario::Scale => None,
         }
     }
 }

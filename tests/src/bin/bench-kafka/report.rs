@@ -6,6 +6,7 @@ use crate::contender::{Pipeline, Who};
 use crate::latency::Latency;
 use crate::options::Options;
 use crate::scale::Scaled;
+use crate::swaps::Swaps;
 use crate::throughput::{Figures, Throughput};
 
 /// What a pipeline should reach.
@@ -41,7 +42,29 @@ pub struct Report {
     about: String,
     throughput: Vec<Throughput>,
     latency: Vec<Latency>,
+    swaps: Option<Swaps>,
     scaled: Vec<Scaled>,
+}
+
+/// Latency beside swaps and the compiler, with the targets.
+fn swaps_table(swaps: &Swaps) -> String {
+    let mut out = format!(
+        "\n{} swaps; {} compilations of a component of {:.1} MB, {:.1} s each; {} records/s.\n\n\
+         | beside | p50 ms | p99 ms | largest ms |\n| --- | --: | --: | --: |\n",
+        swaps.swaps,
+        swaps.compiled,
+        swaps.large_bytes as f64 / 1e6,
+        swaps.compile_seconds,
+        swaps.records_per_second
+    );
+    for (what, [p50, p99, largest]) in &swaps.phases {
+        out += &format!("| {what} | {p50:.1} | {p99:.1} | {largest:.1} |\n");
+    }
+    for (what, target) in [("swaps", 1.5), ("compiling", 1.2)] {
+        let ratio = swaps.ratio(what).unwrap_or(f64::NAN);
+        out += &format!("\np99 beside {what}: {ratio:.2} times that without (target: at most {target}).\n");
+    }
+    out
 }
 
 impl Report {
@@ -78,6 +101,11 @@ impl Report {
     /// Adds a latency.
     pub fn latency(&mut self, one: Latency) {
         self.latency.push(one);
+    }
+
+    /// Adds latency beside swaps.
+    pub fn swaps(&mut self, one: Swaps) {
+        self.swaps = Some(one);
     }
 
     /// Adds a case of scaling out.
@@ -143,6 +171,7 @@ impl Report {
                 l.behind_ms
             );
         }
+        out += &self.swaps.as_ref().map(swaps_table).unwrap_or_default();
         if !self.scaled.is_empty() {
             out += "\n| 2 → 3 hosts | protocol | longest silence of a partition, s: median | largest | before | third host works after s | \
                     its tasks |\n";
@@ -209,7 +238,18 @@ impl Report {
                 "before_seconds": s.before_seconds, "third_seconds": s.third_seconds, "third_tasks": s.third_tasks,
             })
         });
+        let swaps = self.swaps.as_ref().map(|s| {
+            let phases = s.phases.iter().map(|(what, [p50, p99, max])| {
+                json!({ "beside": what, "p50_ms": p50, "p99_ms": p99, "max_ms": max })
+            });
+            json!({
+                "records_per_second": s.records_per_second, "swaps": s.swaps, "compiled": s.compiled,
+                "large_bytes": s.large_bytes, "compile_seconds": s.compile_seconds, "phases": phases.collect::<Vec<_>>(),
+                "p99_beside_swaps": s.ratio("swaps"), "p99_beside_compiling": s.ratio("compiling"),
+            })
+        });
         json!({
+            "swaps": swaps,
             "overlap": self.overlap().map(|j| json!({ "what": j.what, "measured": j.measured, "target": j.target, "met": j.met })),
             "about": self.about, "throughput": throughput.collect::<Vec<_>>(), "latency": latency.collect::<Vec<_>>(),
             "scale": scaled.collect::<Vec<_>>(),
