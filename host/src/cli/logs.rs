@@ -163,7 +163,7 @@ mod tests {
             dropped: 0,
             records: Some(Records { sub_topology: 0, partition: 2, first: at(7), last: at(7) }),
         };
-        assert_eq!(text(&line), "2023-11-14T22:13:20.000Z  WARN   f 3  odd [31m   [in:2:7]\n");
+        assert_eq!(text(&line), "2023-11-14T22:13:20Z  WARN   f 3  odd [31m   [in:2:7]\n");
         line.records = Some(Records { sub_topology: 0, partition: 2, first: at(7), last: at(19) });
         line.dropped = 5;
         line.by.clear();
