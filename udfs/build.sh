@@ -49,6 +49,13 @@ if [ "$out" != "$here/prebuilt" ]; then
     [ -f "$made" ] || made="$CARGO_TARGET_DIR/wasm32-unknown-unknown/misbehaving/examples/${name//-/_}.wasm"
     cp "$made" "$out/$name.wasm"
   done
+  # With debug information: its backtrace has files and lines.
+  cargo build --quiet --locked --profile misbehaving --config profile.misbehaving.debug=true \
+    --config profile.misbehaving.strip=false --target wasm32-unknown-unknown --target-dir "$CARGO_TARGET_DIR/debug-info" \
+    -p misbehaving --example bad-panic
+  made="$CARGO_TARGET_DIR/debug-info/wasm32-unknown-unknown/misbehaving/examples/bad-panic.wasm"
+  [ -f "$made" ] || made="${made%bad-panic.wasm}bad_panic.wasm"
+  cp "$made" "$out/bad-panic-debug.wasm"
   native=(env -u RUSTFLAGS -u CARGO_UNSTABLE_BUILD_STD)
   "${native[@]}" cargo build --quiet --locked -p assemble
   export MILLSTREAM_ASSEMBLE="$CARGO_TARGET_DIR/debug/assemble"

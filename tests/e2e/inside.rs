@@ -108,6 +108,8 @@ fn a_record_is_taken_through_once_more_and_nothing_is_kept() {
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }
+    let look = &host.get("/v1/functions").unwrap()[0];
+    assert_eq!(look["work"]["dropped"], serde_json::json!({ "poisoned": 1 }), "{look}");
     // What a function makes of its states, windows closed at the end.
     let counted = host.ok(&["replay", "inside/count", "in:0:2"]);
     for part in

@@ -586,7 +586,7 @@ fn others_of(node: &Node) -> &[usize] {
 }
 
 /// The functions that a step calls, by number; a source's that of its event times.
-pub(crate) fn functions_of_step(sub: &SubTopology, step: &str) -> Vec<usize> {
+pub fn functions_of_step(sub: &SubTopology, step: &str) -> Vec<usize> {
     let here = |node: &&Node| node.name == step;
     let called = sub
         .nodes

@@ -11,6 +11,7 @@ use millstream_web::{Kind, Problem};
 use super::{failed, unknown};
 use crate::runtime::fleet::seen::{Seen, Standing};
 use crate::runtime::fleet::{self, Asked, Fleet, NotTaken, trials};
+use crate::runtime::status::Status;
 
 /// Refuses a name that no function has.
 pub(super) fn known(names: &[String], name: &str) -> Result<(), Problem> {
@@ -21,28 +22,27 @@ pub(super) fn known(names: &[String], name: &str) -> Result<(), Problem> {
 }
 
 /// All functions, in the order of `names`.
-pub(super) fn functions(fleet: &Fleet, registry: &Registry, names: &[String]) -> Vec<Function> {
+pub(super) fn functions(fleet: &Fleet, registry: &Registry, status: &Status, names: &[String]) -> Vec<Function> {
     let seen = fleet.seen();
-    let other = |seen: &Seen| Other {
-        version: seen.version,
-        standing: seen.standing.name().to_string(),
-        work: work(&registry.stats(seen.prepared)),
+    let work = |seen: &Seen| Work {
+        dropped: seen.epoch.map(|epoch| status.dropped_by(&seen.function, epoch)).unwrap_or_default(),
+        ..work(&registry.stats(seen.prepared))
     };
-    let one = |(number, name): (usize, &String)| {
+    let other =
+        |seen: &Seen| Other { version: seen.version, standing: seen.standing.name().to_string(), work: work(seen) };
+    let one = |name: &String| {
         let control = fleet.function(name);
+        let (now, others): (Vec<&Seen>, Vec<&Seen>) =
+            seen.iter().filter(|seen| seen.function == *name).partition(|seen| seen.standing == Standing::InForce);
         Function {
             name: name.clone(),
             version: control.as_ref().and_then(|c| c.in_force()).map(version),
             deploying: control.is_some_and(|c| c.open().is_some()),
-            work: fleet.prepared(number).map(|prepared| work(&registry.stats(prepared))),
-            others: seen
-                .iter()
-                .filter(|seen| seen.function == *name && seen.standing != Standing::InForce)
-                .map(other)
-                .collect(),
+            work: now.first().map(|seen| work(seen)),
+            others: others.into_iter().map(other).collect(),
         }
     };
-    names.iter().enumerate().map(one).collect()
+    names.iter().map(one).collect()
 }
 
 /// Versions of a function, and where each took over.
@@ -281,6 +281,7 @@ fn work(stats: &Stats) -> Work {
         seconds: stats.nanoseconds as f64 / 1e9,
         cpu_seconds: stats.cpu_nanoseconds as f64 / 1e9,
         rejected: stats.rejected,
+        dropped: Default::default(),
         log_lines: stats.log_lines,
         log_lines_dropped: stats.log_lines_dropped,
         faults: faults.map(|(kind, count)| (kind.to_string(), count)).into(),

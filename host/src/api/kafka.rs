@@ -112,7 +112,7 @@ impl Api for KafkaApi {
     }
 
     fn functions(&self) -> Result<Vec<Function>, Problem> {
-        Ok(fleet::functions(&self.host.fleet, &self.host.registry, &self.host.topology.functions))
+        Ok(fleet::functions(&self.host.fleet, &self.host.registry, &self.host.status, &self.host.topology.functions))
     }
 
     fn history(&self, function: &str) -> Result<History, Problem> {

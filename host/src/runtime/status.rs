@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use millstream_core::commit::Interval;
-use millstream_core::task::TaskId;
+use millstream_core::emit::Reason;
+use millstream_core::meta::Meta;
+use millstream_core::task::{TaskId, TaskPart, functions_of_step};
 use millstream_core::topology::graph::Topology;
 
 /// How a task stands.
@@ -91,6 +93,8 @@ impl Rebalance {
 pub struct Status {
     tasks: Mutex<BTreeMap<TaskId, TaskStatus>>,
     dropped: Mutex<BTreeMap<(String, &'static str), u64>>,
+    /// Those of them that functions dropped, by name and epoch of the function and reason.
+    dropped_by: Mutex<BTreeMap<(String, u64, &'static str), u64>>,
     intervals: AtomicU64,
     commit_micros: AtomicU64,
     outcomes: [AtomicU64; Outcome::NAMES.len()],
@@ -129,6 +133,31 @@ impl Status {
     /// Records that left without a result, by step and reason.
     pub fn dropped(&self) -> BTreeMap<(String, &'static str), u64> {
         lock(&self.dropped).clone()
+    }
+
+    /// Records that left without a result because a function, as it runs since `epoch`, refused them or failed on them: by reason. Of a
+    /// step with several functions they count for each.
+    pub fn dropped_by(&self, function: &str, epoch: u64) -> BTreeMap<String, u64> {
+        let all = lock(&self.dropped_by);
+        let mine = all.iter().filter(|((name, since, _), _)| name == function && *since == epoch);
+        mine.map(|((_, _, reason), count)| (reason.to_string(), *count)).collect()
+    }
+
+    fn functions_dropped(&self, part: &TaskPart, topology: &Topology) {
+        let by_functions = |((_, reason), _): &(&(String, Reason), &u64)| reason.is_functions();
+        let mut found = part.dropped.iter().filter(by_functions).peekable();
+        if found.peek().is_none() {
+            return;
+        }
+        let epochs = Meta::decode(&part.meta).map(|meta| meta.epochs).unwrap_or_default();
+        let mut all = lock(&self.dropped_by);
+        for ((step, reason), count) in found {
+            for function in functions_of_step(&topology.subs[part.task.sub], step) {
+                let name = &topology.functions[function];
+                let epoch = epochs.iter().find(|(of, _)| of == name).map_or(0, |(_, epoch)| *epoch);
+                *all.entry((name.clone(), epoch, reason.word())).or_default() += count;
+            }
+        }
     }
 
     /// Intervals committed, and microseconds that their commits took together.
@@ -198,7 +227,7 @@ impl Status {
     }
 
     /// An interval is final.
-    pub fn committed(&self, interval: &Interval) {
+    pub fn committed(&self, interval: &Interval, topology: &Topology) {
         self.intervals.fetch_add(1, Ordering::Relaxed);
         self.ended(Outcome::Committed);
         let mut tasks = lock(&self.tasks);
@@ -209,6 +238,7 @@ impl Status {
             task.records += part.records;
             task.results += part.outputs.iter().map(|o| o.batch.len() as u64).sum::<u64>();
             task.dead_letters += part.dead_letters;
+            self.functions_dropped(part, topology);
             for ((step, reason), count) in &part.dropped {
                 *dropped.entry((step.clone(), reason.word())).or_default() += count;
             }

@@ -258,7 +258,7 @@ impl Loop {
             // The local database never leaves an outcome open: a write is there or it failed.
             Effect::Resolve(interval) => Some(Input::Resolved { interval: interval.id, there: false }),
             Effect::Committed(interval) => {
-                self.status.committed(&interval);
+                self.status.committed(&interval, &self.topology);
                 self.tell_of_tasks(&interval);
                 self.purge(&interval);
                 None

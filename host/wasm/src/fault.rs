@@ -119,7 +119,7 @@ fn stack(text: &str) -> Vec<(String, Option<&str>)> {
     for line in text.lines().skip(1).map(str::trim_start) {
         if let Some(place) = line.strip_prefix("at ") {
             if let Some((_, at)) = out.last_mut() {
-                *at = Some(place);
+                *at = Some(without_toolchain(place));
             }
         } else if let Some((number, name)) = line.split_once("- ")
             && number.trim_end().bytes().all(|b| b.is_ascii_hexdigit() || b": x".contains(&b))
@@ -133,6 +133,15 @@ fn stack(text: &str) -> Vec<(String, Option<&str>)> {
         }
     }
     out
+}
+
+/// A file of Rust's own libraries without where they lay when they were built: `/rustc/COMMIT/library/core/…`.
+fn without_toolchain(place: &str) -> &str {
+    const DIGITS: usize = 40;
+    match place.strip_prefix("/rustc/").and_then(|place| place.split_once('/')) {
+        Some((commit, rest)) if commit.len() == DIGITS && commit.bytes().all(|b| b.is_ascii_hexdigit()) => rest,
+        _ => place,
+    }
 }
 
 /// A stack in one line.
@@ -189,11 +198,12 @@ mod tests {
         assert_eq!(frames("error while executing at wasm backtrace:"), "");
         let debug = "error while executing at wasm backtrace:\n\
             \x20   0:   0x30 - core::panicking::panic::h2a9a0be01f99537c\n\
-            \x20                   at /rustc/lib.rs:7:5\n\
+            \x20                   at /rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/core/lib.rs:7:5\n\
             \x20             - guest::keep::{{closure}}\n\
             \x20                   at /src/lib.rs:12\n\
             \x20   1:  0x1b3 - <unknown>!keep";
-        let line = "core::panicking::panic at /rustc/lib.rs:7:5 < guest::keep::{{closure}} at /src/lib.rs:12 < keep";
+        let line =
+            "core::panicking::panic at library/core/lib.rs:7:5 < guest::keep::{{closure}} at /src/lib.rs:12 < keep";
         assert_eq!(frames(debug), line);
         assert_eq!(stack_names(debug), ["core::panicking::panic", "guest::keep::{{closure}}", "keep"]);
         let many: String = (0..100).map(|i| format!("{i}: 0x{i} - m!f{i}\n")).collect();

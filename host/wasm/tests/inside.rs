@@ -109,6 +109,22 @@ fn time_is_seen_where_it_goes() {
 }
 
 #[test]
+fn a_backtrace_has_files_and_lines_where_the_component_has_them() {
+    worker(|| {
+        let trap = |name: &str| {
+            let mut tried = Tried::new(&udf(name), Ask::Keep, &Limits::default());
+            let told = tried.fault(Ask::Keep, &Batch::of(&["panic"]));
+            told.split_once("executed; in ").unwrap_or_else(|| panic!("{told}")).1.to_string()
+        };
+        let told = trap("bad-panic-debug");
+        let at = told.split(" < ").find(|frame| frame.contains(" at ") && frame.ends_with("bad-panic.rs:6:5"));
+        assert!(at.is_some(), "{told}");
+        let told = trap("bad-panic");
+        assert!(told.contains(" < ") && !told.contains(" at "), "names alone: {told}");
+    });
+}
+
+#[test]
 fn a_trap_leaves_a_core_dump_where_one_is_wanted() {
     let folder: PathBuf = std::env::temp_dir().join(format!("millstream-core-{}", std::process::id()));
     let registry = Registry::new(Config { core_dumps: Some(folder.clone()), ..config() }).unwrap();

@@ -28,6 +28,7 @@
 //! | `millstream_function_cpu_seconds_total` | `function`, `version` | of its seconds those of the CPU, estimated from one call in 16 |
 //! | `millstream_function_faults_total` | `function`, `version`, `kind` | its calls that failed |
 //! | `millstream_function_rejected_records_total` | `function`, `version` | records that it rejected |
+//! | `millstream_function_dropped_records_total` | `function`, `version`, `reason` | records that left without a result because of it, as dead letters where `on-error` says so: `rejected`, `poisoned`, `no-such-topic`, `no-such-partition` |
 //! | `millstream_function_log_lines_total` | `function`, `version`, `kind` | lines it logged: `written`, or `dropped` for being too many |
 //! | `millstream_function_memory_bytes` | `function`, `version` | its largest instance |
 //! | `millstream_topic_start_offset`, `…_end_offset`, `…_size_bytes` | `topic`, `partition` | what a topic holds |
@@ -187,6 +188,7 @@ fn functions(scrape: &mut Scrape, functions: &[Function]) {
     let cpu = scrape.counter("function_cpu_seconds", "Seconds of the CPU that a version took, estimated");
     let faults = scrape.counter("function_faults", "Calls of a version that failed, by kind");
     let rejected = scrape.counter("function_rejected_records", "Records that a version rejected");
+    let dropped = scrape.counter("function_dropped_records", "Records that left without a result because of a version");
     let lines =
         scrape.counter("function_log_lines", "Lines that a version logged, or that were dropped for being too many");
     let memory = scrape.gauge("function_memory_bytes", "Bytes of memory of the largest instance");
@@ -207,6 +209,9 @@ fn functions(scrape: &mut Scrape, functions: &[Function]) {
             let with = |kind: &str| labels().into_iter().chain([("kind", kind.to_string())]).collect::<Labels>();
             lines(with("written"), work.log_lines as f64);
             lines(with("dropped"), work.log_lines_dropped as f64);
+            for (reason, count) in &work.dropped {
+                dropped(labels().into_iter().chain([("reason", reason.clone())]).collect(), *count as f64);
+            }
             work.faults.iter().for_each(|(kind, count)| faults(with(kind), *count as f64));
         }
     }

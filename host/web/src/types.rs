@@ -192,6 +192,9 @@ pub struct Work {
     /// Records that it rejected.
     #[serde(default)]
     pub rejected: u64,
+    /// Records that left without a result because of it, by reason: into a topic of dead letters, where `on-error` of the step says so.
+    #[serde(default)]
+    pub dropped: std::collections::BTreeMap<String, u64>,
     /// Lines that it logged.
     #[serde(default)]
     pub log_lines: u64,

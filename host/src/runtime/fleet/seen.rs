@@ -34,6 +34,8 @@ pub struct Seen {
     pub function: String,
     /// Number of the version; none while it is on trial.
     pub version: Option<u64>,
+    /// Since when it is in force, as the control log counts; none while it is on trial.
+    pub epoch: Option<u64>,
     /// How it stands.
     pub standing: Standing,
     /// Its number in the registry.
@@ -50,12 +52,18 @@ impl Fleet {
                 for (active, standing) in [(slot.now, Standing::InForce), (slot.before, Standing::Before)] {
                     let Some(active) = active else { continue };
                     let (function, version) = (function.plan.name.clone(), Some(active.number));
-                    out.push(Seen { function, version, standing, prepared: active.prepared });
+                    out.push(Seen {
+                        function,
+                        version,
+                        epoch: Some(active.epoch),
+                        standing,
+                        prepared: active.prepared,
+                    });
                 }
             }
         }
         for (function, prepared) in self.trials.on_trial() {
-            out.push(Seen { function, version: None, standing: Standing::OnTrial, prepared });
+            out.push(Seen { function, version: None, epoch: None, standing: Standing::OnTrial, prepared });
         }
         out
     }

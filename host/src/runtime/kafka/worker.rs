@@ -486,7 +486,7 @@ impl Loop {
                 let _ended = self.parts.jobs.send(Job::Resolve { interval });
             }
             Effect::Committed(interval) => {
-                self.parts.status.committed(&interval);
+                self.parts.status.committed(&interval, &self.parts.topology);
                 self.tell_of_tasks(&interval);
                 let _ended = self.parts.member.send(Request::Committed(interval));
             }

@@ -226,6 +226,7 @@ impl Api for Fake {
             seconds: 0.5,
             cpu_seconds: 0.25,
             rejected: 4,
+            dropped: [("poisoned".to_string(), 7)].into(),
             log_lines: 5,
             log_lines_dropped: 6,
             faults,

@@ -212,6 +212,7 @@ fn metrics_are_those_that_are_documented() {
         "millstream_function_faults_total{function=\"f\",version=\"1\",kind=\"trap\"} 2.0",
         "millstream_function_cpu_seconds_total{function=\"f\",version=\"1\"} 0.25",
         "millstream_function_rejected_records_total{function=\"f\",version=\"1\"} 4.0",
+        "millstream_function_dropped_records_total{function=\"f\",version=\"1\",reason=\"poisoned\"} 7.0",
         "millstream_function_log_lines_total{function=\"f\",version=\"1\",kind=\"dropped\"} 6.0",
         "millstream_function_calls_total{function=\"f\",version=\"trial\"} 0.0",
         "millstream_topic_end_offset{topic=\"in\",partition=\"0\"} 3.0",
