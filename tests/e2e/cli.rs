@@ -54,12 +54,20 @@ fn graph_inspect_and_verify_answer() {
     assert_eq!(text(&run(&["inspect", &noise.to_string_lossy()])).0, 1);
     let input = place.folder.with_extension("txt");
     fs::write(&input, (0..5_000).map(|i| format!("line {i}\n")).collect::<String>()).unwrap();
+    let report = place.folder.with_extension("xml");
     let verify = |name: &str| {
-        text(&run(&["verify", &function(name).to_string_lossy(), "--raw", "--input", &input.to_string_lossy()]))
+        let (file, input, report) = (function(name), input.to_string_lossy(), report.to_string_lossy());
+        text(&run(&["verify", &file.to_string_lossy(), "--raw", "--input", &input, "--junit", &report]))
+    };
+    let told = |part: &str| {
+        let xml = fs::read_to_string(&report).unwrap();
+        assert!(xml.contains(part) && xml.contains("ns a record"), "{part}: {xml}");
     };
     let (code, said, erred) = verify("stamp-v1");
     assert!(code == 0 && said.contains("ns a record"), "{said}{erred}");
+    told("failures=\"0\"");
     let (code, said, erred) = verify("bad-counter");
+    told("<failure message=");
     assert!(code == 1 && said.contains("DIFFER"), "hidden state is found: {said}{erred}");
 }
 

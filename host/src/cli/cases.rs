@@ -97,7 +97,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let thread = thread.spawn(move || run_all(&registry, &component, &sources))?;
     let ran = thread.join().map_err(|_| anyhow!("the thread that called the function panicked"))??;
     if let Some(path) = &args.junit {
-        let xml = junit::xml(&args.file.display().to_string(), &ran);
+        let xml = junit::cases(&args.file.display().to_string(), &ran);
         std::fs::write(path, xml).with_context(|| format!("write {}", path.display()))?;
     }
     if args.json {

@@ -74,6 +74,9 @@ fn logs(args: &Args) -> anyhow::Result<ExitCode> {
     let mut client = Client::find(&args.connection, Some(&args.of.pipeline))?;
     let limit = args.lines.to_string();
     let mut told = ask(&client, args, &[("limit", &limit)])?;
+    if told.lines.is_empty() && !args.follow {
+        eprintln!("no such lines are kept on {}", client.url());
+    }
     show(args, &told.lines)?;
     let most = LOG_LINES_MAX.to_string();
     while args.follow {

@@ -13,8 +13,8 @@ use millstream_web::record::Line;
 use serde_json::json;
 
 use super::client::{print, print_json};
-use super::load;
 use super::test::NO_RECORD;
+use super::{junit, load};
 use crate::runtime::functions;
 use crate::verify::{Input, Report, verify};
 
@@ -50,6 +50,9 @@ pub struct Args {
     /// As one JSON object
     #[arg(long)]
     json: bool,
+    /// Write what was found to this file as JUnit's XML, too
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
 }
 
 /// Records that are read at the most; more are left out, and that is said.
@@ -96,6 +99,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
          with keys",
         args.input.display()
     );
+    if let Some(path) = &args.junit {
+        let said = [failing(&report), cost(&stats, count)].concat();
+        let xml = junit::trials(&args.file.display().to_string(), &report, &said);
+        std::fs::write(path, xml).with_context(|| format!("write {}", path.display()))?;
+    }
     if args.json {
         print_json(&as_json(&report, &stats, count))?;
     } else {
@@ -143,19 +151,28 @@ fn as_text(report: &Report, stats: &Stats, records: usize) -> String {
             out.push_str(&format!("    {}  then  {}\n", " ".repeat(difference.at.chars().count()), difference.then));
         }
     }
+    out + &failing(report) + &cost(stats, records)
+}
+
+/// Records on which the function fails by itself.
+fn failing(report: &Report) -> String {
+    let mut out = String::new();
     for (at, fault) in report.failing.iter().take(FAILING_SHOWN_MAX) {
         out.push_str(&format!("record {at} fails by itself: {fault}\n"));
     }
     if let Some(more @ 1..) = report.failing.len().checked_sub(FAILING_SHOWN_MAX) {
         out.push_str(&format!("… and {more} more records\n"));
     }
-    out.push_str(&format!(
+    out
+}
+
+fn cost(stats: &Stats, records: usize) -> String {
+    format!(
         "{records} records; {:.0} ns a record over all {} calls; largest memory {} KiB\n",
         nanoseconds_per_record(stats),
         stats.calls,
         stats.memory_bytes_max / 1024
-    ));
-    out
+    )
 }
 
 fn as_json(report: &Report, stats: &Stats, records: usize) -> serde_json::Value {
