@@ -78,8 +78,11 @@ fn logs(args: &Args) -> anyhow::Result<ExitCode> {
         eprintln!("no such lines are kept on {}", client.url());
     }
     show(args, &told.lines)?;
+    if !args.follow {
+        return Ok(ExitCode::SUCCESS);
+    }
     let most = LOG_LINES_MAX.to_string();
-    while args.follow {
+    loop {
         std::thread::sleep(FOLLOW_EVERY);
         told = match ask(&client, args, &[("limit", &most), ("after", &told.next.to_string())]) {
             // It may have been started anew: its lines count from the beginning then.
@@ -94,7 +97,6 @@ fn logs(args: &Args) -> anyhow::Result<ExitCode> {
         }
         show(args, &told.lines)?;
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn ask(client: &Client, args: &Args, more: &[(&str, &str)]) -> Result<Logs, Failure> {
@@ -109,7 +111,7 @@ fn ask(client: &Client, args: &Args, more: &[(&str, &str)]) -> Result<Logs, Fail
 
 fn show(args: &Args, lines: &[LogLine]) -> anyhow::Result<()> {
     if args.json {
-        return lines.iter().try_for_each(|line| print_json(line));
+        return lines.iter().try_for_each(print_json);
     }
     lines.iter().try_for_each(|line| print(text(line).as_bytes()))
 }

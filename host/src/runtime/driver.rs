@@ -90,6 +90,9 @@ pub struct Given {
     pub offset: i64,
 }
 
+/// Takes a result: its topic, a batch with its row there, its partition and offset.
+pub type EachResult<'a> = &'a mut dyn FnMut(&str, &Batch, usize, (u32, i64));
+
 impl Given {
     fn is_in(&self, topic: &str, partition: u32) -> bool {
         self.topic == topic && self.partition == partition
@@ -176,11 +179,11 @@ impl Driver {
         self.settle()
     }
 
-    /// All results, by topic, partition, offset: topic, a batch and a row of it, the partition and the offset.
+    /// All results, by topic, partition, offset.
     ///
     /// # Errors
     /// When a topic cannot be read.
-    pub fn results(&self, each: &mut dyn FnMut(&str, &Batch, usize, (u32, i64))) -> anyhow::Result<()> {
+    pub fn results(&self, each: EachResult<'_>) -> anyhow::Result<()> {
         for topic in self.outputs() {
             for partition in 0..self.log.topic(topic).map_or(0, |t| t.partitions) {
                 let mut offset = 0;
