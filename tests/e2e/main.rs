@@ -6,10 +6,12 @@
 mod cases;
 mod cli;
 mod cli_misuse;
+mod collect;
 mod demo;
 mod exactly_once;
 mod formats;
 mod globals;
+mod layouts;
 mod manifests;
 mod new;
 mod poison;
@@ -19,6 +21,7 @@ mod processors;
 mod stores;
 mod swap;
 mod tables;
+mod together;
 mod trust;
 
 /// Whether the long form was asked for.

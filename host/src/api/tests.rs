@@ -134,14 +134,14 @@ fn what_is_wrong_writes_nothing_and_says_what_would_be_right() {
     for problem in [
         api.history("f").unwrap_err(),
         api.rollback("f", None).unwrap_err(),
-        api.deploy(Deploy {
+        api.deploy(&[Deploy {
             function: "f",
             component: b"x",
             settings: None,
             origin: "test",
             signature: "",
             probation: Trying::Not,
-        })
+        }])
         .unwrap_err(),
     ] {
         assert_eq!(

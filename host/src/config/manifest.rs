@@ -111,6 +111,8 @@ pub struct Manifest {
     /// Public keys, as `millstream sign --new-key` prints them: a version of a function is taken only where one of them has signed it.
     /// Without it whoever may deploy is trusted.
     pub trust: Option<Vec<KeyText>>,
+    /// For how long the component of an earlier version is kept that nothing needs any more; then nobody can go back to it. Default `7d`.
+    pub keep_components: Option<DurationText>,
     /// How internal topics (repartition topics and changelogs) are made at the brokers.
     pub internal_topics: Option<InternalTopics>,
     /// The Schema Registry, for formats by it.

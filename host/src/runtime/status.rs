@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use millstream_core::commit::Interval;
+use millstream_core::operator::migrate::Progress;
 use millstream_core::task::TaskId;
 use millstream_core::topology::graph::Topology;
 
@@ -50,6 +51,8 @@ pub struct TaskStatus {
     pub stream_time: Option<i64>,
     /// Bytes of state in memory.
     pub state_bytes: usize,
+    /// Sweeps over states in another layout, by step.
+    pub sweeps: Vec<(String, Progress)>,
 }
 
 /// How a try to commit ended.
