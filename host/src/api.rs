@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use millstream_core::meta::Meta;
+use millstream_core::operator::migrate;
 use millstream_core::state::keyspace::StorageError;
 use millstream_core::task::TaskId;
 use millstream_core::topology::graph::Topology;
@@ -20,8 +21,8 @@ use millstream_local::{ReadError, TopicInfo};
 use millstream_web::api::{Append, Deploy, Followed, Header, Question, Record, Sink, Totals};
 use millstream_web::types::trials::Probation;
 use millstream_web::types::{
-    Appended, Deployed, Function, History, Partition, Pipeline, Position, Progress, Rows, Standing, Store, Task,
-    TaskState, Topic,
+    Appended, Deployed, Function, History, Partition, Pipeline, Position, Progress, Rows, Standing, Store, Sweep, Task,
+    TaskState, Together, Topic,
 };
 use millstream_web::{Api, Kind, Problem};
 
@@ -156,7 +157,13 @@ fn task(id: TaskId, positions: Vec<Position>, status: &TaskStatus) -> Task {
         dead_letters: status.dead_letters,
         stream_time: status.stream_time,
         state_bytes: status.state_bytes as u64,
+        sweeps: status.sweeps.iter().map(|(step, sweep)| swept(step, *sweep)).collect(),
     }
+}
+
+fn swept(step: &str, sweep: migrate::Progress) -> Sweep {
+    let migrate::Progress { layout, looked, migrated, done } = sweep;
+    Sweep { step: step.to_string(), layout, looked, migrated, done }
 }
 
 /// How a host stands.
@@ -260,8 +267,8 @@ impl Api for HostApi {
         fleet::history(&self.host.fleet, &self.host.topology.functions, function)
     }
 
-    fn deploy(&self, deploy: Deploy<'_>) -> Result<Deployed, Problem> {
-        fleet::deploy(&self.host.fleet, &self.host.topology.functions, deploy)
+    fn deploy(&self, deploys: &[Deploy<'_>]) -> Result<Together, Problem> {
+        fleet::deploy(&self.host.fleet, &self.host.topology, deploys)
     }
 
     fn component(&self, function: &str, version: Option<u64>) -> Result<Vec<u8>, Problem> {

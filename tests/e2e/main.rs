@@ -6,11 +6,13 @@
 mod cases;
 mod cli;
 mod cli_misuse;
+mod collect;
 mod demo;
 mod exactly_once;
 mod formats;
 mod globals;
 mod inside;
+mod layouts;
 mod manifests;
 mod new;
 mod poison;
@@ -20,6 +22,7 @@ mod processors;
 mod stores;
 mod swap;
 mod tables;
+mod together;
 mod trust;
 
 /// Whether the long form was asked for.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use millstream_tests::host::{Host, surprises};
 use millstream_tests::kafka::{Place, Sent};
+use millstream_tests::padding::pad;
 use millstream_tests::wait::eventually;
 use serde_json::Value;
 
@@ -58,6 +59,10 @@ struct Stamped {
 
 impl Stamped {
     fn new(what: &str, kafka: &str) -> Self {
+        Self::with(what, kafka, manifest)
+    }
+
+    fn with(what: &str, kafka: &str, manifest: impl FnOnce(&Place) -> String) -> Self {
         let pipe = Pipe::another(what, &["in", "out"], PARTITIONS, kafka, manifest);
         Self { pipe, stop: Arc::default(), feeder: None }
     }
@@ -432,4 +437,95 @@ fn hosts_that_are_killed_during_deploys_end_on_the_same_version() {
 #[test]
 fn tasks_that_move_during_deploys_never_go_back() {
     disturbed("deploy-moves", CONSUMER, false);
+}
+
+/// What no version needs any more is gone from the brokers and from the hosts' directories while records flow, also where it is deployed
+/// at that moment again; hosts that come later, with nothing, come up.
+#[test]
+fn a_component_that_nothing_needs_is_collected_on_all_hosts() {
+    let mut stamped = Stamped::with("collect", CLASSIC, |place| format!("keep-components: 1s\n{}", manifest(place)));
+    let hosts = ["a", "b"].map(|name| stamped.pipe.start(name, &[]));
+    hosts.iter().for_each(|host| runs(host, PARTITIONS as usize / 2, 60));
+    stamped.feed();
+    let history = |host: &Host| host.get("/v1/functions/stamp/history");
+    let collected = |host: &Host| -> Result<Vec<u64>, String> {
+        let gone = |version: &Value| version["collected"].as_i64().and(version["number"].as_u64());
+        Ok(history(host)?["versions"].as_array().into_iter().flatten().filter_map(gone).collect())
+    };
+    let digest = history(&hosts[0]).unwrap()["versions"][0]["digest"].as_str().unwrap().to_string();
+    stamped.deploy(&hosts[0], 0).unwrap();
+    let other = stamped.pipe.manifest().with_file_name("stamp-v1-other.wasm");
+    pad(&function("stamp-v1"), &other, 10, 1).unwrap();
+    hosts[1].ok(&["deploy", "--now", &stamped.target(), &other.to_string_lossy()]);
+    let copies = |digest: &str| {
+        let file = |name: &str| stamped.pipe.folder(name).join("modules").join(format!("{digest}.wasm"));
+        ["a", "b"].map(|name| file(name).exists())
+    };
+    eventually("version 1 is collected", 30, || {
+        match (collected(&hosts[0])?, collected(&hosts[1])?, copies(&digest)) {
+            (a, b, [false, false]) if a == [1] && b == [1] => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    let modules = format!("{}-modules", stamped.pipe.place.name);
+    let chunks = || {
+        let mut chunks: BTreeMap<Vec<u8>, bool> = BTreeMap::new();
+        let read = stamped.pipe.place.each_record(&modules, 1, |key, value, _| {
+            chunks.insert(key.unwrap().to_vec(), value.is_some());
+            Ok(())
+        });
+        read.unwrap();
+        let of_first = chunks.iter().filter(|(key, _)| key.starts_with(digest.as_bytes()));
+        of_first.map(|(_, there)| *there).collect::<Vec<_>>()
+    };
+    eventually("its chunks are removed", 30, || match chunks()[..] {
+        [false] => Ok(()),
+        _ => Err(format!("{:?}", chunks())),
+    });
+    // The same bytes once more: they are there, whoever removes the first ones again.
+    hosts[0].ok(&["deploy", "--now", &stamped.target(), &function("stamp-v1").to_string_lossy()]);
+    let mut both = chunks();
+    both.sort_unstable();
+    assert_eq!(both, [false, true]);
+    let third = stamped.pipe.start("c", &[]);
+    runs(&third, PARTITIONS as usize / 3, 60);
+    assert_eq!(agree(&[&hosts[0], &hosts[1], &third]), 4);
+    stamped.check(&third);
+    for host in hosts.into_iter().chain([third]) {
+        assert!(host.stop().success());
+    }
+    for name in ["a", "b", "c"] {
+        assert_eq!(surprises(&stamped.pipe.log(name), &[]), Vec::<String>::new());
+    }
+}
+
+/// Bytes of a large component, nearly all of which no compression makes less of: more chunks than one message could hold.
+const LARGE_BYTES: usize = 40 << 20;
+
+/// From the command to the last host that has it, of a large component.
+const LARGE_MAX: Duration = Duration::from_secs(60);
+
+/// A component of tens of megabytes is taken by all hosts while records flow, and by one that comes later.
+#[test]
+fn a_large_component_is_deployed_on_all_hosts() {
+    let mut stamped = Stamped::new("large", CLASSIC);
+    let hosts = ["a", "b"].map(|name| stamped.pipe.start(name, &[]));
+    hosts.iter().for_each(|host| runs(host, PARTITIONS as usize / 2, 60));
+    stamped.feed();
+    let file = stamped.pipe.manifest().with_file_name("stamp-v2-large.wasm");
+    pad(&function("stamp-v2"), &file, LARGE_BYTES, 7).unwrap();
+    let began = Instant::now();
+    hosts[0].ok(&["deploy", "--now", &stamped.target(), &file.to_string_lossy()]);
+    assert_eq!(agree(&hosts.each_ref()), 2);
+    switched(&hosts[1], 2, PARTITIONS as usize);
+    let took = began.elapsed();
+    println!("{} MiB: from the command to the last task {took:?}", LARGE_BYTES >> 20);
+    let third = stamped.pipe.start("c", &[]);
+    runs(&third, PARTITIONS as usize / 3, 60);
+    assert_eq!(agree(&[&hosts[0], &hosts[1], &third]), 2);
+    stamped.check(&third);
+    assert!(took <= LARGE_MAX, "it took {took:?}");
+    for host in hosts.into_iter().chain([third]) {
+        assert!(host.stop().success());
+    }
 }

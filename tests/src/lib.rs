@@ -3,6 +3,7 @@
 pub mod access;
 pub mod host;
 pub mod kafka;
+pub mod padding;
 pub mod peers;
 pub mod process;
 pub mod wait;

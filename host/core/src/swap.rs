@@ -19,6 +19,10 @@
 //! that dies in the middle stops nothing. An `Activate` behind a refusal does nothing: whoever appended it had not read that yet.
 //! Epochs of a function never fall. Entries that come twice, because an append was tried again whose outcome was not known, do
 //! nothing the second time.
+//!
+//! Components that nothing needs any more are collected ([`collect`]): that, too, is an entry, and the first that says so counts.
+
+pub mod collect;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
@@ -94,6 +98,15 @@ pub enum Entry {
         /// Why.
         reason: String,
     },
+    /// A component that nothing has needed for a time is kept no longer, wherever it was put before this entry.
+    Collect {
+        /// Its digest.
+        digest: String,
+        /// For how long nothing must have needed it, milliseconds.
+        keep_ms: i64,
+        /// Who says so.
+        host: String,
+    },
 }
 
 /// What is offered.
@@ -144,6 +157,8 @@ pub struct Version {
     pub place: String,
     /// Who vouches for it, in the words of whoever checks that; empty where nobody does.
     pub signature: String,
+    /// Layout in which it writes states; 0 where it does not say.
+    pub layout: u32,
 }
 
 impl Version {
@@ -166,6 +181,8 @@ pub struct Activation {
     pub failed: Option<String>,
     /// Number of the version from which the fleet went back to it by itself.
     pub back_from: Option<u64>,
+    /// When its component was collected, milliseconds since 1970: nobody can go back to it.
+    pub collected: Option<i64>,
 }
 
 /// A version that came to nothing.
@@ -187,6 +204,8 @@ pub struct FunctionControl {
     /// Versions not taken.
     pub voided: Vec<Voided>,
     open: Option<u64>,
+    /// The newest digest in force of each layout.
+    layouts: BTreeMap<u32, String>,
 }
 
 impl FunctionControl {
@@ -201,18 +220,24 @@ impl FunctionControl {
     }
 
     /// The version to go back to from the one in force: the last before it that is another, and that has not failed. `None` also where
-    /// the one in force was gone back to: then it is not the last deploy that is at fault.
+    /// the one in force was gone back to: then it is not the last deploy that is at fault; and where it was collected.
     pub fn predecessor(&self) -> Option<&Activation> {
         let now = self.in_force().filter(|now| now.back_from.is_none())?;
-        self.before(now)
+        self.before(now).filter(|before| before.collected.is_none())
     }
 
-    /// The last version before an activation that is another, and that has not failed.
+    /// The last version before an activation that is another, and that has not failed; it may have been collected.
     pub fn before(&self, now: &Activation) -> Option<&Activation> {
         let earlier = || self.activations.iter().rev().filter(|a| a.number < now.number);
         let last_of = |a: &Activation| earlier().find(|other| other.version.is_same(&a.version));
         let has_failed = |a: &Activation| last_of(a).is_some_and(|last| last.failed.is_some());
         earlier().filter(|a| !a.version.is_same(&now.version)).find(|a| !has_failed(a))
+    }
+
+    /// Takes an activation in.
+    fn push(&mut self, activation: Activation) {
+        self.layouts.insert(activation.version.layout, activation.version.digest.clone());
+        self.activations.push(activation);
     }
 
     fn epoch(&self) -> u64 {
@@ -291,6 +316,13 @@ pub enum Applied {
     Activated(Vec<(String, Activation)>),
     /// The proposal, or the version offered, is given up.
     Closed,
+    /// A component is kept no longer.
+    Collected {
+        /// Its digest.
+        digest: String,
+        /// Where it was, in the words of whoever kept it.
+        places: BTreeSet<String>,
+    },
     /// Nothing, for this reason: the entry came too late, twice, or against another.
     Void(String),
 }
@@ -322,20 +354,27 @@ pub struct Control {
     open: BTreeMap<u64, Open>,
     /// Proposals by their ids.
     outcomes: BTreeMap<String, Outcome>,
+    components: collect::Components,
     last: u64,
 }
 
 impl Control {
-    /// Takes the entry at position `at`, somewhere behind the last taken.
+    /// Takes the entry at position `at`, somewhere behind the last taken, appended at `time`, milliseconds since 1970.
     ///
     /// # Errors
     /// The position of the last entry taken, where this one is not behind it.
-    pub fn apply(&mut self, at: u64, entry: &Entry) -> Result<Applied, u64> {
+    pub fn apply(&mut self, at: u64, time: i64, entry: &Entry) -> Result<Applied, u64> {
         if at <= self.last {
             return Err(self.last);
         }
         self.last = at;
-        Ok(match entry {
+        let applied = self.take(at, time, entry);
+        self.note_needs(time);
+        Ok(applied)
+    }
+
+    fn take(&mut self, at: u64, time: i64, entry: &Entry) -> Applied {
+        match entry {
             Entry::Propose(proposal) => self.propose(at, proposal),
             Entry::Ready { proposal, host } => self.answer(*proposal, host, Ok(())),
             Entry::Refused { proposal, host, reason } => self.answer(*proposal, host, Err(reason.clone())),
@@ -378,13 +417,15 @@ impl Control {
                 held.voided.push(Voided { proposal: at, version: version.clone(), reason: reason.clone() });
                 Applied::Closed
             }
-        })
+            Entry::Collect { digest, keep_ms, .. } => self.collect(time, digest, *keep_ms),
+        }
     }
 
     fn propose(&mut self, at: u64, proposal: &Proposal) -> Applied {
         if self.outcomes.contains_key(&proposal.id) {
             return Applied::Void("the same proposal is in the log already".into());
         }
+        self.note_places(proposal);
         if let Some(reason) = self.hindrance(proposal) {
             self.give_up(at, proposal, &reason);
             self.outcomes.insert(proposal.id.clone(), Outcome::Hindered(reason.clone()));
@@ -414,7 +455,7 @@ impl Control {
             let until = if is_held { ", held until it is promoted or given up" } else { "" };
             return Some(alloc::format!("another deploy of `{function}` is under way{until}"));
         }
-        self.outdated(proposal)
+        self.outdated(proposal).or_else(|| self.is_gone(proposal))
     }
 
     /// Why a proposal builds on what is not in force.
@@ -442,8 +483,8 @@ impl Control {
         let Some(last) = held.activations.last_mut() else { return not_open() };
         last.failed = Some(reason.to_string());
         let (number, back_from) = (last.number + 1, Some(last.number));
-        let activation = Activation { number, epoch: at, version, failed: None, back_from };
-        held.activations.push(activation.clone());
+        let activation = Activation { number, epoch: at, version, failed: None, back_from, collected: None };
+        held.push(activation.clone());
         Applied::Activated(alloc::vec![(function.to_string(), activation)])
     }
 
@@ -476,8 +517,9 @@ impl Control {
             let held = self.functions.entry(change.function.clone()).or_default();
             held.open = None;
             let number = held.in_force().map_or(0, |a| a.number) + 1;
-            let activation = Activation { number, epoch: at, version: change.version, failed: None, back_from: None };
-            held.activations.push(activation.clone());
+            let version = change.version;
+            let activation = Activation { number, epoch: at, version, failed: None, back_from: None, collected: None };
+            held.push(activation.clone());
             activated.push((change.function, activation));
         }
         self.outcomes.insert(proposal.id, Outcome::Activated(activated.clone()));

@@ -1,11 +1,14 @@
 //! The six joined for one task: a sub-topology at one partition number.
 
 mod foreign;
+mod held;
 mod joins;
 mod room;
 mod stamp;
 mod tables;
 mod versions;
+
+pub use versions::uses;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -21,11 +24,12 @@ use crate::error::Verdict;
 use crate::flow::Flow;
 use crate::made_with;
 use crate::meta::Meta;
-use crate::operator::aggregate::{self, Grouped, Held, Step, Times};
+use crate::operator::aggregate::{self, Held, Times};
 use crate::operator::clock::NodeClock;
 use crate::operator::deduplicate;
 use crate::operator::isolate::Isolation;
 use crate::operator::join::{delayed, streams};
+use crate::operator::migrate::{Progress, SWEEP_ROWS_BUSY_MAX, SWEEP_ROWS_MAX, Sweep};
 use crate::operator::process;
 use crate::operator::route;
 use crate::operator::sink::{Sink, Writer};
@@ -39,8 +43,7 @@ use crate::state::key::StoreKind;
 use crate::state::store::{Change, Ground, Store};
 use crate::time::{NEVER, Now};
 use crate::topology::graph::{
-    AggregateNode, ForeignNode, InputKind, JoinNode, Node, NodeOperator, SubTopology, TableNode, TableOf, TimeRule,
-    Topology,
+    ForeignNode, InputKind, JoinNode, Node, NodeOperator, SubTopology, TableNode, TableOf, TimeRule, Topology,
 };
 
 /// Which task: sub-topology and partition.
@@ -120,13 +123,18 @@ pub struct Task {
 enum Phase<'a> {
     /// A polled batch.
     Batch(&'a Decoded),
-    /// The end of an interval: updates come out.
-    End,
+    /// The end of an interval: updates come out, and sweeps look at so many rows.
+    End { sweep_rows: usize },
     /// The end of a test: windows close.
     Flush,
 }
 
 impl Phase<'_> {
+    /// Whether it is the end of an interval.
+    fn is_end(&self) -> bool {
+        matches!(self, Phase::End { .. })
+    }
+
     /// What the rows say of time.
     fn rows(&self) -> &[Row] {
         if let Phase::Batch(decoded) = self { &decoded.rows } else { &[] }
@@ -166,8 +174,11 @@ impl Task {
         };
         let places: Vec<Place> = sub.inputs.iter().enumerate().map(place).collect();
         let clock = |n: &Node| NodeClock::new(topology, sub, n.inputs, id.partition);
-        let nodes =
-            sub.nodes.iter().map(|n| open_node(now.passed_ms, n, clock, &meta, ports)).collect::<Result<_, _>>()?;
+        let nodes = sub
+            .nodes
+            .iter()
+            .map(|n| open_node(now.passed_ms, n, clock, &meta, &active, ports))
+            .collect::<Result<_, _>>()?;
         let mut task = Self {
             id,
             topology: topology.clone(),
@@ -321,8 +332,17 @@ impl Task {
     pub fn has_news(&self, now: Now) -> bool {
         let is_due = |n: &NodeState| matches!(n, NodeState::Process(p) if p.is_due(now.wall));
         self.touched
+            || self.sweeps().any(|(_, sweep)| !sweep.done)
             || self.nodes.iter().any(is_due)
             || self.writers().any(|(_, writer, idle)| self.marker_due(now, writer, idle).is_some())
+    }
+
+    /// How far the sweeps over states in another layout are, by step.
+    pub fn sweeps(&self) -> impl Iterator<Item = (&str, Progress)> {
+        self.sub().nodes.iter().zip(&self.nodes).filter_map(|(node, state)| match state {
+            NodeState::Aggregate(aggregate) => Some((node.name.as_str(), aggregate.sweep.progress()?)),
+            _ => None,
+        })
     }
 
     fn writers(&self) -> impl Iterator<Item = (usize, &Writer, crate::topology::spec::Idle)> {
@@ -353,8 +373,10 @@ impl Task {
     /// A verdict, after which the task must be dropped.
     pub fn end_interval(&mut self, now: Now, interval: u64, ports: &mut Ports<'_>) -> Result<TaskPart, Verdict> {
         let (topology, polled) = (self.topology.clone(), Polled::default());
+        // Records come first.
+        let sweep_rows = if self.records == 0 { SWEEP_ROWS_MAX } else { SWEEP_ROWS_BUSY_MAX };
         let (mut cx, nodes) = self.context(now, &topology, &polled, ports);
-        walk(&mut cx, nodes, &Phase::End)?;
+        walk(&mut cx, nodes, &Phase::End { sweep_rows })?;
         self.write_markers(now);
         self.isolation.new_interval();
         self.touched = false;
@@ -500,6 +522,7 @@ fn open_node(
     node: &Node,
     clock: impl Fn(&Node) -> NodeClock,
     meta: &Meta,
+    active: &[Active],
     ports: &Ports<'_>,
 ) -> Result<NodeState, Verdict> {
     let name = meta_name(node);
@@ -521,12 +544,16 @@ fn open_node(
         NodeOperator::Deduplicate(d) => {
             let ground = Ground { db: ports.db, space: ports.spaces[d.store], prefix: ports.prefix };
             let store = Held::Groups(Store::open(StoreKind::Window, ground)?);
-            NodeState::Aggregate(Box::new(aggregate::State { times: times(d.time), store }))
+            NodeState::Aggregate(Box::new(aggregate::State { times: times(d.time), store, sweep: Sweep::default() }))
         }
         NodeOperator::Aggregate(a) => {
             let ground = Ground { db: ports.db, space: ports.spaces[a.store], prefix: ports.prefix };
             let store = Held::open(a, ground, closed)?;
-            NodeState::Aggregate(Box::new(aggregate::State { times: times(a.time), store }))
+            let sweep = match &store {
+                Held::Groups(_) => Sweep::of(a, &*ports.functions, |function| active[function].prepared),
+                Held::Sessions(_) | Held::Slices(_) => Sweep::default(),
+            };
+            NodeState::Aggregate(Box::new(aggregate::State { times: times(a.time), store, sweep }))
         }
         NodeOperator::Repartition { .. } => NodeState::Writer(Writer::new(observed, now)),
         NodeOperator::Foreign(ForeignNode::Right { store }) => {
@@ -640,11 +667,11 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
             }
             (NodeOperator::Aggregate(aggregate), phase) => {
                 let NodeState::Aggregate(state) = &mut states[at] else { unreachable!("opened by the same plan") };
-                outputs.push(run_held(cx, node, aggregate, state, input, phase)?);
+                outputs.push(held::run(cx, node, aggregate, state, input, phase)?);
             }
             (NodeOperator::Table(table), phase) => {
                 let NodeState::Table(state) = &mut states[at] else { unreachable!("opened by the same plan") };
-                outputs.push(table::process(cx, node, table, state, input, phase.rows(), matches!(phase, Phase::End))?);
+                outputs.push(table::process(cx, node, table, state, input, phase.rows(), phase.is_end())?);
             }
             (NodeOperator::Regroup(regroup), phase) => {
                 let NodeState::Table(state) = &mut states[at] else { unreachable!("opened by the same plan") };
@@ -652,12 +679,17 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
             }
             (NodeOperator::Deduplicate(operator), phase) => {
                 let NodeState::Aggregate(state) = &mut states[at] else { unreachable!("opened by the same plan") };
-                let ends = matches!(phase, Phase::End);
+                let ends = phase.is_end();
                 outputs.push(deduplicate::run(cx, (node, operator), state, input, phase.rows(), ends)?);
             }
             (NodeOperator::Process(operator), phase) => {
                 let NodeState::Process(state) = &mut states[at] else { unreachable!("opened by the same plan") };
-                outputs.extend(run_process(cx, &mut process::Step { node, process: operator, state }, input, phase)?);
+                outputs.extend(held::run_process(
+                    cx,
+                    &mut process::Step { node, process: operator, state },
+                    input,
+                    phase,
+                )?);
             }
             _ if input.is_empty() => outputs.extend((0..node.ports).map(|_| cx.empty.clone())),
             _ => {
@@ -689,55 +721,6 @@ fn reads_changes(sub: &SubTopology, node: &Node) -> bool {
         }
         _ => false,
     }
-}
-
-fn run_held(
-    cx: &mut Cx<'_, '_>,
-    node: &Node,
-    aggregate: &AggregateNode,
-    state: &mut aggregate::State,
-    input: &Flow,
-    phase: &Phase<'_>,
-) -> Result<Flow, Verdict> {
-    let aggregate::State { times, store } = state;
-    match store {
-        Held::Groups(store) => run_aggregate(cx, &mut Step { node, aggregate, times, store }, input, phase),
-        Held::Sessions(store) => run_aggregate(cx, &mut Step { node, aggregate, times, store }, input, phase),
-        Held::Slices(store) => {
-            let store = &mut **store;
-            run_aggregate(cx, &mut Step { node, aggregate, times, store }, input, phase)
-        }
-    }
-}
-
-fn run_aggregate<S: Grouped>(
-    cx: &mut Cx<'_, '_>,
-    step: &mut Step<'_, S>,
-    input: &Flow,
-    phase: &Phase<'_>,
-) -> Result<Flow, Verdict> {
-    let now = aggregate::process(cx, step, input, phase.rows())?;
-    let then = match phase {
-        Phase::Batch(_) => return Ok(now),
-        Phase::End => S::end_interval(cx, step)?,
-        Phase::Flush => S::flush(cx, step)?,
-    };
-    Ok(if then.is_empty() { now } else { Flow::merge(&[&now, &then]) })
-}
-
-/// What a processor makes of records and of time: a flow for each of its outputs. Timers that are not due at the end of a test stay.
-fn run_process(
-    cx: &mut Cx<'_, '_>,
-    step: &mut process::Step<'_>,
-    input: &Flow,
-    phase: &Phase<'_>,
-) -> Result<Vec<Flow>, Verdict> {
-    let now = process::process(cx, step, input, phase.rows())?;
-    if !matches!(phase, Phase::End) {
-        return Ok(now);
-    }
-    let then = process::end_interval(cx, step)?;
-    Ok(now.iter().zip(&then).map(|(now, then)| Flow::merge(&[now, then])).collect())
 }
 
 /// What a step without state, or an end, makes of records: a flow for each of its ports.

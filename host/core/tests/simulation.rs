@@ -118,3 +118,18 @@ fn a_switch_between_commits_is_caught() {
 fn a_host_that_comes_up_with_an_old_version_is_caught() {
     is_caught(Planted::OldVersionAtStart);
 }
+
+#[test]
+fn a_component_that_is_removed_before_the_log_says_so_is_caught() {
+    is_caught(Planted::CollectedUnread);
+}
+
+#[test]
+fn a_component_that_is_removed_where_it_was_put_again_is_caught() {
+    is_caught(Planted::CollectedByName);
+}
+
+#[test]
+fn a_state_that_keeps_its_layout_is_caught() {
+    is_caught(Planted::KeptLayout);
+}

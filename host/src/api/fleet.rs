@@ -1,16 +1,20 @@
 //! Versions of functions as the HTTP API tells them, in local mode and on Kafka.
 
+use std::collections::BTreeSet;
+
 use millstream_core::state::keyspace::StorageError;
 use millstream_core::swap::{Activation, Probation};
+use millstream_core::task::uses;
+use millstream_core::topology::graph::{SubTopology, Topology};
 use millstream_wasm::{Refusal, Registry, Stats};
 use millstream_web::api::{Deploy, Trying};
 use millstream_web::types::trials::{Probation as Told, Trial};
-use millstream_web::types::{Deployed, Function, History, Other, Past, Rejected, Switch, Version, Work};
+use millstream_web::types::{Deployed, Function, History, Other, Past, Rejected, Switch, Together, Version, Work};
 use millstream_web::{Kind, Problem};
 
 use super::{failed, unknown};
 use crate::runtime::fleet::seen::{Seen, Standing};
-use crate::runtime::fleet::{self, Asked, Fleet, NotTaken, trials};
+use crate::runtime::fleet::{self, Asked, Collected, Failed, Fleet, NotTaken, trials};
 use crate::runtime::status::Status;
 
 /// Refuses a name that no function has.
@@ -54,6 +58,7 @@ pub(super) fn history(fleet: &Fleet, names: &[String], function: &str) -> Result
         version: version(activation),
         failed: activation.failed.clone(),
         back_from: activation.back_from,
+        collected: activation.collected,
         switches: switches
             .iter()
             .filter(|s| s.epoch == activation.epoch)
@@ -77,24 +82,59 @@ pub(super) fn history(fleet: &Fleet, names: &[String], function: &str) -> Result
     })
 }
 
-/// Deploys a component.
-pub(super) fn deploy(fleet: &Fleet, names: &[String], deploy: Deploy<'_>) -> Result<Deployed, Problem> {
-    let Deploy { function, component, settings, origin, signature, probation } = deploy;
-    known(names, function)?;
-    let previous = fleet.in_force(function).map(|activation| activation.number);
-    let probation = match probation {
+/// Deploys components that come into force together.
+pub(super) fn deploy(fleet: &Fleet, topology: &Topology, deploys: &[Deploy<'_>]) -> Result<Together, Problem> {
+    for deploy in deploys {
+        known(&topology.functions, deploy.function)?;
+    }
+    let previous: Vec<Option<u64>> =
+        deploys.iter().map(|deploy| fleet.in_force(deploy.function).map(|activation| activation.number)).collect();
+    let probation = match deploys.first().map(|deploy| deploy.probation).unwrap_or_default() {
         Trying::Usual => Some(trials::DEFAULT),
         Trying::Not => None,
         Trying::For(ms) => Some(Probation { ms, records: u64::MAX, hold: false }),
         Trying::Hold => Some(Probation { hold: true, ..trials::DEFAULT }),
     };
-    let asked = Asked { component, settings: settings.map(str::to_string), origin, signature };
-    let outcome = fleet.deploy(function, asked, probation);
-    let mut told = deployed(function, previous, outcome)?;
-    if probation.is_some() {
-        told.trials = reports(fleet, function);
+    let outcome = fleet.deploy(deploys.iter().map(asked).collect(), probation);
+    let all = outcome.map_err(|failed| not_deployed(&failed))?;
+    let one = |((deploy, previous), came): ((&Deploy<'_>, Option<u64>), fleet::Deployed)| {
+        let mut told = deployed(deploy.function, previous, &came);
+        if probation.is_some() {
+            told.trials = reports(fleet, deploy.function);
+        }
+        told
+    };
+    let functions = deploys.iter().zip(previous).zip(all).map(one).collect();
+    let names: Vec<&str> = deploys.iter().map(|deploy| deploy.function).collect();
+    Ok(Together { functions, notes: apart(topology, &names).into_iter().collect() })
+}
+
+fn asked<'a>(deploy: &Deploy<'a>) -> (&'a str, Asked<'a>) {
+    let Deploy { function, component, settings, origin, signature, .. } = *deploy;
+    (function, Asked { component, settings: settings.map(str::to_string), origin, signature })
+}
+
+/// That functions run on both sides of a repartition topic, where tasks do not take them on together.
+fn apart(topology: &Topology, names: &[&str]) -> Option<String> {
+    let subs_of = |name: &&str| -> BTreeSet<usize> {
+        let function = topology.functions.iter().position(|function| function == name);
+        let calls = |sub: &SubTopology| function.is_some_and(|function| uses(sub, function));
+        topology.subs.iter().enumerate().filter(|(_, sub)| calls(sub)).map(|(number, _)| number).collect()
+    };
+    let subs: Vec<BTreeSet<usize>> = names.iter().map(subs_of).collect();
+    let all: BTreeSet<usize> = subs.iter().flatten().copied().collect();
+    if names.len() < 2 || all.len() < 2 {
+        return None;
     }
-    Ok(told)
+    let told = names.iter().zip(&subs).map(|(name, subs)| {
+        let subs: Vec<String> = subs.iter().map(usize::to_string).collect();
+        format!("`{name}` in {}", subs.join(" and "))
+    });
+    Some(format!(
+        "they are called in several sub-topologies ({}): each task takes them on between two commits, but what lies in a repartition \
+         topic between them then was made by the versions before",
+        told.collect::<Vec<_>>().join(", ")
+    ))
 }
 
 /// What hosts saw of the last version of a function that was tried.
@@ -129,7 +169,9 @@ pub(super) fn probation(fleet: &Fleet, names: &[String], function: &str) -> Resu
 pub(super) fn promote(fleet: &Fleet, names: &[String], function: &str) -> Result<Deployed, Problem> {
     on_trial(fleet, names, function)?;
     let previous = fleet.in_force(function).map(|activation| activation.number);
-    let mut told = deployed(function, previous, fleet.promote(function))?;
+    let promoted = fleet.promote(function);
+    let promoted = promoted.map_err(|why| not_deployed(&Failed { function: function.to_string(), why }))?;
+    let mut told = deployed(function, previous, &promoted);
     told.trials = reports(fleet, function);
     Ok(told)
 }
@@ -157,6 +199,9 @@ pub(super) fn component(
 ) -> Result<Vec<u8>, Problem> {
     known(names, function)?;
     let found = numbered(fleet, function, number)?;
+    if found.collected.is_some() {
+        return Err(collected(function, found.number));
+    }
     fleet.component(&found.version).map_err(|why| failed(&why))
 }
 
@@ -175,6 +220,12 @@ fn numbered(fleet: &Fleet, function: &str, number: Option<u64>) -> Result<Activa
 pub(super) fn settings(fleet: &Fleet, function: &str, number: Option<u64>) -> Result<(u64, String), Problem> {
     let found = numbered(fleet, function, number)?;
     Ok((found.number, found.version.settings))
+}
+
+/// Of a version that was collected nothing is left but its name.
+fn collected(function: &str, number: u64) -> Problem {
+    let collected = Collected { function: function.to_string(), number };
+    Problem::new(Kind::Collected, collected.to_string())
 }
 
 /// Goes back.
@@ -197,23 +248,19 @@ pub(super) fn rollback(fleet: &Fleet, names: &[String], function: &str, to: Opti
         }
         _ => {}
     }
-    deployed(function, Some(in_force), fleet.rollback(function, to))
+    let back = fleet.rollback(function, to).map_err(|failed| not_deployed(&failed))?;
+    Ok(deployed(function, Some(in_force), &back))
 }
 
-/// What a deploy or a rollback did, or why not.
-fn deployed(
-    function: &str,
-    previous: Option<u64>,
-    outcome: anyhow::Result<fleet::Deployed>,
-) -> Result<Deployed, Problem> {
-    let deployed = outcome.map_err(|error| not_deployed(function, &error))?;
-    Ok(Deployed {
+/// What a deploy or a rollback did.
+fn deployed(function: &str, previous: Option<u64>, deployed: &fleet::Deployed) -> Deployed {
+    Deployed {
         function: function.to_string(),
         version: deployed.activation.as_ref().map(version),
         previous,
         inspection: serde_json::to_value(&deployed.inspection).unwrap_or_default(),
         trials: Vec::new(),
-    })
+    }
 }
 
 /// Why a component is not run that came with a question.
@@ -229,7 +276,7 @@ pub(super) fn refused(refusal: &Refusal) -> Problem {
     }
 }
 
-fn not_deployed(function: &str, error: &anyhow::Error) -> Problem {
+fn not_deployed(Failed { function, why: error }: &Failed) -> Problem {
     let refused = |detail: String, reasons| Problem::new(Kind::ComponentRefused, detail).because(reasons);
     if let Some(not_taken) = error.downcast_ref() {
         return match not_taken {
@@ -239,6 +286,9 @@ fn not_deployed(function: &str, error: &anyhow::Error) -> Problem {
             }
             NotTaken::Unknown(why) => Problem::new(Kind::Internal, why.clone()),
         };
+    }
+    if let Some(Collected { function, number }) = error.downcast_ref() {
+        return collected(function, *number);
     }
     match error.downcast_ref() {
         Some(Refusal::Component(reasons)) => refused(format!("function `{function}` was refused"), reasons.clone()),

@@ -9,7 +9,7 @@ use millstream_kafka::fetch::TopicPartition;
 use millstream_web::api::{Append, Deploy, Question, Sink, Totals};
 use millstream_web::types::trials::Probation;
 use millstream_web::types::{
-    Appended, Deployed, Function, History, Partition, Pipeline, Position, Rows, Store, Task, Topic,
+    Appended, Deployed, Function, History, Partition, Pipeline, Position, Rows, Store, Task, Together, Topic,
 };
 use millstream_web::{Api, Kind, Problem};
 
@@ -119,8 +119,8 @@ impl Api for KafkaApi {
         fleet::history(&self.host.fleet, &self.host.topology.functions, function)
     }
 
-    fn deploy(&self, deploy: Deploy<'_>) -> Result<Deployed, Problem> {
-        fleet::deploy(&self.host.fleet, &self.host.topology.functions, deploy)
+    fn deploy(&self, deploys: &[Deploy<'_>]) -> Result<Together, Problem> {
+        fleet::deploy(&self.host.fleet, &self.host.topology, deploys)
     }
 
     fn component(&self, function: &str, version: Option<u64>) -> Result<Vec<u8>, Problem> {

@@ -40,6 +40,7 @@ fn copying() -> Planned {
         guarantee: Guarantee::ExactlyOnce,
         internal_topics: Default::default(),
         logs: None,
+        keep_components_ms: 7 * 86_400_000,
         trust: Default::default(),
     }
 }
@@ -135,14 +136,14 @@ fn what_is_wrong_writes_nothing_and_says_what_would_be_right() {
     for problem in [
         api.history("f").unwrap_err(),
         api.rollback("f", None).unwrap_err(),
-        api.deploy(Deploy {
+        api.deploy(&[Deploy {
             function: "f",
             component: b"x",
             settings: None,
             origin: "test",
             signature: "",
             probation: Trying::Not,
-        })
+        }])
         .unwrap_err(),
     ] {
         assert_eq!(

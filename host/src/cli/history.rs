@@ -128,6 +128,9 @@ fn version(past: &Past, last: Option<u64>) -> String {
     for line in past.failed.iter().flat_map(|why| why.lines()) {
         out.push_str(&format!("    failed: {line}\n"));
     }
+    if let Some(time) = past.collected {
+        out.push_str(&format!("    collected {}: its component is kept no longer\n", Time(time)));
+    }
     for switch in &past.switches {
         for (topic, offset) in &switch.offsets {
             let task = format!("{}_{}", switch.sub_topology, switch.partition);

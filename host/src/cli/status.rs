@@ -163,6 +163,18 @@ fn drawn(url: &str, before: &Look, now: &Look) -> String {
     }
     out.push('\n');
     out.push_str(&table(&rows));
+    for (task, sweep) in now.tasks.iter().flat_map(|task| task.sweeps.iter().map(move |sweep| (task, sweep))) {
+        if !sweep.done {
+            out.push_str(&format!(
+                "  {} `{}`: states are brought into layout {}: {} looked at, {} written anew\n",
+                task.id(),
+                sweep.step,
+                sweep.layout,
+                sweep.looked,
+                sweep.migrated
+            ));
+        }
+    }
     let mut rows =
         vec![["function", "version", "digest", "records", "ns/record", "faults", "origin"].map(String::from)];
     rows.extend(now.functions.iter().map(function));

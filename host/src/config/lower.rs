@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use millstream_core::calendar::Calendar;
 use millstream_core::state::keyspace::Durability;
+use millstream_core::swap::collect::KEEP_COMPONENTS_MS;
 use millstream_core::topology::describe::operator_word;
 use millstream_core::topology::spec::{
     self, Aggregate, Deduplicate, Fold, From, FunctionSpec, Idle, KeyFormat, MapForm, Operator, Process, SinkSpec,
@@ -29,7 +30,7 @@ use super::times;
 use super::units::{self, DURATION_MS_MAX};
 use super::{
     COMMIT_INTERVAL_DEFAULT_MS, COMMIT_INTERVAL_MS_MAX, COMMIT_INTERVAL_MS_MIN, Function, Guarantee, InternalTopics,
-    Limits, Manifest, Start, Surroundings,
+    KEEP_COMPONENTS_MS_MIN, Limits, Manifest, Start, Surroundings,
 };
 use crate::runtime::formats::Asked;
 use crate::trust::PublicKey;
@@ -81,6 +82,7 @@ pub fn lower(
         starts: lower.starts(&manifest),
         formats: lower.formats(&manifest, around),
         commit_interval_ms: lower.commit_interval(&manifest),
+        keep_components_ms: lower.keep_components(&manifest),
         durability: match manifest.local.as_ref().and_then(|l| l.durability) {
             Some(form::Durability::Device) => Durability::Device,
             _ => Durability::Process,
@@ -718,6 +720,17 @@ impl Lower<'_> {
             );
             self.problems.push(Problem::error(self.tree.place(&["commit-interval"]), message));
             return COMMIT_INTERVAL_DEFAULT_MS;
+        }
+        ms
+    }
+
+    fn keep_components(&mut self, manifest: &form::Manifest) -> i64 {
+        let Some(text) = &manifest.keep_components else { return KEEP_COMPONENTS_MS };
+        let ms = self.duration(text, &path(&["keep-components"]));
+        if ms < KEEP_COMPONENTS_MS_MIN {
+            let message = format!("components are kept for {KEEP_COMPONENTS_MS_MIN} ms or longer, not for {}", text.0);
+            self.problems.push(Problem::error(self.tree.place(&["keep-components"]), message));
+            return KEEP_COMPONENTS_MS;
         }
         ms
     }

@@ -113,6 +113,8 @@ pub struct Manifest {
     pub trust: Option<Vec<KeyText>>,
     /// A topic for the lines that functions write; without it they are in the hosts' own logs alone.
     pub logs: Option<Logs>,
+    /// For how long the component of an earlier version is kept that nothing needs any more; then nobody can go back to it. Default `7d`.
+    pub keep_components: Option<DurationText>,
     /// How internal topics (repartition topics and changelogs) are made at the brokers.
     pub internal_topics: Option<InternalTopics>,
     /// The Schema Registry, for formats by it.

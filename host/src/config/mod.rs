@@ -45,6 +45,9 @@ pub use problem::{Problem, Report, Severity};
 pub const COMMIT_INTERVAL_DEFAULT_MS: i64 = 100;
 /// Shortest time between commits, milliseconds.
 pub const COMMIT_INTERVAL_MS_MIN: i64 = 1;
+
+/// Shortest time for which components are kept that nothing needs, milliseconds: longer than a deploy takes from file to proposal is wise.
+pub const KEEP_COMPONENTS_MS_MIN: i64 = 1_000;
 /// Longest time between commits, milliseconds: results wait that long, and all since then is done again after a failure.
 pub const COMMIT_INTERVAL_MS_MAX: i64 = 60_000;
 
@@ -71,6 +74,8 @@ pub struct Manifest {
     pub starts: Vec<(String, Start)>,
     /// Milliseconds between commits.
     pub commit_interval_ms: i64,
+    /// For how long components are kept that nothing needs, milliseconds.
+    pub keep_components_ms: i64,
     /// What a commit survives, in local mode.
     pub durability: Durability,
     /// How long records of the user's topics are kept, milliseconds, in local mode.

@@ -46,6 +46,7 @@ pub fn pipeline_at(manifest: Manifest, now_ms: i64) -> plan::Pipeline {
             Guarantee::AtLeastOnce => plan::Guarantee::AtLeastOnce,
         },
         commit_interval_ms: manifest.commit_interval_ms,
+        keep_components_ms: manifest.keep_components_ms,
         retention_ms: manifest.retention_ms,
         retention_bytes: manifest.retention_bytes,
         formats: manifest.formats,

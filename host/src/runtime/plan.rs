@@ -38,6 +38,8 @@ pub struct Pipeline {
     pub guarantee: Guarantee,
     /// Milliseconds between commits.
     pub commit_interval_ms: i64,
+    /// For how long components of versions are kept that nothing needs, milliseconds.
+    pub keep_components_ms: i64,
     /// How long records of the user's topics are kept, milliseconds.
     pub retention_ms: Option<i64>,
     /// How many bytes of each of their partitions are kept.

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use millstream_core::commit::Interval;
 use millstream_core::emit::Reason;
 use millstream_core::meta::Meta;
+use millstream_core::operator::migrate::Progress;
 use millstream_core::task::{TaskId, TaskPart, functions_of_step};
 use millstream_core::topology::graph::Topology;
 
@@ -52,6 +53,8 @@ pub struct TaskStatus {
     pub stream_time: Option<i64>,
     /// Bytes of state in memory.
     pub state_bytes: usize,
+    /// Sweeps over states in another layout, by step.
+    pub sweeps: Vec<(String, Progress)>,
 }
 
 /// How a try to commit ended.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::Problem;
 use crate::types::trials::Probation;
-use crate::types::{Appended, Deployed, Function, History, Pipeline, Rows, Store, Task, Topic};
+use crate::types::{Appended, Deployed, Function, History, Pipeline, Rows, Store, Task, Together, Topic};
 use inside::Inside;
 
 /// A running pipeline as its HTTP API sees it.
@@ -56,11 +56,11 @@ pub trait Api: Inside + Send + Sync + 'static {
     /// [`Kind::UnknownFunction`](crate::Kind::UnknownFunction), [`Kind::UnknownVersion`](crate::Kind::UnknownVersion); those of the storage.
     fn component(&self, function: &str, version: Option<u64>) -> Result<Vec<u8>, Problem>;
 
-    /// Checks a component and puts it in force.
+    /// Checks components, each of another function, and puts them in force together; all are tried as the first is.
     ///
     /// # Errors
-    /// Why it was not taken; the version before runs on.
-    fn deploy(&self, deploy: Deploy<'_>) -> Result<Deployed, Problem>;
+    /// Why they were not taken; the versions before run on.
+    fn deploy(&self, deploys: &[Deploy<'_>]) -> Result<Together, Problem>;
 
     /// The last version of a function that was tried first, or is on trial; what hosts saw.
     ///

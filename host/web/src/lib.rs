@@ -35,6 +35,7 @@ mod router;
 mod routes;
 pub mod server;
 mod stores;
+mod together;
 mod topics;
 pub mod types;
 
@@ -45,6 +46,7 @@ pub use openapi::openapi;
 pub use problem::{Kind, Problem};
 pub use server::{Config, Exposure, Listening, Server};
 pub use stores::place_text;
+pub use together::MEDIA_TYPE as TOGETHER;
 pub use topics::{END_HEADER, NDJSON, NEXT_HEADER, RAW, RECORDS_HEADER};
 
 /// Bytes of a component's file; the largest that are made, Python's, have 18 MiB.
@@ -52,6 +54,9 @@ pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
 
 /// Bytes of a function's settings, as JSON text.
 pub const SETTINGS_BYTES_MAX: usize = 16 << 10;
+
+/// Functions of a pipeline that one call deploys together; all their components have the bytes of one.
+pub const TOGETHER_MAX: usize = 16;
 
 /// Bytes of records that one call brings.
 pub const RECORDS_BODY_BYTES_MAX: usize = 8 << 20;

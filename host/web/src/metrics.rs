@@ -19,6 +19,7 @@
 //! | `millstream_tasks` | `state` | tasks of this host in the state |
 //! | `millstream_task_state` | `task`, `state` | 1 for the state that the task is in |
 //! | `millstream_task_records_total`, `…_results_total`, `…_dead_letters_total` | `task` | taken, written, dead-lettered |
+//! | `millstream_sweep_looked_rows_total`, `millstream_sweep_migrated_rows_total`, `millstream_sweep_done` | `task`, `step` | states brought into the layout of the version in force |
 //! | `millstream_task_stream_time_seconds` | `task` | its stream time |
 //! | `millstream_task_state_bytes` | `task` | state in memory |
 //! | `millstream_task_restore_done_offsets`, `…_restore_of_offsets` | `task` | while its state is restored: how far |
@@ -154,6 +155,9 @@ fn tasks(scrape: &mut Scrape, tasks: &[Task]) {
     let bytes = scrape.gauge("task_state_bytes", "Bytes of state in memory");
     let restored = scrape.gauge("task_restore_done_offsets", "Offsets of its changelogs that were read");
     let to_restore = scrape.gauge("task_restore_of_offsets", "Offsets of its changelogs that are to be read");
+    let looked = scrape.counter("sweep_looked_rows", "Stored states whose layout a sweep has looked at");
+    let migrated = scrape.counter("sweep_migrated_rows", "States that a sweep has brought into the layout in force");
+    let swept = scrape.gauge("sweep_done", "1 when no state of the step is in another layout");
     let lag = scrape.gauge("task_lag_records", "Records in the input that are not committed yet");
     for task in tasks {
         let label = || ("task", task.id());
@@ -172,6 +176,12 @@ fn tasks(scrape: &mut Scrape, tasks: &[Task]) {
             time(vec![label()], ms as f64 / 1e3);
         }
         bytes(vec![label()], task.state_bytes as f64);
+        for sweep in &task.sweeps {
+            let labels = || vec![label(), ("step", sweep.step.clone())];
+            looked(labels(), sweep.looked as f64);
+            migrated(labels(), sweep.migrated as f64);
+            swept(labels(), f64::from(u8::from(sweep.done)));
+        }
         for position in &task.positions {
             let behind = (position.end - position.offset).max(0);
             let place = [("topic", position.topic.clone()), ("partition", task.partition.to_string())];

@@ -10,17 +10,18 @@ use crate::topics::{END_HEADER, NDJSON, NEXT_HEADER, RECORDS_HEADER};
 use crate::types::inside::{Logs, Profile, Replayed};
 use crate::types::trials::Probation;
 use crate::types::{
-    Appended, Deployed, Function, Health, History, Pipeline, Ready, Rollback, Rows, Store, Task, Topic,
+    Appended, Deployed, Function, Health, History, Offer, Pipeline, Ready, Rollback, Rows, Store, Task, Together, Topic,
 };
 use crate::{
     COMPONENT_BYTES_MAX, Problem, RECORDS_BODY_BYTES_MAX, RECORDS_DEFAULT, RECORDS_MAX, ROWS_DEFAULT, ROWS_MAX,
-    SETTINGS_BYTES_MAX, WAIT_MS_MAX,
+    SETTINGS_BYTES_MAX, TOGETHER, TOGETHER_MAX, WAIT_MS_MAX,
 };
 
 /// What an operation takes in its body.
 enum Body {
     None,
     Component,
+    Together,
     Rollback,
     Records,
 }
@@ -82,6 +83,13 @@ fn pausing() -> [Operation; 2] {
     ]
 }
 
+const PROBATION: Param = (
+    "probation",
+    "string",
+    "For how long it is tried beside the version in force: `30s`; `none`, not at all; `hold`, until it is \
+     promoted. Without it 10 s, or 10,000 records on each host.",
+);
+
 fn pipeline() -> [Operation; 10] {
     let get =
         |path, summary, params, answer| Operation { method: "get", path, summary, params, body: Body::None, answer };
@@ -132,12 +140,7 @@ fn pipeline() -> [Operation; 10] {
                 ("settings", "string", "Settings, a JSON object; without them, those in force stay."),
                 ("origin", "string", "Where the component comes from, for people."),
                 ("signature", "string", "What `millstream sign` wrote for it; pipelines with `trust` need one."),
-                (
-                    "probation",
-                    "string",
-                    "For how long it is tried beside the version in force: `30s`; `none`, not at all; `hold`, until it is \
-                     promoted. Without it 10 s, or 10,000 records on each host.",
-                ),
+                PROBATION,
             ],
             body: Body::Component,
             answer: Answer::Json(of::<Deployed>),
@@ -196,6 +199,17 @@ fn inside() -> [Operation; 3] {
             answer: Answer::Json(of::<Replayed>),
         },
     ]
+}
+
+fn together() -> Operation {
+    Operation {
+        method: "post",
+        path: "/v1/deploys",
+        summary: "Checks components of several functions and puts them in force together, in each task between the same two commits.",
+        params: &[PIPELINE, PROBATION],
+        body: Body::Together,
+        answer: Answer::Json(of::<Together>),
+    }
 }
 
 const PARTITION: Param = ("partition", "integer", "In this partition alone, whatever the key says.");
@@ -327,8 +341,14 @@ pub fn openapi() -> Value {
         "content": { MEDIA_TYPE: { "schema": of::<Problem>(&mut generator) } }
     });
     let mut paths = Map::new();
-    for operation in
-        watching().into_iter().chain(pausing()).chain(pipeline()).chain(inside()).chain(stores()).chain(topics())
+    for operation in watching()
+        .into_iter()
+        .chain(pausing())
+        .chain(pipeline())
+        .chain([together()])
+        .chain(inside())
+        .chain(stores())
+        .chain(topics())
     {
         let described = describe(&operation, &mut generator);
         let at = paths.entry(operation.path).or_insert_with(|| json!({}));
@@ -396,6 +416,13 @@ fn body(body: &Body, generator: &mut SchemaGenerator) -> Option<Value> {
         Body::Component => {
             (format!("The component's file, at most {COMPONENT_BYTES_MAX} bytes."), json!({ "application/wasm": {} }))
         }
+        Body::Together => (
+            format!(
+                "One line, a list of what is deployed; then the components, one behind the other, together at most {COMPONENT_BYTES_MAX} \
+                 bytes, of at most {TOGETHER_MAX} functions."
+            ),
+            json!({ TOGETHER: { "x-first-line": of::<Vec<Offer>>(generator) } }),
+        ),
         Body::Rollback => (
             "Which version; empty: the one before.".to_string(),
             json!({ "application/json": { "schema": of::<Rollback>(generator) } }),

@@ -54,6 +54,7 @@ kinds! {
     DeployUnderWay 409 "deploy-under-way" "Another deploy of the function came first" "Look at the function's history, then try again.";
     AlreadyInForce 409 "already-in-force" "The version is in force already" "Nothing needs to be done.";
     OutOfStep 409 "out-of-step" "The producer's count does not fit" "Begin again under a new producer name.";
+    Collected 410 "collected" "The component of the version is kept no longer" "Deploy its file again.";
     BodyTooLarge 413 "body-too-large" "The body is too large" "Send less at a time.";
     TooManyRecords 413 "too-many-records" "The request holds too many records" "Send fewer at a time.";
     RecordTooLarge 413 "record-too-large" "A record is too large" "Make it smaller; nothing of the request was written.";

@@ -17,7 +17,7 @@ use crate::server::Config;
 use crate::{
     Api, BODY_MS_MAX, DEPLOYS_MAX, DISCARD_BYTES_MAX, Kind, Problem, QUESTIONS_MAX, REQUESTS_MAX, WAITING_MAX,
 };
-use crate::{guard, inside, metrics, routes, stores, topics};
+use crate::{guard, inside, metrics, routes, stores, together, topics};
 
 /// What all handlers share.
 pub(crate) struct Shared {
@@ -65,6 +65,7 @@ pub(crate) fn paths() -> Vec<(&'static str, MethodRouter<App>)> {
         ("/v1/tasks", get(routes::tasks)),
         ("/v1/functions", get(routes::functions)),
         ("/v1/functions/{name}", put(routes::deploy)),
+        ("/v1/deploys", post(together::deploy)),
         ("/v1/functions/{name}/history", get(routes::history)),
         ("/v1/functions/{name}/component", get(routes::component)),
         ("/v1/functions/{name}/probation", get(routes::probation).delete(routes::abandon)),

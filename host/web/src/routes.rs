@@ -203,7 +203,9 @@ pub(crate) async fn deploy(
         meant(api, params.pipeline.as_deref())?;
         let (settings, origin) = (params.settings.as_deref(), params.origin.as_deref().unwrap_or("HTTP"));
         let signature = params.signature.as_deref().unwrap_or_default();
-        api.deploy(Deploy { function: &name, component: &component, settings, origin, signature, probation })
+        let deploy = Deploy { function: &name, component: &component, settings, origin, signature, probation };
+        let mut together = api.deploy(&[deploy])?;
+        together.functions.pop().ok_or_else(|| Problem::new(Kind::Internal, "nothing is told of the deploy"))
     });
     Ok(json(&deployed.await?))
 }

@@ -135,6 +135,24 @@ pub struct Task {
     pub stream_time: Option<i64>,
     /// Bytes of state it holds in memory.
     pub state_bytes: u64,
+    /// Of steps whose function has a migrator: how far the states that earlier versions wrote are brought into its layout.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sweeps: Vec<Sweep>,
+}
+
+/// How far the states of a step are brought into the layout of the version in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Sweep {
+    /// The step.
+    pub step: String,
+    /// The layout that all are to have.
+    pub layout: u32,
+    /// Stored states that were looked at.
+    pub looked: u64,
+    /// States that were written anew; those that records touched first are not among them.
+    pub migrated: u64,
+    /// None is in another layout any more.
+    pub done: bool,
 }
 
 impl Task {
@@ -257,6 +275,9 @@ pub struct Past {
     /// Number of the version that it went back from to this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub back_from: Option<u64>,
+    /// When its component was collected, where it was: it cannot be gone back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collected: Option<i64>,
     /// Where each task took it on; a task that had nothing to do under it is not there.
     pub switches: Vec<Switch>,
 }
@@ -331,6 +352,35 @@ pub struct Deployed {
     /// How it fared beside the version before, on each host that has told; none where it was not tried.
     #[serde(default)]
     pub trials: Vec<trials::Trial>,
+}
+
+/// What a deploy of several functions answers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Together {
+    /// What came of each, in the order of the call.
+    pub functions: Vec<Deployed>,
+    /// What whoever deploys them should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// A function of a deploy of several, as its first line names it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Offer {
+    /// The function.
+    pub function: String,
+    /// Bytes of its component.
+    pub bytes: usize,
+    /// Its settings; without them, those in force stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Where the component comes from, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// What `millstream sign` wrote for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
 }
 
 /// `POST /v1/functions/{name}/rollback`.
@@ -423,7 +473,7 @@ mod tests {
             partition: *partition,
             offsets: [("in".into(), *first)].into(),
         });
-        Past { version, failed: None, back_from: None, switches: switches.collect() }
+        Past { version, failed: None, back_from: None, collected: None, switches: switches.collect() }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::Cx;
 use super::clock::{ByUpstream, NodeClock, Observed, Passed, Walk, droppable};
 use super::finish::{self, Leaving, Results};
 use super::fold::{self, Chosen, Member};
+use super::migrate::{self, Sweep};
 use crate::decode::Row;
 use crate::emit::Reason;
 use crate::error::Verdict;
@@ -66,6 +67,8 @@ impl Times {
 pub(crate) struct State {
     pub times: Times,
     pub store: Held,
+    /// What there is to do about states in another layout.
+    pub sweep: Sweep,
 }
 
 /// What an aggregate keeps.
@@ -544,6 +547,7 @@ fn close_one(
     results: &mut Results,
 ) -> Result<(), Verdict> {
     let groups = step.store.groups_of(ground(cx, step.aggregate.store), mark)?;
+    migrate::bring(cx, step, &groups)?;
     let groups: Vec<Leaving<'_>> = groups.into_iter().map(|slot| step.leaving(row, slot)).collect();
     finish::finals(cx, step.node, step.aggregate, &groups, results)?;
     step.store.drop_window(mark);
@@ -566,7 +570,7 @@ pub(crate) fn group_key<'f>(aggregate: &AggregateNode, flow: &'f Flow, i: usize)
 }
 
 /// A group's key without the window that may be in it.
-fn own_key<'k>(aggregate: &AggregateNode, group: &'k [u8]) -> &'k [u8] {
+pub(crate) fn own_key<'k>(aggregate: &AggregateNode, group: &'k [u8]) -> &'k [u8] {
     match split_windowed_group(group) {
         Some((own, _, _)) if aggregate.by_window => own,
         _ => group,

@@ -43,7 +43,7 @@ struct Step<'s> {
 impl<'s> Step<'s> {
     /// A step beside its state; `None`: the state is another operator's.
     fn of(node: &'s Node, deduplicate: &'s DeduplicateNode, state: &'s mut State) -> Option<Self> {
-        let State { times, store } = state;
+        let State { times, store, .. } = state;
         let super::aggregate::Held::Groups(store) = store else { return None };
         Some(Self { node, deduplicate, times, store })
     }

@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 
 use super::aggregate::{Step, ground, group_key};
 use super::isolate::{self, Isolation, Work};
+use super::migrate;
 use super::turns;
 use super::{Cx, bad_result, check_rejections, part};
 use crate::emit::Reason;
@@ -29,7 +30,7 @@ use crate::topology::spec::Fold;
 use crate::window::Grid;
 
 /// Bytes that a stored state and its key take besides, at the most: kind and bounds of windows; form, layout, timestamp.
-const STORED_BYTES: usize = 17 + 14;
+pub(crate) const STORED_BYTES: usize = 17 + 14;
 
 /// That a record belongs to a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,11 +174,7 @@ pub(crate) fn stage_way(
     let prepared = cx.active[function].prepared;
     let layout = if reduce { 0 } else { cx.ports.functions.layout(prepared) };
     let adders = adders(cx, step, function, layout)?;
-    for entry in slots.iter().map(|slot| step.store.entry(*slot).1) {
-        if entry.state().is_some() && entry.layout != layout && !reduce {
-            return Err(layout_differs(step.node, entry.layout, layout));
-        }
-    }
+    migrate::bring(cx, step, &slots)?;
     let records = records_of(chosen.members);
     let (groups, store) = (vec![Fresh::Untouched; slots.len()], &*step.store);
     let mut work = Folding {

@@ -7,6 +7,7 @@ pub(crate) mod finish;
 pub(crate) mod fold;
 pub mod isolate;
 pub(crate) mod join;
+pub mod migrate;
 pub mod process;
 pub(crate) mod route;
 pub(crate) mod session;

@@ -67,6 +67,8 @@ pub(crate) struct Entry {
     state: State,
     /// Changed since the last take of changes.
     dirty: bool,
+    /// That it has changed is to be written, and nothing comes of it: it means what it meant.
+    quiet: bool,
     /// Had a state when changes were taken last, or when it was read.
     pub was: bool,
 }
@@ -125,7 +127,7 @@ impl Bucket {
         let (layout, timestamp) = stored.map_or((0, Timestamp::MIN), |s| (s.layout, s.timestamp));
         let state = stored.map_or(State::Absent, |s| State::new(s.state));
         let (key_len, was) = (key.len() as u32, stored.is_some());
-        self.entries.push(Entry { hash, key_at, key_len, layout, timestamp, state, dirty: false, was });
+        self.entries.push(Entry { hash, key_at, key_len, layout, timestamp, state, dirty: false, quiet: false, was });
         let entries = &self.entries;
         self.index.insert_unique(hash, at, |at| entries[*at as usize].hash);
         at
@@ -170,6 +172,7 @@ impl Bucket {
     #[inline]
     fn touch(&mut self, at: u32) -> usize {
         let entry = &mut self.entries[at as usize];
+        entry.quiet = false;
         if entry.dirty {
             return 0;
         }
@@ -220,6 +223,15 @@ pub struct Store {
 pub(crate) struct Ahead {
     /// Whole key, length of the group in it, hash of the group, mark.
     wanted: Vec<(Vec<u8>, usize, u64, Timestamp)>,
+}
+
+/// How much is looked for at one go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Most {
+    /// Rows.
+    pub rows: usize,
+    /// Bytes of states; the one that passes it is in.
+    pub bytes: usize,
 }
 
 /// What an entry costs beside its key and a long state, bytes, estimated.
@@ -446,6 +458,90 @@ impl Store {
         self.changed_bytes = self.changed_bytes + now - before;
     }
 
+    /// Writes a group's state in another layout: it means the same, so nothing leaves because of it.
+    pub(crate) fn rewrite(&mut self, slot: Slot, layout: u32, state: State) {
+        let entry = self.entry(slot).1;
+        let (quiet, timestamp) = (entry.quiet || !entry.dirty, entry.timestamp);
+        self.set(slot, layout, timestamp, state);
+        let place = self.place(slot.mark);
+        self.buckets[place].1.entries[slot.at as usize].quiet = quiet;
+    }
+
+    /// Groups in memory whose states are in another layout, up to a limit.
+    pub(crate) fn other_layouts(&self, layout: u32, most: Most) -> Vec<Slot> {
+        let (mut slots, mut bytes) = (Vec::new(), 0);
+        for (mark, bucket) in &self.buckets {
+            for (at, entry) in bucket.entries.iter().enumerate() {
+                if let Some(state) = entry.state().filter(|_| entry.layout != layout) {
+                    if slots.len() == most.rows || bytes >= most.bytes {
+                        return slots;
+                    }
+                    bytes += state.len();
+                    slots.push(Slot { mark: *mark, at: at as u32 });
+                }
+            }
+        }
+        slots
+    }
+
+    /// The same of the database, from a key on and over so many rows of any layout; moves the key behind them, `None` at the end. Gives how many rows it
+    /// looked at, too. Right once nothing in memory is in another layout.
+    ///
+    /// # Errors
+    /// As [`Store::locate`].
+    pub(crate) fn other_layouts_stored(
+        &mut self,
+        ground: Ground<'_>,
+        layout: u32,
+        from: &mut Option<Vec<u8>>,
+        most: Most,
+    ) -> Result<(Vec<Slot>, usize), StorageError> {
+        let all = key::plain(ground.prefix, self.kind, b"");
+        let (begin, to) = (from.take().unwrap_or_else(|| all.clone()), key::successor(&all));
+        let (mut found, mut failed, mut looked, mut bytes) = (Vec::new(), None, 0, 0);
+        ground.db.scan(ground.space, &begin, to.as_deref(), &mut |key, value| {
+            if looked == most.rows || bytes >= most.bytes {
+                *from = Some(key.to_vec());
+                return Scan::Stop;
+            }
+            looked += 1;
+            match decode(value) {
+                Ok(stored) if stored.layout != layout => {
+                    bytes += stored.state.len();
+                    found.push(key[all.len()..].to_vec());
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    failed = Some(error);
+                    return Scan::Stop;
+                }
+            }
+            Scan::Continue
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let mut slots = Vec::new();
+        for rest in found {
+            let (mark, group) = match (self.kind, rest.split_first_chunk::<8>()) {
+                (StoreKind::Window, Some((mark, group))) => (key::unordered(*mark), group),
+                (StoreKind::Window, None) => continue,
+                _ => (NO_WINDOW, &rest[..]),
+            };
+            // What was dropped may be there until its interval is.
+            if self.bucket(mark).is_none() {
+                continue;
+            }
+            let at = (mark != NO_WINDOW).then_some(mark);
+            let slot = self.locate(ground, at, hash(group), group)?;
+            let entry = self.entry(slot).1;
+            if entry.state().is_some() && entry.layout != layout {
+                slots.push(slot);
+            }
+        }
+        Ok((slots, looked))
+    }
+
     /// Counts a record in a group: [`Store::locate`] and [`Store::set`] in one, for the built-in count.
     ///
     /// # Errors
@@ -550,7 +646,8 @@ impl Store {
     pub(crate) fn changed(&self) -> Vec<Slot> {
         let mut out = Vec::new();
         for (mark, bucket) in &self.buckets {
-            let dirty = bucket.sorted(bucket.dirty.iter().copied());
+            let loud = bucket.dirty.iter().copied().filter(|at| !bucket.entries[*at as usize].quiet);
+            let dirty = bucket.sorted(loud);
             out.extend(dirty.into_iter().map(|at| Slot { mark: *mark, at }));
         }
         out
@@ -564,7 +661,7 @@ impl Store {
             bucket.written |= !bucket.dirty.is_empty();
             for at in bucket.dirty.drain(..) {
                 let entry = &mut bucket.entries[at as usize];
-                entry.dirty = false;
+                (entry.dirty, entry.quiet) = (false, false);
                 let group = &bucket.keys[entry.key_at..entry.key_at + entry.key_len as usize];
                 let key = whole_key(self.kind, b"", *mark, group);
                 let is = entry.state().is_some();

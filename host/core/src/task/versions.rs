@@ -2,13 +2,18 @@
 
 use super::{Switch, Task, function_of, others_of};
 use crate::operator::Active;
+use crate::topology::graph::SubTopology;
+
+/// Whether a step of a sub-topology calls a function, or an input of it.
+pub fn uses(sub: &SubTopology, function: usize) -> bool {
+    sub.nodes.iter().any(|n| function_of(n) == Some(function) || others_of(n).contains(&function))
+        || sub.inputs.iter().any(|input| input.timestamp() == Some(function))
+}
 
 impl Task {
     /// Whether a step of it calls a function.
     pub fn uses(&self, function: usize) -> bool {
-        let sub = self.sub();
-        sub.nodes.iter().any(|n| function_of(n) == Some(function) || others_of(n).contains(&function))
-            || sub.inputs.iter().any(|input| input.timestamp() == Some(function))
+        uses(self.sub(), function)
     }
 
     /// Runs another version from the next record on. Only between intervals. Epochs never fall: an older one is ignored.

@@ -10,7 +10,7 @@ use millstream_core::function::*;
 use millstream_core::record::{BytesColumn, Timestamp};
 
 /// Names by number, and whether the function reads stream times; behind them those of Kafka's tests.
-const OWN: [(&str, bool); 28] = [
+const OWN: [(&str, bool); 29] = [
     ("with-x", false),
     ("first-letter", false),
     ("upper", false),
@@ -39,6 +39,7 @@ const OWN: [(&str, bool); 28] = [
     ("clock", false),
     ("clock-times", true),
     ("to", false),
+    ("tally", false),
 ];
 
 pub const NAMES: [(&str, bool); OWN.len() + kafkas::NAMES.len()] = {
@@ -136,6 +137,13 @@ fn number(bytes: &[u8]) -> i64 {
     std::str::from_utf8(bytes).ok().and_then(|t| t.parse().ok()).unwrap_or(0)
 }
 
+/// What a `tally` holds: LAYOUT:SUM.
+fn tally(layout: u32, state: &[u8]) -> Answer<i64> {
+    let text = String::from_utf8_lossy(state);
+    let sum = text.strip_prefix(&format!("{layout}:")).and_then(|sum| sum.parse().ok());
+    sum.ok_or_else(|| Fault::Trap { message: format!("`{text}` is not in layout {layout}") })
+}
+
 impl Functions for Native {
     fn wants_stream_times(&self, f: Prepared) -> bool {
         NAMES[(f.0 % STRIDE) as usize].1
@@ -144,11 +152,17 @@ impl Functions for Native {
         match NAMES[(f.0 % STRIDE) as usize].0 {
             "no-timers" => interface != Interface::OnTimer,
             "forgets-timers" => interface != Interface::OnTimer || f.0 / STRIDE < 2,
-            _ => true,
+            "tally" => interface != Interface::Migrator || f.0 / STRIDE != 3,
+            _ => interface != Interface::Migrator,
         }
     }
-    fn layout(&self, _: Prepared) -> u32 {
-        0
+    /// `tally` has layout 0, then 1, again 1 and without a migrator, then 2.
+    fn layout(&self, f: Prepared) -> u32 {
+        match (NAMES[(f.0 % STRIDE) as usize].0, f.0 / STRIDE) {
+            ("tally", 2 | 3) => 1,
+            ("tally", 4) => 2,
+            _ => 0,
+        }
     }
     fn renew(&mut self, _: Prepared) {}
     fn stretch(&mut self, _: Prepared, _: u32) {}
@@ -219,12 +233,20 @@ impl Functions for Native {
     fn add(&mut self, f: Prepared, _: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Folded> {
         let name = NAMES[(f.0 % STRIDE) as usize].0;
         let rejected = rejected(f, into.members.iter().map(|m| records.values.get(*m as usize)))?;
+        let layout = self.layout(f);
+        if name == "tally" {
+            (0..into.keys.len()).filter_map(|g| into.states.get(g)).try_for_each(|s| tally(layout, s).map(drop))?;
+        }
         let fold = |g: usize| {
             let places = into.offsets[g]..into.offsets[g + 1];
             let mut state = into.states.get(g).map(<[u8]>::to_vec);
             for place in places.filter(|p| rejected.iter().all(|r| r.index != *p)) {
                 let value = records.values.get(into.members[place as usize] as usize).unwrap_or_default();
                 state = match name {
+                    "tally" => {
+                        let so_far = state.map_or(0, |s| tally(layout, &s).unwrap_or_default());
+                        Some(format!("{layout}:{}", so_far + number(value)).into_bytes())
+                    }
                     "latest" => Some(value.to_vec()),
                     "append" => Some(state.map_or(value.to_vec(), |s| [&s[..], b"+", value].concat())),
                     "trace" => Some([state.as_deref().unwrap_or(b"0"), b"+", value].concat()),
@@ -244,6 +266,11 @@ impl Functions for Native {
     fn finish(&mut self, f: Prepared, of: Groups<'_>) -> Answer<BytesColumn> {
         let positive = NAMES[(f.0 % STRIDE) as usize].0 == "positive";
         let state = |g: usize| of.states.get(g);
+        if NAMES[(f.0 % STRIDE) as usize].0 == "tally" {
+            let one = |g: usize| tally(self.layout(f), state(g).unwrap_or_default()).map(|sum| sum.to_string());
+            let all = (0..of.keys.len()).map(one).collect::<Answer<Vec<String>>>()?;
+            return Ok(all.iter().map(|sum| Some(sum.as_bytes())).collect());
+        }
         if positive && (0..of.keys.len()).any(|g| state(g) == Some(b"13")) {
             return Err(Fault::Trap { message: "13".into() });
         }
@@ -319,12 +346,17 @@ impl Functions for Native {
         &mut self,
         _: Prepared,
         _: &str,
-        _: u32,
-        _: u32,
-        _: &BytesColumn,
+        old: u32,
+        new: u32,
+        keys: &BytesColumn,
         s: &BytesColumn,
     ) -> Answer<BytesColumn> {
-        Ok(s.clone())
+        if let Some(at) = (0..keys.len()).find(|i| keys.get(*i) == Some(b"stuck")) {
+            return Err(Fault::Refused { message: format!("state {at} is stuck") });
+        }
+        let one = |i: usize| tally(old, s.get(i).unwrap_or_default()).map(|sum| format!("{new}:{sum}"));
+        let all = (0..s.len()).map(one).collect::<Answer<Vec<String>>>()?;
+        Ok(all.iter().map(|state| Some(state.as_bytes())).collect())
     }
     /// `both` gives none for two equal values.
     fn join(&mut self, f: Prepared, keys: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Answer<Joined> {

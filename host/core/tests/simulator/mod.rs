@@ -9,6 +9,7 @@ pub mod ends;
 pub mod fleet;
 mod formats;
 pub mod judge;
+mod layouts;
 pub mod native;
 pub mod oracle;
 pub mod processors;
@@ -58,10 +59,16 @@ pub enum Planted {
     SwitchInInterval,
     /// A process starts with what was in force once, and does not read on.
     OldVersionAtStart,
+    /// A process removes a component as soon as it says that it should be collected.
+    CollectedUnread,
+    /// A process that reads that a component was collected removes it wherever it is, also where it was put again meanwhile.
+    CollectedByName,
+    /// States are said to be in the layout of a new version and stay in the old one.
+    KeptLayout,
 }
 
 /// The planted bugs, and where each is planted.
-pub const PLANTED: [(Planted, Shell); 16] = [
+pub const PLANTED: [(Planted, Shell); 19] = [
     (Planted::CommitOrder, Shell::Local),
     (Planted::LostLate, Shell::Local),
     (Planted::RepartitionTime, Shell::Local),
@@ -78,6 +85,9 @@ pub const PLANTED: [(Planted, Shell); 16] = [
     (Planted::VoidActivated, Shell::Fleet),
     (Planted::SwitchInInterval, Shell::Fleet),
     (Planted::OldVersionAtStart, Shell::Fleet),
+    (Planted::CollectedUnread, Shell::Fleet),
+    (Planted::CollectedByName, Shell::Fleet),
+    (Planted::KeptLayout, Shell::Local),
 ];
 
 /// What stands around the engine.

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use millstream_core::function::*;
 use millstream_core::record::{BytesColumn, HeaderColumns};
 
+use super::case::Case;
+use super::layouts;
 use super::processors::Desk;
 use super::rng::Rng;
 use super::roles::{Mark, Rec, Role, Running, keeps, mark, mark_of_pair};
@@ -34,6 +36,10 @@ pub struct Native {
     /// A planted bug: versions that are called instead of others, by function.
     pub newest: BTreeMap<usize, Prepared>,
     leaked: Vec<(Vec<u8>, Option<i64>, Vec<u8>)>,
+    /// Functions with a migrator.
+    migrators: Vec<bool>,
+    /// A planted bug: states keep their layout, and are said to have the new one.
+    pub keeps_layouts: bool,
 }
 
 /// Results of a call, each with the record that it came from.
@@ -73,8 +79,11 @@ enum Stop {
 }
 
 impl Native {
-    pub fn new(roles: &[Role], flaky: bool, rng: Rng) -> Self {
+    pub fn new(case: &Case, rng: Rng) -> Self {
+        let (roles, flaky) = (&case.roles, case.flaky);
         Self {
+            migrators: layouts::migrators(&case.spec, roles),
+            keeps_layouts: false,
             roles: roles.to_vec(),
             rng,
             flaky,
@@ -91,6 +100,15 @@ impl Native {
         let function = (f.0 % FUNCTIONS_MAX) as usize;
         let called = self.newest.get(&function).copied().unwrap_or(f);
         Running { function, role: self.roles[function], version: u64::from(called.0 / FUNCTIONS_MAX) }
+    }
+
+    fn migrates(&self, f: Prepared) -> bool {
+        self.migrators[(f.0 % FUNCTIONS_MAX) as usize]
+    }
+
+    /// States as they are of states in the layout of a version, or the other way round.
+    fn turned(&self, f: Prepared, states: &BytesColumn) -> BytesColumn {
+        if self.migrates(f) { layouts::turned(f, states) } else { states.clone() }
     }
 
     /// Faults of the instance, which say nothing of the records.
@@ -327,10 +345,13 @@ impl Functions for Native {
             _ => false,
         }
     }
-    fn exports(&self, _: Prepared, _: Interface) -> bool {
-        true
+    fn exports(&self, f: Prepared, interface: Interface) -> bool {
+        interface != Interface::Migrator || self.migrates(f)
     }
     fn layout(&self, f: Prepared) -> u32 {
+        if self.migrates(f) {
+            return layouts::layout(f);
+        }
         // Those that go on with each other's states agree about them.
         if matches!(self.running(f).role, Role::Sum(sum) if sum.shared) { FUNCTIONS_MAX } else { f.0 % FUNCTIONS_MAX }
     }
@@ -367,6 +388,8 @@ impl Functions for Native {
     }
     fn add(&mut self, f: Prepared, context: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Folded> {
         let members = into.members.iter().map(|m| records.values.get(*m as usize));
+        let plain = self.turned(f, into.states);
+        let into = Groups { states: &plain, ..into };
         match self.enter(f, members) {
             Err(Stop::Fault(fault)) => {
                 if self.leaks && !matches!(fault, Fault::Unavailable { .. }) {
@@ -378,13 +401,15 @@ impl Functions for Native {
             Ok(rejected) => {
                 let states = self.folded(f, context.stream_times, &into, &records, &rejected);
                 self.leaked.clear();
-                Ok(Folded { states: states.iter().map(Option::as_deref).collect(), rejected })
+                let states = self.turned(f, &states.iter().map(Option::as_deref).collect());
+                Ok(Folded { states, rejected })
             }
         }
     }
     fn finish(&mut self, f: Prepared, of: Groups<'_>) -> Answer<BytesColumn> {
         let running = self.running(f);
-        let state = |g: usize| of.states.get(g).unwrap_or_default();
+        let plain = self.turned(f, of.states);
+        let state = |g: usize| plain.get(g).unwrap_or_default();
         if let Err(Stop::Fault(fault)) = self.instance(f, of.keys.len()) {
             return Err(fault);
         }
@@ -404,8 +429,9 @@ impl Functions for Native {
             Ok(rejected) => rejected,
         };
         let running = self.running(f);
+        let plain = self.turned(f, from.states);
         let left = |g: usize| {
-            let mut state = from.states.get(g).map(<[u8]>::to_vec);
+            let mut state = plain.get(g).map(<[u8]>::to_vec);
             for place in from.offsets[g]..from.offsets[g + 1] {
                 let m = from.members[place as usize];
                 if rejected.iter().all(|r| r.index != place) {
@@ -417,7 +443,8 @@ impl Functions for Native {
             state
         };
         let states: Vec<_> = (0..from.keys.len()).map(left).collect();
-        Ok(Folded { states: states.iter().map(Option::as_deref).collect(), rejected })
+        let states = self.turned(f, &states.iter().map(Option::as_deref).collect());
+        Ok(Folded { states, rejected })
     }
     fn scan(&mut self, f: Prepared, context: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Scanned> {
         let value = |m: u32| records.values.get(m as usize);
@@ -432,8 +459,9 @@ impl Functions for Native {
         };
         let running = self.running(f);
         let (mut states, mut values) = (Vec::new(), Vec::new());
+        let plain = self.turned(f, into.states);
         for g in 0..into.keys.len() {
-            let mut state = into.states.get(g).map(<[u8]>::to_vec);
+            let mut state = plain.get(g).map(<[u8]>::to_vec);
             for place in into.offsets[g]..into.offsets[g + 1] {
                 let m = into.members[place as usize];
                 if rejected.iter().any(|r| r.index == place) {
@@ -447,7 +475,7 @@ impl Functions for Native {
             states.push(state);
         }
         let column = |items: &[Option<Vec<u8>>]| items.iter().map(Option::as_deref).collect::<BytesColumn>();
-        Ok(Scanned { states: column(&states), values: column(&values), rejected })
+        Ok(Scanned { states: self.turned(f, &column(&states)), values: column(&values), rejected })
     }
     fn merge(&mut self, f: Prepared, _: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Answer<BytesColumn> {
         if let Err(Stop::Fault(fault)) = self.instance(f, left.len()) {
@@ -460,14 +488,18 @@ impl Functions for Native {
     }
     fn migrate(
         &mut self,
-        _: Prepared,
+        f: Prepared,
         _: &str,
-        _: u32,
-        _: u32,
+        old: u32,
+        new: u32,
         _: &BytesColumn,
-        _: &BytesColumn,
+        states: &BytesColumn,
     ) -> Answer<BytesColumn> {
-        Err(Fault::Unavailable { message: "no migration is simulated".into() })
+        assert!(self.migrates(f) && new == layouts::layout(f) && old != new, "{f:?}: from {old} to {new}");
+        if let Err(Stop::Fault(fault)) = self.instance(f, states.len()) {
+            return Err(fault);
+        }
+        Ok(if self.keeps_layouts { states.clone() } else { layouts::migrated(old, new, states) })
     }
     fn join(&mut self, f: Prepared, keys: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Answer<Joined> {
         let (running, count) = (self.running(f), keys.len());

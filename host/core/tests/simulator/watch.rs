@@ -122,8 +122,9 @@ impl Book {
         };
         let interval_bytes_max = settings.interval_bytes_max;
         let worker = Worker::new(self.topology.clone(), settings, active, self.started * 1_000_000);
-        let mut native = Native::new(&case.roles, case.flaky, Rng::new(rng.next(), 4));
+        let mut native = Native::new(case, Rng::new(rng.next(), 4));
         native.leaks = planted == Planted::FailedWrite;
+        native.keeps_layouts = planted == Planted::KeptLayout;
         let formats = Flaky::new(case.flaky, Rng::new(self.started, 5));
         let (tracks, unheard) = Default::default();
         Watched { worker, native, formats, tracks, unheard, interval_bytes_max, elapsed: 0, wall: now }

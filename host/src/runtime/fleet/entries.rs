@@ -7,6 +7,9 @@ use millstream_core::swap::{Change, Entry, Probation, Proposal, Version};
 use millstream_core::task::{Switch, TaskId};
 use serde::{Deserialize, Serialize};
 
+/// Where an entry says when it was appended.
+const TIME: &str = "time";
+
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "entry")]
 enum Kept {
@@ -51,6 +54,12 @@ enum Kept {
         version: KeptVersion,
         reason: String,
     },
+    #[serde(rename_all = "kebab-case")]
+    Collect {
+        digest: String,
+        keep_ms: i64,
+        host: String,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,19 +88,25 @@ struct KeptVersion {
     place: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     signature: String,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    layout: u32,
+}
+
+fn is_zero(layout: &u32) -> bool {
+    *layout == 0
 }
 
 impl From<Version> for KeptVersion {
     fn from(version: Version) -> Self {
-        let Version { digest, settings, origin, proposed_at, place, signature } = version;
-        Self { digest, settings, origin, proposed_at, place, signature }
+        let Version { digest, settings, origin, proposed_at, place, signature, layout } = version;
+        Self { digest, settings, origin, proposed_at, place, signature, layout }
     }
 }
 
 impl From<KeptVersion> for Version {
     fn from(kept: KeptVersion) -> Self {
-        let KeptVersion { digest, settings, origin, proposed_at, place, signature } = kept;
-        Self { digest, settings, origin, proposed_at, place, signature }
+        let KeptVersion { digest, settings, origin, proposed_at, place, signature, layout } = kept;
+        Self { digest, settings, origin, proposed_at, place, signature, layout }
     }
 }
 
@@ -118,6 +133,7 @@ impl From<Entry> for Kept {
             Entry::Rejected { function, version, reason } => {
                 Kept::Rejected { function, version: version.into(), reason }
             }
+            Entry::Collect { digest, keep_ms, host } => Kept::Collect { digest, keep_ms, host },
         }
     }
 }
@@ -145,6 +161,7 @@ impl From<Kept> for Entry {
             Kept::Rejected { function, version, reason } => {
                 Entry::Rejected { function, version: version.into(), reason }
             }
+            Kept::Collect { digest, keep_ms, host } => Entry::Collect { digest, keep_ms, host },
         }
     }
 }
@@ -155,6 +172,21 @@ impl From<Kept> for Entry {
 /// None that is known; JSON's own.
 pub fn encode(entry: &Entry) -> anyhow::Result<Vec<u8>> {
     Ok(serde_json::to_vec(&Kept::from(entry.clone()))?)
+}
+
+/// An entry as bytes, with the time at which it is appended, where nothing else says that.
+///
+/// # Errors
+/// None that is known; JSON's own.
+pub fn encode_at(entry: &Entry, time: i64) -> anyhow::Result<Vec<u8>> {
+    let mut value = serde_json::to_value(Kept::from(entry.clone()))?;
+    value[TIME] = time.into();
+    Ok(serde_json::to_vec(&value)?)
+}
+
+/// When an entry was appended; `None`: it does not say.
+pub fn time(bytes: &[u8]) -> Option<i64> {
+    serde_json::from_slice::<serde_json::Value>(bytes).ok()?.get(TIME)?.as_i64()
 }
 
 /// Reads an entry; `None` for what no version of this program wrote.
@@ -230,6 +262,7 @@ mod tests {
             proposed_at: 7,
             place: "9".into(),
             signature: "ed25519:x".into(),
+            layout: 2,
         }
     }
 
@@ -249,8 +282,12 @@ mod tests {
             Entry::Activate { proposal: 1 },
             Entry::Revert { function: "f".into(), epoch: 2, host: "h".into(), reason: reason.clone() },
             Entry::Rejected { function: "f".into(), version: version(), reason },
+            Entry::Collect { digest: "d".into(), keep_ms: 5, host: "h".into() },
         ];
         for entry in all {
+            assert_eq!(time(&encode(&entry).unwrap()), None);
+            let timed = encode_at(&entry, 9).unwrap();
+            assert_eq!((decode(&timed).unwrap(), time(&timed)), (Some(entry.clone()), Some(9)));
             assert_eq!(decode(&encode(&entry).unwrap()).unwrap(), Some(entry));
         }
     }

@@ -12,6 +12,8 @@ use super::entries::SwitchRecord;
 pub struct Logged {
     /// Its position, from 1 on; positions grow.
     pub at: u64,
+    /// When it was appended, milliseconds since 1970.
+    pub time: i64,
     /// The entry.
     pub entry: Entry,
 }
@@ -24,7 +26,7 @@ pub trait Ledger: Send + Sync {
     /// It is there or not; the same again does no harm.
     fn append(&self, entry: &Entry) -> anyhow::Result<()>;
 
-    /// Keeps a component where all hosts find it; gives the place, for [`Version::place`].
+    /// Keeps a component where all hosts find it, each time in a place of its own; gives the place, for [`Version::place`].
     ///
     /// # Errors
     /// Those of the storage; it may be kept in part, which does no harm.
@@ -35,6 +37,12 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// When it is not kept; those of the storage.
     fn component(&self, version: &Version) -> anyhow::Result<Vec<u8>>;
+
+    /// Lets go of what is kept in a place; the same again does no harm.
+    ///
+    /// # Errors
+    /// Those of the storage; it may be there still.
+    fn discard(&self, digest: &str, place: &str) -> anyhow::Result<()>;
 
     /// These digests alone are needed here from now on; of others this host may drop its own copies.
     fn needs(&self, digests: &BTreeSet<String>);

@@ -1,5 +1,5 @@
 //! The ledger of local mode: three keyspaces of the one database. `control` holds the log by position, `modules` the components by
-//! digest, `history` a line for each task's switch, written with the interval that is the first under a version.
+//! `DIGEST/PLACE`, `history` a line for each task's switch, written with the interval that is the first under a version.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -12,6 +12,8 @@ use millstream_core::swap::{Control, Entry, Version};
 
 use super::entries::{self, SwitchRecord};
 use super::ledger::{Follow, FollowError, Ledger, Logged};
+use super::random_id;
+use crate::runtime::worker::wall_ms;
 
 /// The one host's name.
 pub const HOST: &str = "this host";
@@ -67,9 +69,11 @@ impl LocalLedger {
         let control = db.open_space(CONTROL, SpaceKind::State)?;
         let modules = db.open_space(MODULES, SpaceKind::Log)?;
         let history = history_space(db.as_ref())?;
-        let (mut first, mut failed) = (VecDeque::new(), None);
+        let (mut first, mut failed, mut last) = (VecDeque::new(), None, i64::MIN);
         db.scan(control, &[], None, &mut |key, value| match read_entry(key, value) {
-            Ok(logged) => {
+            Ok(mut logged) => {
+                logged.time = logged.time.max(last);
+                last = logged.time;
                 first.push_back(logged);
                 Scan::Continue
             }
@@ -82,8 +86,8 @@ impl LocalLedger {
             return Err(error.context("read the control log"));
         }
         let mut state = Control::default();
-        for Logged { at, entry } in &first {
-            state.apply(*at, entry).map_err(|last| anyhow!("control log: entry {at} follows {last}"))?;
+        for Logged { at, time, entry } in &first {
+            state.apply(*at, *time, entry).map_err(|last| anyhow!("control log: entry {at} follows {last}"))?;
         }
         let (reader, then) = channel();
         let tail = Mutex::new(Tail { last: state.last(), reader });
@@ -101,31 +105,51 @@ impl LocalLedger {
 fn read_entry(key: &[u8], value: &[u8]) -> anyhow::Result<Logged> {
     let at = key.try_into().map(u64::from_be_bytes).map_err(|_| anyhow!("an entry's key has not 8 bytes"))?;
     let entry = entries::decode(value).with_context(|| format!("entry {at}"))?;
-    Ok(Logged { at, entry: entry.with_context(|| format!("entry {at} is none"))? })
+    let entry = entry.with_context(|| format!("entry {at} is none"))?;
+    Ok(Logged { at, time: entries::time(value).unwrap_or_else(|| proposed_at(&entry)), entry })
+}
+
+/// When an entry was appended that does not say so: not before the proposals up to it.
+fn proposed_at(entry: &Entry) -> i64 {
+    match entry {
+        Entry::Propose(proposal) => proposal.changes.iter().map(|change| change.version.proposed_at).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// Where a component is in its space. Without a place: it was kept before there were places.
+fn key(digest: &str, place: &str) -> Vec<u8> {
+    if place.is_empty() { digest.as_bytes().to_vec() } else { format!("{digest}/{place}").into_bytes() }
 }
 
 impl Ledger for LocalLedger {
     fn append(&self, entry: &Entry) -> anyhow::Result<()> {
-        let bytes = entries::encode(entry)?;
         let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = tail.last + 1;
+        let (at, time) = (tail.last + 1, wall_ms());
+        let bytes = entries::encode_at(entry, time)?;
         let write = Write::Put(self.control, at.to_be_bytes().to_vec(), bytes);
         self.db.apply(vec![write], Durability::Device).context("write the control log")?;
         tail.last = at;
         // A reader that has ended needs no telling.
-        let _ended = tail.reader.send(Logged { at, entry: entry.clone() });
+        let _ended = tail.reader.send(Logged { at, time, entry: entry.clone() });
         Ok(())
     }
 
     fn keep(&self, digest: &str, component: &[u8]) -> anyhow::Result<String> {
-        let write = Write::Put(self.modules, digest.as_bytes().to_vec(), component.to_vec());
+        let place = random_id()?;
+        let write = Write::Put(self.modules, key(digest, &place), component.to_vec());
         self.db.apply(vec![write], Durability::Device).context("keep the component")?;
-        Ok(String::new())
+        Ok(place)
     }
 
     fn component(&self, version: &Version) -> anyhow::Result<Vec<u8>> {
-        let kept = self.db.get(self.modules, version.digest.as_bytes())?;
+        let kept = self.db.get(self.modules, &key(&version.digest, &version.place))?;
         kept.with_context(|| format!("no component {} is kept", version.digest))
+    }
+
+    fn discard(&self, digest: &str, place: &str) -> anyhow::Result<()> {
+        let write = Write::Delete(self.modules, key(digest, place));
+        self.db.apply(vec![write], Durability::Process).context("let go of a component")
     }
 
     fn needs(&self, _: &BTreeSet<String>) {}
@@ -196,20 +220,56 @@ mod tests {
         let all = [propose("a", 0), Entry::Activate { proposal: 1 }, propose("b", 2)];
         all.iter().for_each(|entry| ledger.append(entry).unwrap());
         assert_eq!(read(&mut follow), (1..).zip(all.clone()).collect::<Vec<_>>());
-        ledger.keep("b", b"two").unwrap();
+        let places = [ledger.keep("b", b"two").unwrap(), ledger.keep("b", b"two").unwrap()];
+        assert_ne!(places[0], places[1]);
+        let before = wall_ms();
         drop(ledger);
         let (ledger, mut follow) = LocalLedger::open(db).unwrap();
         assert!(!follow.is_at_end());
-        let again = read(&mut follow);
+        let again = follow.read(Duration::ZERO).unwrap();
+        let times: Vec<i64> = again.iter().map(|logged| logged.time).collect();
+        assert!(times.is_sorted() && times[2] <= before && before - times[0] < 60_000, "{times:?}, {before}");
+        let again: Vec<_> = again.into_iter().map(|logged| (logged.at, logged.entry)).collect();
         assert_eq!(again[..3], (1..).zip(all).collect::<Vec<_>>());
         assert!(
             matches!(&again[3..], [(4, Entry::Void { proposal: 3, reason })] if reason.contains("host stopped")),
             "{again:?}"
         );
         assert!(follow.is_at_end() && read(&mut follow).is_empty());
-        let component = |digest: &str| ledger.component(&Version { digest: digest.into(), ..Version::default() });
-        assert_eq!(component("b").unwrap(), b"two");
-        assert!(component("c").is_err());
+        let component = |digest: &str, place: &str| {
+            ledger.component(&Version { digest: digest.into(), place: place.into(), ..Version::default() })
+        };
+        assert_eq!(component("b", &places[0]).unwrap(), b"two");
+        assert!(component("c", &places[0]).is_err());
+        for _twice in 0..2 {
+            ledger.discard("b", &places[0]).unwrap();
+            assert!(component("b", &places[0]).is_err());
+            assert_eq!(component("b", &places[1]).unwrap(), b"two", "what was kept again stays");
+        }
+    }
+
+    #[test]
+    fn what_was_kept_before_there_were_places_and_times_is_read() {
+        let db = memory();
+        let (ledger, _follow) = LocalLedger::open(db.clone()).unwrap();
+        let mut proposal = propose("a", 0);
+        if let Entry::Propose(made) = &mut proposal {
+            made.changes[0].version.proposed_at = 7;
+        }
+        let entries = [(1, proposal), (2, Entry::Activate { proposal: 1 })];
+        let puts = entries.iter().map(|(at, entry)| {
+            let at: u64 = *at;
+            Write::Put(ledger.control, at.to_be_bytes().to_vec(), entries::encode(entry).unwrap())
+        });
+        let component = Write::Put(ledger.modules, b"a".to_vec(), b"one".to_vec());
+        db.apply(puts.chain([component]).collect(), Durability::Process).unwrap();
+        let (ledger, mut follow) = LocalLedger::open(db).unwrap();
+        let times: Vec<i64> = follow.read(Duration::ZERO).unwrap().iter().map(|logged| logged.time).collect();
+        assert_eq!(times, [7, 7]);
+        let version = Version { digest: "a".into(), ..Version::default() };
+        assert_eq!(ledger.component(&version).unwrap(), b"one");
+        ledger.discard("a", "").unwrap();
+        assert!(ledger.component(&version).is_err());
     }
 
     #[test]

@@ -7,7 +7,10 @@
 //!
 //! `ledger` is the port to where the log is, `local` fills it from the database, on Kafka `runtime/kafka/ledger.rs` does.
 
+mod collect;
+mod deploy;
 pub mod entries;
+mod layouts;
 pub mod ledger;
 pub mod local;
 pub mod seen;
@@ -20,21 +23,23 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use millstream_core::function::{Interface, Prepared};
 use millstream_core::operator::Active;
 use millstream_core::swap::{
     Activation, Change, Control, Entry, FunctionControl, Outcome, PREPARE_MS_MAX, Probation, Proposal, Version,
 };
 use millstream_core::topology::graph::{Input, Topology};
-use millstream_wasm::{Inspection, Registry};
-use tracing::{info, warn};
+use millstream_wasm::Registry;
+use tracing::warn;
 
 use super::functions;
 use super::plan;
 use super::probation::Trials;
 use super::worker::wall_ms;
 use crate::trust::{Trust, file as sign};
+use deploy::Given;
+pub use deploy::{Asked, Collected, Deployed, Failed, NotTaken};
 use entries::SwitchRecord;
 use ledger::{Follow, Ledger};
 
@@ -61,13 +66,16 @@ pub struct Wanted {
     pub plan: plan::Function,
     /// Interfaces that it must have.
     pub needed: Vec<Interface>,
+    /// A step that has states of it which stay in their layout.
+    pub fixed: Option<String>,
 }
 
 impl Wanted {
     /// All functions of a pipeline, in its order.
     pub fn all(pipeline: &plan::Pipeline) -> Vec<Self> {
         let needed = |function: &plan::Function| plan::needed_interfaces(&pipeline.spec, &function.name);
-        pipeline.functions.iter().map(|f| Self { needed: needed(f), plan: f.clone() }).collect()
+        let fixed = |function: &plan::Function| layouts::step_with_fixed_layout(&pipeline.spec, &function.name);
+        pipeline.functions.iter().map(|f| Self { needed: needed(f), fixed: fixed(f), plan: f.clone() }).collect()
     }
 
     /// Makes a component ready to be called as this function.
@@ -100,52 +108,6 @@ impl Wanted {
     }
 }
 
-/// What came of a deploy.
-#[derive(Clone, Debug)]
-pub struct Deployed {
-    /// The version, in force now; none where it is held until it is promoted.
-    pub activation: Option<Activation>,
-    /// What the check of the component said, where it was checked here.
-    pub inspection: Option<Inspection>,
-}
-
-/// Why a version that was fit for this host is not in force.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotTaken {
-    /// Another deploy came first.
-    #[error("{0}")]
-    Hindered(String),
-    /// The fleet did not take it.
-    #[error("{0}")]
-    Void(String),
-    /// That is not known: `history` says it, later.
-    #[error("{0}")]
-    Unknown(String),
-}
-
-/// A component to be deployed.
-struct Given<'a> {
-    component: &'a [u8],
-    /// Where it is kept already.
-    place: Option<String>,
-    settings: String,
-    origin: &'a str,
-    signature: String,
-}
-
-/// What somebody wants to be deployed.
-#[derive(Clone, Debug)]
-pub struct Asked<'a> {
-    /// The component.
-    pub component: &'a [u8],
-    /// Its settings; without them those in force stay.
-    pub settings: Option<String>,
-    /// Where it comes from, for people.
-    pub origin: &'a str,
-    /// Who vouches for it, as `millstream sign` writes it; empty for nobody.
-    pub signature: &'a str,
-}
-
 /// Tells a worker of a version of a function, given by its number.
 pub type Door = Box<dyn Fn(usize, Active) + Send>;
 
@@ -165,6 +127,8 @@ pub struct Parts {
     pub topics: Vec<Vec<String>>,
     /// Whose functions are taken.
     pub trust: Trust,
+    /// For how long a component is kept that nothing needs, milliseconds.
+    pub keep_ms: i64,
 }
 
 /// See the module.
@@ -175,6 +139,7 @@ pub struct Fleet {
     ledger: Arc<dyn Ledger>,
     trials: Arc<Trials>,
     trust: Trust,
+    keep_ms: i64,
     state: Mutex<State>,
     changed: Condvar,
     dead: AtomicBool,
@@ -202,6 +167,8 @@ struct State {
     /// Versions that have failed here, by function and epoch: why, and when it was last appended.
     failures: BTreeMap<(usize, u64), turn::Failure>,
     doors: Vec<Door>,
+    /// Digests and places of components that were collected and may be there still.
+    collected: VecDeque<(String, String)>,
 }
 
 /// A function as it runs here.
@@ -223,7 +190,7 @@ impl Fleet {
     /// # Errors
     /// In words for the user: a version that cannot be taken on here; those of the ledger.
     pub fn start(parts: Parts, wanted: &dyn Fn() -> bool) -> anyhow::Result<Arc<Self>> {
-        let Parts { host, functions, registry, ledger, follow, topics, trust } = parts;
+        let Parts { host, functions, registry, ledger, follow, topics, trust, keep_ms } = parts;
         let slots = vec![Slot::default(); functions.len()];
         let fleet = Arc::new(Self {
             host,
@@ -232,6 +199,7 @@ impl Fleet {
             ledger,
             trials: Trials::new(topics),
             trust,
+            keep_ms,
             state: Mutex::new(State { slots, ..State::default() }),
             changed: Condvar::new(),
             dead: AtomicBool::new(false),
@@ -307,7 +275,6 @@ impl Fleet {
                 self.install(&mut self.lock(), number, prepared, &activation);
             }
         }
-        self.ledger.needs(&self.needed_digests());
         Ok(())
     }
 
@@ -338,9 +305,9 @@ impl Fleet {
                 let (component, settings) = (function.component()?, function.plan.settings.clone());
                 let signature = function.signature()?;
                 self.trusts(&function.plan.name, &functions::digest(&component), &signature)?;
-                function.prepare(&self.registry, &component, &settings)?;
+                let layout = self.layout(function.prepare(&self.registry, &component, &settings)?);
                 let origin = function.plan.component.display().to_string();
-                let given = Given { component: &component, place: None, settings, origin: &origin, signature };
+                let given = Given { component: &component, place: None, settings, origin: &origin, signature, layout };
                 let version = self.version(given)?;
                 changes.push(Change { function: function.plan.name.clone(), version, builds_on: 0 });
             }
@@ -356,13 +323,13 @@ impl Fleet {
 
     /// A version of a component, which is kept unless its `place` is known.
     fn version(&self, given: Given<'_>) -> anyhow::Result<Version> {
-        let Given { component, place, settings, origin, signature } = given;
+        let Given { component, place, settings, origin, signature, layout } = given;
         let digest = functions::digest(component);
         let place = match place {
             Some(place) => place,
             None => self.ledger.keep(&digest, component)?,
         };
-        Ok(Version { digest, settings, origin: origin.to_string(), proposed_at: wall_ms(), place, signature })
+        Ok(Version { digest, settings, origin: origin.to_string(), proposed_at: wall_ms(), place, signature, layout })
     }
 
     /// Proposes, and waits for what comes of it; of what is held, until it runs on all hosts.
@@ -412,96 +379,14 @@ impl Fleet {
         state.slots.iter().filter_map(|slot| slot.now).collect()
     }
 
-    /// Deploys a component; without `settings` those in force stay; with `probation` it is tried first.
-    ///
-    /// # Errors
-    /// Why it was not taken, exactly, with [`NotTaken`] where it was fit for this host; the old version runs on.
-    pub fn deploy(&self, function: &str, asked: Asked<'_>, probation: Option<Probation>) -> anyhow::Result<Deployed> {
-        let Asked { component, settings, origin, signature } = asked;
-        let _one = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = self.number(function)?;
-        let settings = settings
-            .or_else(|| self.in_force(function).map(|a| a.version.settings))
-            .unwrap_or_else(|| self.functions[number].plan.settings.clone());
-        let given = Given { component, place: None, settings, origin, signature: signature.to_string() };
-        self.offer(number, given, probation)
-    }
-
-    fn offer(&self, number: usize, given: Given<'_>, probation: Option<Probation>) -> anyhow::Result<Deployed> {
-        let Given { component, settings, .. } = &given;
-        let wanted = &self.functions[number];
-        let function = wanted.plan.name.clone();
-        // Before anything is written: nobody could say when all have it.
-        self.ledger.live().context("find out which hosts the pipeline has")?;
-        let builds_on = self.in_force(&function).map_or(0, |activation| activation.epoch);
-        let inspection = self.registry.inspect(component);
-        // Before it is compiled.
-        let trusted = self.trusts(&function, &functions::digest(component), &given.signature);
-        let prepared = match trusted.and_then(|()| wanted.prepare(&self.registry, component, settings)) {
-            Ok(prepared) => prepared,
-            Err(why) => {
-                let version = self.version(Given { place: Some(String::new()), ..given })?;
-                self.reject(function, version, format!("{why:#}"));
-                return Err(why);
-            }
-        };
-        let version = self.version(given)?;
-        let changes = vec![Change { function: function.clone(), version, builds_on }];
-        let activated = match self.propose(changes, probation, &|| true) {
-            Ok(Outcome::Activated(all)) => all.into_iter().find(|(name, _)| *name == function),
-            Ok(Outcome::Open(_)) => return Ok(Deployed { activation: None, inspection: Some(inspection) }),
-            other => {
-                self.let_go(&self.lock(), prepared);
-                return Err(match other? {
-                    Outcome::Hindered(why) => NotTaken::Hindered(why).into(),
-                    Outcome::Void(why) => NotTaken::Void(why).into(),
-                    _ => anyhow!("the proposal was not decided"),
-                });
-            }
-        };
-        let (_, activation) = activated.context("the proposal names the function")?;
-        info!(function, version = activation.number, digest = activation.version.digest, "in force");
-        Ok(Deployed { activation: Some(activation), inspection: Some(inspection) })
-    }
-
     /// Whether a component may run as a function.
     fn trusts(&self, function: &str, digest: &str, signature: &str) -> anyhow::Result<()> {
         self.trust.check(function, digest, signature).with_context(|| format!("function `{function}` was refused"))
     }
 
-    /// Notes for the history what was not taken.
-    fn reject(&self, function: String, version: Version, reason: String) {
-        if let Err(why) = self.append(&Entry::Rejected { function, version, reason }, &|| false) {
-            warn!(error = format!("{why:#}"), "that a version was not taken could not be noted");
-        }
-    }
-
-    /// Goes back to an earlier version: the one before that differs, or the one with this number.
-    ///
-    /// # Errors
-    /// When there is none; those of [`Fleet::deploy`].
-    pub fn rollback(&self, function: &str, to: Option<u64>) -> anyhow::Result<Deployed> {
-        let _one = self.deploying.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = self.number(function)?;
-        let history = self.function(function).context("the function has no history")?;
-        let in_force = history.in_force().context("the function has no version in force")?.clone();
-        let earlier = |a: &&Activation| match to {
-            Some(number) => a.number == number,
-            None => history.before(&in_force).is_some_and(|before| before.number == a.number),
-        };
-        let target = history.activations.iter().rev().find(earlier).cloned().ok_or_else(|| match to {
-            Some(number) => anyhow!("`{function}` has no version {number}; it has 1 to {}", in_force.number),
-            None => anyhow!("`{function}` has no earlier version to go back to"),
-        })?;
-        if target.number == in_force.number {
-            bail!("version {} of `{function}` is in force already", target.number);
-        }
-        let Version { settings, place, signature, .. } = target.version.clone();
-        let component = self.ledger.component(&target.version)?;
-        let origin = format!("rollback to version {}", target.number);
-        // Who goes back is in a hurry.
-        let given = Given { component: &component, place: Some(place), settings, origin: &origin, signature };
-        self.offer(number, given, None)
+    /// Layout in which a version writes states.
+    fn layout(&self, prepared: Prepared) -> u32 {
+        self.registry.layouts(prepared).current
     }
 
     fn number(&self, function: &str) -> anyhow::Result<usize> {
@@ -624,15 +509,6 @@ impl Fleet {
         let first = history.activations.iter().find(|a| a.version.is_same(&now.version)).unwrap_or(now);
         self.registry.set_wall_clock(prepared, u64::try_from(first.version.proposed_at).unwrap_or(0));
     }
-
-    /// Digests of what is in force and of what was before.
-    fn needed_digests(&self) -> BTreeSet<String> {
-        let state = self.lock();
-        let last = |(_, held): (&str, &FunctionControl)| {
-            held.activations.iter().rev().take(2).map(|a| a.version.digest.clone()).collect::<Vec<_>>()
-        };
-        state.control.functions().flat_map(last).collect()
-    }
 }
 
 /// Topics that each sub-topology reads, by input.
@@ -641,7 +517,11 @@ pub fn topics(topology: &Topology) -> Vec<Vec<String>> {
     topology.subs.iter().map(|sub| sub.inputs.iter().map(name).collect()).collect()
 }
 
-pub(super) fn random_id() -> anyhow::Result<String> {
+/// An id that nobody has by chance, 16 hexadecimal digits.
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn random_id() -> anyhow::Result<String> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).context("ask the system for random bytes")?;
     Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())

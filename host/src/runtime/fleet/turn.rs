@@ -10,6 +10,7 @@ use millstream_core::operator::Active;
 use millstream_core::swap::{Activation, Applied, Change, Entry, Look, Open, Step};
 use tracing::{error, info, warn};
 
+use super::collect::{self, Collector};
 use super::ledger::{Follow, FollowError, Logged};
 use super::trials::Trying;
 use super::{Fleet, KEEP_PREVIOUS, RETRY_PAUSE, State};
@@ -73,6 +74,7 @@ impl Failure {
 /// Runs until the fleet's host ends.
 pub(super) fn run(fleet: &Arc<Fleet>, mut follow: Box<dyn Follow>) {
     let mut live: Option<(BTreeSet<String>, Instant)> = None;
+    let mut collector = Collector::new();
     while !fleet.is_dead() {
         let busy = !fleet.lock().open.is_empty();
         match follow.read(if busy { BUSY_WAIT } else { READ_WAIT }) {
@@ -99,14 +101,15 @@ pub(super) fn run(fleet: &Arc<Fleet>, mut follow: Box<dyn Follow>) {
         fleet.look(&mut live);
         fleet.go_back();
         fleet.forget();
+        fleet.collect(&mut collector);
     }
 }
 
 impl Fleet {
     /// Takes an entry in.
-    fn take(self: &Arc<Self>, Logged { at, entry }: Logged) {
+    fn take(self: &Arc<Self>, Logged { at, time, entry }: Logged) {
         let mut state = self.lock();
-        let applied = state.control.apply(at, &entry);
+        let applied = state.control.apply(at, time, &entry);
         if applied.is_ok() {
             self.note_trial(&mut state, at, &entry);
         }
@@ -148,7 +151,10 @@ impl Fleet {
                     self.let_go(&state, prepared);
                 }
             }
-            Ok(Applied::Answered | Applied::Void(_)) => {}
+            Ok(Applied::Collected { digest, places }) if collect::is_fresh(time) => {
+                state.collected.extend(places.into_iter().map(|place| (digest.clone(), place)));
+            }
+            Ok(Applied::Answered | Applied::Void(_) | Applied::Collected { .. }) => {}
             // Read before: the reader began again.
             Err(_last) => {}
         }
@@ -374,7 +380,12 @@ impl Fleet {
     fn prepare_all(&self, changes: &[Change]) -> Result<Vec<(usize, Prepared)>, String> {
         let one = |change: &Change| {
             let number = self.number(&change.function)?;
-            Ok((number, self.prepare_version(number, &change.version)?))
+            let prepared = self.prepare_version(number, &change.version)?;
+            if let Err(why) = self.can_go_on(number, prepared) {
+                self.let_go(&self.lock(), prepared);
+                return Err(why);
+            }
+            Ok((number, prepared))
         };
         changes.iter().map(one).collect::<anyhow::Result<Vec<_>>>().map_err(|why| format!("{why:#}"))
     }

@@ -3,7 +3,7 @@
 //! | topic | what | kept |
 //! | --- | --- | --- |
 //! | `PIPELINE-control` | the control log; an entry's position is its offset and one | for ever |
-//! | `PIPELINE-modules` | components, compressed, in chunks `DIGEST/NUMBER` | until deleted by name |
+//! | `PIPELINE-modules` | components, compressed, in chunks `DIGEST/PLACE/NUMBER` | until they are collected: deleted by name |
 //! | `PIPELINE-history` | where tasks switched, written in the interval that is the first under a version | for ever |
 //!
 //! Chunks are written, and reported as written, before the entry that names them: so who reads the entry finds them, without a
@@ -30,6 +30,7 @@ use tracing::{info, warn};
 use super::heir;
 use crate::runtime::fleet::entries::{self, SwitchRecord};
 use crate::runtime::fleet::ledger::{Follow, FollowError, Ledger, Logged};
+use crate::runtime::fleet::random_id;
 use crate::runtime::functions;
 use crate::runtime::worker::wall_ms;
 
@@ -56,6 +57,12 @@ const WRITE_WAIT: Duration = Duration::from_secs(10);
 
 /// How long a component, or the history, may take to be read.
 const READ_WAIT: Duration = Duration::from_secs(60);
+
+/// How a copy's name ends until it is whole.
+const PART: &str = "part";
+
+/// A copy that is not whole may be being written for so long.
+const PART_AGE_MIN: Duration = Duration::from_secs(60);
 
 /// The topics, in this order.
 fn names(pipeline: &str) -> [String; 3] {
@@ -117,21 +124,31 @@ pub struct KafkaFollow {
     next: Option<i64>,
 }
 
-/// Where a component's chunks are: `FIRST CHUNKS`, the offset of the first and how many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a component's chunks are: `FIRST CHUNKS ID`, the offset of the first, how many, and what their names begin with behind the
+/// digest. Without an id: they were kept before each place had one.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Place {
     first: i64,
     chunks: usize,
+    id: String,
 }
 
 impl Place {
-    fn encode(self) -> String {
-        format!("{} {}", self.first, self.chunks)
+    fn encode(&self) -> String {
+        let Self { first, chunks, id } = self;
+        format!("{first} {chunks} {id}").trim_end().to_string()
     }
 
     fn decode(text: &str) -> Option<Self> {
-        let (first, chunks) = text.split_once(' ')?;
-        Some(Self { first: first.parse().ok()?, chunks: chunks.parse().ok()? })
+        let mut parts = text.split(' ');
+        let (first, chunks, id) = (parts.next()?, parts.next()?, parts.next().unwrap_or_default());
+        let place = Self { first: first.parse().ok()?, chunks: chunks.parse().ok()?, id: id.to_string() };
+        parts.next().is_none().then_some(place)
+    }
+
+    /// What the names of its chunks begin with.
+    fn prefix(&self, digest: &str) -> String {
+        if self.id.is_empty() { format!("{digest}/") } else { format!("{digest}/{}/", self.id) }
     }
 }
 
@@ -179,20 +196,20 @@ impl KafkaLedger {
 
     /// Keeps a copy here; without it the component is read again.
     fn copy(&self, digest: &str, component: &[u8]) {
-        let (file, part) = (self.file(digest), self.folder.join(format!("{digest}.part")));
+        let (file, part) = (self.file(digest), self.folder.join(format!("{digest}.{PART}")));
         if let Err(why) = std::fs::write(&part, component).and_then(|()| std::fs::rename(&part, &file)) {
             warn!(error = %why, file = %file.display(), "no copy of a component is kept");
         }
     }
 
     /// Reads the chunks of a component and puts them together.
-    fn fetch(&self, digest: &str, place: Place) -> anyhow::Result<Vec<u8>> {
-        let mut chunks: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
+    fn fetch(&self, digest: &str, place: &Place) -> anyhow::Result<Vec<u8>> {
+        let (mut chunks, prefix): (BTreeMap<usize, Vec<u8>>, _) = (BTreeMap::new(), place.prefix(digest));
         let lost = || format!("a part of component {digest} is not in {} any more", self.modules);
         self.read(&self.modules, Some(place.first), &mut |fetched| {
             for row in 0..fetched.batch.len() {
                 let (key, value) = (fetched.batch.keys.get(row), fetched.batch.values.get(row));
-                let number = key.and_then(|key| std::str::from_utf8(key).ok()?.strip_prefix(digest)?.strip_prefix('/'));
+                let number = key.and_then(|key| std::str::from_utf8(key).ok()?.strip_prefix(&prefix));
                 let number = number.and_then(|number| number.parse().ok()).filter(|number| *number < place.chunks);
                 if let (Some(number), Some(value)) = (number, value) {
                     chunks.insert(number, value.to_vec());
@@ -244,16 +261,22 @@ impl Ledger for KafkaLedger {
 
     fn keep(&self, digest: &str, component: &[u8]) -> anyhow::Result<String> {
         let packed = zstd::bulk::compress(component, ZSTD_LEVEL).context("compress the component")?;
-        let (mut first, mut chunks) = (None, 0);
+        let mut place = Place { first: 0, chunks: 0, id: random_id()? };
+        let prefix = place.prefix(digest);
         for (number, chunk) in packed.chunks(CHUNK_BYTES_MAX).enumerate() {
             let mut batch = BatchBuilder::default();
-            batch.push(Some(format!("{digest}/{number}").as_bytes()), Some(chunk), wall_ms(), []);
+            batch.push(Some(format!("{prefix}{number}").as_bytes()), Some(chunk), wall_ms(), []);
             let offset = self.write(&self.modules, &batch.finish()).context("keep the component")?;
-            first.get_or_insert(offset);
-            chunks = number + 1;
+            if number == 0 {
+                place.first = offset;
+            }
+            place.chunks = number + 1;
+        }
+        if place.chunks == 0 {
+            bail!("a component without bytes");
         }
         self.copy(digest, component);
-        Ok(Place { first: first.context("a component without bytes")?, chunks }.encode())
+        Ok(place.encode())
     }
 
     fn component(&self, version: &Version) -> anyhow::Result<Vec<u8>> {
@@ -265,17 +288,30 @@ impl Ledger for KafkaLedger {
             warn!(digest, "the copy of a component is damaged, it is read again");
         }
         let place = Place::decode(&version.place).with_context(|| format!("no component {digest} is kept"))?;
-        let component = self.fetch(digest, place).with_context(|| format!("read component {digest}"))?;
+        let component = self.fetch(digest, &place).with_context(|| format!("read component {digest}"))?;
         info!(digest, bytes = component.len(), "read a component");
         self.copy(digest, &component);
         Ok(component)
+    }
+
+    fn discard(&self, digest: &str, place: &str) -> anyhow::Result<()> {
+        // Of what was never kept nothing is there.
+        let Some(place) = Place::decode(place) else { return Ok(()) };
+        let (mut batch, prefix) = (BatchBuilder::default(), place.prefix(digest));
+        for number in 0..place.chunks {
+            batch.push(Some(format!("{prefix}{number}").as_bytes()), None, wall_ms(), []);
+        }
+        self.write(&self.modules, &batch.finish()).context("let go of a component").map(drop)
     }
 
     fn needs(&self, digests: &BTreeSet<String>) {
         let Ok(files) = std::fs::read_dir(&self.folder) else { return };
         for path in files.filter_map(Result::ok).map(|file| file.path()) {
             let digest = path.file_stem().and_then(|stem| stem.to_str());
-            if digest.is_none_or(|digest| !digests.contains(digest)) {
+            let modified = || path.metadata().and_then(|about| about.modified()).ok()?.elapsed().ok();
+            let is_young = || modified().is_some_and(|age| age < PART_AGE_MIN);
+            let is_written = path.extension().is_some_and(|extension| extension == PART) && is_young();
+            if digest.is_none_or(|digest| !digests.contains(digest)) && !is_written {
                 // What stays is looked at again at the next start.
                 let _stays = std::fs::remove_file(&path);
             }
@@ -355,7 +391,10 @@ impl Follow for KafkaFollow {
             for (row, offset) in fetched.offsets.iter().enumerate() {
                 let bytes = fetched.batch.values.get(row).unwrap_or_default();
                 match entries::decode(bytes).map_err(FollowError::Fatal)? {
-                    Some(entry) => out.push(Logged { at: offset.unsigned_abs() + 1, entry }),
+                    Some(entry) => {
+                        let time = fetched.batch.timestamps.get(row).copied().unwrap_or_default();
+                        out.push(Logged { at: offset.unsigned_abs() + 1, time, entry });
+                    }
                     None => warn!(offset, topic = %self.control, "passed over what is no entry of the control log"),
                 }
             }
@@ -377,9 +416,12 @@ mod tests {
 
     #[test]
     fn places_come_back() {
-        let place = Place { first: 12, chunks: 3 };
-        assert_eq!((place.encode().as_str(), Place::decode("12 3")), ("12 3", Some(place)));
-        for wrong in ["", "12", "a 3", "12 -1", "12 3 4"] {
+        for (text, id, prefix) in [("12 3 ab", "ab", "d/ab/"), ("12 3", "", "d/")] {
+            let place = Place { first: 12, chunks: 3, id: id.into() };
+            assert_eq!((place.encode().as_str(), place.prefix("d").as_str()), (text, prefix));
+            assert_eq!(Place::decode(text), Some(place));
+        }
+        for wrong in ["", "12", "a 3", "12 -1", "12 3 4 5"] {
             assert_eq!(Place::decode(wrong), None, "{wrong}");
         }
     }

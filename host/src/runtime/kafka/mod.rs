@@ -516,6 +516,7 @@ fn start_fleet(
         follow: Box::new(follow),
         topics: fleet::topics(topology),
         trust: pipeline.trust.clone(),
+        keep_ms: pipeline.keep_components_ms,
     };
     Fleet::start(parts, wanted)
 }

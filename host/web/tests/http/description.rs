@@ -84,14 +84,18 @@ fn answers_are_as_described() {
             if schema.is_null() {
                 continue;
             }
-            let body: &[u8] = if path.ends_with("rollback") { b"{\"to\": 1}" } else { b"x" };
+            let body: &[u8] = match path.as_str() {
+                "/v1/functions/{name}/rollback" => b"{\"to\": 1}",
+                "/v1/deploys" => b"[{\"function\": \"f\", \"bytes\": 1}]\nx",
+                _ => b"x",
+            };
             host.send("PUT", "/v1/functions/f?probation=hold", "", b"x");
             let answer = host.send(&method.to_uppercase(), &filled(path), "text/plain", body).json();
             validate(&host, &described, schema, &answer);
             checked += 1;
         }
     }
-    assert_eq!(checked, 22);
+    assert_eq!(checked, 23);
     let problem = &described["components"]["responses"]["Problem"]["content"]["application/problem+json"]["schema"];
     for path in ["/nothing", "/v1/topics/in/records?partition=0&offset=99", "/v1/stores/counts/keys/elsewhere"] {
         validate(&host, &described, problem, &serde_json::from_slice(&host.get(path).body).unwrap());

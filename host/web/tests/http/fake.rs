@@ -12,8 +12,8 @@ use millstream_web::types::inside::{Call, Item, LogLine, Logs, Profile, RecordAt
 use millstream_web::types::trials::Probation;
 use millstream_web::types::{
     Appended, AppendedTo, AsOf, At, Bytes as Told, Deployed, Function, History, NotRead, Other, Partition, Past,
-    Pipeline, Position, Progress, Rejected, Row, Rows, Standing, Store, StoredValue, Switch, Task, TaskState, Topic,
-    Version, Work,
+    Pipeline, Position, Progress, Rejected, Row, Rows, Standing, Store, StoredValue, Sweep, Switch, Task, TaskState,
+    Together, Topic, Version, Work,
 };
 use millstream_web::{Api, Kind, Problem};
 
@@ -108,7 +108,7 @@ impl Fake {
         let offsets: BTreeMap<String, i64> = offsets.iter().map(|(t, o)| (t.to_string(), *o)).collect();
         let switches =
             (0..2).map(|partition| Switch { sub_topology: 0, partition, offsets: offsets.clone() }).collect();
-        state.history.push(Past { version: version.clone(), failed: None, back_from: None, switches });
+        state.history.push(Past { version: version.clone(), failed: None, back_from: None, collected: None, switches });
         version
     }
 
@@ -165,6 +165,27 @@ fn kept(record: &NewRecord<'_>) -> Kept {
     }
 }
 
+impl Fake {
+    fn deploy_one(&self, deploy: Deploy<'_>) -> Result<Deployed, Problem> {
+        let history = self.history(deploy.function)?;
+        let settings = deploy.settings.unwrap_or(r#"{"kept":true}"#);
+        let version = version(deploy.origin, settings);
+        if deploy.component.starts_with(b"bad") {
+            let Version { digest, origin, proposed_at, .. } = version;
+            let rejected = Rejected { digest, origin, proposed_at, reason: "it is bad".into() };
+            self.state.lock().unwrap().rejected.push(rejected);
+            let reasons = vec!["it imports `a`".into(), "it exports nothing".into()];
+            return Err(Problem::new(Kind::ComponentRefused, "function `f` was refused").because(reasons));
+        }
+        let version = self.activate(version, [("in", 10 * history.versions.len() as i64)]);
+        let inspection = serde_json::json!({ "bytes": deploy.component.len() });
+        let held = deploy.probation == Trying::Hold;
+        *self.trying.lock().unwrap() = deploy.probation;
+        let (previous, version) = (Some(version.number - 1), (!held).then_some(version));
+        Ok(Deployed { function: "f".into(), previous, version, inspection, trials: Vec::new() })
+    }
+}
+
 impl Api for Fake {
     fn pipeline(&self) -> Pipeline {
         Pipeline {
@@ -212,6 +233,7 @@ impl Api for Fake {
                 dead_letters: 1,
                 stream_time: Some(1_619_879_400_000),
                 state_bytes: 64,
+                sweeps: vec![Sweep { step: "s".into(), layout: 2, looked: 9, migrated: 3, done: false }],
             }
         };
         Ok((0..2).map(task).collect())
@@ -252,24 +274,11 @@ impl Api for Fake {
         }
     }
 
-    fn deploy(&self, deploy: Deploy<'_>) -> Result<Deployed, Problem> {
+    fn deploy(&self, deploys: &[Deploy<'_>]) -> Result<Together, Problem> {
         let _open = self.pass();
-        let history = self.history(deploy.function)?;
-        let settings = deploy.settings.unwrap_or(r#"{"kept":true}"#);
-        let version = version(deploy.origin, settings);
-        if deploy.component.starts_with(b"bad") {
-            let Version { digest, origin, proposed_at, .. } = version;
-            let rejected = Rejected { digest, origin, proposed_at, reason: "it is bad".into() };
-            self.state.lock().unwrap().rejected.push(rejected);
-            let reasons = vec!["it imports `a`".into(), "it exports nothing".into()];
-            return Err(Problem::new(Kind::ComponentRefused, "function `f` was refused").because(reasons));
-        }
-        let version = self.activate(version, [("in", 10 * history.versions.len() as i64)]);
-        let inspection = serde_json::json!({ "bytes": deploy.component.len() });
-        let held = deploy.probation == Trying::Hold;
-        *self.trying.lock().unwrap() = deploy.probation;
-        let (previous, version) = (Some(version.number - 1), (!held).then_some(version));
-        Ok(Deployed { function: "f".into(), previous, version, inspection, trials: Vec::new() })
+        let functions = deploys.iter().map(|deploy| self.deploy_one(*deploy)).collect::<Result<_, _>>()?;
+        let notes = if deploys.len() > 1 { vec!["they run apart".into()] } else { Vec::new() };
+        Ok(Together { functions, notes })
     }
 
     fn probation(&self, function: &str) -> Result<Probation, Problem> {
@@ -303,7 +312,7 @@ impl Api for Fake {
         let origin = format!("rollback to version {to}");
         let settings = target.version.settings.to_string();
         let probation = Trying::Not;
-        self.deploy(Deploy {
+        self.deploy_one(Deploy {
             function,
             component: b"x",
             settings: Some(&settings),

@@ -2,7 +2,7 @@
 
 use millstream_web::api::Trying;
 use millstream_web::types::trials::Probation;
-use millstream_web::types::{Deployed, Function, History, Pipeline, Standing, Task};
+use millstream_web::types::{Deployed, Function, History, Pipeline, Standing, Task, Together};
 use millstream_web::{COMPONENT_BYTES_MAX, Kind, SETTINGS_BYTES_MAX};
 use serde_json::json;
 
@@ -208,6 +208,9 @@ fn metrics_are_those_that_are_documented() {
         "millstream_task_lag_records{task=\"0_0\",topic=\"in\",partition=\"0\"} 2.0",
         "millstream_task_dead_letters_total{task=\"0_0\"} 1.0",
         "millstream_task_stream_time_seconds{task=\"0_0\"} 1619879400.0",
+        "millstream_sweep_looked_rows_total{task=\"0_0\",step=\"s\"} 9.0",
+        "millstream_sweep_migrated_rows_total{task=\"0_0\",step=\"s\"} 3.0",
+        "millstream_sweep_done{task=\"0_0\",step=\"s\"} 0.0",
         "millstream_function_version{function=\"f\"} 1.0",
         "millstream_function_faults_total{function=\"f\",version=\"1\",kind=\"trap\"} 2.0",
         "millstream_function_cpu_seconds_total{function=\"f\",version=\"1\"} 0.25",
@@ -252,4 +255,25 @@ fn callers_cannot_make_series_without_end() {
     let series = text.text().lines().filter(|l| l.starts_with("millstream_http_requests_total{")).count();
     assert_eq!(series, 2, "{}", text.text());
     assert!(text.text().contains(r#"{method="GET",path="none",status="404"} 5"#), "{}", text.text());
+}
+
+#[test]
+fn several_functions_are_deployed_in_one_call() {
+    let host = running();
+    let post =
+        |query: &str, body: &[u8]| host.send("POST", &format!("/v1/deploys{query}"), millstream_web::TOGETHER, body);
+    let one = |line: &str| format!("{line}\nab").into_bytes();
+    let body = one(r#"[{"function":"f","bytes":2,"origin":"new.wasm","settings":{"a":1}}]"#);
+    let told: Together = serde_json::from_value(post("?pipeline=pipe&probation=none", &body).json()).unwrap();
+    let version = told.functions[0].version.as_ref().unwrap();
+    assert_eq!((version.origin.as_str(), &version.settings), ("new.wasm", &json!({"a": 1})));
+    assert_eq!((told.functions[0].inspection.clone(), told.notes.len()), (json!({"bytes": 2}), 0));
+    assert_eq!(*host.fake.trying.lock().unwrap(), Trying::Not);
+    let unknown = post("", &one(r#"[{"function":"g","bytes":2}]"#)).problem();
+    assert_eq!(unknown.kind(), Some(Kind::UnknownFunction));
+    assert_eq!(post("", b"no line").problem().kind(), Some(Kind::BadBody));
+    assert_eq!(post("?probation=x", &body).problem().kind(), Some(Kind::BadParameter));
+    assert_eq!(post("?pipeline=other", &body).problem().kind(), Some(Kind::OtherPipeline));
+    let refused = host.call("POST", "/v1/deploys", &[], &body).problem();
+    assert_eq!(refused.kind(), Some(Kind::TokenMissing));
 }

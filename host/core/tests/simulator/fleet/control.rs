@@ -11,6 +11,7 @@ use millstream_core::swap::{
 
 use super::super::native::FUNCTIONS_MAX;
 use super::super::rng::Rng;
+use super::components::{Components, is_collected};
 
 /// What somebody knows who has appended an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub enum Append {
 /// See the module.
 pub struct ControlLog {
     entries: Vec<(u64, Entry)>,
+    /// When each was appended.
+    times: Vec<i64>,
     /// What the log says in front of each of them, and behind the last.
     folds: Vec<Control>,
     rules: Rules,
@@ -36,6 +39,8 @@ pub struct ControlLog {
     pub waited: i64,
     versions: u64,
     proposals: u64,
+    /// All versions that were ever made, each in a place of its own.
+    made: Vec<Version>,
 }
 
 impl ControlLog {
@@ -44,13 +49,15 @@ impl ControlLog {
     /// # Errors
     /// What its fold does wrong.
     pub fn new(functions: Vec<String>, rng: Rng) -> Result<Self, String> {
-        let (entries, folds, rules) = (Vec::new(), vec![Control::default()], Rules::default());
-        let mut log = Self { entries, folds, rules, functions, rng, waited: 0, versions: 1, proposals: 0 };
+        let (entries, times, made, folds, rules) = Default::default();
+        let mut log = Self { entries, times, folds, rules, functions, rng, waited: 0, versions: 1, proposals: 0, made };
+        log.folds.push(Control::default());
         for f in 0..log.functions.len() {
-            let change = Change { function: log.functions[f].clone(), version: version(1), builds_on: 0 };
+            let version = log.keep(1);
+            let change = Change { function: log.functions[f].clone(), version, builds_on: 0 };
             let proposal = Proposal { id: log.id(), changes: vec![change], probation: None };
-            log.push(&Entry::Propose(proposal))?;
-            log.push(&Entry::Activate { proposal: log.end() })?;
+            log.push(0, &Entry::Propose(proposal))?;
+            log.push(0, &Entry::Activate { proposal: log.end() })?;
         }
         Ok(log)
     }
@@ -67,13 +74,43 @@ impl ControlLog {
         self.rng.one_in(2).then_some(Probation { ms: 1_000, records: 10, hold })
     }
 
-    /// A version: a new one, or one that was there before.
+    /// A version: a new one; one that was there before, from a file; or one that is gone back to, where it was put.
     pub fn version(&mut self) -> Version {
-        if self.rng.one_in(4) {
-            return version(1 + self.rng.below(self.versions));
+        match self.rng.below(8) {
+            0 => self.rng.pick(&self.made.clone()).clone(),
+            1 | 2 => {
+                let number = 1 + self.rng.below(self.versions);
+                self.keep(number)
+            }
+            _ => {
+                self.versions += 1;
+                self.keep(self.versions)
+            }
         }
-        self.versions += 1;
-        version(self.versions)
+    }
+
+    /// The version of this number, put in a place of its own.
+    fn keep(&mut self, number: u64) -> Version {
+        let (digest, place) = (format!("{number:x}"), self.made.len().to_string());
+        let version = Version { digest, place, layout: (number % 3) as u32, ..Version::default() };
+        self.rules.components.keep(&version);
+        self.made.push(version.clone());
+        version
+    }
+
+    /// Somebody has read that a component is kept no longer.
+    ///
+    /// # Errors
+    /// When it is needed.
+    pub fn discard(&mut self, places: &BTreeSet<String>) -> Result<(), String> {
+        self.rules.components.discard(places);
+        self.rules.all_is_there()
+    }
+
+    /// A planted bug: all that has this digest is removed.
+    pub fn discard_named(&mut self, digest: &str) -> Result<(), String> {
+        self.rules.components.discard_named(digest);
+        self.rules.all_is_there()
     }
 
     /// Position of the last entry.
@@ -84,6 +121,11 @@ impl ControlLog {
     /// Entry by place, not by position.
     pub fn entry(&self, place: usize) -> Option<&(u64, Entry)> {
         self.entries.get(place)
+    }
+
+    /// When an entry was appended, by place.
+    pub fn time(&self, place: usize) -> i64 {
+        self.times[place]
     }
 
     /// How many entries there are.
@@ -100,20 +142,23 @@ impl ControlLog {
     ///
     /// # Errors
     /// What the log's fold does wrong.
-    pub fn append(&mut self, entry: &Entry, faults: bool) -> Result<(Append, Vec<(usize, Active)>), String> {
+    pub fn append(&mut self, now: i64, entry: &Entry, faults: bool) -> Result<(Append, Vec<(usize, Active)>), String> {
+        // Clocks differ a little.
+        let time = now + self.rng.below(20) as i64;
         match if faults { self.rng.below(16) } else { 15 } {
             0 => Ok((Append::Lost, Vec::new())),
             1 => Ok((Append::Unknown, Vec::new())),
-            2 => Ok((Append::Unknown, self.push(entry)?)),
-            _ => Ok((Append::There, self.push(entry)?)),
+            2 => Ok((Append::Unknown, self.push(time, entry)?)),
+            _ => Ok((Append::There, self.push(time, entry)?)),
         }
     }
 
-    fn push(&mut self, entry: &Entry) -> Result<Vec<(usize, Active)>, String> {
+    fn push(&mut self, time: i64, entry: &Entry) -> Result<Vec<(usize, Active)>, String> {
         // Markers of transactions take positions.
         let at = self.end() + 1 + self.rng.below(3);
         let mut fold = self.fold().clone();
-        let applied = fold.apply(at, entry).map_err(|last| format!("entry {at} comes behind {last}, says the fold"))?;
+        let applied =
+            fold.apply(at, time, entry).map_err(|last| format!("entry {at} comes behind {last}, says the fold"))?;
         let again = matches!(entry, Entry::Propose(proposal) if self.rules.ids.contains(&proposal.id));
         let all = self.entries.len();
         let hindered = |proposal: u64| {
@@ -122,12 +167,13 @@ impl ControlLog {
         let hindered = matches!(entry, Entry::Activate { proposal } if hindered(*proposal));
         let held = matches!(entry, Entry::Promote { proposal }
             if self.probation_of(all, *proposal).is_some_and(|tried| tried.held));
-        self.rules.check(at, entry, &applied, Seen { hindered, held })?;
+        self.rules.check((at, time), entry, &applied, Seen { hindered, held })?;
         let late = matches!(applied, Applied::Void(_)) && !matches!(entry, Entry::Propose(_));
         if (again || late) && !is_unmoved(self.fold(), &fold, entry) {
             return Err(format!("entry {at} of the control log, {entry:?}, should do nothing"));
         }
         self.entries.push((at, entry.clone()));
+        self.times.push(time);
         self.folds.push(fold);
         let Applied::Activated(activated) = applied else { return Ok(Vec::new()) };
         Ok(activated.iter().map(|(function, activation)| self.active(function, activation)).collect())
@@ -243,11 +289,6 @@ fn is_unmoved(before: &Control, after: &Control, entry: &Entry) -> bool {
     before.functions().eq(after.functions()) && before.open().eq(after.open()) && outcome(before) == outcome(after)
 }
 
-/// The version of this number.
-fn version(number: u64) -> Version {
-    Version { digest: format!("{number:x}"), ..Version::default() }
-}
-
 fn of(version: &Version) -> u32 {
     u32::from_str_radix(&version.digest, 16).expect("all versions have numbers here")
 }
@@ -283,33 +324,54 @@ struct Rules {
     open: BTreeMap<u64, Vec<Change>>,
     /// Proposals that were decided, and by which entry.
     decided: BTreeMap<u64, u64>,
+    components: Components,
 }
 
 /// A version that is or was in force.
 #[derive(Clone)]
 struct Past {
     digest: String,
+    place: String,
+    layout: u32,
     failed: bool,
     /// It was gone back to.
     back: bool,
+    /// Its component was collected.
+    gone: bool,
 }
 
-/// What is gone back to: the last that is another and did not fail when it last ran; from what was gone back to, nothing.
-fn before(past: &[Past]) -> Option<Past> {
+impl Past {
+    fn of(version: &Version) -> Self {
+        let (digest, place) = (version.digest.clone(), version.place.clone());
+        Self { digest, place, layout: version.layout, failed: false, back: false, gone: false }
+    }
+}
+
+/// The last that is another and did not fail when it last ran.
+fn earlier(past: &[Past]) -> Option<&Past> {
     let (now, earlier) = past.split_last()?;
     let failed = |digest: &str| earlier.iter().rev().find(|p| p.digest == digest).is_some_and(|p| p.failed);
-    let found = earlier.iter().rev().find(|p| p.digest != now.digest && !failed(&p.digest));
-    found.filter(|_| !now.back).cloned()
+    earlier.iter().rev().find(|p| p.digest != now.digest && !failed(&p.digest))
+}
+
+/// What is gone back to: from what was gone back to, nothing; and nothing that was collected.
+fn before(past: &[Past]) -> Option<Past> {
+    earlier(past).filter(|before| !before.gone && !past.last().is_some_and(|now| now.back)).cloned()
 }
 
 impl Rules {
     /// An entry comes to a position and does this.
-    fn check(&mut self, at: u64, entry: &Entry, applied: &Applied, seen: Seen) -> Result<(), String> {
+    fn check(&mut self, (at, time): (u64, i64), entry: &Entry, applied: &Applied, seen: Seen) -> Result<(), String> {
         let good = match entry {
             Entry::Propose(Proposal { id, changes, .. }) => {
                 let open: BTreeSet<&String> = self.open.values().flatten().map(|c| &c.function).collect();
                 let free = self.builds_on_now(changes) && changes.iter().all(|c| !open.contains(&c.function));
-                let opens = self.ids.insert(id.clone()) && free;
+                let there = changes.iter().all(|c| !self.components.is_gone(&c.version.place));
+                let new = self.ids.insert(id.clone());
+                if new {
+                    self.components.name(changes);
+                }
+                let opens = new && free && there;
                 if opens {
                     self.open.insert(at, changes.clone());
                 }
@@ -328,11 +390,7 @@ impl Rules {
                 Some(changes) if !self.builds_on_now(&changes) => *applied == Applied::Closed,
                 Some(changes) => {
                     for Change { function, version, .. } in &changes {
-                        self.takes_over(
-                            at,
-                            function,
-                            Past { digest: version.digest.clone(), failed: false, back: false },
-                        );
+                        self.takes_over(at, function, Past::of(version));
                     }
                     self.put_in_force(at, applied, changes.iter().map(|c| (&c.function, &c.version.digest)))
                 }
@@ -344,16 +402,50 @@ impl Rules {
                 match before(past).filter(|_| is_now) {
                     Some(before) => {
                         past.last_mut().expect("it is in force").failed = true;
-                        let digest = before.digest;
-                        self.takes_over(at, function, Past { digest: digest.clone(), failed: false, back: true });
+                        let digest = before.digest.clone();
+                        self.takes_over(at, function, Past { failed: false, back: true, ..before });
                         self.put_in_force(at, applied, [(function, &digest)].into_iter())
                     }
                     None => matches!(applied, Applied::Void(_)),
                 }
             }
             Entry::Rejected { .. } => *applied == Applied::Closed,
+            Entry::Collect { digest, keep_ms, .. } => {
+                let places = self.components.collect(time, digest, *keep_ms);
+                let past = self.past.values_mut().flatten().filter(|past| past.digest == *digest);
+                past.filter(|_| places.is_some()).for_each(|past| past.gone = true);
+                is_collected(applied, places.as_ref())
+            }
         };
-        if good { Ok(()) } else { Err(format!("entry {at} of the control log, {entry:?}, did {applied:?}")) }
+        if !good {
+            return Err(format!("entry {at} of the control log, {entry:?}, did {applied:?}"));
+        }
+        let needed = self.needed();
+        self.components.after(time, needed);
+        self.all_is_there()
+    }
+
+    /// Digests that somebody runs, may go back to, is offered, or has states of.
+    fn needed(&self) -> BTreeSet<String> {
+        let mut needed: BTreeSet<String> =
+            self.open.values().flatten().map(|change| change.version.digest.clone()).collect();
+        for past in self.past.values() {
+            let newest = |layout: u32| past.iter().rev().find(|p| p.layout == layout);
+            let of_layouts = (0..3).filter_map(newest);
+            needed.extend(past.last().into_iter().chain(earlier(past)).chain(of_layouts).map(|p| p.digest.clone()));
+        }
+        needed
+    }
+
+    /// What somebody may ask for is where it was put.
+    fn all_is_there(&self) -> Result<(), String> {
+        let offered = self.open.values().flatten().map(|change| (&change.version.digest, &change.version.place));
+        let past = self.past.values().flat_map(|past| past.last().into_iter().chain(earlier(past)));
+        let ran = past.filter(|past| !past.gone).map(|past| (&past.digest, &past.place));
+        match offered.chain(ran).find(|(digest, place)| !self.components.is_there(digest, place)) {
+            Some((digest, place)) => Err(format!("component {digest} is needed and not at its place {place} any more")),
+            None => Ok(()),
+        }
     }
 
     fn builds_on_now(&self, changes: &[Change]) -> bool {

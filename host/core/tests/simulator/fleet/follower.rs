@@ -15,6 +15,9 @@ use super::host::Host;
 /// Entries that a process reads at one go, at the most.
 const ENTRIES_MAX: u64 = 4;
 
+/// For how long a component is kept that nothing needs, milliseconds.
+const KEEP_MS: i64 = 400;
+
 /// Turns that preparing takes where a host is slow.
 const SLOW_TURNS: u64 = 400;
 
@@ -53,7 +56,7 @@ impl Follower {
         let next = if deaf { first } else { log.len() };
         for place in 0..next {
             let (at, entry) = log.entry(place).expect("it is there");
-            control.apply(*at, entry).expect("positions grow");
+            control.apply(*at, log.time(place), entry).expect("positions grow");
         }
         let told = log.in_force(&control);
         let pace = *log.rng.pick(&[1, 1, 2, 4, 12]);
@@ -75,7 +78,9 @@ impl Follower {
     /// Reads an entry; gives what is in force by it, if it is prepared here.
     fn read(&mut self, log: &mut ControlLog, now: i64, planted: Planted) -> Result<Vec<(usize, Active)>, String> {
         let Some((at, entry)) = log.entry(self.next).filter(|_| !self.deaf).cloned() else { return Ok(Vec::new()) };
-        let applied = self.control.apply(at, &entry).map_err(|last| format!("entry {at} is read behind {last}"))?;
+        let time = log.time(self.next);
+        let applied =
+            self.control.apply(at, time, &entry).map_err(|last| format!("entry {at} is read behind {last}"))?;
         log.agrees(self.next, &self.control)?;
         self.next += 1;
         match (&entry, applied) {
@@ -94,6 +99,10 @@ impl Follower {
             (Entry::Revert { .. }, Applied::Activated(activated)) => {
                 return Ok(activated.iter().map(|(f, a)| log.active(f, a)).collect());
             }
+            (Entry::Collect { .. }, Applied::Collected { digest, places }) => match planted {
+                Planted::CollectedByName => log.discard_named(&digest)?,
+                _ => log.discard(&places)?,
+            },
             (Entry::Void { proposal, .. }, Applied::Closed) => {
                 self.preparing.remove(proposal);
                 if planted == Planted::VoidActivated && self.prepared.contains(proposal) {
@@ -114,7 +123,10 @@ impl Follower {
         let active = |change: &Change| {
             let number = self.control.function(&change.function).and_then(|f| f.in_force()).map_or(0, |a| a.number) + 1;
             let version = change.version.clone();
-            log.active(&change.function, &Activation { number, epoch: at, version, failed: None, back_from: None })
+            log.active(
+                &change.function,
+                &Activation { number, epoch: at, version, failed: None, back_from: None, collected: None },
+            )
         };
         changes.into_iter().flatten().map(active).collect()
     }
@@ -170,6 +182,23 @@ impl Follower {
         Ok(entries)
     }
 
+    /// What it finds that nothing needs any more.
+    fn collects(
+        &self,
+        log: &mut ControlLog,
+        look: &Look<'_>,
+        now: i64,
+        planted: Planted,
+    ) -> Result<Option<Entry>, String> {
+        let Some((digest, _)) = self.control.collectable(now, KEEP_MS).next().filter(|_| log.rng.one_in(4)) else {
+            return Ok(None);
+        };
+        if planted == Planted::CollectedUnread {
+            log.discard_named(digest)?;
+        }
+        Ok(Some(Entry::Collect { digest: digest.to_string(), keep_ms: KEEP_MS, host: look.host.to_string() }))
+    }
+
     /// What comes of running a proposal beside what is in force; and what somebody does about one that is held.
     fn tried(&mut self, log: &mut ControlLog, proposal: u64, host: &str, faults: bool) -> Option<Entry> {
         let (_, open) = self.control.open().find(|(at, _)| *at == proposal)?;
@@ -219,7 +248,11 @@ impl Follower {
             (Append::There, _)
             | (
                 Append::Lost,
-                Entry::Rejected { .. } | Entry::Revert { .. } | Entry::Passed { .. } | Entry::Promote { .. },
+                Entry::Rejected { .. }
+                | Entry::Revert { .. }
+                | Entry::Passed { .. }
+                | Entry::Promote { .. }
+                | Entry::Collect { .. },
             ) => {}
             // The protocol asks for it again.
             (Append::Lost, Entry::Ready { proposal, .. } | Entry::Refused { proposal, .. })
@@ -281,7 +314,9 @@ impl Fleet {
         let known = !(faults && self.control.rng.one_in(8));
         let now = self.clock + self.control.waited;
         let look = |read: i64| Look { host: &id, live: known.then_some(&live), waited_ms: now.saturating_sub(read) };
-        for entry in process.follower.news(&mut self.control, &look, faults)? {
+        let mut entries = process.follower.news(&mut self.control, &look, faults)?;
+        entries.extend(process.follower.collects(&mut self.control, &look(now), now, self.planted)?);
+        for entry in entries {
             let how = self.append(&entry, faults)?;
             if let Some(process) = &mut host.process {
                 process.follower.appended(entry, how);
@@ -291,7 +326,8 @@ impl Fleet {
     }
 
     fn append(&mut self, entry: &Entry, faults: bool) -> Result<Append, String> {
-        let (how, active) = self.control.append(entry, faults)?;
+        let now = self.clock + self.control.waited;
+        let (how, active) = self.control.append(now, entry, faults)?;
         active.into_iter().for_each(|(function, active)| self.judge.in_force(function, active));
         Ok(how)
     }

@@ -6,6 +6,7 @@
 mod broker;
 mod chaos;
 mod commit;
+mod components;
 mod control;
 mod directory;
 mod follower;

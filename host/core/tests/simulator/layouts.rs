@@ -1,0 +1,66 @@
+//! Layouts of states: some functions write those of each version turned by another number, so that a state that is read in another
+//! layout than it was written in, or turned twice, gives other results than the oracle has.
+
+use millstream_core::function::Prepared;
+use millstream_core::record::BytesColumn;
+use millstream_core::topology::spec::{Aggregate, Fold, Operator, Spec, WindowForm};
+
+use super::native::FUNCTIONS_MAX;
+use super::roles::Role;
+
+/// How many layouts a function's versions have, in turn.
+const LAYOUTS: u32 = 3;
+
+/// Which functions have a migrator: those of folds whose states the engine turns, and whose states nothing shows as they are.
+pub fn migrators(spec: &Spec, roles: &[Role]) -> Vec<bool> {
+    let has = |(number, role): (usize, &Role)| {
+        let name = spec.functions[number].name.as_str();
+        let folds: Vec<&Aggregate> = spec.steps.iter().filter_map(|step| fold_by(&step.operator, name)).collect();
+        matches!(role, Role::Sum(sum) if !sum.breaks && !sum.shared)
+            && !folds.is_empty()
+            && folds.into_iter().all(is_turned)
+    };
+    roles.iter().enumerate().map(has).collect()
+}
+
+/// The fold of a step, if it is by this function.
+fn fold_by<'s>(operator: &'s Operator, function: &str) -> Option<&'s Aggregate> {
+    match operator {
+        Operator::Aggregate(aggregate) if aggregate.fold.function() == Some(function) => Some(aggregate),
+        _ => None,
+    }
+}
+
+/// Whether the engine turns its states.
+fn is_turned(aggregate: &Aggregate) -> bool {
+    let form = aggregate.window.map(|window| window.form);
+    let stays =
+        matches!(form, Some(WindowForm::Session { .. } | WindowForm::Sliding { .. } | WindowForm::Panes { .. }));
+    !stays && matches!(aggregate.fold, Fold::Aggregate { .. } | Fold::Scan { .. })
+}
+
+/// By what a version turns states.
+fn turn(f: Prepared) -> u32 {
+    (f.0 / FUNCTIONS_MAX) % LAYOUTS
+}
+
+/// The layout of a version of a function that has a migrator.
+pub fn layout(f: Prepared) -> u32 {
+    f.0 % FUNCTIONS_MAX + FUNCTIONS_MAX * turn(f)
+}
+
+/// States in the layout of a version as they are, or the other way round.
+pub fn turned(f: Prepared, states: &BytesColumn) -> BytesColumn {
+    by(turn(f), states)
+}
+
+/// States of one layout in another.
+pub fn migrated(old: u32, new: u32, states: &BytesColumn) -> BytesColumn {
+    by((old / FUNCTIONS_MAX) ^ (new / FUNCTIONS_MAX), states)
+}
+
+fn by(number: u32, states: &BytesColumn) -> BytesColumn {
+    let one = |i: usize| states.get(i).map(|state| state.iter().map(|byte| byte ^ number as u8).collect::<Vec<u8>>());
+    let all: Vec<Option<Vec<u8>>> = (0..states.len()).map(one).collect();
+    all.iter().map(Option::as_deref).collect()
+}
