@@ -4,6 +4,7 @@
 
 mod grants;
 mod joins;
+mod versions;
 
 use std::path::PathBuf;
 
@@ -11,7 +12,6 @@ use std::collections::BTreeMap;
 
 use millstream_core::calendar::Calendar;
 use millstream_core::state::keyspace::Durability;
-use millstream_core::swap::collect::KEEP_COMPONENTS_MS;
 use millstream_core::topology::describe::operator_word;
 use millstream_core::topology::spec::{
     self, Aggregate, Deduplicate, Fold, From, FunctionSpec, Idle, KeyFormat, MapForm, Operator, Process, SinkSpec,
@@ -30,10 +30,9 @@ use super::times;
 use super::units::{self, DURATION_MS_MAX};
 use super::{
     COMMIT_INTERVAL_DEFAULT_MS, COMMIT_INTERVAL_MS_MAX, COMMIT_INTERVAL_MS_MIN, Function, Guarantee, InternalTopics,
-    KEEP_COMPONENTS_MS_MIN, Limits, Manifest, Start, Surroundings,
+    Limits, Manifest, Start, Surroundings,
 };
 use crate::runtime::formats::Asked;
-use crate::trust::PublicKey;
 
 /// Fields that only `count`, `reduce`, `aggregate`, `scan` and `cogroup` have.
 const AGGREGATE_FIELDS: [&str; 5] = ["group", "window", "emit", "emit-every-update", "late"];
@@ -569,23 +568,6 @@ impl Lower<'_> {
         InternalTopics { replication: given.replication, min_isr: given.min_isr, settings }
     }
 
-    fn trust(&mut self, manifest: &form::Manifest) -> Vec<PublicKey> {
-        let Some(given) = &manifest.trust else { return Vec::new() };
-        if given.is_empty() {
-            let message =
-                "`trust` names no key: leave it out to take what is not signed, or no version could ever be deployed";
-            self.problems.push(Problem::error(self.tree.place(&["trust"]), message));
-        }
-        let mut keys = Vec::new();
-        for key in given {
-            match key.0.parse() {
-                Ok(key) => keys.push(key),
-                Err(why) => self.problems.push(Problem::error(self.tree.place(&["trust"]), why)),
-            }
-        }
-        keys
-    }
-
     fn functions(&mut self, around: &Surroundings<'_>) -> Vec<Function> {
         let mut functions = self.each("functions", |lower, name, function| lower.function(name, function, around));
         for function in &mut functions {
@@ -720,17 +702,6 @@ impl Lower<'_> {
             );
             self.problems.push(Problem::error(self.tree.place(&["commit-interval"]), message));
             return COMMIT_INTERVAL_DEFAULT_MS;
-        }
-        ms
-    }
-
-    fn keep_components(&mut self, manifest: &form::Manifest) -> i64 {
-        let Some(text) = &manifest.keep_components else { return KEEP_COMPONENTS_MS };
-        let ms = self.duration(text, &path(&["keep-components"]));
-        if ms < KEEP_COMPONENTS_MS_MIN {
-            let message = format!("components are kept for {KEEP_COMPONENTS_MS_MIN} ms or longer, not for {}", text.0);
-            self.problems.push(Problem::error(self.tree.place(&["keep-components"]), message));
-            return KEEP_COMPONENTS_MS;
         }
         ms
     }

@@ -54,7 +54,7 @@ fn a_version_is_told_when_it_was_first_deployed() {
     assert_eq!(told(&host), first, "after a restart");
     let other = std::fs::read(function("identity")).unwrap();
     let asked = Asked { component: &other, settings: None, origin: "test", signature: "" };
-    host.fleet.deploy("bad", asked, None).unwrap();
+    host.fleet.deploy(vec![("bad", asked)], None).unwrap();
     let again = host.fleet.rollback("bad", None).unwrap().activation.unwrap().version.proposed_at;
     assert_ne!(again, deployed, "a deployment of its own");
     assert_eq!(told(&host), first, "after a rollback");
