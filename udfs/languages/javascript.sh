@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The samples in JavaScript and TypeScript, and the tests of guest-sdk/javascript. Needs Node 20 or newer with npm (Debian:
-# nodejs, npm); esbuild and componentize-js, which holds the engine, come from npm as javascript/package-lock.json names them.
+# nodejs, npm); esbuild, componentize-qjs and componentize-js, which hold the engines, come from npm as
+# javascript/package-lock.json names them.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 needs node nodejs "it runs what makes components of JavaScript programs, and their tests"
@@ -18,13 +19,15 @@ project() {
 }
 
 build() {
-  local sample name source out=$1
+  local sample name source out=$1 tool="$sdk/bin/millstream-build.js"
   export MILLSTREAM_NODE_MODULES="$npm/node_modules"
   for sample in $(all_samples); do
     name="${sample%-*}"
     source="$name.js"; [ "$sample" = "$name-typescript" ] && source="$name.ts"
-    (project "$sample" && node "$sdk/bin/millstream-build.js" "$source" -o "$out/$sample.wasm")
+    (project "$sample" && node "$tool" "$source" -o "$out/$sample.wasm")
   done
+  # The other engine, for one program.
+  cd "$scratch/only-ip-javascript" && node "$tool" only-ip.js -o "$out/only-ip-spidermonkey.wasm" --engine spidermonkey
 }
 
 test_sample() {

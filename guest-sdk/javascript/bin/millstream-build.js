@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // `millstream-build FILE.js|FILE.ts -o OUT.wasm`: makes a component of a program. esbuild puts the program and the SDK into one
-// module and erases types; the program is loaded once to see what it exports; componentize-js adds the engine.
+// module and erases types; the program is loaded once to see what it exports; the engine's own tool adds the engine.
 
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,13 +10,41 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 const sdk = dirname(dirname(fileURLToPath(import.meta.url)));
 const VERSION = "0.1.0";
 
-/** A tool's module: in MILLSTREAM_NODE_MODULES, or a `node_modules` above this file or the folder at hand. */
-async function tool(name, entry) {
+/** The engines, each with what makes a component of a module: `(module, its file, folder of the WIT) => bytes`. */
+const ENGINES = {
+  async quickjs() {
+    const { componentize } = await tool("componentize-qjs", "index.js");
+    return async (source, file, witPath) => {
+      const made = { witPath, world: "program", jsSource: source, jsPath: file, moduleRoot: dirname(file) };
+      // Without what is asynchronous in components, which no function of the contract is.
+      return (await componentize({ ...made, sync: true })).component;
+    };
+  },
+  async spidermonkey() {
+    const shim = "@bytecodealliance/preview2-shim";
+    const { componentize } = await tool("@bytecodealliance/componentize-js", "src/componentize.js", shim);
+    return async (_source, sourcePath, witPath) => {
+      // No part of the engine then asks a system for anything.
+      const disableFeatures = ["stdio", "random", "clocks", "http", "fetch-event"];
+      return (await componentize({ sourcePath, witPath, worldName: "program", disableFeatures })).component;
+    };
+  },
+};
+
+/** A tool's module: in MILLSTREAM_NODE_MODULES, or a `node_modules` above this file or the folder at hand. `beside`: what it needs
+ * and does not bring. */
+async function tool(name, entry, ...beside) {
   const above = (folder) => (folder === dirname(folder) ? [] : [join(folder, "node_modules"), ...above(dirname(folder))]);
   const folders = [process.env.MILLSTREAM_NODE_MODULES, ...above(sdk), ...above(process.cwd())];
   const found = folders.map((folder) => folder && join(folder, name, entry)).find((file) => file && existsSync(file));
-  if (!found) throw new Error(`${name} is missing: npm install ${name}`);
+  if (!found) throw new Error(`${name} is missing: npm install ${[name, ...beside].map(versioned).join(" ")}`);
   return import(pathToFileURL(found).href);
+}
+
+/** A tool with the version that this SDK is tested with, as npm takes it. */
+function versioned(name) {
+  const { dependencies, peerDependencies } = JSON.parse(readFileSync(join(sdk, "package.json"), "utf8"));
+  return `${name}@${{ ...dependencies, ...peerDependencies }[name]}`;
 }
 
 /** The program as one module. */
@@ -40,9 +68,9 @@ function world(interfaces) {
   return `package millstream:program;\nworld program {\n  ${lines.join("\n  ")}\n}\n`;
 }
 
-async function build(file, out) {
+async function build({ file, out, engine }) {
   const esbuild = (await tool("esbuild", "lib/main.js")).default;
-  const { componentize } = await tool("@bytecodealliance/componentize-js", "src/componentize.js");
+  const componentize = await ENGINES[engine]();
   const scratch = mkdtempSync(join(tmpdir(), "millstream-build-"));
   try {
     const program = `import ${JSON.stringify(resolve(file))};\n`;
@@ -56,28 +84,37 @@ async function build(file, out) {
     cpSync(join(sdk, "wit/udf.wit"), join(wit, "udf.wit"));
     writeFileSync(join(scratch, "wit/world.wit"), world(interfaces));
     const entry = `${program}export { ${interfaces.join(", ")} } from "millstream-sdk/component";\n`;
-    const source = join(scratch, "program.js");
-    writeFileSync(source, await bundle(esbuild, entry, { conditions: ["millstream"], external: ["millstream:*"] }));
-    const { component } = await componentize({
-      sourcePath: source,
-      witPath: join(scratch, "wit"),
-      worldName: "program",
-      // No part of the engine then asks a system for anything: the component imports nothing but the contract.
-      disableFeatures: ["stdio", "random", "clocks", "http", "fetch-event"],
-    });
-    writeFileSync(out, component);
+    const module = join(scratch, "program.js");
+    const source = await bundle(esbuild, entry, { conditions: ["millstream"], external: ["millstream:*"] });
+    writeFileSync(module, source);
+    writeFileSync(out, await componentize(source, module, join(scratch, "wit")));
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
 }
 
-const [file, flag, out, ...rest] = process.argv.slice(2);
-if (!file || flag !== "-o" || !out || rest.length > 0) {
-  console.error("usage: millstream-build FILE.js|FILE.ts -o OUT.wasm");
+const USAGE = `usage: millstream-build FILE.js|FILE.ts -o OUT.wasm [--engine ${Object.keys(ENGINES).join("|")}]`;
+
+/** What is asked for, or null. */
+function asked(words) {
+  const given = { engine: "quickjs" };
+  while (words.length > 0) {
+    const word = words.shift();
+    const name = { "-o": "out", "--engine": "engine" }[word] ?? "file";
+    const value = name === "file" ? word : words.shift();
+    if (value === undefined || value.startsWith("-") || (name === "file" && given.file)) return null;
+    given[name] = value;
+  }
+  return given.file && given.out && Object.hasOwn(ENGINES, given.engine) ? given : null;
+}
+
+const given = asked(process.argv.slice(2));
+if (!given) {
+  console.error(USAGE);
   process.exit(2);
 }
 try {
-  await build(file, out);
+  await build(given);
 } catch (error) {
   console.error(`millstream-build: ${error.message}`);
   process.exit(1);

@@ -9,12 +9,13 @@ import * as single from "./single.js";
 function said(error) {
   if (!(error instanceof Error)) return String(error);
   const place = String(error.stack ?? "").split("\n").find((line) => line.trim() !== "" && !line.includes(error.message));
-  return `${error.name}: ${error.message}${place ? `, at ${place.trim()}` : ""}`;
+  return `${error.name}: ${error.message}${place ? `, at ${place.trim().replace(/^at /, "")}` : ""}`;
 }
 
 /** Answers a call. What a function throws besides a Reject fails the call: the contract's error is a text. */
 function answered(name, call) {
   try {
+    host.begin();
     const answers = exported.get(name);
     if (!answers) throw new Error(`this function has no ${name}; another function of its file may`);
     return call(answers);
@@ -56,6 +57,7 @@ export const lifecycle = {
     })),
   start(name, settings) {
     try {
+      host.begin();
       start(name, settings);
     } catch (error) {
       throw error instanceof Error ? error.message : String(error);

@@ -1,3 +1,3 @@
 // No host: tests. What records know besides themselves is what a test gives them.
 
-export const host = { write: (level, message) => process.stderr.write(`${level}: ${message}\n`) };
+export const host = { begin() {}, write: (level, message) => process.stderr.write(`${level}: ${message}\n`) };

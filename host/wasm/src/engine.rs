@@ -13,7 +13,7 @@ use wasmtime::{
 };
 
 use crate::limits::{
-    CORE_INSTANCES_MAX, MEMORIES_MAX, MEMORY_BYTES_MAX, STACK_FRAMES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX,
+    CORE_INSTANCES_MAX, MEMORY_BYTES_MAX, MODULE_MEMORIES_MAX, STACK_FRAMES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX,
     WASM_STACK_BYTES,
 };
 
@@ -29,8 +29,9 @@ pub const POOL_MEMORIES: u32 = 1_000;
 /// Tables of a pool.
 pub const POOL_TABLES: u32 = 2_000;
 
-/// Core instances of a pool; a component has one to a handful.
-pub const POOL_CORE_INSTANCES: u32 = 4_000;
+/// Core instances of a pool: as many as its components can have, since they take nothing before they are there. QuickJS has
+/// a dozen beside its two memories, Python more beside its one.
+pub const POOL_CORE_INSTANCES: u32 = POOL_MEMORIES * CORE_INSTANCES_MAX;
 
 /// For whom an engine is made: both give and take the same compiled code.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,9 @@ pub(crate) fn engine(purpose: Purpose) -> wasmtime::Result<Engine> {
     config.cranelift_nan_canonicalization(true);
     config.relaxed_simd_deterministic(true);
     config.wasm_memory64(false);
-    config.wasm_multi_memory(false);
+    // For what the engine puts between two components inside a file, which copies from one's memory to the other's. The
+    // modules of a function itself have one memory each: `modules` sees to that, and the pool.
+    config.wasm_multi_memory(true);
     config.wasm_custom_page_sizes(false);
     config.cranelift_opt_level(OptLevel::Speed);
     config.parallel_compilation(false);
@@ -74,8 +77,9 @@ fn pool() -> PoolingAllocationConfig {
     pool.total_tables(POOL_TABLES);
     pool.total_core_instances(POOL_CORE_INSTANCES);
     pool.total_component_instances(POOL_MEMORIES);
-    pool.max_memories_per_module(MEMORIES_MAX);
-    pool.max_memories_per_component(MEMORIES_MAX);
+    pool.max_memories_per_module(MODULE_MEMORIES_MAX);
+    // How many a component may have, `inspect` says, in its own words.
+    pool.max_memories_per_component(POOL_MEMORIES);
     pool.max_tables_per_module(TABLES_MAX);
     pool.max_tables_per_component(TABLES_MAX);
     pool.max_core_instances_per_component(CORE_INSTANCES_MAX);

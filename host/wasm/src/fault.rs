@@ -39,7 +39,11 @@ pub(crate) enum Phase {
 /// The fault behind a call's error.
 pub(crate) fn fault(error: CallError, data: &Data, phase: Phase) -> Fault {
     match error {
-        CallError::Refused(message) => Fault::Refused { message: bounded(message) },
+        // Languages with exceptions do not trap when memory is denied: they throw, and that becomes the answer.
+        CallError::Refused(message) => match &data.meter.denied {
+            Some(denied) => Fault::OutOfMemory { what: bounded(format!("{denied}, and said: {message}")) },
+            None => Fault::Refused { message: bounded(message) },
+        },
         CallError::Bad(what) => Fault::BadResult { what: bounded(what) },
         CallError::Failed(error) => failed(&error, data, phase),
     }

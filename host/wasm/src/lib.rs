@@ -7,6 +7,7 @@
 //! | [`registry`] | a host's functions: inspected, prepared, numbered, counted |
 //! | [`worker`] | one thread's instances, as the core calls them |
 //! | `trial`, [`inspect`] | from bytes to something that can be called, or to every reason why not |
+//! | `modules` | what is looked at in a component before it is compiled |
 //! | [`componentize`] | from a core module to a component; nothing of it runs |
 //! | [`compile`], `cache` | compiled code: made in a child process, kept in a folder |
 //! | `instance`, `store`, `voice`, `fault` | one instance: its limits, a call, what it says, what a failed call means |
@@ -24,6 +25,7 @@ pub mod registry;
 pub mod worker;
 
 pub mod inspect;
+mod modules;
 mod trial;
 
 pub mod componentize;

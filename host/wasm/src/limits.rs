@@ -16,8 +16,13 @@ pub const MEMORY_BYTES_MAX: u64 = 4 << 30;
 /// Most table elements that any function can be given, in one table.
 pub const TABLE_ELEMENTS_MAX: u32 = 200_000;
 
-/// Memories that one component may have (its own, and those of adapters inside it).
+/// Memories that one component may have, those of the components and adapters inside it among them. `memory` of [`Limits`]
+/// holds for their sum.
 pub const MEMORIES_MAX: u32 = 8;
+
+/// Memories that one core module may have, its own and those it imports. Only what the engine itself puts between two
+/// components inside a file has two.
+pub const MODULE_MEMORIES_MAX: u32 = 1;
 
 /// Tables that one component may have.
 pub const TABLES_MAX: u32 = 16;

@@ -17,6 +17,7 @@ use crate::limits::{
     FUNCTIONS_BYTES_MAX, FUNCTIONS_MAX, LAYOUTS_MAX, Limits, MESSAGE_BYTES_MAX, REASONS_MAX, cut, size,
 };
 use crate::log::Gate;
+use crate::modules;
 use crate::profile::Sampler;
 use crate::registry::Registry;
 use crate::stats::Counters;
@@ -92,6 +93,7 @@ impl Registry {
         {
             return Ok(component);
         }
+        modules::memories(bytes).map_err(CompileError::Component)?;
         let code = self.cache.file().map_err(host("make a file for compiled code"))?;
         let job = Job { component: bytes, engine: self.cache.engine(), limits: self.config.compile_limits };
         self.config.compiler.compile(&job, code.as_file())?;

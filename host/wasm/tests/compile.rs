@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use common::{compiler, config, filter_wat, reasons, udf, wat};
+use common::{compiler, config, filter_wat, reasons, udf};
 use millstream_core::function::Interface;
 use millstream_wasm::{CompileLimits, Compiler, Config, Limits, Refusal, Registry, RegistryError};
 
@@ -87,38 +87,6 @@ fn compiling_that_takes_too_much_memory_ends() {
     let refused = reasons(prepare(&registry, &component));
     assert_eq!(refused, "compiling it takes more memory than the limit of 160 MiB");
     prepare(&registry, &straight(1_000)).unwrap();
-}
-
-/// Two components in one, of which one hands a text to the other; each has a memory of its own.
-const COMPOSED: &str = r#"(component
-  (component $a
-    (core module $m
-      (memory (export "memory") 1)
-      (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)
-      (func (export "f") (param i32 i32)))
-    (core instance $i (instantiate $m))
-    (func (export "f") (param "s" string)
-      (canon lift (core func $i "f") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))
-  (component $b
-    (import "f" (func $f (param "s" string)))
-    (core module $lib (memory (export "memory") 1))
-    (core instance $l (instantiate $lib))
-    (core func $lf (canon lower (func $f) (memory (core memory $l "memory"))))
-    (core module $m
-      (import "" "f" (func $f (param i32 i32)))
-      (func (export "run") (call $f (i32.const 0) (i32.const 5))))
-    (core instance $i (instantiate $m (with "" (instance (export "f" (func $lf))))))
-    (func (export "run") (canon lift (core func $i "run"))))
-  (instance $x (instantiate $a))
-  (instance $y (instantiate $b (with "f" (func $x "f"))))
-  (export "run" (func $y "run")))"#;
-
-#[test]
-fn what_the_compiler_gives_up_on_is_the_components_fault() {
-    let registry = Registry::new(config()).unwrap();
-    let refused = reasons(prepare(&registry, &wat(COMPOSED)));
-    assert!(refused.contains("hand bytes from one memory to another"), "{refused}");
-    assert!(!refused.contains("panicked"), "{refused}");
 }
 
 #[test]

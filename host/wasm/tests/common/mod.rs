@@ -51,7 +51,12 @@ pub fn wat(text: &str) -> Vec<u8> {
 
 /// A component around a core module `$m` that exports `memory`, `realloc` and the filter's `keep`, as its text.
 pub fn filter_wat(module: &str) -> Vec<u8> {
-    wat(&include_str!("../../../../udfs/misbehaving-wat/filter.wat").replace(";; the module stands here", module))
+    wat(&filter_text(module))
+}
+
+/// The text of that component.
+pub fn filter_text(module: &str) -> String {
+    include_str!("../../../../udfs/misbehaving-wat/filter.wat").replace(";; the module stands here", module)
 }
 
 /// Runs on a thread with a worker's stack.
