@@ -684,12 +684,7 @@ fn walk(cx: &mut Cx<'_, '_>, states: &mut [NodeState], phase: &Phase<'_>) -> Res
             }
             (NodeOperator::Process(operator), phase) => {
                 let NodeState::Process(state) = &mut states[at] else { unreachable!("opened by the same plan") };
-                outputs.extend(held::run_process(
-                    cx,
-                    &mut process::Step { node, process: operator, state },
-                    input,
-                    phase,
-                )?);
+                outputs.extend(held::run_process(cx, (node, operator), state, input, phase)?);
             }
             _ if input.is_empty() => outputs.extend((0..node.ports).map(|_| cx.empty.clone())),
             _ => {

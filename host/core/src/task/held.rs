@@ -7,7 +7,7 @@ use crate::error::Verdict;
 use crate::flow::Flow;
 use crate::operator::aggregate::{self, Grouped, Held, Step};
 use crate::operator::{Cx, migrate, process};
-use crate::topology::graph::{AggregateNode, Node};
+use crate::topology::graph::{AggregateNode, Node, ProcessNode};
 
 /// What an aggregate makes of records and of time; at the end of an interval its sweep goes on.
 pub(super) fn run(
@@ -54,10 +54,12 @@ fn run_aggregate<S: Grouped>(
 /// What a processor makes of records and of time: a flow for each of its outputs. Timers that are not due at the end of a test stay.
 pub(super) fn run_process(
     cx: &mut Cx<'_, '_>,
-    step: &mut process::Step<'_>,
+    (node, operator): (&Node, &ProcessNode),
+    state: &mut process::State,
     input: &Flow,
     phase: &Phase<'_>,
 ) -> Result<Vec<Flow>, Verdict> {
+    let step = &mut process::Step { node, process: operator, state };
     let now = process::process(cx, step, input, phase.rows())?;
     if !phase.is_end() {
         return Ok(now);
