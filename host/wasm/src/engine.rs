@@ -29,8 +29,8 @@ pub const POOL_MEMORIES: u32 = 1_000;
 /// Tables of a pool.
 pub const POOL_TABLES: u32 = 2_000;
 
-/// Core instances of a pool: as many as its components can have, since they take nothing before they are there. QuickJS has
-/// a dozen beside its two memories, Python more beside its one.
+/// Core instances of a pool: as many as its components can have, since they take nothing before they are there. Those of
+/// QuickJS have about ten each.
 pub const POOL_CORE_INSTANCES: u32 = POOL_MEMORIES * CORE_INSTANCES_MAX;
 
 /// For whom an engine is made: both give and take the same compiled code.

@@ -9,9 +9,12 @@ use common::{Ask, Batch, Tried, listening, udf, worker};
 use millstream_core::function::{Fault, Functions};
 use millstream_wasm::{Limits, Registry};
 
-/// The host of all these tests, with the lines that functions log: the component is compiled once.
-fn host() -> &'static (Arc<Registry>, Arc<Mutex<Vec<String>>>) {
-    static HOST: OnceLock<(Arc<Registry>, Arc<Mutex<Vec<String>>>)> = OnceLock::new();
+/// A host, and the lines that its functions log.
+type Host = (Arc<Registry>, Arc<Mutex<Vec<String>>>);
+
+/// The host of all these tests: the component is compiled once.
+fn host() -> &'static Host {
+    static HOST: OnceLock<Host> = OnceLock::new();
     HOST.get_or_init(listening)
 }
 
