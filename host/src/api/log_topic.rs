@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use millstream_core::record::{Batch, BatchBuilder};
@@ -88,7 +88,11 @@ fn run(mut parts: Parts, stop: &AtomicBool) {
                 if is_last {
                     return;
                 }
-                std::thread::sleep(RETRY_PAUSE);
+                // The end of the host does not wait for it.
+                let until = Instant::now() + RETRY_PAUSE;
+                while Instant::now() < until && !stop.load(Ordering::Relaxed) {
+                    std::thread::sleep(LOOK);
+                }
             }
         }
     }
