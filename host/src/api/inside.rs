@@ -18,7 +18,7 @@ use crate::runtime::functions::digest;
 use crate::runtime::lines::{Line, Lines};
 use crate::runtime::replay::{self, Ground};
 
-/// How often it is looked for the record that is to be replayed, at the most.
+/// How long the record that is to be replayed may take to come from its broker.
 const READ_WAIT: Duration = Duration::from_secs(30);
 
 /// Lines of functions.

@@ -55,9 +55,7 @@ struct Kept {
 struct Of {
     lines: VecDeque<Line>,
     bytes: usize,
-    /// The last that is not kept any more.
-    gone: u64,
-    /// How many are not.
+    /// Those that are not kept any more, the last of them.
     lost: VecDeque<u64>,
 }
 
@@ -88,7 +86,6 @@ impl Lines {
         while of.lines.len() > LINES_KEPT || of.bytes > LINE_BYTES_KEPT {
             let Some(old) = of.lines.pop_front() else { break };
             of.bytes -= old.message.len();
-            of.gone = old.sequence;
             of.lost.push_back(old.sequence);
             if of.lost.len() > LINES_KEPT {
                 of.lost.pop_front();
