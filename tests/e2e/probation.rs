@@ -227,3 +227,99 @@ sinks:
     });
     assert!(host.stop().success());
 }
+
+/// Records of keys with a state, as JSON lines.
+fn doors(place: &Place, host: &Host, records: &[(&str, &str, i64)]) {
+    let path = place.folder.with_extension("json");
+    let line = |(key, state, timestamp): &(&str, &str, i64)| {
+        let value = format!("{{\"state\":\"{state}\",\"door\":\"{key}\"}}");
+        serde_json::json!({ "key": key, "value": value, "timestamp": timestamp }).to_string() + "\n"
+    };
+    std::fs::write(&path, records.iter().map(line).collect::<String>()).unwrap();
+    host.ok(&["produce", "in", "--format", "json", &path.to_string_lossy()]);
+}
+
+#[test]
+fn a_processor_is_tried_with_stores_and_timers_of_its_own() {
+    let place = Place::new(
+        "pipeline: changes
+functions:
+  changed: { component: {changes.wasm}, function: changed, config: { field: state, forget-ms: \"1000\" } }
+sources:
+  in: { topic: in }
+steps:
+  changes: { from: in, process: changed, stores: { last: {} } }
+sinks:
+  out: { from: changes, topic: out }
+",
+    );
+    let host = Host::ready(&place.manifest, &place.folder, &[]);
+    let compared = |records: u64| {
+        eventually("they were compared", 30, || {
+            let told = host.get("/v1/functions/changed/probation")?;
+            let trial = told["hosts"].as_object().and_then(|hosts| hosts.values().next()).cloned().unwrap_or_default();
+            if trial["compared"].as_u64() >= Some(records) { Ok(trial) } else { Err(told.to_string()) }
+        })
+    };
+    let (file, settings) = (function("changes"), place.folder.with_extension("settings.json"));
+    let shadow = |with: &str| {
+        std::fs::write(&settings, with).unwrap();
+        let file = file.to_string_lossy().into_owned();
+        let settings = settings.to_string_lossy().into_owned();
+        host.ok(&["deploy", "changes/changed", &file, "--config", &settings, "--shadow"]);
+    };
+    doors(&place, &host, &[("a", "open", 0), ("b", "open", 0)]);
+    assert_eq!(out(&host, 2).lines().count(), 2);
+    // The same, said in another way: it goes on from what is stored, and forgets at the same time.
+    shadow("{\"forget-ms\": \"1000\", \"field\": \"state\"}");
+    doors(&place, &host, &[("a", "open", 500), ("a", "shut", 900), ("b", "open", 1_400), ("a", "shut", 5_000)]);
+    let trial = compared(4);
+    assert_eq!((&trial["differing"], &trial["failed"]), (&0.into(), &Value::Null), "{trial}");
+    assert_eq!(trial["notes"], serde_json::json!([]), "{trial}");
+    host.ok(&["promote", "changes/changed", "--abandon"]);
+    // One that remembers longer says less: b is forgotten in force alone.
+    shadow("{\"forget-ms\": \"60000\", \"field\": \"state\"}");
+    doors(&place, &host, &[("b", "open", 6_000), ("b", "open", 6_500), ("b", "open", 9_000)]);
+    let trial = compared(3);
+    assert_eq!(trial["differing"], 1, "{trial}");
+    let example = &trial["examples"][0];
+    assert_eq!((&example["position"], &example["new"]), (&"in:0:8".into(), &serde_json::json!([])), "{trial}");
+    host.ok(&["promote", "changes/changed", "--abandon"]);
+    // One that forgets sooner says more, by timers that the version in force does not have.
+    shadow("{\"forget-ms\": \"100\", \"field\": \"state\"}");
+    doors(&place, &host, &[("c", "open", 10_000), ("c", "open", 10_050), ("c", "open", 10_500)]);
+    let trial = compared(3);
+    assert_eq!(trial["differing"], 1, "{trial}");
+    let example = &trial["examples"][0];
+    assert_eq!((&example["position"], &example["old"]), (&"in:0:11".into(), &serde_json::json!([])), "{trial}");
+    assert!(host.stop().success());
+}
+
+#[test]
+fn what_the_step_does_not_take_is_found_on_trial() {
+    let place = Place::new(
+        "pipeline: mapped
+functions:
+  map: { component: {identity.wasm} }
+sources:
+  in: { topic: in }
+steps:
+  mapped: { from: in, map-values: map }
+sinks:
+  out: { from: mapped, topic: out }
+",
+    );
+    let host = Host::ready(&place.manifest, &place.folder, &[]);
+    let file = function("words").to_string_lossy().into_owned();
+    let said = std::thread::scope(|scope| {
+        let deploy = scope.spawn(|| refused(&host, &["deploy", "mapped/map", &file, "--probation", "60s"]));
+        on_trial(&host, "map");
+        produce(&place, &host, &["two words"]);
+        deploy.join().unwrap()
+    });
+    for part in ["in its probation", "more than one result for a record; use `flat-map` for that", "in:0:0"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(out(&host, 1), "two words\n");
+    assert!(host.stop().success());
+}

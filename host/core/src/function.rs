@@ -6,6 +6,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::operator::stateless::Takes;
 use crate::poll::Polled;
 use crate::record::{BytesColumn, HeaderColumns, Timestamp};
 use crate::task::TaskId;
@@ -69,6 +70,10 @@ pub struct Context<'a> {
     /// Not for the function, for whoever watches calls: which row of what the task has read ([`Functions::reads`]) each record came
     /// from, as [`crate::flow::Flow::rows`].
     pub rows: Option<&'a [u32]>,
+    /// Not for the function either: what the step takes of a mapper's or a processor's results.
+    pub takes: Option<Takes>,
+    /// Nor this: of a processor, the time by which its timers of event time are due, once each record is in; else empty.
+    pub closing: &'a [Timestamp],
 }
 
 /// A record a function will not handle, by its place in what it was given.
@@ -181,9 +186,22 @@ pub enum TimerClock {
 #[error("the call was ended by its host")]
 pub struct Stop;
 
+/// Where a processor is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place<'h> {
+    /// Partition of the task.
+    pub partition: u32,
+    /// The step's name.
+    pub step: &'h str,
+    /// Names of the step's stores, by their numbers.
+    pub stores: Vec<&'h str>,
+}
+
 /// What a processor asks of its host in the middle of a call: the step's stores and its timers, those of the task at hand.
 /// What is written here counts when the call succeeds.
 pub trait Hosted {
+    /// Not for the function, for whoever watches calls: where it is called.
+    fn place(&self) -> Place<'_>;
     /// Number of a store that the manifest gives to the step.
     fn store(&self, name: &str) -> Option<u32>;
     /// Values of keys; null where there is none.
@@ -262,6 +280,15 @@ pub type Answer<T> = Result<T, Fault>;
 pub trait Functions {
     /// The calls from here on are about these records of a task. For whoever watches them.
     fn reads(&mut self, _task: TaskId, _polled: &Polled) {}
+    /// How many calls of processors were made so far. For whoever watches them, as the two that follow.
+    fn calls_made(&self) -> u64 {
+        0
+    }
+    /// All that calls of processors did that came after the first `first` of them is taken back: their records and timers will be
+    /// given again, in other cuts.
+    fn calls_taken_back(&mut self, _first: u64) {}
+    /// None of the calls so far will be taken back any more.
+    fn calls_stand(&mut self) {}
 
     /// Whether this version reads `context.stream-times`, which cost something to keep.
     fn wants_stream_times(&self, function: Prepared) -> bool;

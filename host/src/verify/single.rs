@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use millstream_core::function::{Answer, Fault, Functions, Interface, Prepared, Rejection};
-use millstream_core::operator::stateless::check_results;
+use millstream_core::operator::stateless::Takes;
 use millstream_core::record::{Batch, BatchBuilder, HeaderColumns};
 
 use super::{CALL_RECORDS, CUTS_TRIED, Input, Random, Report, every, note, records_of, same_length, shown};
@@ -224,7 +224,7 @@ impl Subject<'_> {
     fn apply_once(&mut self, batch: &Batch) -> Answer<Vec<Fate>> {
         let (context, records) = records_of(batch);
         let output = self.functions.apply(self.function, context, records)?;
-        check_results(&output, batch.len())?;
+        Takes::ANYTHING.check(&output, batch.len())?;
         let taken = output.taken as usize;
         let mut fates = vec![Fate::Results(Vec::new()); taken];
         let sources = output.sources.clone().unwrap_or_else(|| (0..output.taken).collect());

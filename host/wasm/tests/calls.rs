@@ -114,7 +114,7 @@ fn facts_of_the_call_are_handed_out_and_forgotten() {
             stream_times: &[5, 15],
             windows: Some((&windows.0, &windows.1)),
             inputs: Some(&inputs),
-            rows: None,
+            ..Context::default()
         };
         let output = facts.functions.apply(facts.prepared, context, batch.records()).unwrap();
         let first = "headers a=1 b; stream time 5; window 0..10; input 1";

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use common::{Batch, column, reasons, registry, udf, worker};
 use millstream_core::function::{
-    Answer, Context, Fault, Functions, Hosted, Interface, Output, Prepared, Stop, TimerClock,
+    Answer, Context, Fault, Functions, Hosted, Interface, Output, Place, Prepared, Stop, TimerClock,
 };
 use millstream_core::record::{BytesColumn, Timestamp};
 use millstream_wasm::{Limits, WorkerFunctions};
@@ -32,6 +32,9 @@ fn text(bytes: Option<&[u8]>) -> String {
 }
 
 impl Hosted for Shelf {
+    fn place(&self) -> Place<'_> {
+        Place { partition: 0, step: "alarms", stores: vec!["last"] }
+    }
     fn store(&self, name: &str) -> Option<u32> {
         (name == "last").then_some(0)
     }
@@ -130,6 +133,9 @@ fn a_store_that_the_step_does_not_have_is_told_by_name() {
     /// A host without stores.
     struct Bare;
     impl Hosted for Bare {
+        fn place(&self) -> Place<'_> {
+            Place { partition: 0, step: "bare", stores: Vec::new() }
+        }
         fn store(&self, _: &str) -> Option<u32> {
             None
         }

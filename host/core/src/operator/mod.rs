@@ -224,6 +224,8 @@ impl Part {
             windows: self.flow.windows.as_ref().map(|w| (w.starts.as_slice(), w.ends.as_slice())),
             inputs: self.flow.inputs.as_ref().map(|inputs| inputs.as_slice()),
             rows: self.flow.rows.as_ref().map(|rows| rows.as_slice()),
+            takes: None,
+            closing: &[],
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::decode::{Kind, Row};
 use crate::emit::Reason;
 use crate::error::Verdict;
 use crate::flow::{Flow, Windows};
-use crate::function::{Answer, Fault, Functions, Kept, Output, Rejection};
+use crate::function::{Answer, Context, Fault, Functions, Kept, Output, Rejection};
 use crate::record::{Batch, BytesColumn, HeaderColumns, Timestamp};
 use crate::time::NEVER;
 use crate::topology::graph::Node;
@@ -257,8 +257,8 @@ pub(crate) fn join(mut pieces: Vec<Flow>) -> Flow {
 }
 
 /// What a mapper's answer may contain.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Rules {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rules {
     /// A form of map.
     Form(MapForm),
     /// A branch; the port of records without a result.
@@ -268,6 +268,28 @@ pub(crate) enum Rules {
     },
     /// A processor: anything, to any of its outputs.
     Process,
+}
+
+/// What a step takes of a function's results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Takes {
+    /// What they may contain.
+    pub rules: Rules,
+    /// To how many outputs they may go.
+    pub ports: u32,
+}
+
+impl Takes {
+    /// Of a function that is called outside of a step: what the contract lets any mapper answer.
+    pub const ANYTHING: Self = Self { rules: Rules::Process, ports: u32::MAX };
+
+    /// Whether an answer to a call with so many records is one that the step takes.
+    ///
+    /// # Errors
+    /// Which rule of the contract, or of the step, it breaks.
+    pub fn check(self, output: &Output, len: usize) -> Answer<()> {
+        check_output(output, len, self.rules, self.ports)
+    }
 }
 
 struct Mapping<'w, 'a, 'p> {
@@ -295,8 +317,10 @@ impl Work for Mapping<'_, '_, '_> {
     fn call(&mut self, from: usize, to: usize) -> Answer<(Output, Part)> {
         let part = part(self.flow, from, to, self.times.of(self.flow, from, to));
         let prepared = self.cx.active[self.function].prepared;
-        let output = self.cx.ports.functions.apply(prepared, part.context(), part.records())?;
-        check_output(&output, to - from, self.rules, self.ports())?;
+        let takes = Takes { rules: self.rules, ports: self.ports() };
+        let context = Context { takes: Some(takes), ..part.context() };
+        let output = self.cx.ports.functions.apply(prepared, context, part.records())?;
+        takes.check(&output, to - from)?;
         match self.times.stand(self.flow, from, from + output.taken as usize, &output.rejected) {
             stand if stand < output.taken as usize => self.call(from, from + stand),
             _ => Ok((output, part)),
@@ -395,15 +419,6 @@ pub(crate) fn check_output(output: &Output, len: usize, rules: Rules, ports: u32
         return Err(bad_result("a branch only names an output for each record; use `map` to change records".into()));
     }
     Ok(())
-}
-
-/// Whether a mapper's answer to a call with so many records fits it, whatever the step wants of it: for whoever calls functions outside
-/// of a step.
-///
-/// # Errors
-/// Which rule of the contract it breaks.
-pub fn check_results(output: &Output, len: usize) -> Answer<()> {
-    check_output(output, len, Rules::Process, u32::MAX)
 }
 
 fn check_counts(output: &Output, results: usize) -> Answer<()> {

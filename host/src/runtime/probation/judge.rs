@@ -1,14 +1,18 @@
 //! The trial itself: the same calls on the version on trial, its answers beside those of the version in force.
 
+mod processed;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use millstream_core::function::{Answer, Fault, Functions, Joined, Kept, Output, Prepared, Rejection, Routed};
-use millstream_core::operator::{check_rejections, stateless::check_results};
+use millstream_core::operator::check_rejections;
 use millstream_core::record::BytesColumn;
 use millstream_web::types::trials::Example;
 use serde_json::json;
 
 use super::compare::{self, Difference, shown};
+use super::shelf::{NOT_ASKED, Shelf};
 use super::states::{States, Window};
 use super::taken::{Call, Fold, Given, OwnGroups, Sides, Way};
 use super::{EXAMPLES_MAX, STATES_BYTES_MAX, Trial, Trials, cpu_nanoseconds, lock};
@@ -22,6 +26,10 @@ pub(super) struct Judge<F> {
     trials: Arc<Trials>,
     functions: F,
     states: States,
+    /// Stores and timers of processors, by partition and step.
+    shelves: HashMap<(u32, String), Shelf>,
+    /// How many calls of processors had been left out when the shelves were begun.
+    gaps: u64,
     /// Calls in a row that only a fresh instance answered.
     unsteady: u32,
     /// The version in force does not finish what it folds, as in a step that reduces.
@@ -49,7 +57,8 @@ enum Nothing {
 impl<F: Functions> Judge<F> {
     pub fn new(trial: Arc<Trial>, trials: Arc<Trials>, functions: F) -> Self {
         let states = States::new(STATES_BYTES_MAX);
-        Self { trial, trials, functions, states, unsteady: 0, finishes: true, asked: 0, nanoseconds: 0 }
+        let (shelves, gaps) = (HashMap::new(), 0);
+        Self { trial, trials, functions, states, shelves, gaps, unsteady: 0, finishes: true, asked: 0, nanoseconds: 0 }
     }
 
     /// Makes a call on the version on trial and compares.
@@ -72,6 +81,7 @@ impl<F: Functions> Judge<F> {
             Call::Join(sides, joined) => self.join(&sides, &joined),
             Call::Fold(fold) => self.fold(*fold),
             Call::Merge(sides, states) => self.merge(&sides, &states),
+            Call::Process(call) => self.process(&call),
         }
     }
 
@@ -95,8 +105,15 @@ impl<F: Functions> Judge<F> {
                 self.nanoseconds += cpu_nanoseconds().saturating_sub(began);
                 Ok(answer)
             }
-            Err(Fault::Unavailable { .. }) => {
-                lock(&self.trial.findings).unavailable += 1;
+            Err(Fault::Unavailable { message }) => {
+                let mut found = lock(&self.trial.findings);
+                match message.strip_prefix(NOT_ASKED) {
+                    Some(what) => {
+                        found.untried += 1;
+                        found.untried_first.get_or_insert(what.to_string());
+                    }
+                    None => found.unavailable += 1,
+                }
                 Err(Nothing::NoRoom)
             }
             Err(fault) => Err(Nothing::Fault(fault)),
@@ -197,13 +214,13 @@ impl<F: Functions> Judge<F> {
             let mut call = |functions: &mut F, from: usize, to: usize| {
                 let part = rest.slice(from, to);
                 let output = functions.apply(new, part.context(), part.records())?;
-                check_results(&output, to - from).map(|()| output)
+                part.takes().check(&output, to - from).map(|()| output)
             };
             let Some(output) = self.ask_each(rest.len(), &mut call, &|i| told_of(&trials, &rest, i))? else {
                 return Ok(());
             };
             let taken = output.taken as usize;
-            let others = tail(old, from, from + taken);
+            let others = part_of(old, from, from + taken);
             self.note_records(&rest, taken, compare::maps(&rest, taken, &others, &output));
             from += taken;
         }
@@ -405,28 +422,32 @@ fn told_of(trials: &Trials, given: &Given, i: usize) -> String {
     }
 }
 
-/// A mapper's answer to the records `from..to` alone of those that it took.
-fn tail(output: &Output, from: usize, to: usize) -> Output {
-    let taken = output.taken as usize;
-    let (from, to) = (from.min(taken), to.min(taken));
-    let is_in = |row: u32| (from..to).contains(&(row as usize));
-    let places: Vec<u32> = match &output.sources {
-        None => (from as u32..to as u32).collect(),
-        Some(sources) => (0..sources.len() as u32).filter(|i| is_in(sources[*i as usize])).collect(),
+/// An answer to these of the records alone that were taken, in their order.
+fn select(output: &Output, rows: &[u32]) -> Output {
+    let taken = rows.partition_point(|row| *row < output.taken);
+    let rows = &rows[..taken];
+    let at = |row: u32| rows.binary_search(&row).ok().map(|at| at as u32);
+    let (places, sources): (Vec<u32>, Vec<u32>) = match &output.sources {
+        None => rows.iter().enumerate().map(|(at, row)| (*row, at as u32)).unzip(),
+        Some(sources) => sources.iter().enumerate().filter_map(|(i, row)| Some((i as u32, at(*row)?))).unzip(),
     };
-    let pick = |all: &Vec<u32>| -> Vec<u32> { places.iter().map(|i| all[*i as usize]).collect() };
-    let mut rejected: Vec<Rejection> = output.rejected.iter().filter(|r| is_in(r.index)).cloned().collect();
-    rejected.iter_mut().for_each(|r| r.index -= from as u32);
+    let rejected = output.rejected.iter();
+    let rejected = rejected.filter_map(|r| Some(Rejection { index: at(r.index)?, reason: r.reason.clone() })).collect();
     Output {
-        taken: (to - from) as u32,
-        sources: output.sources.as_ref().map(|all| pick(all).into_iter().map(|row| row - from as u32).collect()),
-        ports: output.ports.as_ref().map(pick),
+        taken: taken as u32,
+        sources: output.sources.as_ref().map(|_| sources),
+        ports: output.ports.as_ref().map(|all| places.iter().map(|i| all[*i as usize]).collect()),
         keys: output.keys.as_ref().map(|keys| keys.gather(&places)),
         values: output.values.as_ref().map(|values| values.gather(&places)),
         timestamps: output.timestamps.as_ref().map(|all| places.iter().map(|i| all[*i as usize]).collect()),
         headers: output.headers.as_ref().map(|headers| headers.gather(&places)),
         rejected,
     }
+}
+
+/// As [`select`], of the records `from..to`.
+fn part_of(output: &Output, from: usize, to: usize) -> Output {
+    select(output, &(from as u32..to as u32).collect::<Vec<_>>())
 }
 
 fn folded<F: Functions>(

@@ -1,5 +1,7 @@
 //! The trial against functions that are made up.
 
+mod processed_tests;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::mpsc::channel;
@@ -26,6 +28,10 @@ struct Made {
     /// The next calls of the new version fail on instances that are not fresh.
     stale: bool,
     fresh: bool,
+    /// What the new version does otherwise in processors.
+    otherwise: processed_tests::Otherwise,
+    /// The old version writes without looking in processors.
+    blind: bool,
 }
 
 impl Made {
@@ -92,8 +98,14 @@ impl Functions for Made {
     }
 
     fn join(&mut self, _: Prepared, _: &BytesColumn, _: &BytesColumn, _: &BytesColumn) -> Answer<Joined> { unreachable!() }
-    fn process(&mut self, _: Prepared, _: Context<'_>, _: Records<'_>, _: &mut dyn Hosted) -> Answer<Output> { unreachable!() }
-    fn fire(&mut self, _: Prepared, _: TimerClock, _: Records<'_>, _: &mut dyn Hosted) -> Answer<Output> { unreachable!() }
+
+    fn process(&mut self, function: Prepared, _: Context<'_>, records: Records<'_>, host: &mut dyn Hosted) -> Answer<Output> {
+        self.processed(function, records, host)
+    }
+
+    fn fire(&mut self, function: Prepared, _: TimerClock, due: Records<'_>, _: &mut dyn Hosted) -> Answer<Output> {
+        self.fired(function, due)
+    }
 }
 
 fn judge(functions: Made) -> Judge<Made> {
@@ -106,6 +118,7 @@ fn judge(functions: Made) -> Judge<Made> {
         share: AtomicU32::new(u32::MAX),
         queued: AtomicUsize::new(0),
         calls: channel().0,
+        gaps: AtomicU64::new(0),
         records: AtomicU64::new(0),
         nanoseconds: AtomicU64::new(0),
         findings: Mutex::new(Findings::default()),

@@ -3,14 +3,17 @@
 //! ```text
 //!  worker ─ call ─▶ tap.rs ─▶ the version in force, whose answer counts
 //!                     └─ copy of call and answer (taken.rs), never waited for ─▶ judge.rs: the new one, compared (compare.rs)
-//!                                                                                 states.rs: its states, thrown away at the end
+//!                     (found.rs: what a processor of it found at its host)        states.rs, shelf.rs: its states, stores and timers,
+//!                                                                                 thrown away at the end
 //! ```
 //!
 //! One thread for each version on trial, with instances of its own. Where it does not keep up, calls of functions without state are
 //! left out, and of those with state keys: a smaller share of them, chosen by hash, so that those that stay are followed whole.
 
 mod compare;
+mod found;
 mod judge;
+mod shelf;
 mod states;
 mod taken;
 mod tap;
@@ -113,6 +116,8 @@ struct Trial {
     share: AtomicU32,
     queued: AtomicUsize,
     calls: Sender<(Call, usize)>,
+    /// Calls of processors that were left out for want of room.
+    gaps: AtomicU64,
     /// What the version in force has done meanwhile.
     records: AtomicU64,
     nanoseconds: AtomicU64,
@@ -132,8 +137,9 @@ struct Findings {
     begun: u64,
     /// Calls for which there was no instance.
     unavailable: u64,
-    /// Calls of kinds that are not compared.
+    /// Calls of processors that asked for what is not known, and what the first of them asked for.
     untried: u64,
+    untried_first: Option<String>,
     failed: Option<String>,
 }
 
@@ -170,6 +176,7 @@ impl Running {
             share: AtomicU32::new(u32::MAX),
             queued: AtomicUsize::new(0),
             calls,
+            gaps: AtomicU64::new(0),
             records: AtomicU64::new(0),
             nanoseconds: AtomicU64::new(0),
             findings: Mutex::default(),
@@ -208,8 +215,11 @@ impl Trial {
             memory_bytes: registry.stats(of).memory_bytes_max,
         };
         let mut notes = Vec::new();
-        if found.untried > 0 {
-            notes.push("processors are not run on trial: their stores and timers are not compared".to_string());
+        if let Some(first) = &found.untried_first {
+            notes.push(format!(
+                "{} calls were left out, as the new version asked for what the one in force did not, first for {first}",
+                found.untried
+            ));
         }
         if found.unavailable > 0 {
             notes.push(format!("{} calls were left out, as there was no room for an instance", found.unavailable));

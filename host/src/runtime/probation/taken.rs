@@ -1,12 +1,17 @@
 //! Calls as they are taken for a trial: what was given, what the version in force answered, and from where the records are.
 
 use millstream_core::flow::DERIVED;
-use millstream_core::function::{Context, Groups, Joined, Kept, Output, Records, Rejection, Routed};
+use millstream_core::function::{
+    Context, Groups, Joined, Kept, Output, Records, Rejection, Routed, TimerClock,
+};
+use millstream_core::operator::stateless::Takes;
 use millstream_core::partition::murmur2;
 use millstream_core::poll::{Origins, Polled};
 use millstream_core::record::{Batch, BytesColumn, Timestamp};
 use millstream_core::task::TaskId;
 use std::sync::Arc;
+
+use super::found::Found;
 
 /// A call that was answered.
 pub(super) enum Call {
@@ -22,6 +27,8 @@ pub(super) enum Call {
     Fold(Box<Fold>),
     /// `merger.merge`, and what became of both sides.
     Merge(Sides, BytesColumn),
+    /// `processor.process`, `on-timer.fire`.
+    Process(Box<Processed>),
 }
 
 impl Call {
@@ -31,8 +38,7 @@ impl Call {
             Call::Keep(given, kept) => given.bytes() + kept.bits.len(),
             Call::Apply(call) => {
                 let (given, output) = &**call;
-                let columns = output.keys.iter().chain(&output.values).map(BytesColumn::bytes).sum::<usize>();
-                given.bytes() + columns + 16 * output.taken as usize
+                given.bytes() + output_bytes(output)
             }
             Call::Route(given, routed) => given.bytes() + routed.topics.bytes(),
             Call::Join(sides, joined) => sides.bytes() + joined.values.bytes(),
@@ -43,8 +49,26 @@ impl Call {
                     + fold.values.as_ref().map_or(0, BytesColumn::bytes)
             }
             Call::Merge(sides, states) => sides.bytes() + states.bytes(),
+            Call::Process(call) => call.given.bytes() + call.found.bytes + output_bytes(&call.output),
         }
     }
+}
+
+fn output_bytes(output: &Output) -> usize {
+    output.keys.iter().chain(&output.values).map(BytesColumn::bytes).sum::<usize>() + 16 * output.taken as usize
+}
+
+/// A call of a processor that was answered.
+pub(super) struct Processed {
+    /// Of `on-timer.fire`: by which clock. Its records are timers: key, name, due time.
+    pub fired: Option<TimerClock>,
+    pub given: Given,
+    /// What the version in force answered.
+    pub output: Output,
+    /// What it found and wrote meanwhile.
+    pub found: Found,
+    /// How many calls had been left out before this one: what they did to stores nobody knows.
+    pub gaps: u64,
 }
 
 /// What a task has read last.
@@ -68,6 +92,9 @@ pub(super) struct Given {
     stream_times: Vec<Timestamp>,
     windows: Option<(Vec<Timestamp>, Vec<Timestamp>)>,
     inputs: Option<Vec<u32>>,
+    takes: Option<Takes>,
+    /// As [`Context::closing`].
+    pub closing: Vec<Timestamp>,
     task: Option<TaskId>,
     /// Input and offset of each.
     places: Vec<Option<(u32, i64)>>,
@@ -87,6 +114,8 @@ impl Given {
             stream_times: context.stream_times.to_vec(),
             windows: context.windows.map(|(starts, ends)| (starts.to_vec(), ends.to_vec())),
             inputs: context.inputs.map(<[u32]>::to_vec),
+            takes: context.takes,
+            closing: context.closing.to_vec(),
             task: reads.map(|reads| reads.task),
             places: (0..records.timestamps.len()).map(place).collect(),
         }
@@ -111,7 +140,19 @@ impl Given {
             windows: self.windows.as_ref().map(|(starts, ends)| (starts.as_slice(), ends.as_slice())),
             inputs: self.inputs.as_deref(),
             rows: None,
+            takes: self.takes,
+            closing: &self.closing,
         }
+    }
+
+    /// What the step takes of results, where that is known.
+    pub fn takes_of_step(&self) -> Option<Takes> {
+        self.takes
+    }
+
+    /// What the step takes of results.
+    pub fn takes(&self) -> Takes {
+        self.takes.unwrap_or(Takes::ANYTHING)
     }
 
     /// Where a record is: its task, input and offset.
@@ -128,6 +169,8 @@ impl Given {
             stream_times: if self.stream_times.is_empty() { Vec::new() } else { pick(&self.stream_times) },
             windows: self.windows.as_ref().map(|(starts, ends)| (pick(starts), pick(ends))),
             inputs: self.inputs.as_ref().map(|inputs| rows.iter().map(|r| inputs[*r as usize]).collect()),
+            takes: self.takes,
+            closing: if self.closing.is_empty() { Vec::new() } else { pick(&self.closing) },
             task: self.task,
             places: rows.iter().map(|r| self.places[*r as usize]).collect(),
         }

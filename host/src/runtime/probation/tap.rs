@@ -12,7 +12,8 @@ use millstream_core::poll::Polled;
 use millstream_core::record::BytesColumn;
 use millstream_core::task::TaskId;
 
-use super::taken::{Answered, Call, Fold, Given, Reads, Sides, Way, followed};
+use super::found::{Found, Noting};
+use super::taken::{Answered, Call, Fold, Given, Processed, Reads, Sides, Way, followed};
 use super::{Trial, Trials, cpu_nanoseconds, lock};
 
 /// See the module.
@@ -23,6 +24,19 @@ pub struct Tap<F> {
     generation: u64,
     mine: Vec<Arc<Trial>>,
     reads: Option<Reads>,
+    /// Calls of processors so far, and those that are watched and may be taken back still.
+    made: u64,
+    pending: Vec<Pending>,
+}
+
+/// A call of a processor that was answered.
+struct Pending {
+    number: u64,
+    trial: Arc<Trial>,
+    nanoseconds: u64,
+    records: usize,
+    /// None where there was no room.
+    call: Option<Processed>,
 }
 
 /// A call that is watched, and the CPU time at which it began.
@@ -32,7 +46,8 @@ impl<F: Functions> Tap<F> {
     /// Around these functions.
     pub fn new(inner: F, trials: Arc<Trials>) -> Self {
         // What is on trial already is a change as well.
-        Self { inner, trials, generation: u64::MAX, mine: Vec::new(), reads: None }
+        let (mine, pending) = (Vec::new(), Vec::new());
+        Self { inner, trials, generation: u64::MAX, mine, reads: None, made: 0, pending }
     }
 
     fn look(&mut self) {
@@ -63,13 +78,6 @@ impl Watched {
             trial.send(call);
         }
     }
-
-    /// As [`Watched::over`], of a call that no trial runs.
-    fn untried(self, records: usize) {
-        let Watched(trial, began) = self;
-        trial.handled(records, cpu_nanoseconds().saturating_sub(began));
-        lock(&trial.findings).untried += 1;
-    }
 }
 
 /// Bytes of records, roughly.
@@ -94,6 +102,43 @@ impl<F: Functions> Tap<F> {
     }
 }
 
+/// What a call of a processor was given, by which clock it fired, and what it found.
+type Called = (Option<TimerClock>, Given, Found);
+
+impl<F: Functions> Tap<F> {
+    /// Keeps a call of a processor until it stands.
+    fn keep_call(&mut self, watched: Watched, answer: &Answer<Output>, called: Option<Called>) {
+        // One that has failed is made again, with fewer records.
+        let Ok(output) = answer else { return };
+        let Watched(trial, began) = watched;
+        let (nanoseconds, taken) = (cpu_nanoseconds().saturating_sub(began), output.taken as usize);
+        // What breaks the contract is found out by whoever asked.
+        let fits = |(_, given, _): &Called| (1..=given.len()).contains(&taken);
+        let records = called.as_ref().map_or(0, |(fired, ..)| if fired.is_some() { 0 } else { taken });
+        let call = called.filter(fits).map(|(fired, given, found)| {
+            let given = if taken < given.len() { given.slice(0, taken) } else { given };
+            Processed { fired, given, output: output.clone(), found, gaps: 0 }
+        });
+        self.pending.push(Pending { number: self.made, trial, nanoseconds, records, call });
+    }
+}
+
+impl Pending {
+    /// It will not be taken back: the version on trial is asked the same, where there is room.
+    fn stand(self) {
+        let Self { trial, nanoseconds, records, call, .. } = self;
+        trial.handled(records, nanoseconds);
+        let call = call.map(|call| Call::Process(Box::new(call)));
+        match call.filter(|call| trial.has_room(call.bytes(), false)) {
+            Some(Call::Process(call)) => {
+                let gaps = trial.gaps.load(Ordering::Relaxed);
+                trial.send(Call::Process(Box::new(Processed { gaps, ..*call })));
+            }
+            _ => drop(trial.gaps.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+}
+
 impl<F: Functions> Functions for Tap<F> {
     fn reads(&mut self, task: TaskId, polled: &Polled) {
         self.look();
@@ -101,6 +146,20 @@ impl<F: Functions> Functions for Tap<F> {
             self.reads = Some(Reads::new(task, polled));
         }
         self.inner.reads(task, polled);
+    }
+
+    fn calls_made(&self) -> u64 {
+        self.made
+    }
+
+    fn calls_taken_back(&mut self, first: u64) {
+        self.pending.retain(|pending| pending.number <= first);
+        self.inner.calls_taken_back(first);
+    }
+
+    fn calls_stand(&mut self) {
+        self.pending.drain(..).for_each(Pending::stand);
+        self.inner.calls_stand();
     }
 
     fn wants_stream_times(&self, function: Prepared) -> bool {
@@ -270,11 +329,20 @@ impl<F: Functions> Functions for Tap<F> {
         records: Records<'_>,
         host: &mut dyn Hosted,
     ) -> Answer<Output> {
-        let watched = self.watch(function);
-        let answer = self.inner.process(function, context, records, host);
-        if let Some(watched) = watched {
-            watched.untried(records.timestamps.len());
+        self.made += 1;
+        let Some(watched) = self.watch(function) else {
+            return self.inner.process(function, context, records, host);
+        };
+        if !watched.0.has_room(2 * bytes(records), false) {
+            let answer = self.inner.process(function, context, records, host);
+            self.keep_call(watched, &answer, None);
+            return answer;
         }
+        let mut noting = Noting::new(host);
+        let answer = self.inner.process(function, context, records, &mut noting);
+        let found = noting.found;
+        let given = Given::new(context, records, self.reads.as_ref());
+        self.keep_call(watched, &answer, Some((None, given, found)));
         answer
     }
 
@@ -285,6 +353,16 @@ impl<F: Functions> Functions for Tap<F> {
         due: Records<'_>,
         host: &mut dyn Hosted,
     ) -> Answer<Output> {
-        self.inner.fire(function, clock, due, host)
+        self.made += 1;
+        let Some(watched) = self.watch(function) else {
+            return self.inner.fire(function, clock, due, host);
+        };
+        let mut noting = Noting::new(host);
+        let answer = self.inner.fire(function, clock, due, &mut noting);
+        let found = noting.found;
+        // Timers are no records: they have no place.
+        let given = Given::new(Context::default(), due, None);
+        self.keep_call(watched, &answer, Some((Some(clock), given, found)));
+        answer
     }
 }

@@ -7,13 +7,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::super::isolate::{self, Isolation, Work};
-use super::super::stateless::{Rules, check_output, results_of};
+use super::super::stateless::{Rules, Takes, check_output, results_of};
 use super::super::{Part, part};
 use super::timeline::Timeline;
 use super::{Asked, Called, EVENT, Run, first_refused, may_share};
 use crate::emit::Reason;
 use crate::error::Verdict;
-use crate::function::{Answer, Fault, Functions, Output};
+use crate::function::{Answer, Context, Fault, Functions, Output};
 use crate::poll::BATCH_RECORDS_MAX;
 use crate::record::Timestamp;
 
@@ -111,14 +111,16 @@ impl Work for Asking<'_, '_, '_, '_, '_, '_> {
             let own = if self.wants_times { self.line.own[at..to].to_vec() } else { Vec::new() };
             let part = part(self.run.flow, at, to, own);
             let now = self.line.closing[at];
+            let ports = self.run.node.ports;
+            let takes = Some(Takes { rules: Rules::Process, ports });
+            let context = Context { takes, closing: &self.line.closing[at..to], ..part.context() };
             let called = self.run.at_desk(now, now, 0, |cx, active, desk| {
-                cx.ports.functions.process(active.prepared, part.context(), part.records(), desk)
+                cx.ports.functions.process(active.prepared, context, part.records(), desk)
             });
             let Called { answer, earliest, wrote, .. } = match called {
                 Ok(called) => called,
                 Err(verdict) => return Ok(Given::Failed(verdict)),
             };
-            let ports = self.run.node.ports;
             let checked = answer.and_then(|o| check_output(&o, to - at, Rules::Process, ports).map(|()| o));
             let mut output = match checked {
                 Ok(output) => output,

@@ -8,7 +8,7 @@ use super::super::bad_result;
 use super::super::fold::{layout_differs, too_large};
 use super::ttl::Age;
 use crate::error::Verdict;
-use crate::function::{Fault, Hosted, Stop, TimerClock};
+use crate::function::{Fault, Hosted, Place, Stop, TimerClock};
 use crate::record::{BytesColumn, Timestamp};
 use crate::state::entries::Entries;
 use crate::state::key::timer_who;
@@ -44,6 +44,7 @@ pub(super) enum Ended {
 /// See the module.
 pub(super) struct Desk<'d> {
     pub node: &'d Node,
+    pub partition: u32,
     pub db: &'d dyn Keyspaces,
     pub prefix: &'d [u8],
     /// Of the named stores, then of the timers: where they are and what their changelogs take.
@@ -164,6 +165,11 @@ impl<'d> Desk<'d> {
 }
 
 impl Hosted for Desk<'_> {
+    fn place(&self) -> Place<'_> {
+        let stores = self.specs.iter().map(|spec| &spec.name[..]).collect();
+        Place { partition: self.partition, step: &self.node.name, stores }
+    }
+
     fn store(&self, name: &str) -> Option<u32> {
         self.specs.iter().position(|spec| spec.name == name).map(|at| at as u32)
     }

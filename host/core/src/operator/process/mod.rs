@@ -166,11 +166,12 @@ struct Mark {
     fired: u64,
 }
 
-/// To where stores and timers can be taken back, and the time that was known first.
+/// To where stores and timers can be taken back, the time that was known first, and the calls that led there.
 struct HeldMark {
     stores: Vec<entries::Mark>,
     timers: timers::Mark,
     first: Timestamp,
+    calls: u64,
 }
 
 /// A batch on its way.
@@ -296,19 +297,22 @@ impl<'r, 's, 'a, 'p> Run<'r, 's, 'a, 'p> {
 
     fn held_mark(&self) -> HeldMark {
         let stores = self.state.stores.iter().map(Entries::mark).collect();
-        HeldMark { stores, timers: self.state.timers.mark(), first: self.state.times.closed }
+        let (timers, calls) = (self.state.timers.mark(), self.cx.ports.functions.calls_made());
+        HeldMark { stores, timers, first: self.state.times.closed, calls }
     }
 
     fn take_back_held(&mut self, mark: &HeldMark) {
         self.state.stores.iter_mut().zip(&mark.stores).for_each(|(store, mark)| store.take_back(*mark));
         self.state.timers.take_back(mark.timers);
         self.state.times.closed = mark.first;
+        self.cx.ports.functions.calls_taken_back(mark.calls);
     }
 
     /// Nothing so far will be taken back: what was refused is told of.
     fn settle(&mut self) -> Result<(), Verdict> {
         self.state.stores.iter_mut().for_each(Entries::settle);
         self.state.timers.settle();
+        self.cx.ports.functions.calls_stand();
         let letters = core::mem::take(&mut self.letters);
         letters.into_iter().try_for_each(|letter| self.send(&letter))
     }
@@ -332,6 +336,7 @@ impl<'r, 's, 'a, 'p> Run<'r, 's, 'a, 'p> {
         let (planned, all) = (&self.cx.sub.stores, first..=first + specs.len());
         let mut desk = Desk {
             node: self.node,
+            partition: self.cx.partition,
             db,
             prefix,
             spaces: &spaces[all.clone()],

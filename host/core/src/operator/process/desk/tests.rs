@@ -30,6 +30,7 @@ fn ask<T>(limits: Limits, fires: bool, ask: impl FnOnce(&mut Desk<'_>) -> Result
     let (mut stores, mut timers) = ([Entries::open(ground(0)).unwrap()], Timers::open(ground(1)).unwrap());
     let node = node();
     let mut desk = Desk {
+        partition: 0,
         node: &node,
         db: &db,
         prefix: b"",
