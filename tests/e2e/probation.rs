@@ -323,3 +323,83 @@ sinks:
     assert_eq!(out(&host, 1), "two words\n");
     assert!(host.stop().success());
 }
+
+#[test]
+fn the_last_records_are_taken_through_again_first() {
+    let place = filtered();
+    let host = Host::ready(&place.manifest, &place.folder, &[]);
+    produce(&place, &host, &["one", "trap", "IP: 3", "four", "IP: 5"]);
+    out(&host, 5);
+    let deploy = |name: &str, more: &[&str]| {
+        let file = function(name).to_string_lossy().into_owned();
+        [&["deploy", "filtered/keep", &file], more].concat().into_iter().map(str::to_string).collect::<Vec<_>>()
+    };
+    // What traps on one of them is found out before anything comes.
+    let args = deploy("bad-trap", &["--replay", "100", "--probation", "60s"]);
+    let said = refused(&host, &args.iter().map(String::as_str).collect::<Vec<_>>());
+    for part in ["in its probation", "trapped", "in:0:1 (key null)"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    // Of the last three the others do not say anything.
+    let args = deploy("only-ip", &["--replay", "3", "--probation", "100ms", "--json"]);
+    let said = host.ok(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    let trial = &serde_json::from_str::<Value>(&said).unwrap()["trials"][0];
+    let number = |name: &str| trial[name].as_u64().unwrap();
+    let all = (number("replayed"), number("records"), number("compared"), number("outputs"), number("differing"));
+    assert_eq!(all, (3, 3, 3, 3, 1), "{trial}");
+    assert_eq!((&trial["examples"][0]["position"], &trial["exercised"]), (&"in:0:3".into(), &true.into()), "{trial}");
+    assert_eq!(number_in_force(&host, "keep"), 2);
+    // Nothing of that was written.
+    produce(&place, &host, &["IP: 6"]);
+    assert_eq!(out(&host, 6), "one\ntrap\nIP: 3\nfour\nIP: 5\nIP: 6\n");
+    let said = host.cli(&["deploy", "filtered/keep", "x.wasm", "--replay", "100001"]);
+    assert!(String::from_utf8_lossy(&said.stderr).contains("100001 is not in 1..=100000"), "{said:?}");
+    assert!(host.stop().success());
+}
+
+#[test]
+fn a_replay_begins_with_empty_states_and_goes_on_with_those_that_are_there() {
+    let place = Place::new(
+        "pipeline: counted
+functions:
+  count: { component: {count.wasm} }
+  changed: { component: {changes.wasm}, function: changed, config: { field: state } }
+sources:
+  in: { topic: in, partitions: 2 }
+steps:
+  changes: { from: in, process: changed, stores: { last: {} } }
+  counts: { from: changes, group: key, aggregate: count }
+sinks:
+  out: { from: counts, topic: out }
+",
+    );
+    let host = Host::ready(&place.manifest, &place.folder, &[]);
+    let states = ["open", "open", "shut", "shut", "open"];
+    let records: Vec<_> = (0..40).map(|i| (["a", "b", "c"][i % 3], states[i % 5], i as i64)).collect();
+    doors(&place, &host, &records);
+    let settings = place.folder.with_extension("settings.json");
+    std::fs::write(&settings, "{\"field\": \"state\", \"forget-ms\": \"100000\"}").unwrap();
+    let (count, changes) = (function("count"), function("changes"));
+    let more = format!("count={}", count.display());
+    let config = format!("changed={}", settings.display());
+    let args = ["deploy", "counted/changed", &changes.to_string_lossy(), &more, "--config", &config, "--replay", "1000", "--shadow"];
+    host.ok(&args);
+    let report = |function: &str, done: &dyn Fn(&Value) -> bool| {
+        eventually("they were compared", 30, || {
+            let told = host.get(&format!("/v1/functions/{function}/probation"))?;
+            let trial = told["hosts"].as_object().and_then(|hosts| hosts.values().next()).cloned().unwrap_or_default();
+            if done(&trial) { Ok(trial) } else { Err(told.to_string()) }
+        })
+    };
+    let trial = report("changed", &|trial| trial["compared"] == 40);
+    assert_eq!((&trial["differing"], &trial["replayed"]), (&0.into(), &40.into()), "{trial}");
+    let counted = report("count", &|trial| trial["compared"].as_u64() > Some(0) && trial["replayed"] == 40);
+    assert_eq!(counted["differing"], 0, "{counted}");
+    // Then come the running pipeline's, with its states.
+    doors(&place, &host, &records);
+    let trial = report("changed", &|trial| trial["compared"] == 80);
+    assert_eq!((&trial["differing"], &trial["failed"]), (&0.into(), &Value::Null), "{trial}");
+    let counted = report("count", &|trial| trial["compared"].as_u64() > counted["compared"].as_u64());
+    assert_eq!(counted["differing"], 0, "{counted}");
+    assert!(host.stop().success());
+}

@@ -129,6 +129,8 @@ pub struct Probation {
     pub records: u64,
     /// It goes on, and the version does not come into force, until somebody promotes it.
     pub hold: bool,
+    /// About so many of the last records are given to it first.
+    pub replay: u64,
 }
 
 /// A version of a function that is offered.

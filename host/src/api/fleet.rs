@@ -89,11 +89,13 @@ pub(super) fn deploy(fleet: &Fleet, topology: &Topology, deploys: &[Deploy<'_>])
     }
     let previous: Vec<Option<u64>> =
         deploys.iter().map(|deploy| fleet.in_force(deploy.function).map(|activation| activation.number)).collect();
-    let probation = match deploys.first().map(|deploy| deploy.probation).unwrap_or_default() {
-        Trying::Usual => Some(trials::DEFAULT),
+    let (trying, replay) = deploys.first().map(|deploy| (deploy.probation, deploy.replay)).unwrap_or_default();
+    let usual = Probation { replay, ..trials::DEFAULT };
+    let probation = match trying {
+        Trying::Usual => Some(usual),
         Trying::Not => None,
-        Trying::For(ms) => Some(Probation { ms, records: u64::MAX, hold: false }),
-        Trying::Hold => Some(Probation { hold: true, ..trials::DEFAULT }),
+        Trying::For(ms) => Some(Probation { ms, records: u64::MAX, ..usual }),
+        Trying::Hold => Some(Probation { hold: true, ..usual }),
     };
     let outcome = fleet.deploy(deploys.iter().map(asked).collect(), probation);
     let all = outcome.map_err(|failed| not_deployed(&failed))?;

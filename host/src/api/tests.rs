@@ -143,6 +143,7 @@ fn what_is_wrong_writes_nothing_and_says_what_would_be_right() {
             origin: "test",
             signature: "",
             probation: Trying::Not,
+            replay: 0,
         }])
         .unwrap_err(),
     ] {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use millstream_web::api::Trying;
+use millstream_web::api::{REPLAY_RECORDS_MAX, Trying};
 use millstream_web::types::{Deployed, Function, Offer, Together};
 use millstream_web::{COMPONENT_BYTES_MAX, Kind, SETTINGS_BYTES_MAX, TOGETHER};
 use ureq::http::Method;
@@ -51,6 +51,9 @@ pub struct Args {
     /// Run it beside the version in force for so long first, as `30s` [default: 10s, or 10,000 records on each host]
     #[arg(long, value_name = "TIME")]
     probation: Option<Trying>,
+    /// First give it about so many of the last records of the sources, taken through again with empty stores, on each host
+    #[arg(long, value_name = "RECORDS", conflicts_with = "now", value_parser = clap::value_parser!(u64).range(1..=REPLAY_RECORDS_MAX))]
+    replay: Option<u64>,
     /// What `millstream sign` wrote for it [default: FILE.wasm.sig, where that is there; of several, each has its own there]
     #[arg(long, value_name = "FILE", conflicts_with = "more")]
     signature: Option<PathBuf>,
@@ -104,6 +107,8 @@ fn deploy(args: &Args) -> anyhow::Result<ExitCode> {
     query.extend(signature.as_deref().map(|signature| ("signature", signature.trim())));
     let tried = tried(args);
     query.extend(tried.as_deref().map(|tried| ("probation", tried)));
+    let replay = args.replay.map(|count| count.to_string());
+    query.extend(replay.as_deref().map(|count| ("replay", count)));
     let call = Call {
         method: Method::PUT,
         path: &format!("/v1/functions/{function}"),
@@ -156,6 +161,8 @@ fn together(args: &Args, first: Vec<u8>, mut settings: Settings) -> anyhow::Resu
     let tried = tried(args);
     let mut query = vec![("pipeline", pipeline.as_str())];
     query.extend(tried.as_deref().map(|tried| ("probation", tried)));
+    let replay = args.replay.map(|count| count.to_string());
+    query.extend(replay.as_deref().map(|count| ("replay", count)));
     let call = Call {
         method: Method::POST,
         path: "/v1/deploys",

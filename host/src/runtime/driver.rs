@@ -61,7 +61,7 @@ pub struct Driver {
     globals: Arc<Rows>,
     /// Others read them.
     globals_are_kept: bool,
-    given: Option<Given>,
+    given: Vec<Given>,
     now: Timestamp,
 }
 
@@ -75,18 +75,18 @@ pub struct Setting {
     pub formats: Shared,
     /// Global tables that others keep; `None`: they are read from the topics here.
     pub globals: Option<Arc<Rows>>,
-    /// The place of the one record that it will be given.
-    pub given: Option<Given>,
+    /// Where the records begin that it will be given.
+    pub given: Vec<Given>,
 }
 
-/// Where a record is from that is not in the topics here.
+/// Where records are from that are not in the topics here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given {
-    /// Its topic.
+    /// Their topic.
     pub topic: String,
-    /// Its partition.
+    /// Their partition.
     pub partition: u32,
-    /// Its offset.
+    /// Offset of the first.
     pub offset: i64,
 }
 
@@ -119,7 +119,7 @@ impl Driver {
             active: first_versions(pipeline, registry)?,
             formats: formats::open(&pipeline.formats)?,
             globals: None,
-            given: None,
+            given: Vec::new(),
         };
         Self::with(pipeline, setting)
     }
@@ -156,22 +156,22 @@ impl Driver {
     /// Where a task begins to read a topic.
     fn start(&self, topic: usize, partition: u32) -> i64 {
         let is_here = |given: &&Given| given.is_in(&self.topology.topics[topic].name, partition);
-        self.given.as_ref().filter(is_here).map_or(0, |given| given.offset)
+        self.given.iter().find(is_here).map_or(0, |given| given.offset)
     }
 
-    /// Takes the one record of the place that was given, and everything it causes, to its end.
+    /// Takes records of a place that was named at the start, and everything they cause, to their end. They come in order, without gaps
+    /// among those of one call.
     ///
     /// # Errors
     /// A task that stopped, with the reason.
-    pub fn give(&mut self, record: Batch) -> anyhow::Result<()> {
-        let given = self.given.clone().context("the place of a record was given")?;
-        self.now = self.now.max(record.timestamps.iter().copied().max().unwrap_or(0));
-        let end = given.offset + record.len() as i64;
+    pub fn give(&mut self, given: &Given, records: Batch) -> anyhow::Result<()> {
+        self.now = self.now.max(records.timestamps.iter().copied().max().unwrap_or(0));
+        let end = given.offset + records.len() as i64;
         for (sub, plan) in self.topology.clone().subs.iter().enumerate() {
             for (input, read) in plan.inputs.iter().enumerate() {
                 if self.topology.topics[read.topic].name == given.topic {
                     let task = TaskId { sub, partition: given.partition };
-                    let (base_offset, batch) = (given.offset, record.clone());
+                    let (base_offset, batch) = (given.offset, records.clone());
                     self.step(Input::Fetched { task, input, base_offset, batch, end })?;
                 }
             }
@@ -291,7 +291,7 @@ impl Driver {
         let mut any = false;
         for (task, input, offset) in self.worker.wants() {
             let topic = &self.topology.topics[self.topology.subs[task.sub].inputs[input].topic];
-            let is_given = self.given.as_ref().is_some_and(|given| given.is_in(&topic.name, task.partition));
+            let is_given = self.given.iter().any(|given| given.is_in(&topic.name, task.partition));
             if task.partition < topic.partitions && !is_given {
                 let fetched = self.log.read(&topic.name, task.partition, offset, FETCH_BYTES_MAX)?;
                 any |= !fetched.batch.is_empty();

@@ -13,6 +13,7 @@ pub mod heap;
 pub mod kafka;
 pub mod lines;
 pub mod memory;
+mod past;
 pub mod pause;
 pub mod plan;
 pub mod probation;
@@ -42,7 +43,7 @@ use fleet::local::{HOST, LocalLedger};
 use fleet::{Fleet, Wanted};
 use pause::{Mark, Pause};
 use plan::{Pipeline, Start};
-use probation::Tap;
+use probation::{Past, Tap};
 use status::Status;
 use storage::Storage;
 use worker::{Command, Loop, Parts, Starts, wall_ms};
@@ -109,6 +110,8 @@ impl Host {
             threads: Mutex::default(),
             dead: Arc::default(),
         });
+        let past: Arc<dyn Past> = host.clone();
+        host.fleet.trials().remember(Arc::downgrade(&past));
         host.start_workers(workers)?;
         if !host.globals.is_empty() {
             let (rows, log) = (host.globals.clone(), host.storage.log.clone());

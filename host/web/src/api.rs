@@ -209,6 +209,25 @@ pub struct Deploy<'a> {
     pub signature: &'a str,
     /// How it is tried first.
     pub probation: Trying,
+    /// About so many of the last records are given to it first.
+    pub replay: u64,
+}
+
+/// Most records from before that a deploy may ask for.
+pub const REPLAY_RECORDS_MAX: u64 = 100_000;
+
+/// Whether so many records from before may be asked for.
+///
+/// # Errors
+/// Why not, in words for the user.
+pub fn replay_of(trying: Trying, replay: Option<u64>) -> Result<u64, String> {
+    match replay {
+        Some(_) if trying == Trying::Not => Err("a version that is not tried is given no records first".into()),
+        Some(count) if count > REPLAY_RECORDS_MAX => {
+            Err(format!("{count} records are more than the {REPLAY_RECORDS_MAX} that are taken through again"))
+        }
+        _ => Ok(replay.unwrap_or(0)),
+    }
 }
 
 /// Longest time for which a deploy may ask a version to be tried, milliseconds: it waits for it.

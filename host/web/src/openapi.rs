@@ -90,6 +90,13 @@ const PROBATION: Param = (
      promoted. Without it 10 s, or 10,000 records on each host.",
 );
 
+const REPLAY: Param = (
+    "replay",
+    "integer",
+    "About so many of the last records of the sources, up to 100,000 on each host, are first taken through again, with empty stores, for \
+     the version on trial.",
+);
+
 fn pipeline() -> [Operation; 10] {
     let get =
         |path, summary, params, answer| Operation { method: "get", path, summary, params, body: Body::None, answer };
@@ -141,6 +148,7 @@ fn pipeline() -> [Operation; 10] {
                 ("origin", "string", "Where the component comes from, for people."),
                 ("signature", "string", "What `millstream sign` wrote for it; pipelines with `trust` need one."),
                 PROBATION,
+                REPLAY,
             ],
             body: Body::Component,
             answer: Answer::Json(of::<Deployed>),
@@ -206,7 +214,7 @@ fn together() -> Operation {
         method: "post",
         path: "/v1/deploys",
         summary: "Checks components of several functions and puts them in force together, in each task between the same two commits.",
-        params: &[PIPELINE, PROBATION],
+        params: &[PIPELINE, PROBATION, REPLAY],
         body: Body::Together,
         answer: Answer::Json(of::<Together>),
     }

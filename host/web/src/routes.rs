@@ -5,7 +5,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::api::{Deploy, Trying};
+use crate::api::{Deploy, Trying, replay_of};
 use crate::router::{Caller, Name, Params, json, read_body, typed};
 use crate::types::{Health, Ready, Rollback};
 use crate::{Api, COMPONENT_BYTES_MAX, DEPLOYS_MAX, Kind, Problem, SETTINGS_BYTES_MAX, metrics as families};
@@ -147,12 +147,13 @@ pub(crate) struct DeployParams {
     settings: Option<String>,
     origin: Option<String>,
     probation: Option<String>,
+    replay: Option<u64>,
     signature: Option<String>,
 }
 
 impl DeployParams {
-    /// How the version is tried first, where all is well.
-    fn check(&self) -> Result<Trying, Problem> {
+    /// How the version is tried first, and with how many records from before, where all is well.
+    fn check(&self) -> Result<(Trying, u64), Problem> {
         let bad = |detail: String| Err(Problem::new(Kind::BadParameter, detail));
         if let Some(settings) = &self.settings {
             if settings.len() > SETTINGS_BYTES_MAX {
@@ -166,13 +167,18 @@ impl DeployParams {
             Some(chars) if chars > ORIGIN_CHARS_MAX => {
                 bad(format!("origin: {chars} characters; at most {ORIGIN_CHARS_MAX} are taken"))
             }
-            _ => match self.probation.as_deref().map(str::parse) {
-                None => Ok(Trying::Usual),
-                Some(Ok(trying)) => Ok(trying),
-                Some(Err(why)) => bad(format!("probation: {why}")),
-            },
+            _ => tried(self.probation.as_deref(), self.replay),
         }
     }
+}
+
+/// How a version is tried first, and with how many records from before.
+pub(crate) fn tried(probation: Option<&str>, replay: Option<u64>) -> Result<(Trying, u64), Problem> {
+    let bad = |detail: String| Problem::new(Kind::BadParameter, detail);
+    let trying = probation.map(str::parse).transpose().map_err(|why| bad(format!("probation: {why}")))?;
+    let trying = trying.unwrap_or(Trying::Usual);
+    let replay = replay_of(trying, replay).map_err(|why| bad(format!("replay: {why}")))?;
+    Ok((trying, replay))
 }
 
 pub(crate) async fn deploy(
@@ -181,8 +187,8 @@ pub(crate) async fn deploy(
     Params(params): Params<DeployParams>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let probation = match params.check() {
-        Ok(probation) => probation,
+    let (probation, replay) = match params.check() {
+        Ok(tried) => tried,
         Err(problem) => {
             crate::router::discard(body).await;
             return Err(problem);
@@ -203,7 +209,7 @@ pub(crate) async fn deploy(
         meant(api, params.pipeline.as_deref())?;
         let (settings, origin) = (params.settings.as_deref(), params.origin.as_deref().unwrap_or("HTTP"));
         let signature = params.signature.as_deref().unwrap_or_default();
-        let deploy = Deploy { function: &name, component: &component, settings, origin, signature, probation };
+        let deploy = Deploy { function: &name, component: &component, settings, origin, signature, probation, replay };
         let mut together = api.deploy(&[deploy])?;
         together.functions.pop().ok_or_else(|| Problem::new(Kind::Internal, "nothing is told of the deploy"))
     });

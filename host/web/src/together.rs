@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::api::{Deploy, Trying};
 use crate::router::{Caller, Params, json, read_body};
-use crate::routes::{ORIGIN_CHARS_MAX, meant};
+use crate::routes::{ORIGIN_CHARS_MAX, meant, tried};
 use crate::types::Offer;
 use crate::{COMPONENT_BYTES_MAX, DEPLOYS_MAX, Kind, Problem, SETTINGS_BYTES_MAX, TOGETHER_MAX};
 
@@ -27,6 +27,7 @@ pub(crate) const LINE_BYTES_MAX: usize = TOGETHER_MAX * (2 * SETTINGS_BYTES_MAX)
 pub(crate) struct TogetherParams {
     pipeline: Option<String>,
     probation: Option<String>,
+    replay: Option<u64>,
 }
 
 pub(crate) async fn deploy(
@@ -34,12 +35,11 @@ pub(crate) async fn deploy(
     Params(params): Params<TogetherParams>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let probation = match params.probation.as_deref().map(str::parse::<Trying>) {
-        None => Trying::Usual,
-        Some(Ok(trying)) => trying,
-        Some(Err(why)) => {
+    let tried = match tried(params.probation.as_deref(), params.replay) {
+        Ok(tried) => tried,
+        Err(problem) => {
             crate::router::discard(body).await;
-            return Err(Problem::new(Kind::BadParameter, format!("probation: {why}")));
+            return Err(problem);
         }
     };
     let Ok(one) = caller.app.deploys.clone().try_acquire_owned() else {
@@ -56,13 +56,18 @@ pub(crate) async fn deploy(
         let settings: Vec<Option<String>> = offers.iter().map(|(offer, _)| settings_of(offer)).collect();
         let both = offers.iter().zip(&settings);
         let deploys: Vec<Deploy<'_>> =
-            both.map(|((offer, component), settings)| named(offer, component, settings, probation)).collect();
+            both.map(|((offer, component), settings)| named(offer, component, settings, tried)).collect();
         api.deploy(&deploys)
     });
     Ok(json(&deployed.await?))
 }
 
-fn named<'a>(offer: &'a Offer, component: &'a [u8], settings: &'a Option<String>, probation: Trying) -> Deploy<'a> {
+fn named<'a>(
+    offer: &'a Offer,
+    component: &'a [u8],
+    settings: &'a Option<String>,
+    (probation, replay): (Trying, u64),
+) -> Deploy<'a> {
     Deploy {
         function: &offer.function,
         component,
@@ -70,6 +75,7 @@ fn named<'a>(offer: &'a Offer, component: &'a [u8], settings: &'a Option<String>
         origin: offer.origin.as_deref().unwrap_or("HTTP"),
         signature: offer.signature.as_deref().unwrap_or_default(),
         probation,
+        replay,
     }
 }
 

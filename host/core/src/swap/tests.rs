@@ -232,7 +232,7 @@ fn what_builds_on_a_version_that_has_failed_is_void() {
 }
 
 fn on_probation(id: &str, builds_on: u64, hold: bool) -> Entry {
-    let probation = Some(Probation { ms: 10_000, records: 5, hold });
+    let probation = Some(Probation { ms: 10_000, records: 5, hold, replay: 0 });
     Entry::Propose(Proposal { id: id.into(), changes: alloc::vec![change("f", id, builds_on)], probation })
 }
 

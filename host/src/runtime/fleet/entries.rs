@@ -68,6 +68,12 @@ struct KeptProbation {
     ms: i64,
     records: u64,
     hold: bool,
+    #[serde(default, skip_serializing_if = "is_none")]
+    replay: u64,
+}
+
+fn is_none(replay: &u64) -> bool {
+    *replay == 0
 }
 
 #[derive(Serialize, Deserialize)]
@@ -114,7 +120,7 @@ impl From<Entry> for Kept {
     fn from(entry: Entry) -> Self {
         match entry {
             Entry::Propose(Proposal { id, changes, probation }) => {
-                let tried = |Probation { ms, records, hold }| KeptProbation { ms, records, hold };
+                let tried = |Probation { ms, records, hold, replay }| KeptProbation { ms, records, hold, replay };
                 let change = |Change { function, version, builds_on }| KeptChange {
                     function,
                     version: KeptVersion::from(version),
@@ -142,7 +148,7 @@ impl From<Kept> for Entry {
     fn from(kept: Kept) -> Self {
         match kept {
             Kept::Propose { id, changes, probation } => {
-                let tried = |KeptProbation { ms, records, hold }| Probation { ms, records, hold };
+                let tried = |KeptProbation { ms, records, hold, replay }| Probation { ms, records, hold, replay };
                 let change = |KeptChange { function, version, builds_on }| Change {
                     function,
                     version: Version::from(version),
@@ -270,7 +276,7 @@ mod tests {
     fn entries_come_back() {
         let changes = vec![Change { function: "f".into(), version: version(), builds_on: 3 }];
         let (host, reason) = ("h".to_string(), "no room".to_string());
-        let probation = Some(Probation { ms: 10, records: 20, hold: true });
+        let probation = Some(Probation { ms: 10, records: 20, hold: true, replay: 30 });
         let all = [
             Entry::Propose(Proposal { id: "ab".into(), changes: changes.clone(), probation: None }),
             Entry::Propose(Proposal { id: "ab".into(), changes, probation }),

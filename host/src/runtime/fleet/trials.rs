@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use millstream_core::function::Prepared;
+use millstream_core::operator::Active;
 use millstream_core::swap::{Change, Entry, Outcome, Probation, Proposal};
 use millstream_web::types::trials::Trial as Report;
 use tracing::{info, warn};
@@ -36,7 +37,8 @@ const TELL_AGAIN: Duration = Duration::from_secs(10);
 const APPEND_AGAIN: Duration = Duration::from_secs(2);
 
 /// Until when, and how, a version is tried by default.
-pub const DEFAULT: Probation = Probation { ms: PROBATION_MS, records: PROBATION_RECORDS, hold: false };
+pub const DEFAULT: Probation =
+    Probation { ms: PROBATION_MS, records: PROBATION_RECORDS, hold: false, replay: 0 };
 
 /// What is known of a proposal that was or is tried.
 #[derive(Clone, Debug, Default)]
@@ -113,11 +115,11 @@ impl Fleet {
 
     /// What there is to say about a proposal.
     fn attend_to(&self, state: &mut State, at: u64, proposal: &Proposal, passed: bool) -> Option<Entry> {
-        let Probation { ms, records, hold } = proposal.probation?;
+        let Probation { ms, records, hold, replay } = proposal.probation?;
         let slots = &state.slots;
         let part = state.open.get_mut(&at)?;
         let prepared = part.prepared_well()?.to_vec();
-        let trying = part.trying.get_or_insert_with(|| self.try_out(slots, &prepared, &proposal.changes));
+        let trying = part.trying.get_or_insert_with(|| self.try_out(slots, &prepared, &proposal.changes, replay));
         let host = self.host.clone();
         let is_due = |after: Duration| trying.told.is_none_or(|(when, _)| when.elapsed() > after);
         if let Some(why) = trying.trials.iter().find_map(Running::failed) {
@@ -139,8 +141,10 @@ impl Fleet {
         Some(Entry::Passed { proposal: at, host, report: bounded(reports) })
     }
 
-    fn try_out(&self, slots: &[Slot], prepared: &[(usize, Prepared)], changes: &[Change]) -> Trying {
+    fn try_out(&self, slots: &[Slot], prepared: &[(usize, Prepared)], changes: &[Change], replay: u64) -> Trying {
         let mut trials = Vec::new();
+        let active: Option<Vec<Active>> = slots.iter().map(|slot| slot.now).collect();
+        let again = active.filter(|_| replay > 0).map(|active| (active, replay));
         for (change, (number, new)) in changes.iter().zip(prepared) {
             // A function that runs for the first time has nothing to be compared with.
             let Some(old) = slots[*number].now else { continue };
@@ -154,7 +158,7 @@ impl Fleet {
                 new: *new,
                 registry: self.registry.clone(),
             };
-            match Running::begin(&self.trials, parts) {
+            match Running::begin(&self.trials, parts, again.clone()) {
                 Ok(running) => trials.push(running),
                 Err(why) => warn!(error = format!("{why:#}"), "a version is not tried here"),
             }

@@ -21,7 +21,8 @@ pub mod ledger;
 pub mod member;
 pub mod metadata;
 pub mod owners;
-pub mod plain;
+pub mod past;
+mod plain;
 pub mod purge;
 mod quiet;
 pub mod repair;
@@ -63,7 +64,7 @@ use super::formats;
 use super::globals::{self, Rows};
 use super::pause::{Mark, Pause};
 use super::plan::{Guarantee, Pipeline};
-use super::probation::Tap;
+use super::probation::{Past, Tap};
 use super::replay::Ground;
 use super::status::Status;
 use committer::{Committer, Job};
@@ -213,6 +214,8 @@ impl KafkaHost {
             ending: Arc::default(),
             failed: Arc::default(),
         });
+        let past: Arc<dyn Past> = host.clone();
+        host.fleet.trials().remember(Arc::downgrade(&past));
         let restorer = Restorer::start(restore::Parts {
             topology: host.topology.clone(),
             changelogs,

@@ -114,6 +114,7 @@ fn judge(functions: Made) -> Judge<Made> {
     let trial = Trial {
         parts: Parts { function: "f".into(), host: "h".into(), digest: "d".into(), old: OLD, new: NEW, registry },
         began: Instant::now(),
+        live: std::sync::OnceLock::new(),
         over: AtomicBool::new(false),
         share: AtomicU32::new(u32::MAX),
         queued: AtomicUsize::new(0),

@@ -10,6 +10,7 @@
 //! One thread for each version on trial, with instances of its own. Where it does not keep up, calls of functions without state are
 //! left out, and of those with state keys: a smaller share of them, chosen by hash, so that those that stay are followed whole.
 
+mod again;
 mod compare;
 mod found;
 mod judge;
@@ -20,11 +21,12 @@ mod tap;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use millstream_core::function::Prepared;
+use millstream_core::operator::Active;
 use millstream_core::task::TaskId;
 use millstream_wasm::{Registry, WORKER_STACK_BYTES, WorkerFunctions};
 use millstream_web::types::trials::{Cost, Example, Trial as Report};
@@ -32,6 +34,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use judge::Judge;
 use taken::Call;
+pub use again::{Each, Past, Stretch};
 pub use tap::Tap;
 
 /// Bytes of calls that may wait for a version on trial; what comes beyond is left out.
@@ -66,12 +69,20 @@ pub struct Trials {
     all: Mutex<Vec<Arc<Trial>>>,
     /// Topics by input, by sub-topology.
     topics: Vec<Vec<String>>,
+    /// Where records are that came before.
+    past: OnceLock<Weak<dyn Past>>,
 }
 
 impl Trials {
     /// None yet. `topics`: those that each sub-topology reads.
     pub fn new(topics: Vec<Vec<String>>) -> Arc<Self> {
         Arc::new(Self { topics, ..Self::default() })
+    }
+
+    /// From where records are given to versions once more; the first that is told counts.
+    pub fn remember(&self, past: Weak<dyn Past>) {
+        // A second host is never made on the same fleet.
+        let _there = self.past.set(past);
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<Arc<Trial>>)) {
@@ -111,6 +122,8 @@ pub struct Parts {
 struct Trial {
     parts: Parts,
     began: Instant,
+    /// From when on it is on live records.
+    live: OnceLock<Instant>,
     over: AtomicBool,
     /// Keys whose hash is above are not followed.
     share: AtomicU32,
@@ -141,6 +154,9 @@ struct Findings {
     untried: u64,
     untried_first: Option<String>,
     failed: Option<String>,
+    /// Records from before the trial, and why there were not more.
+    replayed: u64,
+    replay_ended: Option<String>,
 }
 
 /// A trial that runs until this is dropped.
@@ -163,15 +179,16 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Begins.
+    /// Begins. `again`: about so many of the last records go first through a pipeline with these versions.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn begin(trials: &Arc<Trials>, parts: Parts) -> anyhow::Result<Self> {
+    pub fn begin(trials: &Arc<Trials>, parts: Parts, again: Option<(Vec<Active>, u64)>) -> anyhow::Result<Self> {
         let (calls, taken) = channel();
         let trial = Arc::new(Trial {
             parts,
             began: Instant::now(),
+            live: OnceLock::new(),
             over: AtomicBool::new(false),
             share: AtomicU32::new(u32::MAX),
             queued: AtomicUsize::new(0),
@@ -184,8 +201,19 @@ impl Running {
         let (of_thread, places) = (trial.clone(), trials.clone());
         let thread = std::thread::Builder::new().name("probation".into()).stack_size(WORKER_STACK_BYTES);
         thread.spawn(move || run(&of_thread, &places, &taken)).context("a thread for the probation")?;
-        trials.change(|all| all.push(trial.clone()));
-        Ok(Self { trial, trials: trials.clone() })
+        let running = Self { trial: trial.clone(), trials: trials.clone() };
+        let live = {
+            let trials = trials.clone();
+            let trial = trial.clone();
+            move || go_live(&trials, &trial)
+        };
+        match (again, trials.past.get().and_then(Weak::upgrade)) {
+            (Some((active, count)), Some(past)) => {
+                again::begin(past, trial, active, count, live).context("a thread for the last records")?;
+            }
+            _ => live(),
+        }
+        Ok(running)
     }
 
     /// Why the new version does not come through.
@@ -195,7 +223,8 @@ impl Running {
 
     /// Whether it has run for so long, or compared so many records.
     pub fn is_through(&self, ms: i64, records: u64) -> bool {
-        let passed = i64::try_from(self.trial.began.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let Some(live) = self.trial.live.get() else { return false };
+        let passed = i64::try_from(live.elapsed().as_millis()).unwrap_or(i64::MAX);
         passed >= ms || lock(&self.trial.findings).compared >= records
     }
 
@@ -221,6 +250,9 @@ impl Trial {
                 found.untried
             ));
         }
+        if let Some(why) = &found.replay_ended {
+            notes.push(format!("of the last records {} were taken through again: {why}", found.replayed));
+        }
         if found.unavailable > 0 {
             notes.push(format!("{} calls were left out, as there was no room for an instance", found.unavailable));
         }
@@ -234,6 +266,7 @@ impl Trial {
             seconds: self.began.elapsed().as_secs_f64(),
             exercised: found.compared > 0,
             records,
+            replayed: found.replayed,
             compared: found.compared,
             keys_share: f64::from(self.share.load(Ordering::Relaxed)) / f64::from(u32::MAX),
             outputs: found.outputs,
@@ -275,6 +308,19 @@ impl Trial {
         // Its thread ends only when the trial is over.
         let _over = self.calls.send((call, bytes));
     }
+}
+
+/// From here on it is given what the running pipeline's functions are given.
+fn go_live(trials: &Trials, trial: &Arc<Trial>) {
+    // What it wrote to stores before belongs to records of before.
+    trial.gaps.fetch_add(1, Ordering::Relaxed);
+    let _first = trial.live.set(Instant::now());
+    trials.change(|all| {
+        // Who ends a trial says so before it takes it away.
+        if !trial.over.load(Ordering::Relaxed) {
+            all.push(trial.clone());
+        }
+    });
 }
 
 /// The thread of a trial.

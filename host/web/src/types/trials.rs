@@ -37,7 +37,10 @@ pub struct Trial {
     pub exercised: bool,
     /// Records that the version in force handled meanwhile.
     pub records: u64,
-    /// Those of them that were given to the version on trial as well.
+    /// Records from before the trial that were taken through again first, with empty stores; they are among `records`.
+    #[serde(default)]
+    pub replayed: u64,
+    /// Those of all that were given to the version on trial as well.
     pub compared: u64,
     /// Share of keys that was followed to the end, 0 to 1, of a function with states.
     pub keys_share: f64,

@@ -319,6 +319,7 @@ impl Api for Fake {
             origin: &origin,
             signature: "",
             probation,
+            replay: 0,
         })
     }
 

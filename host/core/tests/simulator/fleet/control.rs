@@ -71,7 +71,7 @@ impl ControlLog {
     /// Whether a proposal is tried first.
     pub fn probation(&mut self) -> Option<Probation> {
         let hold = self.rng.one_in(2);
-        self.rng.one_in(2).then_some(Probation { ms: 1_000, records: 10, hold })
+        self.rng.one_in(2).then_some(Probation { ms: 1_000, records: 10, hold, replay: 0 })
     }
 
     /// A version: a new one; one that was there before, from a file; or one that is gone back to, where it was put.
