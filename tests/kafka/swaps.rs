@@ -400,7 +400,14 @@ fn a_version_on_trial_is_seen_nowhere() {
         assert!(said.contains("in its probation") && said.contains("trapped"), "{said}");
     }
     let file = function("stamp-v2").to_string_lossy().into_owned();
-    hosts[0].ok(&["deploy", &stamped.target(), &file, "--shadow"]);
+    hosts[0].ok(&["deploy", &stamped.target(), &file, "--shadow", "--replay", "300"]);
+    // Each host takes the last records of its own partitions through again.
+    eventually("records were taken through again", 60, || {
+        let told = hosts[0].get("/v1/functions/stamp/probation")?;
+        let replayed = |trial: &Value| trial["replayed"].as_u64().is_some_and(|count| (300..300 + u64::from(PARTITIONS)).contains(&count));
+        let all = told["hosts"].as_object().is_some_and(|all| all.len() == 3 && all.values().all(replayed));
+        if all { Ok(()) } else { Err(told.to_string()) }
+    });
     hosts[1].kill_now();
     hosts[1] = stamped.pipe.start(names[1], &["--workers", "2"]);
     hosts.iter().for_each(|host| tells(host, "stamp", 3));
