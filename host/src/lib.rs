@@ -11,6 +11,8 @@ pub mod verify;
 
 pub mod cases;
 
+mod alone;
+
 pub mod templates;
 
 pub mod api;

@@ -73,7 +73,7 @@ fn graph_inspect_and_verify_answer() {
 
 /// Routers, joiners, scanners and retractors are tried as well.
 #[test]
-fn verify_tries_functions_of_every_kind_but_processors() {
+fn verify_tries_functions_of_every_kind() {
     let place = stamped(1);
     let path = |name: &str| place.folder.with_extension(name).to_string_lossy().into_owned();
     let record = |i: usize| format!("{{\"key\":\"k{}\",\"value\":\"{{\\\"n\\\":{i}}}\",\"timestamp\":{i}}}\n", i % 7);
@@ -100,9 +100,27 @@ fn verify_tries_functions_of_every_kind_but_processors() {
     let field = ["--config", &path("json")];
     assert_eq!(tried("sum", &field), ["aggregator", "retractor"]);
     assert!(tried("running-total", &field).contains(&"scanner".to_string()));
-    let (file, input) = (function("alarm").to_string_lossy().into_owned(), path("in"));
-    let (code, _, said) = text(&run(&["verify", &file, "--input", &input]));
-    assert!(code == 1 && said.contains("none of those that can be tried"), "{said}");
+    assert_eq!(tried("alarm", &["--store", "last", "--outputs", "2"]), ["processor"]);
+    let changed = ["--function", "changed", "--store", "last", "--config", &path("json")];
+    assert_eq!(tried("changes", &changed), ["processor"]);
+    let of = |name: &str, more: &[&str]| {
+        let (file, input) = (function(name).to_string_lossy().into_owned(), path("in"));
+        text(&run(&[&["verify", &file, "--input", &input], more].concat()))
+    };
+    // It numbers records by itself: what comes of them is another with each instance.
+    let (code, said, _) = of("bad-processor", &["--store", "last"]);
+    assert!(code == 1, "{said}");
+    for part in ["again, by the same instance      3000 DIFFER", "one record a call                3000 DIFFER"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(said.contains("again, by a fresh instance       same"), "{said}");
+    assert!(said.contains("result 1 of output 0: first key \"k0\", value \"0\""), "{said}");
+    let (code, said, erred) = of("alarm", &["--outputs", "2"]);
+    assert!(code == 1 && said.contains("the step has no store `last`"), "{said}{erred}");
+    let (code, _, said) = of("alarm", &["--store", "last", "--outputs", "65"]);
+    assert!(code == 2 && said.contains("65 is not in 1..=64"), "{said}");
+    let (code, _, said) = of("alarm", &["--store", "Last!"]);
+    assert!(code == 1 && said.contains("set the step up"), "{said}");
 }
 
 #[test]

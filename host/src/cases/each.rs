@@ -7,6 +7,7 @@ use millstream_core::record::{Batch, BytesColumn};
 
 use super::datum::{Datum, shown};
 use super::{Caller, Cut, Expect, Given, Item, Made};
+use crate::alone::Came;
 
 /// What became of a record.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,16 +26,6 @@ pub enum Fate {
     Rejected(String),
     /// The call with it failed.
     Failed(String),
-}
-
-/// A record that came out of a mapper.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Came {
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
-    timestamp: i64,
-    headers: Vec<(String, Option<Vec<u8>>)>,
-    output: u32,
 }
 
 impl fmt::Display for Fate {
@@ -129,7 +120,7 @@ impl Made {
         self.headers.as_deref().unwrap_or(&item.record.headers)
     }
 
-    fn is(&self, item: &Item, came: &Came) -> bool {
+    pub(super) fn is(&self, item: &Item, came: &Came) -> bool {
         let headers = self.headers(item);
         self.key.as_ref().unwrap_or(&item.record.key).is(came.key.as_deref())
             && self.value.as_ref().unwrap_or(&item.record.value).is(came.value.as_deref())
@@ -139,7 +130,7 @@ impl Made {
             && self.output == came.output
     }
 
-    fn shown(&self, item: &Item) -> String {
+    pub(super) fn shown(&self, item: &Item) -> String {
         let (key, value) = (self.key.as_ref(), self.value.as_ref());
         let (key, value) = (key.unwrap_or(&item.record.key), value.unwrap_or(&item.record.value));
         let timestamp = self.timestamp.unwrap_or(item.record.timestamp);

@@ -7,13 +7,14 @@
 //! | `datum` | bytes as they are written in a case, and as they are shown |
 //! | `each` | filters, mappers, routers, joiners: an answer for each record |
 //! | `fold` | aggregators, mergers, scanners, migrators: states |
+//! | `process` | processors, in a step of their own: what leaves with each record |
 //!
-//! Nothing here knows WebAssembly: functions are called through the core's port. Processors, which ask their host in the
-//! middle of a call, have no cases: `millstream test` takes records through a whole pipeline.
+//! Nothing here knows WebAssembly: functions are called through the core's port.
 
 mod datum;
 mod each;
 mod fold;
+mod process;
 pub mod read;
 
 use std::ops::Range;
@@ -22,6 +23,8 @@ use millstream_core::function::{Context, Functions, Interface, Prepared, Records
 use millstream_core::record::{Batch, BatchBuilder};
 
 pub use datum::Datum;
+
+use crate::alone::Store;
 
 /// Bytes of a file of cases at the most.
 pub const CASES_BYTES_MAX: usize = 4 << 20;
@@ -70,8 +73,23 @@ pub enum Ask {
     Scan(Vec<Fold>),
     /// States of another layout.
     Migrate(Vec<Migrate>),
+    /// Records that go through a step with stores and timers.
+    Process(Vec<Process>),
     /// Whether it starts; the text is part of why not.
     Start(Option<String>),
+}
+
+/// Records for a processor, from empty stores on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Process {
+    /// Where it is written.
+    pub place: Range<usize>,
+    /// Its stores, as a manifest has them.
+    pub stores: Vec<Store>,
+    /// How many outputs it has.
+    pub outputs: u32,
+    /// The records; what leaves with each is what it and the timers before it give.
+    pub records: Vec<Item>,
 }
 
 /// A record.
@@ -250,13 +268,28 @@ impl Case {
             Ask::Scan(_) => vec![Interface::Scanner],
             Ask::Migrate(all) if all.iter().all(|one| one.end.result.is_none()) => vec![Interface::Migrator],
             Ask::Migrate(_) => vec![Interface::Migrator, Interface::Aggregator],
+            Ask::Process(_) => vec![Interface::Processor],
             Ask::Start(_) => Vec::new(),
         }
     }
 
-    /// Asks a function that was started; the mismatches of the first cut that has any. Empty: it answers as it must.
-    pub fn run(&self, functions: &mut dyn Functions, function: Prepared) -> Vec<Mismatch> {
+    /// Asks a function that was started; the mismatches of the first cut that has any. Empty: it answers as it must. `others` makes
+    /// functions that a step of its own can have.
+    pub fn run(
+        &self,
+        functions: &mut dyn Functions,
+        function: Prepared,
+        others: &dyn Fn() -> Box<dyn Functions>,
+    ) -> Vec<Mismatch> {
         for cut in Cut::ALL {
+            if let Ask::Process(all) = &self.ask {
+                let mismatches: Vec<_> =
+                    all.iter().flat_map(|one| process::run(others(), function, cut, one)).collect();
+                if !mismatches.is_empty() {
+                    return mismatches;
+                }
+                continue;
+            }
             functions.renew(function);
             let mut caller = Caller { functions, function, cut, mismatches: Vec::new() };
             match &self.ask {
@@ -265,7 +298,7 @@ impl Case {
                 Ask::Merge(merges) => fold::merge(&mut caller, merges),
                 Ask::Scan(folds) => fold::scan(&mut caller, folds),
                 Ask::Migrate(all) => fold::migrate(&mut caller, all),
-                Ask::Start(_) => {}
+                Ask::Process(_) | Ask::Start(_) => {}
             }
             if !caller.mismatches.is_empty() {
                 return caller.mismatches;

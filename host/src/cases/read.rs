@@ -8,7 +8,10 @@ use millstream_core::function::Interface;
 use serde_json::Value;
 
 use super::datum::from_hex;
-use super::{Ask, CASES_BYTES_MAX, Case, Cases, Datum, End, Expect, Fold, Group, Item, Made, Merge, Migrate, Record};
+use super::{
+    Ask, CASES_BYTES_MAX, Case, Cases, Datum, End, Expect, Fold, Group, Item, Made, Merge, Migrate, Process, Record,
+};
+use crate::alone::{OUTPUTS_MAX, Store};
 use crate::config::problem::{Problem, listed};
 use crate::config::text::{Document, Entry, Kind, Node, read_as};
 
@@ -20,7 +23,8 @@ const DOCUMENT: Document = Document {
 };
 
 const TOP: [&str; 3] = ["function", "settings", "cases"];
-const KINDS: [&str; 9] = ["filter", "map", "route", "join", "aggregate", "merge", "scan", "migrate", "start"];
+const KINDS: [&str; 10] =
+    ["filter", "map", "route", "join", "aggregate", "merge", "scan", "process", "migrate", "start"];
 const CASE: [&str; 3] = ["name", "function", "settings"];
 const RECORD: [&str; 4] = ["key", "value", "timestamp", "headers"];
 const MADE: [&str; 5] = ["key", "value", "timestamp", "headers", "output"];
@@ -115,6 +119,7 @@ impl Reader<'_> {
             "aggregate" => Some(Ask::Aggregate(self.several(kind, |reader, node| reader.fold(node, Of::Fold)))),
             "scan" => Some(Ask::Scan(self.several(kind, |reader, node| reader.fold(node, Of::Scan)))),
             "merge" => Some(Ask::Merge(self.several(kind, Self::merge))),
+            "process" => Some(Ask::Process(self.several(kind, Self::process))),
             "migrate" => Some(Ask::Migrate(self.several(kind, Self::migrate))),
             _ => {
                 let entries = self.mapping(&kind.value, "`start`", &["refused"])?;
@@ -231,6 +236,41 @@ impl Reader<'_> {
         }
         let from_state = self.datum_of(entries, "from-state").unwrap_or_default();
         Some(Fold { place: node.place::<&str>(&[]), group, from_state, add, remove, end })
+    }
+
+    fn process(&mut self, node: &Node) -> Option<Process> {
+        let entries = self.mapping(node, "a processor's case", &["stores", "outputs", "records"])?;
+        let place = node.place::<&str>(&[]);
+        let outputs = field(entries, "outputs").and_then(|entry| Some((self.small(entries, "outputs")?, entry)));
+        if let Some((count, entry)) = outputs.filter(|(count, _)| !(1..=OUTPUTS_MAX).contains(count)) {
+            self.error(entry.value.span.clone(), format!("`outputs` is {count}"), &format!("from 1 to {OUTPUTS_MAX}"));
+        }
+        let stores = self.stores(entries);
+        let Some(records) = field(entries, "records") else {
+            self.error(place, "the case has no `records`", "`records: [{ key: a, value: b, timestamp: 1, into: [] }]`");
+            return None;
+        };
+        let records = self.items(records, Of::Map);
+        Some(Process { place, stores, outputs: outputs.map_or(1, |(count, _)| count), records })
+    }
+
+    /// Stores: a list of names, or what a manifest has.
+    fn stores(&mut self, entries: &[Entry]) -> Vec<Store> {
+        let Some(entry) = field(entries, "stores") else { return Vec::new() };
+        let name = |node: &Node| match &node.kind {
+            Kind::Scalar(Value::String(name)) => Some((name.clone(), serde_json::json!({}))),
+            _ => None,
+        };
+        let stores: Option<Vec<Store>> = match &entry.value.kind {
+            Kind::Sequence(items) => items.iter().map(name).collect(),
+            Kind::Mapping(all) => Some(all.iter().map(|one| (one.key.clone(), one.value.to_json())).collect()),
+            _ => None,
+        };
+        stores.unwrap_or_else(|| {
+            let help = "`stores: [last]`, or as in a manifest: `stores: { last: { ttl: 1h } }`";
+            self.error(entry.key_span.clone(), "`stores` are not names", help);
+            Vec::new()
+        })
     }
 
     fn merge(&mut self, node: &Node) -> Option<Merge> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use annotate_snippets::Renderer;
 use anyhow::{Context, anyhow, bail};
-use millstream_core::function::{Functions as _, Interface, Prepared};
+use millstream_core::function::{Functions, Interface, Prepared};
 use millstream_wasm::{Limits, Refusal, Registry, WORKER_STACK_BYTES, WorkerFunctions, interface_name};
 use serde_json::json;
 
@@ -204,7 +204,7 @@ fn lacking(functions: &WorkerFunctions, case: &Case, started: &Result<Prepared, 
 }
 
 fn run_one(
-    registry: &Registry,
+    registry: &Arc<Registry>,
     functions: &mut WorkerFunctions,
     source: &Source,
     case: &Case,
@@ -219,7 +219,8 @@ fn run_one(
         (Ask::Start(Some(_)), Ok(_)) => alone("it refuses to start".into(), "it starts".into()),
         (_, Err(why)) => alone("it starts".into(), why),
         (_, Ok(prepared)) => {
-            let mismatches = case.run(functions, prepared);
+            let others = || Box::new(WorkerFunctions::new(registry.clone())) as Box<dyn Functions>;
+            let mismatches = case.run(functions, prepared, &others);
             registry.release(prepared);
             mismatches
         }
@@ -249,6 +250,7 @@ fn kind(ask: &Ask) -> &'static str {
         Ask::Aggregate(_) => "aggregate",
         Ask::Merge(_) => "merge",
         Ask::Scan(_) => "scan",
+        Ask::Process(_) => "process",
         Ask::Migrate(_) => "migrate",
         Ask::Start(_) => "start",
     }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
+use millstream_core::function::{Functions, Interface};
 use millstream_core::record::{Batch, BatchBuilder};
 use millstream_wasm::{Limits, Registry, Stats, WORKER_STACK_BYTES, WorkerFunctions};
 use millstream_web::record::Line;
@@ -15,14 +16,16 @@ use serde_json::json;
 use super::client::{print, print_json};
 use super::test::NO_RECORD;
 use super::{junit, load};
+use crate::alone::{OUTPUTS_MAX, Store};
 use crate::runtime::functions;
+use crate::verify::process::{self, Step};
 use crate::verify::{Input, Report, verify};
 
 /// Looks for hidden state, randomness and dependence on batch cuts in a function; measures its cost.
 ///
 /// The records of the input are given to it again and again: to the same instance and to fresh ones, cut otherwise, in another
 /// order, merged instead of folded, taken out again. Results must not differ. Filters, mappers, routers, joiners, aggregators with their
-/// mergers and retractors, and scanners are tried; processors are not.
+/// mergers and retractors, scanners are tried, and processors in steps of their own, in memory.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: millstream verify extract-ip.wasm --input records.jsonl\n\n\
                         Exit codes: 0 nothing differed; 1 something did, or it could not be tried.")]
@@ -44,6 +47,12 @@ pub struct Args {
     /// Its settings: a file with a JSON object
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Of a processor: a store that it has; several by several of these
+    #[arg(long = "store", value_name = "NAME")]
+    stores: Vec<String>,
+    /// Of a processor: how many outputs it has
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=OUTPUTS_MAX as i64))]
+    outputs: u32,
     /// Another seed tries other cuts and orders
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -79,17 +88,25 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let right = args.right.as_deref().map(|path| read(path, args.raw)).transpose()?;
     let registry = Arc::new(Registry::new(functions::config(None, 1)?)?);
     let prepared = registry.prepare(&component, args.function.as_deref(), &settings, &Limits::default(), &[])?;
-    let (of_worker, seed) = (registry.clone(), args.seed);
+    let (of_worker, seed, outputs) = (registry.clone(), args.seed, args.outputs);
+    let stores: Vec<Store> = args.stores.iter().map(|name| (name.clone(), json!({}))).collect();
     let count = records.len();
     // Functions run on threads with room for their stack.
     let thread = std::thread::Builder::new().stack_size(WORKER_STACK_BYTES).spawn(move || {
-        let mut functions = WorkerFunctions::new(of_worker);
-        verify(&mut functions, prepared, Input { records: &records, right: right.as_ref(), seed })
+        let mut functions = WorkerFunctions::new(of_worker.clone());
+        let mut report = verify(&mut functions, prepared, Input { records: &records, right: right.as_ref(), seed });
+        if functions.exports(prepared, Interface::Processor) {
+            let fresh = || Box::new(WorkerFunctions::new(of_worker.clone())) as Box<dyn Functions>;
+            let step = Step { stores: &stores, outputs };
+            process::verify(&fresh, prepared, step, (&records, seed), &mut report)?;
+        }
+        anyhow::Ok(report)
     })?;
-    let report = thread.join().map_err(|_| anyhow::anyhow!("the thread that called the function panicked"))?;
+    let report = thread.join().map_err(|_| anyhow::anyhow!("the thread that called the function panicked"))??;
     ensure!(
         !report.trials.is_empty(),
-        "the function is none of those that can be tried: filter, mapper, router, joiner, aggregator, scanner (see millstream inspect)"
+        "the function is none of those that can be tried: filter, mapper, router, joiner, aggregator, scanner, processor (see millstream \
+         inspect)"
     );
     let stats = registry.stats(prepared);
     // Without a group nothing was folded, and nothing can have differed.

@@ -153,6 +153,16 @@ impl Driver {
         Ok(driver)
     }
 
+    /// Its functions.
+    pub fn functions(&mut self) -> &mut dyn Functions {
+        self.functions.as_mut()
+    }
+
+    /// Gives its functions back.
+    pub fn into_functions(self) -> Box<dyn Functions> {
+        self.functions
+    }
+
     /// Where a task begins to read a topic.
     fn start(&self, topic: usize, partition: u32) -> i64 {
         let is_here = |given: &&Given| given.is_in(&self.topology.topics[topic].name, partition);

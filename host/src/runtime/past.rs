@@ -9,7 +9,7 @@ use super::worker::FETCH_BYTES_MAX;
 use millstream_core::topology::graph::Topology;
 
 /// Topics of the user's that tasks of these sub-topologies read, each once.
-pub(super) fn sources<'t>(topology: &'t Topology, subs: impl Iterator<Item = usize>) -> Vec<&'t str> {
+pub(super) fn sources(topology: &Topology, subs: impl Iterator<Item = usize>) -> Vec<&str> {
     let inputs = subs.filter_map(|sub| topology.subs.get(sub)).flat_map(|sub| &sub.inputs);
     let mut topics: Vec<&str> = inputs
         .map(|input| &topology.topics[input.topic])

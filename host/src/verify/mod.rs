@@ -6,6 +6,7 @@
 //! Nothing here knows WebAssembly: functions are called through the core's port.
 
 mod fold;
+pub mod process;
 mod scan;
 mod single;
 
@@ -38,7 +39,7 @@ pub struct Difference {
 /// One way in which the records were given again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trial {
-    /// The interface called: `filter`, `mapper`, `router`, `joiner`, `aggregator`, `retractor`, `scanner`.
+    /// The interface called: `filter`, `mapper`, `router`, `joiner`, `aggregator`, `retractor`, `scanner`, `processor`.
     pub kind: &'static str,
     /// How they were given.
     pub how: String,
@@ -76,7 +77,7 @@ pub struct Input<'a> {
 }
 
 /// Tries every kind that the function offers and that works on records: filter, mapper, router, joiner, aggregator with its merger and its
-/// retractor, scanner. Processors, which ask their host in the middle of a call, are not tried.
+/// retractor, scanner. Processors, which ask their host in the middle of a call, have [`process::verify`].
 pub fn verify(functions: &mut dyn Functions, function: Prepared, input: Input<'_>) -> Report {
     let mut report = Report::default();
     for kind in [Interface::Filter, Interface::Mapper, Interface::Router, Interface::Joiner] {
