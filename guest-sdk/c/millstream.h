@@ -294,6 +294,9 @@ static inline void ms_log(ms_level level, ms_bytes line) {
 #endif
 
 #include "millstream-columns.h"
+#include "millstream-records.h"
+#include "millstream-output.h"
+#include "millstream-aggregates.h"
 #include "millstream-exports.h"
 
 #endif
