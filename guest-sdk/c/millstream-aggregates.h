@@ -50,31 +50,52 @@ static inline ms_group ms_group_at(const ms_groups *groups, size_t index) {
   return group;
 }
 
-/// Folds one group's members; sets `*added` when one was not refused.
-static inline void ms_fold_members(ms_reason (*take)(void *, const ms_record *), void *state, const ms_groups *groups,
-                                   size_t group, const ms_batch *records, ms_buffer *rejected, bool *added) {
-  if (group + 1 >= groups->offsets.len) __builtin_trap();
-  for (size_t at = groups->offsets.data[group]; at < groups->offsets.data[group + 1]; at++) {
-    if (at >= groups->members.len || groups->members.data[at] >= records->len) __builtin_trap();
-    ms_record record = ms_record_at(records, groups->members.data[at]);
-    ms_reason refused = take(state, &record);
-    if (refused) ms_reject_at(rejected, at, refused);
-    else *added = true;
-  }
+/// How records come into a state: the aggregator's add or remove.
+typedef ms_reason (*ms_take)(void *state, const ms_record *record);
+
+/// A fold that is under way.
+typedef struct ms_fold_run {
+  const ms_aggregator *aggregator;
+  ms_take take;
+  const ms_groups *groups;
+  const ms_batch *records;
+  /// What leaves after each member; NULL: nobody asks.
+  ms_column_out *values;
+  ms_buffer rejected;
+} ms_fold_run;
+
+/// What leaves after a member: nothing, where it was refused.
+static inline void ms_leave(ms_fold_run *run, const void *state, const ms_group *group, bool refused) {
+  if (!refused && run->aggregator->finish(state, group, &run->values->data)) ms_column_end(run->values, true);
+  else ms_column_end_null(run->values);
 }
 
-/// Folds each group's members with `take`, the aggregator's add or remove. A reason fails the call.
-static inline ms_reason ms_fold(const ms_aggregator *aggregator, ms_reason (*take)(void *, const ms_record *),
-                                const ms_groups *groups, const ms_batch *records, ms_folded *folded) {
+/// Folds the members of a group, and says whether one was not refused.
+static inline bool ms_fold_members(ms_fold_run *run, void *state, size_t index, const ms_group *group) {
+  const ms_numbers *offsets = &run->groups->offsets, *members = &run->groups->members;
+  bool added = false;
+  if (index + 1 >= offsets->len) __builtin_trap();
+  for (size_t at = offsets->data[index]; at < offsets->data[index + 1]; at++) {
+    if (at >= members->len || members->data[at] >= run->records->len) __builtin_trap();
+    ms_record record = ms_record_at(run->records, members->data[at]);
+    ms_reason refused = run->take(state, &record);
+    if (refused) ms_reject_at(&run->rejected, at, refused);
+    else added = true;
+    if (run->values) ms_leave(run, state, group, refused != NULL);
+  }
+  return added;
+}
+
+static inline ms_reason ms_fold_groups(ms_fold_run *run, ms_column *folded) {
+  const ms_aggregator *aggregator = run->aggregator;
+  const ms_groups *groups = run->groups;
   size_t len = ms_len(&groups->keys);
   ms_column_out states;
-  ms_buffer rejected = {NULL, 0, 0};
   void *state = ms_alloc(aggregator->state_size);
   ms_column_begin(&states, len, groups->states.data_len + 16 * len);
   for (size_t index = 0; index < len; index++) {
     ms_bytes stored = ms_item(&groups->states, index);
     ms_group group = ms_group_at(groups, index);
-    bool added = false;
     memset(state, 0, aggregator->state_size);
     if (stored.data) {
       ms_reason wrong = aggregator->decode(state, stored);
@@ -82,9 +103,8 @@ static inline ms_reason ms_fold(const ms_aggregator *aggregator, ms_reason (*tak
     } else if (aggregator->start) {
       aggregator->start(state, &group);
     }
-    ms_fold_members(take, state, groups, index, records, &rejected, &added);
     // A group whose every record was refused is as it was: stored bytes, or nothing.
-    if (!added) {
+    if (!ms_fold_members(run, state, index, &group)) {
       ms_column_push(&states, stored);
     } else if (aggregator->is_gone && aggregator->is_gone(state)) {
       ms_column_end(&states, false);
@@ -93,9 +113,30 @@ static inline ms_reason ms_fold(const ms_aggregator *aggregator, ms_reason (*tak
       ms_column_end(&states, true);
     }
   }
-  folded->states = ms_column_done(&states);
-  folded->rejected = ms_rejections_of(&rejected);
+  *folded = ms_column_done(&states);
   return NULL;
+}
+
+/// Folds each group's members with `take`, the aggregator's add or remove. A reason fails the call.
+static inline ms_reason ms_fold(const ms_aggregator *aggregator, ms_take take, const ms_groups *groups,
+                                const ms_batch *records, ms_folded *folded) {
+  ms_fold_run run = {aggregator, take, groups, records, NULL, {NULL, 0, 0}};
+  ms_reason wrong = ms_fold_groups(&run, &folded->states);
+  folded->rejected = ms_rejections_of(&run.rejected);
+  return wrong;
+}
+
+/// Folds each group's members, and finishes after each of them; a record that is refused leaves nothing. A reason fails the
+/// call.
+static inline ms_reason ms_scan(const ms_aggregator *aggregator, const ms_groups *groups, const ms_batch *records,
+                                ms_scanned *scanned) {
+  ms_column_out values;
+  ms_column_begin(&values, groups->members.len, 16 * groups->members.len);
+  ms_fold_run run = {aggregator, aggregator->add, groups, records, &values, {NULL, 0, 0}};
+  ms_reason wrong = ms_fold_groups(&run, &scanned->states);
+  scanned->values = ms_column_done(&values);
+  scanned->rejected = ms_rejections_of(&run.rejected);
+  return wrong;
 }
 
 /// What leaves for each group; null where nothing was stored.

@@ -79,14 +79,27 @@ typedef struct ms_option_column {
   ms_column value;
 } ms_option_column;
 
+/// Record i owns entries `offsets[i]` to before `offsets[i + 1]` of names and values.
+typedef struct ms_header_columns {
+  ms_numbers offsets;
+  ms_column names;
+  ms_column values;
+} ms_header_columns;
+
 typedef struct ms_option_headers {
   uint8_t there;
-  struct {
-    ms_numbers offsets;
-    ms_column names;
-    ms_column values;
-  } value;
+  ms_header_columns value;
 } ms_option_headers;
+
+typedef struct ms_windows {
+  ms_times starts;
+  ms_times ends;
+} ms_windows;
+
+typedef struct ms_option_windows {
+  uint8_t there;
+  ms_windows value;
+} ms_option_windows;
 
 typedef struct ms_output_columns {
   uint32_t taken;
@@ -103,6 +116,23 @@ typedef struct ms_folded {
   ms_column states;
   ms_rejections rejected;
 } ms_folded;
+
+typedef struct ms_scanned {
+  ms_column states;
+  ms_column values;
+  ms_rejections rejected;
+} ms_scanned;
+
+typedef struct ms_joined {
+  ms_column values;
+  ms_rejections rejected;
+} ms_joined;
+
+typedef struct ms_routed {
+  ms_column topics;
+  ms_option_numbers partitions;
+  ms_rejections rejected;
+} ms_routed;
 
 typedef struct ms_layouts {
   uint32_t current;
@@ -128,7 +158,7 @@ static inline ms_bytes ms_item(const ms_column *column, size_t index) {
 }
 
 static inline ms_record ms_record_at(const ms_batch *records, size_t index) {
-  ms_record record = {ms_item(&records->keys, index), ms_item(&records->values, index), records->timestamps[index]};
+  ms_record record = {ms_item(&records->keys, index), ms_item(&records->values, index), records->timestamps[index], index};
   return record;
 }
 
@@ -167,6 +197,12 @@ static inline void ms_column_end(ms_column_out *column, bool there) {
   *byte = there ? (uint8_t)(*byte | bit) : (uint8_t)(*byte & ~bit);
 }
 
+/// Forgets what was pushed to `data` since the last item, and ends one that is null.
+static inline void ms_column_end_null(ms_column_out *column) {
+  column->data.size = ((const uint32_t *)(const void *)column->offsets.data)[column->len];
+  ms_column_end(column, false);
+}
+
 static inline void ms_column_push(ms_column_out *column, ms_bytes item) {
   if (item.data) ms_push(&column->data, item.data, item.size);
   ms_column_end(column, item.data != NULL);
@@ -177,7 +213,7 @@ static inline void ms_column_cut(ms_column_out *column, size_t len) {
   if (len >= column->len) return;
   column->len = len;
   column->offsets.size = (len + 1) * sizeof(uint32_t);
-  column->data.size = ((const uint32_t *)column->offsets.data)[len];
+  column->data.size = ((const uint32_t *)(const void *)column->offsets.data)[len];
   if (column->validity.size > (len + 7) / 8) column->validity.size = (len + 7) / 8;
 }
 

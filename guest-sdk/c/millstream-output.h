@@ -17,9 +17,13 @@ typedef struct ms_output {
   size_t record;
   size_t results;
   uint32_t port;
-  bool has_keys, has_values, has_timestamps, has_sources, has_ports;
+  bool has_keys, has_values, has_timestamps, has_sources, has_ports, has_headers;
   ms_column_out keys, values;
   ms_buffer timestamps, sources, ports;
+  /// Of the results, once one differs from its record's; those of the records are `given`, NULL where there are none.
+  ms_column_out header_names, header_values;
+  ms_buffer header_offsets;
+  const ms_header_columns *headers_given;
 } ms_output;
 
 /// Writes the results of a record with ms_emit and its kin. With a reason, nothing of what it wrote stays.
@@ -55,6 +59,20 @@ static inline void ms_put_time(ms_output *out, int64_t time) {
   ms_push(&out->timestamps, &time, sizeof time);
 }
 
+/// Headers of one more result: those of record `index`.
+static inline void ms_push_headers(ms_output *out, size_t index) {
+  const ms_header_columns *given = out->headers_given;
+  if (given) {
+    size_t end = ms_headers_from(given, index + 1);
+    for (size_t at = ms_headers_from(given, index); at < end; at++) {
+      ms_column_push(&out->header_names, ms_item(&given->names, at));
+      ms_column_push(&out->header_values, ms_item(&given->values, at));
+    }
+  }
+  uint32_t end = (uint32_t)out->header_names.len;
+  ms_push(&out->header_offsets, &end, sizeof end);
+}
+
 /// Sources, ports, and the count of results: after the columns, which fill in by what was before.
 static inline void ms_end_result(ms_output *out) {
   uint32_t source = (uint32_t)out->record;
@@ -65,6 +83,7 @@ static inline void ms_end_result(ms_output *out) {
     out->ports.size = out->results * sizeof out->port;
   }
   if (out->has_ports) ms_push(&out->ports, &out->port, sizeof out->port);
+  if (out->has_headers) ms_push_headers(out, out->record);
   if (!out->has_sources && out->results != out->record) {
     for (uint32_t i = 0; i < out->results; i++) ms_push(&out->sources, &i, sizeof i);
     out->has_sources = true;
@@ -102,6 +121,47 @@ static inline void ms_emit_key(ms_output *out, ms_bytes key) {
 /// The named output, by its place in the step's list, of this record's results from here on; 0 without this.
 static inline void ms_port(ms_output *out, uint32_t port) { out->port = port; }
 
+/// The result emitted last has headers of its own from here on; before it all have those of their records.
+static inline void ms_open_headers(ms_output *out) {
+  if (!out->results || ms_source_of(out, out->results - 1) != out->record) {
+    ms_fail(ms_text("a header belongs to a result: emit the result first"));
+  }
+  if (out->has_headers) return;
+  uint32_t zero = 0;
+  out->has_headers = true;
+  out->headers_given = ms_headers_given();
+  ms_column_begin(&out->header_names, 0, 0);
+  ms_column_begin(&out->header_values, 0, 0);
+  ms_push(&out->header_offsets, &zero, sizeof zero);
+  for (size_t i = 0; i < out->results; i++) ms_push_headers(out, ms_source_of(out, i));
+}
+
+/// Forgets the headers from `results` on, all but those of the results before.
+static inline void ms_cut_headers(ms_output *out, size_t results) {
+  uint32_t *offsets = (uint32_t *)(void *)out->header_offsets.data;
+  ms_column_cut(&out->header_names, offsets[results]);
+  ms_column_cut(&out->header_values, offsets[results]);
+  out->header_offsets.size = (results + 1) * sizeof *offsets;
+}
+
+/// Adds a header to the result emitted last, behind those it has from its record. `name` is UTF-8. Before this record has a
+/// result the call fails.
+static inline void ms_add_header(ms_output *out, ms_bytes name, ms_bytes value) {
+  ms_open_headers(out);
+  ms_push_bytes(&out->header_names.data, name);
+  ms_column_end(&out->header_names, true);
+  ms_column_push(&out->header_values, value);
+  ((uint32_t *)(void *)out->header_offsets.data)[out->results] = (uint32_t)out->header_names.len;
+}
+
+/// Takes all headers from the result emitted last. Before this record has a result the call fails.
+static inline void ms_clear_headers(ms_output *out) {
+  ms_open_headers(out);
+  ms_cut_headers(out, out->results - 1);
+  uint32_t end = (uint32_t)out->header_names.len;
+  ms_push(&out->header_offsets, &end, sizeof end);
+}
+
 /// Forgets all results from `results` on.
 static inline void ms_forget(ms_output *out, size_t results) {
   ms_column_cut(&out->keys, results);
@@ -109,6 +169,7 @@ static inline void ms_forget(ms_output *out, size_t results) {
   if (out->has_timestamps) out->timestamps.size = results * sizeof(int64_t);
   if (out->has_sources) out->sources.size = results * sizeof(uint32_t);
   if (out->has_ports) out->ports.size = results * sizeof(uint32_t);
+  if (out->has_headers) ms_cut_headers(out, results);
   out->results = results;
 }
 
@@ -131,8 +192,21 @@ static inline ms_output_columns ms_output_done(ms_output *out, size_t taken, con
   if (out->has_keys) done.keys.value = ms_column_done(&out->keys);
   done.values.there = out->has_values;
   if (out->has_values) done.values.value = ms_column_done(&out->values);
+  done.headers.there = out->has_headers;
+  if (out->has_headers) {
+    done.headers.value.offsets.data = (const uint32_t *)(const void *)out->header_offsets.data;
+    done.headers.value.offsets.len = out->results + 1;
+    done.headers.value.names = ms_column_done(&out->header_names);
+    done.headers.value.values = ms_column_done(&out->header_values);
+  }
   done.rejected = ms_rejections_of(rejected);
   return done;
+}
+
+/// About how many bytes the results take.
+static inline size_t ms_output_bytes(const ms_output *out) {
+  size_t headers = out->header_names.data.size + out->header_values.data.size + 8 * out->header_names.len;
+  return out->keys.data.size + out->values.data.size + 8 * out->results + headers;
 }
 
 static inline ms_output_columns ms_apply(ms_mapper mapper, const ms_batch *records) {
@@ -141,7 +215,7 @@ static inline ms_output_columns ms_apply(ms_mapper mapper, const ms_batch *recor
   size_t taken = 0;
   memset(&out, 0, sizeof out);
   out.records = records;
-  while (taken < records->len && out.keys.data.size + out.values.data.size < MS_RESULT_BYTES_MAX) {
+  while (taken < records->len && ms_output_bytes(&out) < MS_RESULT_BYTES_MAX) {
     ms_record record = ms_record_at(records, taken);
     size_t before = out.results;
     out.record = taken;

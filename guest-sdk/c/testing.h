@@ -49,6 +49,58 @@ static inline ms_batch *batch_of_values(const ms_bytes *values, size_t len) {
 
 static inline ms_batch *batch_of(ms_bytes value) { return batch_of_values(&value, 1); }
 
+/* ---- What the host would say about the records of a call, until ms_reset ---- */
+
+/// Headers, as many for each record as `counts` says.
+static inline void give_headers(const ms_header *headers, const uint32_t *counts, size_t records) {
+  ms_facts *facts = ms_facts_now();
+  ms_column_out names, values;
+  uint32_t *offsets = (uint32_t *)ms_alloc((records + 1) * sizeof *offsets);
+  ms_column_begin(&names, 0, 0);
+  ms_column_begin(&values, 0, 0);
+  offsets[0] = 0;
+  for (size_t i = 0; i < records; i++) {
+    offsets[i + 1] = offsets[i] + counts[i];
+    for (size_t at = offsets[i]; at < offsets[i + 1]; at++) {
+      ms_column_push(&names, headers[at].name);
+      ms_column_push(&values, headers[at].value);
+    }
+  }
+  facts->has_headers = true;
+  facts->headers.there = 1;
+  facts->headers.value.offsets.data = offsets;
+  facts->headers.value.offsets.len = records + 1;
+  facts->headers.value.names = ms_column_done(&names);
+  facts->headers.value.values = ms_column_done(&values);
+}
+
+/// The step's stream time once each record is in; `times` must stay.
+static inline void give_stream_times(const int64_t *times, size_t records) {
+  ms_facts *facts = ms_facts_now();
+  facts->has_stream_times = true;
+  facts->stream_times.data = times;
+  facts->stream_times.len = records;
+}
+
+/// The window of each record's key; both must stay.
+static inline void give_windows(const int64_t *starts, const int64_t *ends, size_t records) {
+  ms_facts *facts = ms_facts_now();
+  facts->has_windows = true;
+  facts->windows.there = 1;
+  facts->windows.value.starts.data = starts;
+  facts->windows.value.ends.data = ends;
+  facts->windows.value.starts.len = facts->windows.value.ends.len = records;
+}
+
+/// Which of the step's inputs each record came from; must stay.
+static inline void give_inputs(const uint32_t *inputs, size_t records) {
+  ms_facts *facts = ms_facts_now();
+  facts->has_inputs = true;
+  facts->inputs.there = 1;
+  facts->inputs.value.data = inputs;
+  facts->inputs.value.len = records;
+}
+
 #ifdef __cplusplus
 }
 #endif
