@@ -21,6 +21,13 @@ typedef struct ms_column {
   size_t validity_len;
 } ms_column;
 
+/// A column as parameters of a function, and a column as arguments for them.
+#define MS_COLUMN_PARAMETERS(c)                                                                             \
+  const uint32_t *c##_offsets, size_t c##_offsets_len, const uint8_t *c##_data, size_t c##_data_len,        \
+      const uint8_t *c##_validity, size_t c##_validity_len
+#define MS_COLUMN_ARGUMENTS(c) \
+  (c)->offsets, (c)->offsets_len, (c)->data, (c)->data_len, (c)->validity, (c)->validity_len
+
 typedef struct ms_batch {
   ms_column keys;
   ms_column values;

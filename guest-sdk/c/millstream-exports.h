@@ -62,6 +62,8 @@ static inline ms_reason ms_unknown_setting(const ms_settings *settings, const ch
 
 #define MS_FILTER(filter)
 #define MS_MAPPER(mapper)
+#define MS_PROCESSOR(processor)
+#define MS_ON_TIMER(on_timer)
 #define MS_JOINER(joiner)
 #define MS_ROUTER(router)
 #define MS_PARTITIONED_ROUTER(router)
@@ -112,9 +114,6 @@ _Static_assert(sizeof(ms_routed_answer) == 48, "as the canonical ABI has it");
   }                                                                                                   \
   MS_EXTERN_C __attribute__((export_name(MS_NAME(interface, function))))
 
-#define MS_COLUMN_PARAMETERS(c)                                                                             \
-  const uint32_t *c##_offsets, size_t c##_offsets_len, const uint8_t *c##_data, size_t c##_data_len,        \
-      const uint8_t *c##_validity, size_t c##_validity_len
 #define MS_COLUMN_OF(c) {c##_offsets, c##_offsets_len, c##_data, c##_data_len, c##_validity, c##_validity_len}
 #define MS_BATCH_PARAMETERS \
   MS_COLUMN_PARAMETERS(keys), MS_COLUMN_PARAMETERS(values), const int64_t *timestamps, size_t timestamps_len
@@ -148,6 +147,22 @@ static inline ms_output_columns_answer *ms_output_answered(ms_output_columns out
   ms_output_columns_answer *ms_export_apply(MS_BATCH_PARAMETERS) {                                    \
     ms_batch ms_given = MS_BATCH_OF;                                                                  \
     return ms_output_answered(ms_apply(mapper, &ms_given));                                           \
+  }
+
+/// Exports an ms_processor: `MS_PROCESSOR(heard)`.
+#define MS_PROCESSOR(processor)                                                                                  \
+  MS_EXPORT("processor", "process", process) ms_output_columns_answer *ms_export_process(MS_BATCH_PARAMETERS);   \
+  ms_output_columns_answer *ms_export_process(MS_BATCH_PARAMETERS) {                                             \
+    ms_batch ms_given = MS_BATCH_OF;                                                                             \
+    return ms_output_answered(ms_process(processor, &ms_given));                                                 \
+  }
+
+/// Exports an ms_on_timer, beside a processor that sets timers: `MS_ON_TIMER(silent)`.
+#define MS_ON_TIMER(on_timer)                                                                                         \
+  MS_EXPORT("on-timer", "fire", fire) ms_output_columns_answer *ms_export_fire(int32_t clock, MS_BATCH_PARAMETERS);   \
+  ms_output_columns_answer *ms_export_fire(int32_t clock, MS_BATCH_PARAMETERS) {                                      \
+    ms_batch ms_given = MS_BATCH_OF;                                                                                  \
+    return ms_output_answered(ms_fire(on_timer, (ms_clock)clock, &ms_given));                                         \
   }
 
 /// Three columns with one item for each key: what merges and joins are asked about.

@@ -17,13 +17,17 @@ typedef struct ms_output {
   size_t record;
   size_t results;
   uint32_t port;
-  bool has_keys, has_values, has_timestamps, has_sources, has_ports, has_headers;
+  bool has_keys, has_values, has_timestamps, has_sources, has_ports;
   ms_column_out keys, values;
   ms_buffer timestamps, sources, ports;
   /// Of the results, once one differs from its record's; those of the records are `given`, NULL where there are none.
   ms_column_out header_names, header_values;
   ms_buffer header_offsets;
   const ms_header_columns *headers_given;
+  /// How those of a result more are pushed, and those of results are forgotten. NULL until a result has some of its own: who has
+  /// none does not carry the code.
+  void (*push_headers)(struct ms_output *out, size_t record);
+  void (*cut_headers)(struct ms_output *out, size_t results);
 } ms_output;
 
 /// Writes the results of a record with ms_emit and its kin. With a reason, nothing of what it wrote stays.
@@ -83,7 +87,7 @@ static inline void ms_end_result(ms_output *out) {
     out->ports.size = out->results * sizeof out->port;
   }
   if (out->has_ports) ms_push(&out->ports, &out->port, sizeof out->port);
-  if (out->has_headers) ms_push_headers(out, out->record);
+  if (out->push_headers) out->push_headers(out, out->record);
   if (!out->has_sources && out->results != out->record) {
     for (uint32_t i = 0; i < out->results; i++) ms_push(&out->sources, &i, sizeof i);
     out->has_sources = true;
@@ -121,27 +125,28 @@ static inline void ms_emit_key(ms_output *out, ms_bytes key) {
 /// The named output, by its place in the step's list, of this record's results from here on; 0 without this.
 static inline void ms_port(ms_output *out, uint32_t port) { out->port = port; }
 
-/// The result emitted last has headers of its own from here on; before it all have those of their records.
-static inline void ms_open_headers(ms_output *out) {
-  if (!out->results || ms_source_of(out, out->results - 1) != out->record) {
-    ms_fail(ms_text("a header belongs to a result: emit the result first"));
-  }
-  if (out->has_headers) return;
-  uint32_t zero = 0;
-  out->has_headers = true;
-  out->headers_given = ms_headers_given();
-  ms_column_begin(&out->header_names, 0, 0);
-  ms_column_begin(&out->header_values, 0, 0);
-  ms_push(&out->header_offsets, &zero, sizeof zero);
-  for (size_t i = 0; i < out->results; i++) ms_push_headers(out, ms_source_of(out, i));
-}
-
 /// Forgets the headers from `results` on, all but those of the results before.
 static inline void ms_cut_headers(ms_output *out, size_t results) {
   uint32_t *offsets = (uint32_t *)(void *)out->header_offsets.data;
   ms_column_cut(&out->header_names, offsets[results]);
   ms_column_cut(&out->header_values, offsets[results]);
   out->header_offsets.size = (results + 1) * sizeof *offsets;
+}
+
+/// The result emitted last has headers of its own from here on; before it all have those of their records.
+static inline void ms_open_headers(ms_output *out) {
+  if (!out->results || ms_source_of(out, out->results - 1) != out->record) {
+    ms_fail(ms_text("a header belongs to a result: emit the result first"));
+  }
+  if (out->push_headers) return;
+  uint32_t zero = 0;
+  out->push_headers = ms_push_headers;
+  out->cut_headers = ms_cut_headers;
+  out->headers_given = ms_headers_given();
+  ms_column_begin(&out->header_names, 0, 0);
+  ms_column_begin(&out->header_values, 0, 0);
+  ms_push(&out->header_offsets, &zero, sizeof zero);
+  for (size_t i = 0; i < out->results; i++) ms_push_headers(out, ms_source_of(out, i));
 }
 
 /// Adds a header to the result emitted last, behind those it has from its record. `name` is UTF-8. Before this record has a
@@ -169,7 +174,7 @@ static inline void ms_forget(ms_output *out, size_t results) {
   if (out->has_timestamps) out->timestamps.size = results * sizeof(int64_t);
   if (out->has_sources) out->sources.size = results * sizeof(uint32_t);
   if (out->has_ports) out->ports.size = results * sizeof(uint32_t);
-  if (out->has_headers) ms_cut_headers(out, results);
+  if (out->cut_headers) out->cut_headers(out, results);
   out->results = results;
 }
 
@@ -192,8 +197,8 @@ static inline ms_output_columns ms_output_done(ms_output *out, size_t taken, con
   if (out->has_keys) done.keys.value = ms_column_done(&out->keys);
   done.values.there = out->has_values;
   if (out->has_values) done.values.value = ms_column_done(&out->values);
-  done.headers.there = out->has_headers;
-  if (out->has_headers) {
+  done.headers.there = out->push_headers != NULL;
+  if (out->push_headers) {
     done.headers.value.offsets.data = (const uint32_t *)(const void *)out->header_offsets.data;
     done.headers.value.offsets.len = out->results + 1;
     done.headers.value.names = ms_column_done(&out->header_names);

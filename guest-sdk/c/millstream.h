@@ -78,6 +78,13 @@ static inline bool ms_equal(ms_bytes left, ms_bytes right) {
   return left.size == right.size && memcmp(left.data, right.data, left.size) == 0;
 }
 
+/// Which comes first, byte by byte: below 0 the left, 0 neither.
+static inline int ms_order(ms_bytes left, ms_bytes right) {
+  size_t both = left.size < right.size ? left.size : right.size;
+  int order = both ? memcmp(left.data, right.data, both) : 0;
+  return order ? order : (left.size > right.size) - (left.size < right.size);
+}
+
 /// The bytes from `start` to before `end`; both are cut to what is there. Of null: null.
 static inline ms_bytes ms_slice(ms_bytes bytes, size_t start, size_t end) {
   if (end > bytes.size) end = bytes.size;
@@ -343,6 +350,7 @@ __attribute__((noreturn)) static inline void ms_fail(ms_bytes why) {
 #include "millstream-records.h"
 #include "millstream-output.h"
 #include "millstream-aggregates.h"
+#include "millstream-processors.h"
 #include "millstream-exports.h"
 
 #endif

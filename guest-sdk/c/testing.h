@@ -49,6 +49,65 @@ static inline ms_batch *batch_of_values(const ms_bytes *values, size_t len) {
 
 static inline ms_batch *batch_of(ms_bytes value) { return batch_of_values(&value, 1); }
 
+static inline ms_batch *batch_of_records(const ms_record *records, size_t len) {
+  ms_bytes *keys = (ms_bytes *)ms_alloc(len * sizeof *keys), *values = (ms_bytes *)ms_alloc(len * sizeof *values);
+  int64_t *times = (int64_t *)ms_alloc(len * sizeof *times);
+  for (size_t i = 0; i < len; i++) {
+    keys[i] = records[i].key;
+    values[i] = records[i].value;
+    times[i] = records[i].timestamp;
+  }
+  ms_batch *batch = batch_of_values(values, len);
+  batch->keys = *column_of(keys, len);
+  batch->timestamps = times;
+  return batch;
+}
+
+/* ---- Stores and timers: what the host of processors has, from one call to the next ---- */
+
+/// What a store holds for a key; null: nothing.
+static inline ms_bytes stored(const char *store, ms_bytes key) {
+  ms_native_item *item = ms_native_entry(store, key);
+  ms_bytes none = {NULL, 0};
+  return item ? item->value : none;
+}
+
+/// For which time a timer is set; not there: it is not set.
+static inline ms_time due_of(ms_clock clock, ms_bytes key, ms_bytes name) {
+  ms_native_item *item = ms_native_timer(clock, key, name);
+  ms_time due = {item != NULL, item ? item->due : 0};
+  return due;
+}
+
+/// Takes the timer of this clock that is due first, of several the one with the least key; false: none is set. `ms_fire`
+/// takes it with batch_of_timer.
+static inline bool take_timer(ms_clock clock, ms_timer *timer) {
+  ms_native_item *first = NULL;
+  for (size_t i = 0; i < ms_native.len; i++) {
+    ms_native_item *item = &ms_native.items[i];
+    if (item->store || item->clock != clock) continue;
+    if (!first || item->due < first->due || (item->due == first->due && ms_order(item->key, first->key) < 0)) first = item;
+  }
+  if (!first) return false;
+  timer->clock = clock;
+  timer->key = ms_native_copy(first->key);
+  timer->name = ms_native_copy(first->value);
+  timer->due = first->due;
+  ms_native_drop(first);
+  return true;
+}
+
+static inline ms_batch *batch_of_timer(const ms_timer *timer) {
+  ms_record record = {timer->key, timer->name, timer->due, 0};
+  return batch_of_records(&record, 1);
+}
+
+/// Every store is empty, and no timer is set.
+static inline void forget_stores_and_timers(void) {
+  while (ms_native.len) ms_native_drop(&ms_native.items[0]);
+  ms_native.asked = ms_native.put = 0;
+}
+
 /* ---- What the host would say about the records of a call, until ms_reset ---- */
 
 /// Headers, as many for each record as `counts` says.
