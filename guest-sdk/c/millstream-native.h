@@ -1,5 +1,5 @@
 //! The host of processors for tests: stores that are there when a function asks for them, and timers that fire only when a test
-//! says so (testing.h). Included natively by millstream-processors.h; nothing is kept on disk, and nothing is fast.
+//! says so (testing.h). Included natively by millstream-host.h; nothing is kept on disk, and nothing is fast.
 //!
 //! SPDX-License-Identifier: Apache-2.0
 #ifndef MILLSTREAM_NATIVE_H
