@@ -34,6 +34,26 @@ static inline ms_bytes ms_setting_of(const ms_settings *settings, const char *na
   return none;
 }
 
+/// Why the settings are refused when one is not among these names, a slip of the pen; NULL when all are.
+static inline ms_reason ms_unknown_setting(const ms_settings *settings, const char *const *names, size_t len) {
+  for (size_t i = 0; i < settings->len; i++) {
+    bool known = false;
+    for (size_t at = 0; at < len; at++) known |= ms_equal(settings->data[i].name, ms_text(names[at]));
+    if (known) continue;
+    ms_buffer why = {NULL, 0, 0};
+    ms_push_text(&why, "there is no setting `");
+    ms_push_bytes(&why, settings->data[i].name);
+    ms_push_text(&why, "`; there are ");
+    for (size_t at = 0; at < len; at++) {
+      ms_push_text(&why, at ? ", `" : "`");
+      ms_push_text(&why, names[at]);
+      ms_push_text(&why, "`");
+    }
+    return ms_reason_of(&why);
+  }
+  return NULL;
+}
+
 #ifdef __cplusplus
 }
 #endif
@@ -42,7 +62,13 @@ static inline ms_bytes ms_setting_of(const ms_settings *settings, const char *na
 
 #define MS_FILTER(filter)
 #define MS_MAPPER(mapper)
+#define MS_PROCESSOR(processor)
+#define MS_ON_TIMER(on_timer)
+#define MS_JOINER(joiner)
+#define MS_ROUTER(router)
+#define MS_PARTITIONED_ROUTER(router)
 #define MS_AGGREGATOR(aggregator)
+#define MS_SCANNER(aggregator)
 #define MS_RETRACTOR(aggregator)
 #define MS_MERGER(aggregator)
 #define MS_MIGRATOR(migrator)
@@ -64,12 +90,18 @@ _Static_assert(sizeof(void *) == 4, "the contract is that of wasm32");
 MS_ANSWER(ms_kept, kept)
 MS_ANSWER(ms_output_columns, output)
 MS_ANSWER(ms_folded, folded)
+MS_ANSWER(ms_scanned, scanned)
+MS_ANSWER(ms_joined, joined)
+MS_ANSWER(ms_routed, routed)
 MS_ANSWER(ms_column, column)
 #undef MS_ANSWER
 
 _Static_assert(sizeof(ms_output_columns_answer) == 168, "as the canonical ABI has it");
 _Static_assert(sizeof(ms_kept_answer) == 20, "as the canonical ABI has it");
 _Static_assert(sizeof(ms_folded_answer) == 36, "as the canonical ABI has it");
+_Static_assert(sizeof(ms_scanned_answer) == 60, "as the canonical ABI has it");
+_Static_assert(sizeof(ms_joined_answer) == 36, "as the canonical ABI has it");
+_Static_assert(sizeof(ms_routed_answer) == 48, "as the canonical ABI has it");
 
 #define MS_NAME(interface, function) "millstream:udf/" interface "@0.1.0#" function
 /// An exported function; after it the host has read the answer and calls its post-return, which frees all of the call.
@@ -82,9 +114,6 @@ _Static_assert(sizeof(ms_folded_answer) == 36, "as the canonical ABI has it");
   }                                                                                                   \
   MS_EXTERN_C __attribute__((export_name(MS_NAME(interface, function))))
 
-#define MS_COLUMN_PARAMETERS(c)                                                                             \
-  const uint32_t *c##_offsets, size_t c##_offsets_len, const uint8_t *c##_data, size_t c##_data_len,        \
-      const uint8_t *c##_validity, size_t c##_validity_len
 #define MS_COLUMN_OF(c) {c##_offsets, c##_offsets_len, c##_data, c##_data_len, c##_validity, c##_validity_len}
 #define MS_BATCH_PARAMETERS \
   MS_COLUMN_PARAMETERS(keys), MS_COLUMN_PARAMETERS(values), const int64_t *timestamps, size_t timestamps_len
@@ -120,6 +149,61 @@ static inline ms_output_columns_answer *ms_output_answered(ms_output_columns out
     return ms_output_answered(ms_apply(mapper, &ms_given));                                           \
   }
 
+/// Exports an ms_processor: `MS_PROCESSOR(heard)`.
+#define MS_PROCESSOR(processor)                                                                                  \
+  MS_EXPORT("processor", "process", process) ms_output_columns_answer *ms_export_process(MS_BATCH_PARAMETERS);   \
+  ms_output_columns_answer *ms_export_process(MS_BATCH_PARAMETERS) {                                             \
+    ms_batch ms_given = MS_BATCH_OF;                                                                             \
+    return ms_output_answered(ms_process(processor, &ms_given));                                                 \
+  }
+
+/// Exports an ms_on_timer, beside a processor that sets timers: `MS_ON_TIMER(silent)`.
+#define MS_ON_TIMER(on_timer)                                                                                         \
+  MS_EXPORT("on-timer", "fire", fire) ms_output_columns_answer *ms_export_fire(int32_t clock, MS_BATCH_PARAMETERS);   \
+  ms_output_columns_answer *ms_export_fire(int32_t clock, MS_BATCH_PARAMETERS) {                                      \
+    ms_batch ms_given = MS_BATCH_OF;                                                                                  \
+    return ms_output_answered(ms_fire(on_timer, (ms_clock)clock, &ms_given));                                         \
+  }
+
+/// Three columns with one item for each key: what merges and joins are asked about.
+typedef struct ms_pair_arguments {
+  ms_column keys;
+  ms_column left;
+  ms_column right;
+} ms_pair_arguments;
+
+static inline ms_joined_answer *ms_joined_answered(ms_joined joined) {
+  ms_joined_answer *answer = (ms_joined_answer *)ms_alloc(sizeof *answer);
+  answer->failed = 0;
+  answer->is.joined = joined;
+  return answer;
+}
+
+/// Exports an ms_joiner: `MS_JOINER(pair)`.
+#define MS_JOINER(joiner)                                                                                        \
+  MS_EXPORT("joiner", "join", join) ms_joined_answer *ms_export_join(const ms_pair_arguments *ms_given);         \
+  ms_joined_answer *ms_export_join(const ms_pair_arguments *ms_given) {                                          \
+    return ms_joined_answered(ms_join(joiner, &ms_given->keys, &ms_given->left, &ms_given->right));              \
+  }
+
+static inline ms_routed_answer *ms_routed_answered(ms_routed routed) {
+  ms_routed_answer *answer = (ms_routed_answer *)ms_alloc(sizeof *answer);
+  answer->failed = 0;
+  answer->is.routed = routed;
+  return answer;
+}
+
+#define MS_ROUTER_OF(router, partitioned)                                                     \
+  MS_EXPORT("router", "route", route) ms_routed_answer *ms_export_route(MS_BATCH_PARAMETERS); \
+  ms_routed_answer *ms_export_route(MS_BATCH_PARAMETERS) {                                    \
+    ms_batch ms_given = MS_BATCH_OF;                                                          \
+    return ms_routed_answered(ms_direct(router, partitioned, &ms_given));                     \
+  }
+/// Exports an ms_router; partitions are those of the keys: `MS_ROUTER(by_action)`.
+#define MS_ROUTER(router) MS_ROUTER_OF(router, false)
+/// Exports an ms_router that says the partition of every result.
+#define MS_PARTITIONED_ROUTER(router) MS_ROUTER_OF(router, true)
+
 static inline ms_column_answer *ms_column_answered(ms_reason wrong, const ms_column *column) {
   ms_column_answer *answer = (ms_column_answer *)ms_alloc(sizeof *answer);
   answer->failed = wrong != NULL;
@@ -133,8 +217,7 @@ typedef struct ms_fold_arguments {
   ms_batch records;
 } ms_fold_arguments;
 
-static inline ms_folded_answer *ms_fold_answered(const ms_aggregator *aggregator,
-                                                 ms_reason (*take)(void *, const ms_record *),
+static inline ms_folded_answer *ms_fold_answered(const ms_aggregator *aggregator, ms_take take,
                                                  const ms_fold_arguments *given) {
   ms_folded_answer *answer = (ms_folded_answer *)ms_alloc(sizeof *answer);
   ms_folded folded;
@@ -164,16 +247,27 @@ static inline ms_folded_answer *ms_fold_answered(const ms_aggregator *aggregator
     return ms_fold_answered(&(aggregator), (aggregator).remove, ms_given);                                      \
   }
 
-typedef struct ms_merge_arguments {
-  ms_column keys;
-  ms_column left;
-  ms_column right;
-} ms_merge_arguments;
+static inline ms_scanned_answer *ms_scan_answered(const ms_aggregator *aggregator, const ms_fold_arguments *given) {
+  ms_scanned_answer *answer = (ms_scanned_answer *)ms_alloc(sizeof *answer);
+  ms_scanned scanned;
+  ms_reason wrong = ms_scan(aggregator, &given->groups, &given->records, &scanned);
+  answer->failed = wrong != NULL;
+  if (wrong) answer->is.reason = ms_text(wrong);
+  else answer->is.scanned = scanned;
+  return answer;
+}
+
+/// Exports an ms_aggregator whose every result leaves: `MS_SCANNER(running_total)`.
+#define MS_SCANNER(aggregator)                                                                               \
+  MS_EXPORT("scanner", "scan", scan) ms_scanned_answer *ms_export_scan(const ms_fold_arguments *ms_given);   \
+  ms_scanned_answer *ms_export_scan(const ms_fold_arguments *ms_given) {                                     \
+    return ms_scan_answered(&(aggregator), ms_given);                                                        \
+  }
 
 /// Exports an ms_aggregator that merges, beside itself.
 #define MS_MERGER(aggregator)                                                                                  \
-  MS_EXPORT("merger", "merge", merge) ms_column_answer *ms_export_merge(const ms_merge_arguments *ms_given);   \
-  ms_column_answer *ms_export_merge(const ms_merge_arguments *ms_given) {                                      \
+  MS_EXPORT("merger", "merge", merge) ms_column_answer *ms_export_merge(const ms_pair_arguments *ms_given);   \
+  ms_column_answer *ms_export_merge(const ms_pair_arguments *ms_given) {                                      \
     ms_column ms_made;                                                                                         \
     return ms_column_answered(ms_merge(&(aggregator), &ms_given->left, &ms_given->right, &ms_made), &ms_made); \
   }

@@ -1,8 +1,8 @@
 //! Millstream functions in C and C++: written on single records, run on columns underneath. For version 0.1.0 of the
 //! contract.
 //!
-//! This file, with the two that it includes, is everything. For WebAssembly a macro such as MS_FILTER exports a function; natively it exports nothing,
-//! so that a test program can include a function's source and call it. Without: headers, context, stores, timers.
+//! This file, with those that it includes, is everything. For WebAssembly a macro such as MS_FILTER exports a function;
+//! natively it exports nothing, so that a test program can include a function's source and call it. Without: threads.
 //!
 //! Memory: what ms_alloc and the buffers give lives until the host's call ends, and is never freed by hand. When there is
 //! no more, the function traps, and the host counts it as out of memory. malloc may be used beside it.
@@ -47,6 +47,8 @@ typedef struct ms_record {
   ms_bytes value;
   /// Event time, milliseconds since 1970-01-01T00:00:00Z.
   int64_t timestamp;
+  /// Its place in the call: by this the host's facts about it are found (ms_headers, ms_window_of and their kin).
+  size_t index;
 } ms_record;
 
 /// A group of an aggregate. Without a window, `has_window` is false and the times are 0.
@@ -74,6 +76,13 @@ static inline bool ms_is_null(ms_bytes bytes) { return bytes.data == NULL; }
 static inline bool ms_equal(ms_bytes left, ms_bytes right) {
   if (ms_is_null(left) || ms_is_null(right)) return ms_is_null(left) && ms_is_null(right);
   return left.size == right.size && memcmp(left.data, right.data, left.size) == 0;
+}
+
+/// Which comes first, byte by byte: below 0 the left, 0 neither.
+static inline int ms_order(ms_bytes left, ms_bytes right) {
+  size_t both = left.size < right.size ? left.size : right.size;
+  int order = both ? memcmp(left.data, right.data, both) : 0;
+  return order ? order : (left.size > right.size) - (left.size < right.size);
 }
 
 /// The bytes from `start` to before `end`; both are cut to what is there. Of null: null.
@@ -104,6 +113,39 @@ static inline size_t ms_find(ms_bytes bytes, const char *text) {
   return bytes.size;
 }
 
+/// Where `text` begins for the last time; `bytes.size` when it does not occur.
+static inline size_t ms_find_last(ms_bytes bytes, const char *text) {
+  size_t size = strlen(text);
+  if (!bytes.data || size > bytes.size) return bytes.size;
+  for (size_t at = bytes.size - size + 1; at-- > 0;) {
+    if (memcmp(bytes.data + at, text, size) == 0) return at;
+  }
+  return bytes.size;
+}
+
+/// Whether the bytes are UTF-8: no longer than they need be, no surrogates, nothing above U+10FFFF. Null is not.
+static inline bool ms_is_utf8(ms_bytes bytes) {
+  size_t at = 0;
+  while (at < bytes.size) {
+    uint8_t first = bytes.data[at++];
+    if (first < 0x80) continue;
+    size_t more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1;
+    if (first < 0xc2 || first > 0xf4 || more > bytes.size - at) return false;
+    // What the first byte leaves to the second.
+    uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80, high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+    for (; more--; at++, low = 0x80, high = 0xbf) {
+      if (bytes.data[at] < low || bytes.data[at] > high) return false;
+    }
+  }
+  return bytes.data != NULL;
+}
+
+/// Why a value is no text; NULL when it is.
+static inline ms_reason ms_not_text(ms_bytes value) {
+  if (ms_is_null(value)) return "the record has no value";
+  return ms_is_utf8(value) ? NULL : "the value is not UTF-8";
+}
+
 /// Without the white space of ASCII at both ends.
 static inline ms_bytes ms_trim(ms_bytes bytes) {
 #define MS_IS_SPACE(byte) ((byte) == ' ' || (byte) == '\t' || (byte) == '\n' || (byte) == '\f' || (byte) == '\r')
@@ -131,6 +173,8 @@ __attribute__((weak)) ms_chunk *ms_chunks;
 __attribute__((weak)) ms_place ms_now;
 /// Where each call begins: behind what `start` left for ever.
 __attribute__((weak)) ms_place ms_floor;
+/// How many calls have ended: what is kept for one call alone remembers which.
+__attribute__((weak)) uint64_t ms_calls;
 
 #define MS_HEAD ((sizeof(ms_chunk) + 15) & ~(size_t)15)
 
@@ -199,9 +243,11 @@ static inline void *ms_alloc_aligned(size_t size, size_t align) {
 /// Memory until the end of the call.
 static inline void *ms_alloc(size_t size) { return ms_alloc_aligned(size, 16); }
 
-/// Gives all memory of the call back. The exports do this by themselves; for tests.
+/// Ends the call: all its memory is given back, and what the host said about its records is forgotten. The exports do this
+/// by themselves; for tests.
 static inline void ms_reset(void) {
   ms_now = ms_floor;
+  ms_calls++;
 }
 
 /// Room for `more` bytes behind those there are.
@@ -289,11 +335,22 @@ static inline void ms_log(ms_level level, ms_bytes line) {
 #endif
 }
 
+/// Fails the call, and says why: not one record's fault, but the function's.
+__attribute__((noreturn)) static inline void ms_fail(ms_bytes why) {
+  ms_log(MS_ERROR, why);
+  __builtin_trap();
+}
+
 #ifdef __cplusplus
 }
 #endif
 
 #include "millstream-columns.h"
+#include "millstream-facts.h"
+#include "millstream-records.h"
+#include "millstream-output.h"
+#include "millstream-aggregates.h"
+#include "millstream-processors.h"
 #include "millstream-exports.h"
 
 #endif

@@ -13,7 +13,7 @@ static void folds() {
   groups.states = *column_of(&nothing, 1);
   groups.offsets = {offsets, 2};
   groups.members = {members, 3};
-  const ms_aggregator &counts = ms_aggregator_of_Counts;
+  const ms_aggregator &counts = millstream::aggregator_of<Counts>;
   CHECK(!ms_fold(&counts, counts.add, &groups, batch_of_values(values, 3), &folded) && !folded.rejected.len);
   ms_column merged, results;
   CHECK(!ms_merge(&counts, &folded.states, &folded.states, &merged));

@@ -29,6 +29,9 @@ tests() {
     "${native[@]}" "${warnings[@]}" -Wno-unused-function -I"$sdk" "$source" -o "$scratch/test"
     run_test "$name" "$scratch/test"
   done
+  # Every macro at once, as the host would have it.
+  "${wasm[@]}" "${warnings[@]}" -I"$sdk" "$sdk/tests/exports/all.c" -o "$scratch/all.wasm"
+  run_test tests/exports component "$scratch/all.wasm" "$scratch/all.component.wasm"
   template trial
   run_test template make -s -C "$project" MILLSTREAM="$project.millstream" test
 }

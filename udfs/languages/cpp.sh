@@ -24,11 +24,15 @@ build() {
 }
 
 tests() {
-  local name
-  for name in $(samples); do
-    "${native[@]}" "${flags[@]}" "$udfs/$name/test.cpp" -o "$scratch/test"
+  local source name
+  for source in "$sdk"/tests/*.cpp "$udfs"/*-cpp/test.cpp; do
+    name="$(basename "$(dirname "$source")")/$(basename "$source" .cpp)"
+    "${native[@]}" "${flags[@]}" "$source" -o "$scratch/test"
     run_test "$name" "$scratch/test"
   done
+  # Every macro at once, as the host would have it.
+  "${wasm[@]}" "${flags[@]}" "$sdk/tests/exports/all.cpp" -o "$scratch/all.wasm"
+  run_test tests/exports component "$scratch/all.wasm" "$scratch/all.component.wasm"
   template trial
   run_test template make -s -C "$project" MILLSTREAM="$project.millstream" test
 }

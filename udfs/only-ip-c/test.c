@@ -4,7 +4,7 @@
 #include "testing.h"
 
 static bool keeps(ms_bytes value) {
-  ms_record record = {{NULL, 0}, value, 0};
+  ms_record record = {.value = value};
   ms_reason refused = NULL;
   return only_ip(&record, &refused);
 }

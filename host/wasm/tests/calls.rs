@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Ask, Batch, Tried, column, listening, prepare, registry, udf, worker};
+use common::{Ask, Batch, Tried, column, in_languages, listening, prepare, registry, udf, worker};
 use millstream_core::function::{Context, Fault, Functions, Groups, Interface, Kept, Output};
 use millstream_core::record::{BytesColumn, HeaderColumns};
 use millstream_wasm::{Layouts, Limits, LogLevel, Refusal, WorkerFunctions};
@@ -100,10 +100,10 @@ fn counts_are_folded_merged_and_finished() {
     });
 }
 
-#[test]
-fn facts_of_the_call_are_handed_out_and_forgotten() {
+/// What `facts` says of two records, in any language.
+fn facts_are_handed_out_and_forgotten(name: &str) {
     worker(|| {
-        let mut facts = Tried::new(&udf("facts"), Ask::Apply, &Limits::default());
+        let mut facts = Tried::new(&udf(name), Ask::Apply, &Limits::default());
         assert!(facts.functions.wants_stream_times(facts.prepared));
         let mut headers = HeaderColumns::default();
         headers.push([(&b"a"[..], Some(&b"1"[..])), (b"b", None)]);
@@ -119,12 +119,21 @@ fn facts_of_the_call_are_handed_out_and_forgotten() {
         let output = facts.functions.apply(facts.prepared, context, batch.records()).unwrap();
         let first = "headers a=1 b; stream time 5; window 0..10; input 1";
         let second = "headers; stream time 15; window 10..20; input 0";
-        assert_eq!(output.values, Some(column(&[Some(first), Some(second)])));
+        assert_eq!(output.values, Some(column(&[Some(first), Some(second)])), "{name}");
         let written = output.headers.unwrap();
         let of = |i| written.of(i).map(|(name, _)| String::from_utf8(name.to_vec()).unwrap()).collect::<Vec<_>>();
         assert_eq!((of(0), of(1)), (vec!["a".into(), "b".into(), "seen".into()], vec!["seen".to_string()]));
         let without = facts.apply(&batch).unwrap();
-        assert_eq!(without.values, Some(column(&[Some("headers; input 0"); 2])));
+        assert_eq!(without.values, Some(column(&[Some("headers; input 0"); 2])), "{name}");
+    });
+}
+
+#[test]
+fn facts_of_the_call_are_handed_out_and_forgotten() {
+    for name in in_languages("facts", &["c", "cpp"]) {
+        facts_are_handed_out_and_forgotten(&name);
+    }
+    worker(|| {
         let map = Tried::new(&udf("stamp-v1"), Ask::Apply, &Limits::default());
         assert!(!map.functions.wants_stream_times(map.prepared));
     });

@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Batch, column, reasons, registry, udf, worker};
+use common::{Batch, column, in_languages, reasons, registry, udf, worker};
 use millstream_core::function::{
     Answer, Context, Fault, Functions, Hosted, Interface, Output, Place, Prepared, Stop, TimerClock,
 };
@@ -68,10 +68,15 @@ struct Alarm {
     prepared: Prepared,
 }
 
-fn alarm() -> Alarm {
+/// The sample in every language in which it is written.
+fn alarms() -> Vec<Alarm> {
+    in_languages("alarm", &["c", "cpp"]).iter().map(|name| alarm(name)).collect()
+}
+
+fn alarm(name: &str) -> Alarm {
     let registry = registry();
     let needed = [Interface::Processor, Interface::OnTimer];
-    let prepared = registry.prepare(&udf("alarm"), None, &[], &Limits::default(), &needed).unwrap();
+    let prepared = registry.prepare(&udf(name), None, &[], &Limits::default(), &needed).unwrap();
     Alarm { functions: WorkerFunctions::new(registry), prepared }
 }
 
@@ -92,39 +97,49 @@ fn batch(items: &[(Option<&str>, &str, Timestamp)]) -> Batch {
 #[test]
 fn records_and_timers_go_in_and_writes_go_out_in_batches() {
     worker(|| {
-        let (mut alarm, mut shelf) = (alarm(), Shelf::default());
-        let records = batch(&[
-            (Some("a"), "x", 1_000),
-            (None, "nobody's", 2_000),
-            (Some("b"), "y", 3_000),
-            (Some("a"), "z", 4_000),
-        ]);
-        let output = alarm.process(&records, &mut shelf).unwrap();
-        assert_eq!((output.taken, output.sources, output.rejected.len()), (4, Some(vec![]), 1));
-        assert_eq!(
-            shelf.asked,
-            ["get 0 1", "get 0 1", "put 0 2", "set 3"],
-            "each key is read once, and all is written at once"
-        );
-        assert_eq!(shelf.timers, ["EventTime a silent 31000", "EventTime b silent 33000", "EventTime a silent 34000"]);
-        let due = batch(&[(Some("b"), "silent", 33_000), (Some("a"), "silent", 34_000)]);
-        let fired = alarm.functions.fire(alarm.prepared, TimerClock::EventTime, due.records(), &mut shelf).unwrap();
-        assert_eq!((fired.taken, fired.keys, fired.values), (2, None, Some(column(&[Some("y"), Some("z")]))));
-        let again = alarm.process(&batch(&[(Some("b"), "back", 53_000)]), &mut shelf).unwrap();
-        assert_eq!((again.values, again.ports), (Some(column(&[Some("50000")])), Some(vec![1])));
+        for mut alarm in alarms() {
+            let mut shelf = Shelf::default();
+            let records = batch(&[
+                (Some("a"), "x", 1_000),
+                (None, "nobody's", 2_000),
+                (Some("b"), "y", 3_000),
+                (Some("a"), "z", 4_000),
+            ]);
+            let output = alarm.process(&records, &mut shelf).unwrap();
+            assert_eq!((output.taken, output.sources, output.rejected.len()), (4, Some(vec![]), 1));
+            assert_eq!(
+                shelf.asked,
+                ["get 0 1", "get 0 1", "put 0 2", "set 3"],
+                "each key is read once, and all is written at once"
+            );
+            assert_eq!(
+                shelf.timers,
+                ["EventTime a silent 31000", "EventTime b silent 33000", "EventTime a silent 34000"]
+            );
+            let due = batch(&[(Some("b"), "silent", 33_000), (Some("a"), "silent", 34_000)]);
+            let fired = alarm.functions.fire(alarm.prepared, TimerClock::EventTime, due.records(), &mut shelf).unwrap();
+            assert_eq!((fired.taken, fired.keys, fired.values), (2, None, Some(column(&[Some("y"), Some("z")]))));
+            let again = alarm.process(&batch(&[(Some("b"), "back", 53_000)]), &mut shelf).unwrap();
+            assert_eq!((again.values, again.ports), (Some(column(&[Some("50000")])), Some(vec![1])));
+        }
     });
 }
 
 #[test]
 fn a_call_that_its_host_ends_is_over_and_the_next_instance_works() {
     worker(|| {
-        let (mut alarm, mut shelf) = (alarm(), Shelf { ends: true, ..Shelf::default() });
-        let records = batch(&[(Some("a"), "x", 1_000)]);
-        let ended = alarm.process(&records, &mut shelf);
-        assert!(matches!(&ended, Err(Fault::Trap { message }) if message.contains("ended by its host")), "{ended:?}");
-        assert_eq!(shelf.asked.len(), 1, "nothing more was asked");
-        shelf.ends = false;
-        assert_eq!(alarm.process(&records, &mut shelf).unwrap().taken, 1);
+        for mut alarm in alarms() {
+            let mut shelf = Shelf { ends: true, ..Shelf::default() };
+            let records = batch(&[(Some("a"), "x", 1_000)]);
+            let ended = alarm.process(&records, &mut shelf);
+            assert!(
+                matches!(&ended, Err(Fault::Trap { message }) if message.contains("ended by its host")),
+                "{ended:?}"
+            );
+            assert_eq!(shelf.asked.len(), 1, "nothing more was asked");
+            shelf.ends = false;
+            assert_eq!(alarm.process(&records, &mut shelf).unwrap().taken, 1);
+        }
     });
 }
 
@@ -156,11 +171,13 @@ fn a_store_that_the_step_does_not_have_is_told_by_name() {
         }
     }
     worker(|| {
-        let mut alarm = alarm();
-        let records = batch(&[(Some("a"), "x", 1_000)]);
-        let answer = alarm.functions.process(alarm.prepared, Context::default(), records.records(), &mut Bare);
-        let told = matches!(&answer, Err(Fault::Trap { message }) if message.contains("the step has no store `last`"));
-        assert!(told, "{answer:?}");
+        for mut alarm in alarms() {
+            let records = batch(&[(Some("a"), "x", 1_000)]);
+            let answer = alarm.functions.process(alarm.prepared, Context::default(), records.records(), &mut Bare);
+            let told =
+                matches!(&answer, Err(Fault::Trap { message }) if message.contains("the step has no store `last`"));
+            assert!(told, "{answer:?}");
+        }
     });
 }
 

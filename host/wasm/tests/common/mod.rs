@@ -44,6 +44,15 @@ pub fn udf(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}: run ./x test", path.display()))
 }
 
+/// Names of a sample in Rust and in these other languages, without those that a build of some languages has left out.
+pub fn in_languages(name: &str, languages: &[&str]) -> Vec<String> {
+    let folder = std::env::var_os("MILLSTREAM_UDFS").expect("MILLSTREAM_UDFS names no folder: run ./x test");
+    let all_are_built = std::env::var_os("MILLSTREAM_LANGUAGES").is_none();
+    let others = languages.iter().map(|language| format!("{name}-{language}"));
+    let built = others.filter(|other| all_are_built || Path::new(&folder).join(format!("{other}.wasm")).exists());
+    std::iter::once(name.to_owned()).chain(built).collect()
+}
+
 /// A component from its text.
 pub fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap_or_else(|e| panic!("{e}"))
