@@ -21,6 +21,7 @@ const SOURCE: &str = "in";
 const LETTERS: &str = "refused";
 const REASON: &[u8] = b"__streams.errors.exception";
 const MESSAGE: &[u8] = b"__streams.errors.message";
+const OFFSET: &[u8] = b"__streams.errors.offset";
 
 /// A store: its name, and what the manifest would say of it.
 pub type Store = (String, Value);
@@ -47,6 +48,8 @@ pub struct Refused {
     pub by_function: bool,
     /// Why.
     pub message: String,
+    /// Which record it is, from 0; none for a timer.
+    pub record: Option<usize>,
 }
 
 /// What came of records.
@@ -186,5 +189,7 @@ fn refused(batch: &Batch, row: usize) -> Refused {
         let found = all.find(|(name, _)| *name == wanted).and_then(|(_, value)| value);
         String::from_utf8_lossy(found.unwrap_or_default()).into_owned()
     };
-    Refused { by_function: header(REASON) == "rejected", message: header(MESSAGE) }
+    // The first record has offset 0.
+    let record = header(OFFSET).parse().ok();
+    Refused { by_function: header(REASON) == "rejected", message: header(MESSAGE), record }
 }

@@ -133,3 +133,8 @@ fn a_component_that_is_removed_where_it_was_put_again_is_caught() {
 fn a_state_that_keeps_its_layout_is_caught() {
     is_caught(Planted::KeptLayout);
 }
+
+#[test]
+fn a_call_that_is_taken_back_untold_is_caught() {
+    is_caught(Planted::UntoldTakeBack);
+}

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use millstream_core::function::{Functions, Prepared};
 use millstream_core::record::Batch;
 
@@ -31,7 +31,7 @@ impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Left::Came(came) => came.fmt(f),
-            Left::Refused(Refused { by_function: true, message }) => write!(f, "refused: {message}"),
+            Left::Refused(Refused { by_function: true, message, .. }) => write!(f, "refused: {message}"),
             Left::Refused(Refused { message, .. }) => write!(f, "failed: {message}"),
             Left::Nothing => f.write_str("nothing leaves"),
         }
@@ -59,6 +59,11 @@ pub fn verify(
     let run = |functions, cuts: &[usize], renews: bool| run((functions, function), step, records, cuts, renews);
     let usual = every(CALL_RECORDS, records.len());
     let first = run(fresh(), &usual, false)?;
+    let failing = first.took.refused.iter().filter(|refused| !refused.by_function);
+    report.failing.extend(failing.filter_map(|refused| Some((refused.record?, refused.message.clone()))));
+    if let (true, Some((_, why))) = (report.failing.len() >= records.len(), report.failing.first()) {
+        bail!("it fails on each record, and so nothing was tried: {why}");
+    }
     let mut compare = |then: &Took, how: String| compared(&first.took, then, how, report);
     let again = run(first.functions, &usual, false)?;
     compare(&again.took, "again, by the same instance".into());
@@ -131,7 +136,7 @@ mod tests {
             timestamp: 0,
             headers: Vec::new(),
         };
-        let refusal = |message: &&str| Refused { by_function: true, message: (*message).into() };
+        let refusal = |message: &&str| Refused { by_function: true, message: (*message).into(), record: Some(0) };
         Took { results: values.iter().map(came).collect(), refused: refused.iter().map(refusal).collect() }
     }
 

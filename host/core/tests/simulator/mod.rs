@@ -15,6 +15,7 @@ pub mod oracle;
 pub mod processors;
 pub mod rng;
 pub mod roles;
+mod standing;
 mod waits;
 pub mod watch;
 mod world;
@@ -65,10 +66,12 @@ pub enum Planted {
     CollectedByName,
     /// States are said to be in the layout of a new version and stay in the old one.
     KeptLayout,
+    /// Whoever watches calls of processors is not told that some are taken back.
+    UntoldTakeBack,
 }
 
 /// The planted bugs, and where each is planted.
-pub const PLANTED: [(Planted, Shell); 19] = [
+pub const PLANTED: [(Planted, Shell); 20] = [
     (Planted::CommitOrder, Shell::Local),
     (Planted::LostLate, Shell::Local),
     (Planted::RepartitionTime, Shell::Local),
@@ -88,6 +91,7 @@ pub const PLANTED: [(Planted, Shell); 19] = [
     (Planted::CollectedUnread, Shell::Fleet),
     (Planted::CollectedByName, Shell::Fleet),
     (Planted::KeptLayout, Shell::Local),
+    (Planted::UntoldTakeBack, Shell::Local),
 ];
 
 /// What stands around the engine.

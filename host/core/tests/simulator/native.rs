@@ -4,13 +4,16 @@
 use std::collections::BTreeMap;
 
 use millstream_core::function::*;
+use millstream_core::poll::Polled;
 use millstream_core::record::{BytesColumn, HeaderColumns};
+use millstream_core::task::TaskId;
 
 use super::case::Case;
 use super::layouts;
 use super::processors::Desk;
 use super::rng::Rng;
 use super::roles::{Mark, Rec, Role, Running, keeps, mark, mark_of_pair};
+use super::standing::Standing;
 
 /// Numbers of prepared functions: number of the version × this + number of the function.
 pub const FUNCTIONS_MAX: u32 = 64;
@@ -40,6 +43,10 @@ pub struct Native {
     migrators: Vec<bool>,
     /// A planted bug: states keep their layout, and are said to have the new one.
     pub keeps_layouts: bool,
+    /// Calls of processors that stand.
+    pub standing: Standing,
+    /// A planted bug: that calls are taken back is told to nobody.
+    pub stands_always: bool,
 }
 
 /// Results of a call, each with the record that it came from.
@@ -84,6 +91,8 @@ impl Native {
         Self {
             migrators: layouts::migrators(&case.spec, roles),
             keeps_layouts: false,
+            standing: Standing::default(),
+            stands_always: false,
             roles: roles.to_vec(),
             rng,
             flaky,
@@ -336,6 +345,21 @@ impl Native {
 }
 
 impl Functions for Native {
+    fn reads(&mut self, _: TaskId, _: &Polled) {
+        self.standing.reads();
+    }
+    fn calls_made(&self) -> u64 {
+        self.standing.made()
+    }
+    fn calls_taken_back(&mut self, first: u64) {
+        if !self.stands_always {
+            self.standing.taken_back(first);
+        }
+    }
+    fn calls_stand(&mut self) {
+        self.standing.stand();
+    }
+
     fn wants_stream_times(&self, f: Prepared) -> bool {
         match self.running(f).role {
             Role::Stamp { timed } => timed,
@@ -541,8 +565,10 @@ impl Functions for Native {
                 results.add(i, made, &source);
             }
         }
-        let ended = asking.ended;
-        self.answered(entered, ended, taken, results)
+        let (ended, place) = (asking.ended, asking.host.place());
+        let answer = self.answered(entered, ended, taken, results);
+        self.standing.call(&place, context.rows, answer.as_ref().ok().map(|output| output.taken as usize));
+        answer
     }
     fn fire(&mut self, f: Prepared, clock: TimerClock, due: Records<'_>, host: &mut dyn Hosted) -> Answer<Output> {
         let entered = self.enter(f, values(&due));

@@ -125,6 +125,7 @@ impl Book {
         let mut native = Native::new(case, Rng::new(rng.next(), 4));
         native.leaks = planted == Planted::FailedWrite;
         native.keeps_layouts = planted == Planted::KeptLayout;
+        native.stands_always = planted == Planted::UntoldTakeBack;
         let formats = Flaky::new(case.flaky, Rng::new(self.started, 5));
         let (tracks, unheard) = Default::default();
         Watched { worker, native, formats, tracks, unheard, interval_bytes_max, elapsed: 0, wall: now }
@@ -179,6 +180,9 @@ impl Book {
             spaces: ground.spaces,
         };
         let effects = watched.worker.step(ground.now, input, &mut grounds);
+        if let Some(wrong) = watched.native.standing.wrong.take() {
+            return Err(wrong);
+        }
         self.took(watched, &due, &effects)?;
         self.look(watched, gap, ground);
         for effect in &effects {
