@@ -53,15 +53,18 @@ impl Past for KafkaHost {
         let tails: Vec<_> = stretches.iter().map(tail).collect();
         let mut replay = Replay::start(&self.properties, &self.topology.pipeline, &tails, QUEUE_BYTES_MAX)?;
         let mut heard = Instant::now();
-        while !replay.is_done() {
+        // Its own end may lie behind what has come meanwhile.
+        let is_done = |replay: &Replay| replay.progress().iter().zip(stretches).all(|(p, s)| p.next >= s.end);
+        while !replay.is_done() && !is_done(&replay) {
             let read = replay.read(MESSAGES_MAX, LOOK_WAIT)?;
             if !read.is_empty() {
                 heard = Instant::now();
             }
             for fetched in read {
-                let mut row = 0;
+                let (end, mut row) = (stretches[fetched.tag].end, 0);
                 for (first, count) in fetched.offsets.runs() {
-                    if !each(fetched.tag, first, fetched.batch.slice(row, row + count))? {
+                    let wanted = usize::try_from(end - first).unwrap_or(0).min(count);
+                    if wanted > 0 && !each(fetched.tag, first, fetched.batch.slice(row, row + wanted))? {
                         return Ok(());
                     }
                     row += count;

@@ -30,6 +30,8 @@ pub(super) enum Otherwise {
     Port,
     /// Says names of timers as values.
     Names,
+    /// Writes nothing.
+    Still,
 }
 
 fn key(column: &BytesColumn, i: usize) -> BytesColumn {
@@ -56,7 +58,9 @@ impl Made {
             let of = key(records.keys, i);
             let before = if self.blind && function == OLD { 0 } else { number(host.get(store, &of).map_err(stopped)?.get(0)) };
             let count = before + if otherwise == Otherwise::Tens { 10 } else { 1 };
-            host.put(store, &of, &column(&[&count.to_string()])).map_err(stopped)?;
+            if otherwise != Otherwise::Still {
+                host.put(store, &of, &column(&[&count.to_string()])).map_err(stopped)?;
+            }
             if otherwise == Otherwise::Asks {
                 host.get(store, &column(&["else"])).map_err(stopped)?;
             }
@@ -243,6 +247,28 @@ fn it_goes_on_from_its_own_entries_and_from_those_of_before_the_trial() {
     tried.offset -= 2;
     tried.take(&[("a", "", 2)]).unwrap();
     assert_eq!(tried.examples()[6..], pairs(&[("11", "20")]));
+}
+
+#[test]
+fn what_the_version_in_force_writes_is_not_seen() {
+    let mut tried = Tried::new(Otherwise::Still);
+    tried.disk.entries.insert(b"a".to_vec(), b"5".to_vec());
+    tried.take(&[("a", "", 0), ("b", "", 0)]).unwrap();
+    tried.take(&[("a", "", 1), ("b", "", 1)]).unwrap();
+    assert_eq!(tried.examples(), pairs(&[("7", "6"), ("2", "1")]), "it finds what was there at the start");
+}
+
+#[test]
+fn what_was_written_before_it_was_read_is_not_what_was_there() {
+    let mut disk = Disk::default();
+    let mut noting = Noting::new(&mut disk);
+    noting.put(0, &column(&["b"]), &column(&["2"])).unwrap();
+    noting.get(0, &column(&["b"])).unwrap();
+    noting.range(0, b"a", b"", 10).unwrap();
+    let (found, mut shelf) = (noting.found, Shelf::default());
+    shelf.keep(&found);
+    let mut desk = Desk::new(&mut shelf, &found, true);
+    assert!(desk.get(0, &column(&["b"])).is_err() && desk.range(0, b"a", b"", 10).is_err());
 }
 
 #[test]
