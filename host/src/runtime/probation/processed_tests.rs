@@ -61,7 +61,7 @@ impl Made {
             if otherwise != Otherwise::Still {
                 host.put(store, &of, &column(&[&count.to_string()])).map_err(stopped)?;
             }
-            if otherwise == Otherwise::Asks {
+            if otherwise == Otherwise::Asks || function == NEW && records.values.get(i) == Some(b"ask") {
                 host.get(store, &column(&["else"])).map_err(stopped)?;
             }
             let mut set = |name: &str, after: Timestamp| {
@@ -179,11 +179,17 @@ impl Tried {
 
     /// What is due in the version in force by then fires.
     fn pass(&mut self, time: Timestamp) -> Result<(), String> {
-        let due: Vec<_> = self.disk.timers.iter().filter(|(_, due)| **due <= time).map(|(w, d)| (w.clone(), *d)).collect();
+        self.fire(time, usize::MAX)
+    }
+
+    /// The first of what is due in the version in force by then fires.
+    fn fire(&mut self, time: Timestamp, most: usize) -> Result<(), String> {
+        let due = self.disk.timers.iter().filter(|(_, due)| **due <= time).take(most);
+        let due: Vec<_> = due.map(|(whose, due)| (whose.clone(), *due)).collect();
         if due.is_empty() {
             return Ok(());
         }
-        self.disk.timers.retain(|_, due| *due > time);
+        self.disk.timers.retain(|whose, _| due.iter().all(|(fired, _)| fired != whose));
         let keys: BytesColumn = due.iter().map(|((_, key, _), _)| key.as_deref()).collect();
         let names: BytesColumn = due.iter().map(|((.., name), _)| Some(name.as_bytes())).collect();
         let timestamps: Vec<Timestamp> = due.iter().map(|(_, due)| *due).collect();
@@ -283,6 +289,24 @@ fn a_call_that_asks_for_what_is_not_known_is_left_out() {
     tried.judge.functions.blind = true;
     tried.take(&[("a", "", 0)]).unwrap();
     assert_eq!(tried.counts(), (0, 0, 1));
+}
+
+#[test]
+fn after_a_call_that_was_left_out_it_begins_anew() {
+    let mut tried = Tried::new(Otherwise::Tens);
+    tried.take(&[("a", "", 0)]).unwrap();
+    tried.take(&[("a", "ask", 0)]).unwrap();
+    assert_eq!(tried.counts(), (1, 1, 1));
+    tried.take(&[("a", "", 0)]).unwrap();
+    assert_eq!(tried.examples()[1..], pairs(&[("3", "12")]), "ten and ten would be without what was left out");
+}
+
+#[test]
+fn timers_of_both_that_are_due_together_fire_in_several_calls() {
+    let mut tried = Tried::new(Otherwise::Nothing);
+    tried.take(&[("a", "", 0), ("b", "", 0), ("c", "", 0)]).unwrap();
+    (0..3).for_each(|_| tried.fire(10, 1).unwrap());
+    assert_eq!(tried.counts(), (6, 0, 0), "{:?}", tried.examples());
 }
 
 #[test]
