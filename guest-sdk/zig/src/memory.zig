@@ -26,6 +26,11 @@ pub fn reset() void {
     _ = arena.reset(.retain_capacity);
 }
 
+/// What was taken until now stays for ever: what a function learned when it was started. Once an instance.
+pub fn keep() void {
+    arena = std.heap.ArenaAllocator.init(backing);
+}
+
 pub fn full() noreturn {
     @trap();
 }
@@ -100,4 +105,17 @@ test "what a call took is used again" {
     text.pushInt(u16, 0x0201);
     try std.testing.expectEqualStrings("7 a\x01\x02", text.slice());
     reset();
+}
+
+test "what is kept is not taken by the next call" {
+    reset();
+    const kept = alloc(u8, 5000);
+    @memset(kept, 7);
+    keep();
+    defer reset();
+    for (0..3) |_| {
+        @memset(alloc(u8, 5000), 0);
+        reset();
+    }
+    try std.testing.expectEqual(7, kept[4999]);
 }
