@@ -51,7 +51,7 @@ fn samples_in_other_languages_answer_as_those_in_rust() {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../udfs");
     // Who asks for some languages alone has built no others.
     let all_are_built = std::env::var_os("MILLSTREAM_LANGUAGES").is_none();
-    for name in ["only-ip", "extract-ip", "count-bytes"] {
+    for name in ["only-ip", "extract-ip", "count-bytes", "only-action", "route", "pair", "running-total", "facts"] {
         let folders = fs::read_dir(&sources).unwrap();
         let mut samples: Vec<_> = folders.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
         // The program of `only-ip-javascript`, on the other engine.

@@ -2,10 +2,11 @@
 
 use millstream_sdk::{Record, Reject};
 
-/// `action-login` for a line that ends with `Action: Login`; the sink's own topic for one without an action.
+/// `action-login` for a line that ends with `Action: Login`; the sink's own topic for one without an action. Names of topics are
+/// ASCII, so that no other letter has to become a small one.
 pub fn by_action(record: &Record) -> Result<Option<String>, Reject> {
     let Some((_, action)) = record.text()?.rsplit_once("Action: ") else { return Ok(None) };
-    match action.trim().to_lowercase() {
+    match action.trim_ascii().to_ascii_lowercase() {
         action if action.is_empty() => Err("the action is empty".into()),
         action => Ok(Some(format!("action-{action}"))),
     }
