@@ -7,6 +7,9 @@ const builtin = @import("builtin");
 const backing = if (builtin.target.cpu.arch.isWasm()) std.heap.wasm_allocator else std.heap.page_allocator;
 var arena = std.heap.ArenaAllocator.init(backing);
 
+/// What is taken from this lives as long as the instance.
+pub const lasting = backing;
+
 /// What is taken from this lives until the call ends; nothing has to be freed.
 pub fn allocator() std.mem.Allocator {
     return arena.allocator();

@@ -1,7 +1,7 @@
 //! Millstream functions in Zig: written on single records, run on columns underneath. Version 0.1.0, for contract 0.1.0.
 //!
 //! `comptime { millstream.exportFilter(onlyIp); }` exports a function for WebAssembly, and nothing natively, so that
-//! `zig test` runs a function's tests. Not here: stores, timers.
+//! `zig test` runs a function's tests.
 //!
 //! SPDX-License-Identifier: Apache-2.0
 
@@ -11,6 +11,7 @@ const run = @import("run.zig");
 const columns = @import("columns.zig");
 const record = @import("record.zig");
 const settings = @import("settings.zig");
+const processor_file = @import("processor.zig");
 const Facts = @import("facts.zig").Facts;
 pub const memory = @import("memory.zig");
 
@@ -21,6 +22,10 @@ pub const Group = record.Group;
 pub const Pair = record.Pair;
 pub const Route = record.Route;
 pub const Output = @import("output.zig").Output;
+pub const Call = processor_file.Call;
+pub const Store = processor_file.Store;
+pub const Clock = processor_file.Clock;
+pub const Timer = processor_file.Timer;
 pub const Settings = settings.Settings;
 pub const Function = settings.Function;
 pub const Buffer = memory.Buffer;
@@ -163,6 +168,35 @@ pub fn exportRouter(comptime router: anytype) void {
     });
 }
 
+/// Exports a processor: `fn (Record, *Output, *Call) void`, or with `Error!`; the call has its stores and timers.
+pub fn exportProcessor(comptime processor: anytype) void {
+    if (!is_wasm) return;
+    exportOfBatch("processor", "process", struct {
+        fn answer(records: *const columns.Batch, facts: *Facts) columns.OutputColumns {
+            return processor_file.process(processor, records, facts);
+        }
+    });
+}
+
+/// Exports what handles the timers that a processor sets, beside it: `fn (Timer, *Output, *Call) void`, or with `Error!`. Results
+/// have the timer's key and its due time unless they are given others.
+pub fn exportOnTimer(comptime on_timer: anytype) void {
+    if (!is_wasm) return;
+    const Exported = struct {
+        // The clock, and the timers in their columns: keys, names, times.
+        fn fire(clock: Clock, a: Offsets, b: usize, c: Bytes, d: usize, e: Bytes, f: usize, g: Offsets, h: usize, i: Bytes, j: usize, k: Bytes, l: usize, times: [*]const i64, len: usize) callconv(.c) *Answer(columns.OutputColumns) {
+            const due: columns.Batch = .{
+                .keys = columnOf(a, b, c, d, e, f),
+                .values = columnOf(g, h, i, j, k, l),
+                .timestamps = .{ .ptr = times, .len = len },
+            };
+            var facts: Facts = .{};
+            return .of(processor_file.fire(on_timer, clock, &due, &facts));
+        }
+    };
+    exportAs("on-timer", "fire", &Exported.fire);
+}
+
 /// Exports a joiner: `fn (Pair, *Buffer) bool`, or `fn (Pair, *Buffer) Error!bool`, which writes the value of a pair and says
 /// whether there is one; without, it is null, and of two tables the row is gone.
 pub fn exportJoiner(comptime joiner: anytype) void {
@@ -290,4 +324,5 @@ test {
     _ = columns;
     _ = testing;
     _ = @import("kinds_test.zig");
+    _ = @import("processor_test.zig");
 }

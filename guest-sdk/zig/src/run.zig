@@ -31,20 +31,20 @@ pub fn refused() []const u8 {
     return reason;
 }
 
-const Rejections = struct {
+pub const Rejections = struct {
     list: List(columns.Rejection) = .{},
 
-    fn push(self: *Rejections, index: usize) void {
+    pub fn push(self: *Rejections, index: usize) void {
         self.list.push(.{ .index = @intCast(index), .reason = .of(reason) });
     }
 
-    fn done(self: *const Rejections) columns.Slice(columns.Rejection) {
+    pub fn done(self: *const Rejections) columns.Slice(columns.Rejection) {
         return .of(self.list.slice());
     }
 };
 
 /// What a function gives, with or without an error.
-inline fn answered(answer: anytype) Error!Plain(@TypeOf(answer)) {
+pub inline fn answered(answer: anytype) Error!Plain(@TypeOf(answer)) {
     return answer;
 }
 

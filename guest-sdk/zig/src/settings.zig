@@ -58,7 +58,7 @@ pub const Settings = struct {
 };
 
 /// The interfaces of the contract that can answer for a function.
-pub const Interface = enum { filter, mapper, router, aggregator, retractor, scanner, merger, migrator, joiner };
+pub const Interface = enum { filter, mapper, router, aggregator, retractor, scanner, merger, migrator, joiner, processor, @"on-timer" };
 
 /// One function of a file.
 pub const Function = struct {

@@ -4,6 +4,7 @@ const std = @import("std");
 const columns = @import("columns.zig");
 const run = @import("run.zig");
 const memory = @import("memory.zig");
+const processor_file = @import("processor.zig");
 const settings_file = @import("settings.zig");
 const Output = @import("output.zig").Output;
 const Record = @import("record.zig").Record;
@@ -73,6 +74,21 @@ pub fn join(comptime joiner: anytype, pairs: []const Pair) columns.Joined {
         sides[2].push(pair.right);
     }
     return run.join(joiner, &sides[0].done(), &sides[1].done(), &sides[2].done());
+}
+
+/// Stores and timers of processors in a test: `Host.reset()` begins anew, `Host.stored(store, key)`, `Host.popTimer()`.
+pub const Host = @import("host.zig").Test;
+
+/// What a processor makes of records.
+pub fn process(comptime processor: anytype, records: []const Record) columns.OutputColumns {
+    return processor_file.process(processor, &batch(records), factsOf(.{}));
+}
+
+/// What comes of timers that are due, of one clock.
+pub fn fire(comptime on_timer: anytype, clock: processor_file.Clock, timers: []const Host.Set) columns.OutputColumns {
+    const due = memory.alloc(Record, timers.len);
+    for (timers, due) |timer, *record| record.* = .{ .key = timer.key, .value = timer.name, .timestamp = timer.due };
+    return processor_file.fire(on_timer, clock, &batch(due), factsOf(.{}));
 }
 
 /// Settings by name and text in pairs.
