@@ -16,6 +16,16 @@ export async function load(path) {
       // While it starts, its memory cannot be seen yet.
       write: (level, at, size) => lines.push([level, guest ? text(guest.bytes(at, size)) : ""]),
     },
+    [`${UDF}context@0.1.0`]: {
+      headers: (at) => guest.giveHeaders(at),
+      "stream-times": (at) => guest.give(at, [guest.timesOf(guest.facts.streamTimes ?? [])]),
+      windows: (at) => {
+        const { windows } = guest.facts;
+        const sides = windows && [0, 1].map((side) => guest.timesOf(windows.map((window) => window[side])));
+        guest.giveOption(at, sides);
+      },
+      inputs: (at) => guest.giveOption(at, guest.facts.inputs && [guest.list(guest.facts.inputs)]),
+    },
   };
   const { instance } = await WebAssembly.instantiate(await readFile(path), imports);
   guest = new Guest(instance.exports, lines);
@@ -34,6 +44,13 @@ class Guest {
   constructor(exports, lines) {
     this.exports = exports;
     this.lines = lines;
+    /**
+     * What the host knows of the records of the next calls, each when it is given: `headers`, a list of `[name, value]` for
+     * each record; `streamTimes`; `windows`, `[start, end]` each; `inputs`.
+     */
+    this.facts = {};
+    /** How often one of them was asked for. */
+    this.asked = 0;
   }
 
   /** For each record: true, false, or `{ rejected }`. */
@@ -46,7 +63,10 @@ class Guest {
     });
   }
 
-  /** `{ taken, results: [{ source, key, value, timestamp, port }], rejected: [{ index, rejected }] }` */
+  /**
+   * `{ taken, results: [{ source, key, value, timestamp, port }], rejected: [{ index, rejected }] }`, and of each result
+   * `headers`, `[name, value]` each, when the guest writes any.
+   */
   apply(records) {
     return this.call("mapper", "apply", this.batch(records), (at) => {
       const list = (place, read) => (this.u8(place) ? read(place + 4) : null);
@@ -56,12 +76,14 @@ class Guest {
       const keys = list(at + 28, (place) => this.column(place));
       const values = list(at + 56, (place) => this.column(place));
       const times = list(at + 84, (place) => this.times(place));
+      const headers = list(at + 96, (place) => this.headers(place));
       const results = sources.map((source, i) => ({
         source,
         key: keys ? keys[i] : (records[source].key ?? null),
         value: values ? values[i] : (records[source].value ?? null),
         timestamp: times ? times[i] : (records[source].timestamp ?? 0),
         port: ports ? ports[i] : 0,
+        ...(headers && { headers: headers[i] }),
       }));
       return { taken, results, rejected: this.rejections(at + 156) };
     });
@@ -75,6 +97,55 @@ class Guest {
       state: this.column(at, false)[0],
       rejected: this.rejections(at + 24),
     }));
+  }
+
+  /** The same, and what leaves after each record: `{ state, values, rejected }`. */
+  scan(records, state = null, key = "k") {
+    const members = records.map((_, i) => i);
+    const given = [...this.groups([key], [state], [0, records.length], members), ...this.batch(records)];
+    return this.call("scanner", "scan", [this.memory(given)], (at) => ({
+      state: this.column(at, false)[0],
+      values: this.column(at + 24),
+      rejected: this.rejections(at + 48),
+    }));
+  }
+
+  /** `{ topics, partitions, rejected }`; partitions null: by the keys. */
+  route(records) {
+    return this.call("router", "route", this.batch(records), (at) => ({
+      topics: this.column(at),
+      partitions: this.u8(at + 24) ? this.numbers(at + 28) : null,
+      rejected: this.rejections(at + 36),
+    }));
+  }
+
+  /** Of pairs `{ key, left, right }`: `{ values, rejected }`. */
+  join(pairs) {
+    const given = ["key", "left", "right"].flatMap((side) => this.columnOf(pairs.map((pair) => pair[side] ?? null)));
+    const read = (at) => ({ values: this.column(at), rejected: this.rejections(at + 24) });
+    return this.call("joiner", "join", [this.memory(given)], read);
+  }
+
+  /** Names, interfaces and details of the functions. */
+  functions() {
+    const texts = (at, size) => [...Array(this.u32(at + 4)).keys()].map((i) => this.u32(at) + size * i);
+    const string = (at) => text(this.bytes(this.u32(at), this.u32(at + 4)));
+    const read = (at) => texts(at, 24).map((place) => ({
+      name: string(place),
+      interfaces: texts(place + 8, 8).map(string),
+      details: Object.fromEntries(texts(place + 16, 16).map((pair) => [string(pair), string(pair + 8)])),
+    }));
+    return this.call("lifecycle", "functions", [], read, 0);
+  }
+
+  /** Makes the instance the function `name`, with these settings, texts by name. Once a module. */
+  start(name, settings = {}) {
+    const string = (given) => {
+      const bytes = encoder.encode(given);
+      return [this.put(bytes, 1), bytes.length];
+    };
+    const pairs = Object.entries(settings).map((pair) => pair.flatMap(string));
+    this.call("lifecycle", "start", [...string(name), this.memory(pairs.flat()), pairs.length], () => undefined);
   }
 
   /** What leaves for each state. */
@@ -132,11 +203,44 @@ class Guest {
   column(at, asText = true) {
     const [offsets, data, valid] = [this.numbers(at), this.u32(at + 8), this.u32(at + 16)];
     const all = this.u32(at + 20) === 0;
+    if (offsets.at(-1) !== this.u32(at + 12)) throw new Error("the last offset is not where the data ends");
     return offsets.slice(1).map((end, i) => {
-      if (!all && !((this.u8(valid + (i >> 3)) >> (i & 7)) & 1)) return null;
+      if (!all && !((this.u8(valid + (i >> 3)) >> (i & 7)) & 1)) {
+        if (end !== offsets[i]) throw new Error("a null has bytes");
+        return null;
+      }
       const item = this.bytes(data + offsets[i], end - offsets[i]);
       return asText ? text(item) : item;
     });
+  }
+
+  /** For each record, names and values. */
+  headers(at) {
+    const [offsets, names, values] = [this.numbers(at), this.column(at + 8), this.column(at + 32)];
+    return offsets.slice(1).map((end, i) => names.slice(offsets[i], end).map((name, j) => [name, values[offsets[i] + j]]));
+  }
+
+  /** Answers what the guest asks for, by words at the place that it gave. */
+  give(at, words, from = 0) {
+    this.asked++;
+    const flat = words.flat();
+    const view = new DataView(this.exports.memory.buffer);
+    flat.forEach((word, i) => view.setUint32(at + from + 4 * i, word, true));
+  }
+
+  giveOption(at, words) {
+    this.give(at, words ?? [], 4);
+    // Only its low byte says anything.
+    new DataView(this.exports.memory.buffer).setUint32(at, words ? 0xabcd01 : 0xabcd00, true);
+  }
+
+  giveHeaders(at) {
+    const { headers } = this.facts;
+    if (!headers) return this.giveOption(at, null);
+    const offsets = [0];
+    headers.forEach((own, i) => offsets.push(offsets[i] + own.length));
+    const columns = [0, 1].map((side) => this.columnOf(headers.flat().map((header) => header[side])));
+    this.giveOption(at, [this.list(offsets), ...columns]);
   }
 
   rejections(at) {
@@ -176,10 +280,14 @@ class Guest {
     return [...this.list(offsets), this.put(data, 1), data.length, nulls ? this.put(validity, 1) : 1, nulls ? validity.length : 0];
   }
 
+  timesOf(numbers) {
+    const times = new BigInt64Array(numbers.map((number) => BigInt(number)));
+    return [this.put(times, 8), times.length];
+  }
+
   batch(records) {
     const column = (name) => this.columnOf(records.map((record) => record[name] ?? null));
-    const times = new BigInt64Array(records.map((record) => BigInt(record.timestamp ?? 0)));
-    return [...column("key"), ...column("value"), this.put(times, 8), times.length];
+    return [...column("key"), ...column("value"), ...this.timesOf(records.map((record) => record.timestamp ?? 0))];
   }
 
   groups(keys, states, offsets, members) {

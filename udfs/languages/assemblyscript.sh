@@ -5,11 +5,12 @@ needs node nodejs "runs the AssemblyScript compiler, and the tests of what it ma
 needs npm npm "fetches the AssemblyScript compiler"
 npm_packages assemblyscript "$sdk"
 
-# compile SOURCE OUT: a core module, as in a project that has the SDK among its packages.
+# compile SOURCE OUT: a core module, as in a project that has the SDK among its packages. Files beside the source are its own.
 compile() {
-  mkdir -p "$scratch/node_modules" && ln -sfn "$sdk" "$scratch/node_modules/millstream-assemblyscript"
-  cp "$1" "$scratch/$(basename "$1")"
-  (cd "$scratch" && node "$npm/node_modules/assemblyscript/bin/asc.js" "$(basename "$1")" --outFile "$2" -O3 --debug \
+  local project="$scratch/$(basename "$1" .ts).project"
+  mkdir -p "$project/node_modules" && ln -sfn "$sdk" "$project/node_modules/millstream-assemblyscript"
+  cp "$(dirname "$1")"/*.ts "$project"
+  (cd "$project" && node "$npm/node_modules/assemblyscript/bin/asc.js" "$(basename "$1")" --outFile "$2" -O3 --debug \
     --runtime minimal --use abort=~lib/millstream-assemblyscript/assembly/log/abort --transform "$sdk/transform.mjs")
 }
 
@@ -27,8 +28,10 @@ tests() {
     compile "$udfs/$name/${name%-assemblyscript}.ts" "$scratch/$name.wasm"
     run_test "$name" node "$udfs/$name/test.mjs" "$scratch/$name.wasm"
   done
-  compile "$sdk/tests/by-value.ts" "$scratch/by-value.wasm"
-  run_test tests/by-value node "$sdk/tests/by-value.mjs" "$scratch/by-value.wasm"
+  for name in by-value kinds; do
+    compile "$sdk/tests/$name.ts" "$scratch/$name.wasm"
+    run_test "tests/$name" node "$sdk/tests/$name.mjs" "$scratch/$name.wasm"
+  done
   template trial
   # What `npm install` would put there.
   mkdir "$project/node_modules" && ln -s "$npm/node_modules/"* "$npm/node_modules/.bin" "$project/node_modules/"

@@ -30,6 +30,19 @@ export class Bytes {
     return bytes;
   }
 
+  /** Bytes of one's own: all of these, one behind the other. */
+  static concat(parts: Bytes[]): Bytes {
+    let size = 0;
+    for (let i = 0; i < parts.length; i++) size += parts[i].size;
+    const buffer = new ArrayBuffer(size);
+    let at = changetype<usize>(buffer);
+    for (let i = 0; i < parts.length; i++) {
+      memory.copy(at, parts[i].at, parts[i].size);
+      at += parts[i].size;
+    }
+    return Bytes.over(buffer);
+  }
+
   /** @internal */
   @inline set(at: usize, size: i32): void {
     this.at = at;
@@ -73,12 +86,24 @@ export class Bytes {
     return -1;
   }
 
+  /** Where the other bytes begin for the last time; -1 when they do not occur. */
+  lastIndexOf(other: Bytes): i32 {
+    for (let i = this.size - other.size; i >= 0; i--) {
+      if (memory.compare(this.at + i, other.at, other.size) == 0) return i;
+    }
+    return -1;
+  }
+
   contains(other: Bytes): bool {
     return this.indexOf(other) >= 0;
   }
 
   startsWith(other: Bytes): bool {
     return this.size >= other.size && memory.compare(this.at, other.at, other.size) == 0;
+  }
+
+  endsWith(other: Bytes): bool {
+    return this.size >= other.size && memory.compare(this.at + this.size - other.size, other.at, other.size) == 0;
   }
 
   @operator("==") equals(other: Bytes): bool {
@@ -116,6 +141,18 @@ export class Bytes {
     return Bytes.over(buffer);
   }
 
+  /** Whether they are there and UTF-8. */
+  get isText(): bool {
+    if (!this.there) return false;
+    const end = this.at + this.size;
+    for (let at = this.at; at < end; ) {
+      const more = behindLead(at, end);
+      if (more < 0) return false;
+      at += 1 + more;
+    }
+    return true;
+  }
+
   /** As text; what is not UTF-8 becomes U+FFFD. Empty of null. */
   toString(): string {
     return String.UTF8.decodeUnsafe(this.at, this.size);
@@ -130,4 +167,20 @@ export class Bytes {
 
 @inline function isSpace(byte: u8): bool {
   return byte == 0x20 || byte == 0x09 || byte == 0x0a || byte == 0x0c || byte == 0x0d;
+}
+
+/** How many bytes the character at `at` has behind its first; -1 when it is none of UTF-8. */
+function behindLead(at: usize, end: usize): i32 {
+  const lead = load<u8>(at);
+  if (lead < 0x80) return 0;
+  if (lead < 0xc2 || lead > 0xf4) return -1;
+  const more = lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
+  if (at + more >= end) return -1;
+  // The first of those behind says what is too long a way to write it, a half of a pair, or too large.
+  const second = load<u8>(at, 1);
+  const least: u8 = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+  const most: u8 = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+  if (second < least || second > most) return -1;
+  for (let i = 2; i <= more; i++) if ((load<u8>(at + i) & 0xc0) != 0x80) return -1;
+  return more;
 }

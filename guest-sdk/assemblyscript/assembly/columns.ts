@@ -43,6 +43,13 @@ export class Buffer {
     this.size += bytes.length;
   }
 
+  /** What was written until now: not a copy, good until more is written or the call ends. */
+  bytes(): Bytes {
+    const bytes = new Bytes();
+    bytes.set(this.at, <i32>this.size);
+    return bytes;
+  }
+
   /** The UTF-8 of a text. */
   pushText(text: string): void {
     this.reserve(text.length * 3);
@@ -146,6 +153,90 @@ export class ColumnOut {
     store<usize>(at, this.data.size, 12);
     store<usize>(at, this.validity.at, 16);
     store<usize>(at, this.validity.size, 20);
+  }
+}
+
+/** Headers that are read; in memory as the canonical ABI has the record. */
+@unmanaged
+export class HeaderColumns {
+  offsets: usize;
+  offsetsLen: usize;
+
+  /** Of a record; one that is not there traps. */
+  startOf(index: i32): i32 {
+    if (<usize>index + 1 >= this.offsetsLen) unreachable();
+    return <i32>load<u32>(this.offsets + (<usize>index << 2));
+  }
+
+  endOf(index: i32): i32 {
+    if (<usize>index + 1 >= this.offsetsLen) unreachable();
+    return <i32>load<u32>(this.offsets + (<usize>index << 2), 4);
+  }
+
+  get names(): Column {
+    return changetype<Column>(changetype<usize>(this) + offsetof<HeaderColumns>());
+  }
+
+  get values(): Column {
+    return changetype<Column>(changetype<usize>(this) + offsetof<HeaderColumns>() + offsetof<Column>());
+  }
+}
+
+/** Headers that are written, record by record. */
+@unmanaged
+export class HeadersOut {
+  /** Where those of each record begin; the last end where the names do. */
+  starts: Buffer;
+  names: ColumnOut;
+  values: ColumnOut;
+
+  static make(): HeadersOut {
+    const headers = changetype<HeadersOut>(alloc(offsetof<HeadersOut>()));
+    headers.starts = Buffer.make(0);
+    headers.names = ColumnOut.make(0, 0);
+    headers.values = ColumnOut.make(0, 0);
+    return headers;
+  }
+
+  /** From here on, those of the next record. */
+  begin(): void {
+    this.starts.push<u32>(this.names.len);
+  }
+
+  push(name: Bytes, value: Bytes): void {
+    this.names.data.pushBytes(name);
+    this.names.end(true);
+    this.values.push(value);
+  }
+
+  /** The last record has none. */
+  clearLast(): void {
+    this.cutEntries(load<u32>(this.starts.at + this.starts.size - 4));
+  }
+
+  /** Forgets the records from `len` on. */
+  cut(len: i32): void {
+    if (<usize>len << 2 >= this.starts.size) return;
+    this.cutEntries(load<u32>(this.starts.at + (<usize>len << 2)));
+    this.starts.size = <usize>len << 2;
+  }
+
+  private cutEntries(len: i32): void {
+    this.names.cut(len);
+    this.values.cut(len);
+  }
+
+  bytes(): usize {
+    return this.names.data.size + this.values.data.size + (<usize>this.names.len << 3);
+  }
+
+  /** Writes the record of the headers to `at`. */
+  done(at: usize): void {
+    this.begin();
+    store<usize>(at, this.starts.at);
+    store<usize>(at, this.starts.size >> 2, 4);
+    this.names.done(at + 8);
+    this.values.done(at + 32);
   }
 }
 

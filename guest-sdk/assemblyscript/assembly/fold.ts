@@ -1,6 +1,7 @@
 //! The loops of aggregates over the contract's groups. Not the exports.
 
-import { Aggregator, Batch, Group, Record, aggregatorOf, answer } from "./index";
+import { Aggregator, aggregatorOf, answer } from "./index";
+import { Batch, Group, Record } from "./record";
 import { Bytes } from "./bytes";
 import { Column, ColumnOut, Rejections, failed } from "./columns";
 
@@ -52,17 +53,20 @@ function recordsOf(groups: Groups): Batch {
   return new Batch(changetype<Column>(at), values, load<usize>(at + columns), load<i32>(at + columns, 4));
 }
 
-/** Folds the members of each group into its state, or out of it; answers with `folded`. */
-export function fold(groups: Groups, out: bool): usize {
+/**
+ * Folds the members of each group into its state, or out of it; answers with `folded`. Where `values` are there, each member
+ * writes to them what leaves after it, and the answer is `scanned`.
+ */
+export function fold(groups: Groups, out: bool, values: ColumnOut | null = null): usize {
   const records = recordsOf(groups);
   const state = aggregatorOf!();
-  const record = new Record();
+  const record = records.record();
   const group = new Group();
   const stored = new Bytes();
   const rejected = Rejections.make();
   const length = groups.keys.length;
   const states = ColumnOut.make(length, groups.statesDataLen + 16 * length);
-  const at = answer(36);
+  const at = answer(values ? 60 : 36);
   if (groups.offsetsLen < <usize>length + 1) unreachable();
   for (let index = 0; index < length; index++) {
     groups.read(index, group);
@@ -85,6 +89,7 @@ export function fold(groups: Groups, out: bool): usize {
       const reason = record.reason;
       if (reason) rejected.push(place, reason);
       else added = true;
+      if (values) pushFinished(reason ? null : state, group, values);
     }
     // A group whose every record was refused is as it was: stored bytes, or nothing.
     if (!added) {
@@ -97,8 +102,22 @@ export function fold(groups: Groups, out: bool): usize {
     }
   }
   states.done(at + 4);
-  rejected.done(at + 28);
+  if (values) values.done(at + 28);
+  rejected.done(at + (values ? 52 : 28));
   return at;
+}
+
+/** What leaves of a state; null: nothing does. */
+function pushFinished(state: Aggregator | null, group: Group, column: ColumnOut): void {
+  const before = column.data.size;
+  const leaves = state ? state.finish(group, column.data) : false;
+  if (!leaves) column.data.size = before;
+  column.end(leaves);
+}
+
+/** Folds the members of each group into its state, and finishes after each of them. */
+export function scan(groups: Groups): usize {
+  return fold(groups, false, ColumnOut.make(<i32>groups.membersLen, groups.membersLen << 4));
 }
 
 /** What leaves for each group; null where nothing was stored. */
@@ -112,15 +131,11 @@ export function finish(groups: Groups): usize {
   for (let index = 0; index < length; index++) {
     groups.read(index, group);
     groups.states.read(index, stored);
-    const before = results.data.size;
-    let leaves = false;
     if (!stored.isNull) {
       const wrong = state.decode(stored);
       if (wrong) return failed(at, wrong);
-      leaves = state.finish(group, results.data);
     }
-    if (!leaves) results.data.size = before;
-    results.end(leaves);
+    pushFinished(stored.isNull ? null : state, group, results);
   }
   results.done(at + 4);
   return at;

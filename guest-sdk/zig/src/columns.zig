@@ -3,7 +3,11 @@
 
 const std = @import("std");
 const memory = @import("memory.zig");
+const record_file = @import("record.zig");
+const Facts = @import("facts.zig").Facts;
 const List = memory.List;
+const Record = record_file.Record;
+const Group = record_file.Group;
 
 /// A place and a length, as the canonical ABI has a list.
 pub fn Slice(comptime T: type) type {
@@ -47,37 +51,15 @@ pub const Batch = extern struct {
     values: Column,
     timestamps: Slice(i64),
 
-    pub inline fn record(self: *const Batch, index: usize) Record {
+    pub inline fn record(self: *const Batch, index: usize, facts: *Facts) Record {
+        if (index >= self.timestamps.len) @trap();
         return .{
             .key = self.keys.item(index),
             .value = self.values.item(index),
             .timestamp = self.timestamps.ptr[index],
+            .place = .{ .facts = facts, .index = index },
         };
     }
-};
-
-/// A record, borrowed from the columns of its batch.
-pub const Record = struct {
-    /// Null: it has no key.
-    key: ?[]const u8 = null,
-    /// Null: it has no value (in a table: a tombstone).
-    value: ?[]const u8 = null,
-    /// Event time, milliseconds since 1970-01-01T00:00:00Z.
-    timestamp: i64 = 0,
-
-    /// The value, or no bytes where there is none.
-    pub inline fn valueOrEmpty(self: Record) []const u8 {
-        return self.value orelse "";
-    }
-};
-
-/// A group of an aggregate.
-pub const Group = struct {
-    key: []const u8 = "",
-    /// Milliseconds; null without a window.
-    window: ?Window = null,
-
-    pub const Window = struct { start: i64, end: i64 };
 };
 
 pub const Groups = extern struct {
@@ -121,7 +103,17 @@ pub fn Option(comptime T: type) type {
     };
 }
 
-pub const Headers = extern struct { offsets: Slice(u32), names: Column, values: Column };
+pub const Headers = extern struct {
+    offsets: Slice(u32),
+    names: Column,
+    values: Column,
+
+    /// Those of a record; traps when there is no such record.
+    pub fn of(self: *const Headers, index: usize) record_file.Headers {
+        if (index + 1 >= self.offsets.len) @trap();
+        return .{ .of = self, .at = self.offsets.ptr[index], .end = self.offsets.ptr[index + 1] };
+    }
+};
 
 pub const OutputColumns = extern struct {
     taken: u32,
@@ -135,6 +127,12 @@ pub const OutputColumns = extern struct {
 };
 
 pub const Folded = extern struct { states: Column, rejected: Slice(Rejection) };
+
+pub const Joined = extern struct { values: Column, rejected: Slice(Rejection) };
+
+pub const Routed = extern struct { topics: Column, partitions: Option(Slice(u32)), rejected: Slice(Rejection) };
+
+pub const Scanned = extern struct { states: Column, values: Column, rejected: Slice(Rejection) };
 
 pub const Layouts = extern struct { current: u32, reads: Slice(u32), writes: Slice(u32) };
 
@@ -198,6 +196,54 @@ pub const ColumnOut = struct {
         var made: ColumnOut = .withCapacity(items.len, 0);
         for (items) |item| made.push(item);
         return made.done();
+    }
+};
+
+/// Headers that are written, record by record.
+pub const HeadersOut = struct {
+    /// Where the headers of each record begin; the end of the last is the number of names.
+    starts: List(u32) = .{},
+    names: ColumnOut,
+    values: ColumnOut,
+
+    pub fn open() HeadersOut {
+        return .{ .names = .withCapacity(0, 0), .values = .withCapacity(0, 0) };
+    }
+
+    /// From here on, those of the next record.
+    pub fn begin(self: *HeadersOut) void {
+        self.starts.push(@intCast(self.names.len()));
+    }
+
+    pub fn push(self: *HeadersOut, header: record_file.Header) void {
+        self.names.push(header.name);
+        self.values.push(header.value);
+    }
+
+    /// The last record has none.
+    pub fn clearLast(self: *HeadersOut) void {
+        self.cutEntries(self.starts.slice()[self.starts.len() - 1]);
+    }
+
+    /// Forgets the records behind the first `count`.
+    pub fn cut(self: *HeadersOut, count: usize) void {
+        if (count >= self.starts.len()) return;
+        self.cutEntries(self.starts.slice()[count]);
+        self.starts.cut(count);
+    }
+
+    fn cutEntries(self: *HeadersOut, count: usize) void {
+        self.names.cut(count);
+        self.values.cut(count);
+    }
+
+    pub fn bytes(self: *const HeadersOut) usize {
+        return self.names.data.len() + self.values.data.len() + 8 * self.names.len();
+    }
+
+    pub fn done(self: *HeadersOut) Headers {
+        self.begin();
+        return .{ .offsets = .of(self.starts.slice()), .names = self.names.done(), .values = self.values.done() };
     }
 };
 

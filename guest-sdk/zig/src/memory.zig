@@ -7,6 +7,9 @@ const builtin = @import("builtin");
 const backing = if (builtin.target.cpu.arch.isWasm()) std.heap.wasm_allocator else std.heap.page_allocator;
 var arena = std.heap.ArenaAllocator.init(backing);
 
+/// What is taken from this lives as long as the instance.
+pub const lasting = backing;
+
 /// What is taken from this lives until the call ends; nothing has to be freed.
 pub fn allocator() std.mem.Allocator {
     return arena.allocator();
@@ -24,6 +27,11 @@ pub fn create(comptime T: type) *T {
 /// Gives all memory of the call back, for the next. The exports do this by themselves; for tests.
 pub fn reset() void {
     _ = arena.reset(.retain_capacity);
+}
+
+/// What was taken until now stays for ever: what a function learned when it was started. Once an instance.
+pub fn keep() void {
+    arena = std.heap.ArenaAllocator.init(backing);
 }
 
 pub fn full() noreturn {
@@ -100,4 +108,17 @@ test "what a call took is used again" {
     text.pushInt(u16, 0x0201);
     try std.testing.expectEqualStrings("7 a\x01\x02", text.slice());
     reset();
+}
+
+test "what is kept is not taken by the next call" {
+    reset();
+    const kept = alloc(u8, 5000);
+    @memset(kept, 7);
+    keep();
+    defer reset();
+    for (0..3) |_| {
+        @memset(alloc(u8, 5000), 0);
+        reset();
+    }
+    try std.testing.expectEqual(7, kept[4999]);
 }

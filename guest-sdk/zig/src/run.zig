@@ -8,7 +8,9 @@ const Buffer = memory.Buffer;
 const Batch = columns.Batch;
 const Column = columns.Column;
 const ColumnOut = columns.ColumnOut;
-const Record = columns.Record;
+const record_file = @import("record.zig");
+const Facts = @import("facts.zig").Facts;
+const Output = @import("output.zig").Output;
 
 /// Result bytes of one call after which a mapper stops early; the host asks again with the rest of the records.
 pub const result_bytes_max = 8 << 20;
@@ -29,20 +31,20 @@ pub fn refused() []const u8 {
     return reason;
 }
 
-const Rejections = struct {
+pub const Rejections = struct {
     list: List(columns.Rejection) = .{},
 
-    fn push(self: *Rejections, index: usize) void {
+    pub fn push(self: *Rejections, index: usize) void {
         self.list.push(.{ .index = @intCast(index), .reason = .of(reason) });
     }
 
-    fn done(self: *const Rejections) columns.Slice(columns.Rejection) {
+    pub fn done(self: *const Rejections) columns.Slice(columns.Rejection) {
         return .of(self.list.slice());
     }
 };
 
 /// What a function gives, with or without an error.
-inline fn answered(answer: anytype) Error!Plain(@TypeOf(answer)) {
+pub inline fn answered(answer: anytype) Error!Plain(@TypeOf(answer)) {
     return answer;
 }
 
@@ -54,171 +56,113 @@ fn Plain(comptime T: type) type {
 }
 
 /// Asks `filter`, a `fn (Record) bool` or `fn (Record) Error!bool`, about every record.
-pub fn keep(comptime filter: anytype, records: *const Batch) columns.Kept {
+pub fn keep(comptime filter: anytype, records: *const Batch, facts: *Facts) columns.Kept {
     const len = records.timestamps.len;
     const bits = memory.alloc(u8, (len + 7) / 8);
     var rejected: Rejections = .{};
     @memset(bits, 0);
     for (0..len) |index| {
-        if (answered(filter(records.record(index)))) |kept| {
+        if (answered(filter(records.record(index, facts)))) |kept| {
             bits[index / 8] |= @as(u8, @intFromBool(kept)) << @intCast(index % 8);
         } else |_| rejected.push(index);
     }
     return .{ .bits = .of(bits), .rejected = rejected.done() };
 }
 
-/// Where results go. A column is made only when a result differs from its record; the first that does opens it, and what
-/// was before is filled in from the records.
-pub const Output = struct {
-    records: *const Batch,
-    record: usize = 0,
-    results: usize = 0,
-    port: u32 = 0,
-    keys: ?ColumnOut = null,
-    values: ?ColumnOut = null,
-    timestamps: ?List(i64) = null,
-    sources: ?List(u32) = null,
-    ports: ?List(u32) = null,
-
-    /// A result. A part that is the record's own, not a copy of it, costs nothing while that column is unchanged.
-    pub inline fn emit(self: *Output, key: ?[]const u8, value: ?[]const u8, timestamp: i64) void {
-        self.put(&self.keys, &self.records.keys, key);
-        self.put(&self.values, &self.records.values, value);
-        self.putTime(timestamp);
-        self.end();
-    }
-
-    /// A result that is the record itself.
-    pub fn emitSame(self: *Output) void {
-        const own = self.records.record(self.record);
-        self.emit(own.key, own.value, own.timestamp);
-    }
-
-    /// A result with a new value; key and time stay.
-    pub fn emitValue(self: *Output, value: ?[]const u8) void {
-        const own = self.records.record(self.record);
-        self.emit(own.key, value, own.timestamp);
-    }
-
-    /// A result with a new key; value and time stay.
-    pub fn emitKey(self: *Output, key: ?[]const u8) void {
-        const own = self.records.record(self.record);
-        self.emit(key, own.value, own.timestamp);
-    }
-
-    /// Sends this record's results from here on to another of the step's outputs, by its place in the list.
-    pub fn to(self: *Output, port: u32) void {
-        self.port = port;
-    }
-
-    fn sourceOf(self: *const Output, result: usize) usize {
-        return if (self.sources) |sources| sources.slice()[result] else result;
-    }
-
-    inline fn put(self: *Output, made: *?ColumnOut, given: *const Column, item: ?[]const u8) void {
-        if (made.* == null) {
-            if (same(item, given.item(self.record))) return;
-            made.* = .withCapacity(self.records.timestamps.len, given.data.len);
-            for (0..self.results) |result| made.*.?.push(given.item(self.sourceOf(result)));
-        }
-        made.*.?.push(item);
-    }
-
-    fn putTime(self: *Output, time: i64) void {
-        const given = self.records.timestamps.slice();
-        if (self.timestamps == null) {
-            if (time == given[self.record]) return;
-            self.timestamps = .withCapacity(given.len);
-            for (0..self.results) |result| self.timestamps.?.push(given[self.sourceOf(result)]);
-        }
-        self.timestamps.?.push(time);
-    }
-
-    /// Ports, sources and the count: after the columns, which fill in by what was before.
-    fn end(self: *Output) void {
-        if (self.ports == null and self.port != 0) {
-            self.ports = .{};
-            self.ports.?.pushMany(0, self.results);
-        }
-        if (self.ports) |*ports| ports.push(self.port);
-        if (self.sources == null and self.results != self.record) self.openSources();
-        if (self.sources) |*sources| sources.push(@intCast(self.record));
-        self.results += 1;
-    }
-
-    fn openSources(self: *Output) void {
-        self.sources = .withCapacity(self.results + 1);
-        for (0..self.results) |result| self.sources.?.push(@intCast(result));
-    }
-
-    fn forget(self: *Output, results: usize) void {
-        if (self.keys) |*keys| keys.cut(results);
-        if (self.values) |*values| values.cut(results);
-        if (self.timestamps) |*timestamps| timestamps.cut(results);
-        if (self.sources) |*sources| sources.cut(results);
-        if (self.ports) |*ports| ports.cut(results);
-        self.results = results;
-    }
-
-    fn bytes(self: *const Output) usize {
-        return (if (self.keys) |keys| keys.data.len() else 0) + (if (self.values) |values| values.data.len() else 0);
-    }
-};
-
-/// The record's own bytes, not a copy of them: they can stay where they are.
-fn same(left: ?[]const u8, right: ?[]const u8) bool {
-    const one = left orelse return right == null;
-    const other = right orelse return false;
-    return one.len == other.len and (one.len == 0 or one.ptr == other.ptr);
-}
-
 /// Runs `mapper`, a `fn (Record, *Output) void` or `fn (Record, *Output) Error!void`, over the records.
-pub fn apply(comptime mapper: anytype, records: *const Batch) columns.OutputColumns {
-    var out: Output = .{ .records = records };
+pub fn apply(comptime mapper: anytype, records: *const Batch, facts: *Facts) columns.OutputColumns {
+    var out: Output = .{ .records = records, .facts = facts };
     var rejected: Rejections = .{};
     var taken: usize = 0;
     while (taken < records.timestamps.len and out.bytes() < result_bytes_max) : (taken += 1) {
         const before = out.results;
         out.record = taken;
         out.port = 0;
-        answered(mapper(records.record(taken), &out)) catch {
+        answered(mapper(records.record(taken, facts), &out)) catch {
             out.forget(before);
             rejected.push(taken);
         };
     }
-    if (out.sources == null and (rejected.list.len() != 0 or out.results != taken)) out.openSources();
+    return out.done(taken, rejected.done());
+}
+
+/// Asks `router`, a `fn (Record) ?[]const u8` or a `fn (Record) Route`, with or without an error, about every result.
+pub fn route(comptime router: anytype, records: *const Batch, facts: *Facts) columns.Routed {
+    const len = records.timestamps.len;
+    const partitioned = Plain(@typeInfo(@TypeOf(router)).@"fn".return_type.?) == record_file.Route;
+    var topics: ColumnOut = .withCapacity(len, 0);
+    var partitions: List(u32) = .withCapacity(if (partitioned) len else 0);
+    var rejected: Rejections = .{};
+    for (0..len) |index| {
+        // Of a result that is refused nothing counts, but there is an item for it.
+        var to: record_file.Route = .{ .partition = 0 };
+        if (answered(router(records.record(index, facts)))) |found| {
+            if (partitioned) to = found else to.topic = found;
+        } else |_| rejected.push(index);
+        topics.push(to.topic);
+        if (partitioned) partitions.push(to.partition);
+    }
     return .{
-        .taken = @intCast(taken),
-        .sources = .of(if (out.sources) |list| .of(list.slice()) else null),
-        .ports = .of(if (out.ports) |list| .of(list.slice()) else null),
-        .keys = .of(if (out.keys) |*column| column.done() else null),
-        .values = .of(if (out.values) |*column| column.done() else null),
-        .timestamps = .of(if (out.timestamps) |list| .of(list.slice()) else null),
-        .headers = .{},
+        .topics = topics.done(),
+        .partitions = .of(if (partitioned) .of(partitions.slice()) else null),
         .rejected = rejected.done(),
     };
 }
 
+/// Asks `joiner`, a `fn (Pair, *Buffer) bool` or `fn (Pair, *Buffer) Error!bool`, about every pair.
+pub fn join(comptime joiner: anytype, keys: *const Column, left: *const Column, right: *const Column) columns.Joined {
+    var values: ColumnOut = .withCapacity(keys.len(), left.data.len + right.data.len);
+    var rejected: Rejections = .{};
+    for (0..keys.len()) |index| {
+        const before = values.data.len();
+        var leaves = false;
+        const pair: record_file.Pair = .{ .key = keys.item(index), .left = left.item(index), .right = right.item(index) };
+        if (answered(joiner(pair, &values.data))) |it| {
+            leaves = it;
+        } else |_| rejected.push(index);
+        if (!leaves) values.data.cut(before);
+        values.end(leaves);
+    }
+    return .{ .values = values.done(), .rejected = rejected.done() };
+}
+
 /// The state of a new group: its default, unless the type has a `start`.
-inline fn started(comptime State: type, group: columns.Group) State {
+inline fn started(comptime State: type, group: record_file.Group) State {
     return if (@hasDecl(State, "start")) State.start(group) else .{};
 }
 
 /// Folds the members of each group into its state, by `State.add`, or out of it, by `State.remove`.
-pub fn fold(comptime State: type, comptime take: anytype, groups: *const columns.Groups, records: *const Batch) Error!columns.Folded {
+pub fn fold(comptime State: type, comptime take: anytype, groups: *const columns.Groups, records: *const Batch, facts: *Facts) Error!columns.Folded {
+    return foldInto(State, take, null, groups, records, facts);
+}
+
+/// Folds the members of each group into its state, and finishes after each of them. A record that is refused leaves nothing.
+pub fn scan(comptime State: type, groups: *const columns.Groups, records: *const Batch, facts: *Facts) Error!columns.Scanned {
+    var values: ColumnOut = .withCapacity(groups.members.len, 16 * groups.members.len);
+    const folded = try foldInto(State, State.add, &values, groups, records, facts);
+    return .{ .states = folded.states, .values = values.done(), .rejected = folded.rejected };
+}
+
+/// `values`, when it is there, gets what leaves after each member.
+inline fn foldInto(comptime State: type, comptime take: anytype, values: ?*ColumnOut, groups: *const columns.Groups, records: *const Batch, facts: *Facts) Error!columns.Folded {
     const len = groups.keys.len();
     var states: ColumnOut = .withCapacity(len, groups.states.data.len + 16 * len);
     var rejected: Rejections = .{};
     for (0..len) |index| {
         const stored = groups.states.item(index);
-        var state: State = if (stored) |bytes| try answered(State.decode(bytes)) else started(State, groups.group(index));
+        const group = groups.group(index);
+        var state: State = if (stored) |bytes| try answered(State.decode(bytes)) else started(State, group);
         const members = groups.membersOf(index);
         var added = false;
         for (members.records, members.first..) |member, place| {
-            if (member >= records.timestamps.len) @trap();
-            if (answered(take(&state, records.record(member)))) |_| {
+            const refusal = answered(take(&state, records.record(member, facts)));
+            if (refusal) |_| {
                 added = true;
-            } else |_| rejected.push(place);
+                if (values) |column| pushFinished(State, state, group, column);
+            } else |_| {
+                rejected.push(place);
+                if (values) |column| column.push(null);
+            }
         }
         // A group whose every record was refused is as it was: stored bytes, or nothing.
         if (!added) {
@@ -233,19 +177,21 @@ pub fn fold(comptime State: type, comptime take: anytype, groups: *const columns
     return .{ .states = states.done(), .rejected = rejected.done() };
 }
 
+fn pushFinished(comptime State: type, state: State, group: record_file.Group, column: *ColumnOut) void {
+    const before = column.data.len();
+    const leaves = state.finish(group, &column.data);
+    if (!leaves) column.data.cut(before);
+    column.end(leaves);
+}
+
 /// What leaves for each group; null where nothing was stored.
 pub fn finish(comptime State: type, groups: *const columns.Groups) Error!Column {
     const len = groups.keys.len();
     var results: ColumnOut = .withCapacity(len, groups.states.data.len + 16 * len);
     for (0..len) |index| {
-        const before = results.data.len();
-        var leaves = false;
         if (groups.states.item(index)) |bytes| {
-            const state: State = try answered(State.decode(bytes));
-            leaves = state.finish(groups.group(index), &results.data);
-        }
-        if (!leaves) results.data.cut(before);
-        results.end(leaves);
+            pushFinished(State, try answered(State.decode(bytes)), groups.group(index), &results);
+        } else results.push(null);
     }
     return results.done();
 }

@@ -1,6 +1,7 @@
 //! Exports `filter`, by what was given to `filter()`.
 
-import { Batch, Record, answer, filterOf } from "../index";
+import { answer, filterOf } from "../index";
+import { Batch, Record } from "../record";
 import { Column, Rejections } from "../columns";
 import { alloc, endCall } from "../memory";
 
@@ -13,7 +14,7 @@ export function ms__filter__keep(
 ): usize {
   const records = new Batch(Column.make(ko, kol, kd, kdl, kv, kvl), Column.make(vo, vol, vd, vdl, vv, vvl), timestamps, length);
   const keep = filterOf!;
-  const record = new Record();
+  const record = records.record();
   const rejected = Rejections.make();
   const size = (length + 7) >> 3;
   const bits = alloc(size);

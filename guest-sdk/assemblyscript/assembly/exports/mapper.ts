@@ -1,6 +1,8 @@
 //! Exports `mapper`, by what was given to `mapper()`.
 
-import { Batch, Output, Record, answer, mapperOf } from "../index";
+import { answer, mapperOf } from "../index";
+import { Output } from "../output";
+import { Batch, Record } from "../record";
 import { Buffer, Column, ColumnOut, Rejections } from "../columns";
 import { endCall } from "../memory";
 
@@ -16,7 +18,7 @@ export function ms__mapper__apply(
 ): usize {
   const records = new Batch(Column.make(ko, kol, kd, kdl, kv, kvl), Column.make(vo, vol, vd, vdl, vv, vvl), timestamps, length);
   const apply = mapperOf!;
-  const record = new Record();
+  const record = records.record();
   const out = new Output(records, record);
   const rejected = Rejections.make();
   let taken = 0;
@@ -41,6 +43,11 @@ export function ms__mapper__apply(
   column(at + 32, out.keys);
   column(at + 60, out.values);
   numbers(at + 88, out.timestamps, out.results);
+  const headers = out.headers;
+  if (headers) {
+    store<u8>(at, 1, 100);
+    headers.done(at + 104);
+  }
   rejected.done(at + 160);
   return at;
 }
