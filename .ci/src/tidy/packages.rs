@@ -58,13 +58,17 @@ const PACKAGES: &[Package] = &[
     },
     Package {
         folder: "guest-sdk/c",
-        versions: &[("millstream.h", Mark("#define MILLSTREAM_SDK_VERSION \"", "\"")), ("README.md", IN_README)],
+        versions: &[
+            ("millstream.h", Mark("#define MILLSTREAM_SDK_VERSION \"", "\"")),
+            ("README.md", IN_README),
+            ("README.md", Mark("millstream-c-", ".tar.gz")),
+        ],
         licenses: &[("README.md", LICENSE_IN_README)],
         repositories: &[],
     },
     Package {
         folder: "guest-sdk/cpp",
-        versions: &[("README.md", IN_README)],
+        versions: &[("README.md", IN_README), ("README.md", Mark("$package-", ".tar.gz"))],
         licenses: &[("README.md", Mark("; ", ". Neither"))],
         repositories: &[],
     },
