@@ -24,7 +24,7 @@ tests() { :; }
 pack() {
   local file="$1/millstream-sdk-$version.crate" said
   said="$(cargo package --allow-dirty --manifest-path "$sdk/Cargo.toml" 2>&1)" || die "cargo would not publish it: $said"
-  ! grep -q '^warning' <<<"$said" || die "cargo would publish it with warnings: $said"
+  ! grep -q '^warning' <<<"$said" || die "cargo would publish it with warnings: $(grep -A3 '^warning' <<<"$said")"
   cp "$CARGO_TARGET_DIR/package/$(basename "$file")" "$file"
   holds "$file" "$(in_tarball "$file")" Cargo.toml LICENSE README.md src/lib.rs wit/udf.wit tests/contract.rs -- \
     'src/*.rs' 'tests/*.rs' Cargo.toml.orig Cargo.lock .cargo_vcs_info.json
