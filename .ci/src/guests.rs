@@ -58,7 +58,7 @@ pub fn build() -> Result<PathBuf> {
 }
 
 /// Cargo's folder for guests: one for each checkout, since cargo would take another's functions for up to date.
-fn cargo_dir() -> PathBuf {
+pub fn cargo_dir() -> PathBuf {
     let checkout = Sha256::digest(root().as_os_str().as_encoded_bytes());
     target_dir().join(format!("guests/cargo-{}", hex(&checkout[..4])))
 }
@@ -181,9 +181,9 @@ pub fn lint() -> Result<()> {
     Ok(())
 }
 
-/// The languages beside Rust whose samples are built, by their scripts in `udfs/languages`; `MILLSTREAM_LANGUAGES` names
+/// The languages by their scripts in `udfs/languages`, Rust for its package alone; `MILLSTREAM_LANGUAGES` names
 /// fewer.
-fn languages() -> Result<Vec<String>> {
+pub fn languages() -> Result<Vec<String>> {
     if let Ok(named) = env::var("MILLSTREAM_LANGUAGES") {
         return Ok(named.split_whitespace().map(str::to_owned).collect());
     }
@@ -207,7 +207,7 @@ pub fn test(counts: &mut Counts) -> Result<()> {
     for language in languages()? {
         let mut command = Command::new("bash");
         command.arg(root().join(format!("udfs/languages/{language}.sh"))).arg("--test").current_dir(root());
-        command.env("MILLSTREAM_ASSEMBLE", cargo_dir().join("debug/assemble"));
+        command.env("MILLSTREAM_ASSEMBLE", cargo_dir().join("debug/assemble")).env("CARGO_TARGET_DIR", cargo_dir());
         outcome = outcome.and(run_counting(&mut command, counts).with_context(|| language.clone()));
     }
     for manifest in workspaces()? {

@@ -2,11 +2,12 @@
 //!
 //! Not the product. Each command is a thin line to cargo; what is more than that has a module: [`steps`] (progress),
 //! [`counts`] (the sum over all test binaries), [`guests`] (sample functions from source),
-//! [`table`] (what they cost in each language), [`test`].
+//! [`table`] (what they cost in each language), [`packages`] (the SDKs, to publish), [`test`].
 //! The `tidy` module is tests only: the mechanical half of `docs/style.md`, and the walls between crates.
 
 mod counts;
 mod guests;
+mod packages;
 mod run;
 mod steps;
 mod table;
@@ -14,7 +15,10 @@ mod test;
 #[cfg(test)]
 mod tidy;
 
-use std::process::{Command as ProcessCommand, ExitCode};
+use std::{
+    path::PathBuf,
+    process::{Command as ProcessCommand, ExitCode},
+};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -51,6 +55,12 @@ enum Command {
         /// Prints instead what the samples cost in each language: size, time to compile, time a record, memory
         #[arg(long)]
         table: bool,
+    },
+    /// Makes the SDKs' packages (crate, wheel, npm, …), ready to publish; a new project builds and tests with each
+    Packages {
+        /// An empty folder for them [default: packages, in the build folder, made anew]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
     },
     /// The seeded simulator: [--seeds N] for many, [--seed N] replays one
     #[command(disable_help_flag = true)]
@@ -107,6 +117,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             println!("{}", guests::build()?.display());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Packages { out } => packages::make(out.as_deref()),
         Command::Sim { args } => {
             run::become_cargo(&["run", "-q", "-p", "millstream-core", "--example", "sim", "--"], &args)
         }

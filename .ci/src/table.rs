@@ -13,11 +13,10 @@ use serde_json::{Value, json};
 
 use crate::{
     guests,
+    packages::PROGRAM_VARIABLE,
     run::{cargo, check, output, target_dir},
 };
 
-/// Names a host that is built already; without it one is built, optimised.
-const PROGRAM_VARIABLE: &str = "MILLSTREAM_PROGRAM";
 const SAMPLES: [&str; 3] = ["only-ip", "extract-ip", "count-bytes"];
 const LINES: usize = 20_000;
 /// Different keys of the aggregate.
@@ -52,6 +51,7 @@ pub fn print() -> Result<()> {
     Ok(())
 }
 
+/// A host that is built already, or one is built, optimised.
 fn program() -> Result<PathBuf> {
     if let Some(named) = env::var_os(PROGRAM_VARIABLE) {
         return Ok(named.into());

@@ -1,3 +1,3 @@
-module millstream.example/millstream
+module millstream.example/millstream/guest-sdk/go
 
 go 1.24

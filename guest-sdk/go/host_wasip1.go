@@ -4,7 +4,7 @@ import (
 	"runtime"
 	"unsafe"
 
-	"millstream.example/millstream/internal/memory"
+	"millstream.example/millstream/guest-sdk/go/internal/memory"
 )
 
 // What the contract lets any function import; the linker leaves out what nobody calls.

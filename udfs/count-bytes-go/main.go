@@ -6,10 +6,10 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"millstream.example/millstream"
-	"millstream.example/millstream/aggregator"
-	"millstream.example/millstream/merger"
-	"millstream.example/millstream/migrator"
+	millstream "millstream.example/millstream/guest-sdk/go"
+	"millstream.example/millstream/guest-sdk/go/aggregator"
+	"millstream.example/millstream/guest-sdk/go/merger"
+	"millstream.example/millstream/guest-sdk/go/migrator"
 )
 
 // countBytes counts.

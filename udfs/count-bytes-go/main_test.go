@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"testing"
 
-	"millstream.example/millstream"
+	millstream "millstream.example/millstream/guest-sdk/go"
 )
 
 func TestRecordsAndBytesAreCounted(t *testing.T) {

@@ -2,6 +2,6 @@ module millstream.example/udfs/extract-ip
 
 go 1.24
 
-require millstream.example/millstream v0.1.0
+require millstream.example/millstream/guest-sdk/go v0.1.0
 
-replace millstream.example/millstream => ../../guest-sdk/go
+replace millstream.example/millstream/guest-sdk/go => ../../guest-sdk/go

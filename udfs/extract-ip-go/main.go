@@ -5,8 +5,8 @@ package main
 import (
 	"bytes"
 
-	"millstream.example/millstream"
-	"millstream.example/millstream/mapper"
+	millstream "millstream.example/millstream/guest-sdk/go"
+	"millstream.example/millstream/guest-sdk/go/mapper"
 )
 
 var field = []byte("IP:")

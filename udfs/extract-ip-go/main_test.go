@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"millstream.example/millstream"
+	millstream "millstream.example/millstream/guest-sdk/go"
 )
 
 const line = "[2021-05-01 14:30:00] IP: 192.168.1.1, User: Alice, Action: Login"

@@ -39,4 +39,18 @@ tests() {
   run_test template env MILLSTREAM="$project.millstream" npm --prefix "$project" --silent test
 }
 
+pack() {
+  local file="$1/millstream-assemblyscript-$version.tgz"
+  npm_package "$sdk" "$1"
+  holds "$file" "$(in_tarball "$file")" package.json LICENSE README.md transform.mjs testing.mjs assembly/index.ts \
+    assembly/exports/filter.ts -- 'assembly/*.ts'
+}
+
+trial() {
+  template trial
+  unpublished millstream
+  npm --prefix "$project" install --silent --no-audit --no-fund "$1/millstream-assemblyscript-$version.tgz"
+  MILLSTREAM="$project.millstream" npm --prefix "$project" --silent test
+}
+
 main "$@"

@@ -4,6 +4,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 needs clang-19 clang-19 "compiles C and C++ for WebAssembly"
 needs wasm-ld-19 lld-19 "links what clang-19 compiled for WebAssembly"
 needs make make "builds a new project as its README says"
+needs pkg-config pkg-config "finds the headers of a package"
 needs_file /usr/include/wasm32-wasi/string.h wasi-libc "the C library of WebAssembly"
 needs_file /usr/lib/llvm-19/lib/clang/19/lib/wasi/libclang_rt.builtins-wasm32.a libclang-rt-19-dev-wasm32 "what clang-19 calls for the sums that WebAssembly has no instruction for"
 
@@ -34,6 +35,21 @@ tests() {
   run_test tests/exports component "$scratch/all.wasm" "$scratch/all.component.wasm"
   template trial
   run_test template make -s -C "$project" MILLSTREAM="$project.millstream" test
+}
+
+pack() {
+  headers millstream-c "Functions for Millstream in C" "" "$1" "$sdk"/*.h
+  local file="$1/millstream-c-$version.tar.gz" include=include/millstream doc=share/doc/millstream-c
+  holds "$file" "$(in_tarball "$file")" $include/millstream.h $include/millstream-columns.h $include/millstream-exports.h \
+    $include/testing.h share/pkgconfig/millstream-c.pc $doc/LICENSE $doc/README.md
+  prefix "$1" millstream-c
+  [ "$(pkg-config --modversion millstream-c)" = "$version" ] || die "pkg-config finds no millstream-c $version"
+}
+
+trial() {
+  template trial
+  unpublished millstream
+  make -s -C "$project" MILLSTREAM="$project.millstream" SDK="$(pkg-config --cflags millstream-c)" test
 }
 
 main "$@"

@@ -7,6 +7,7 @@ needs_file /usr/include/wasm32-wasi/string.h wasi-libc "the C library of WebAsse
 needs_file /usr/lib/llvm-19/lib/clang/19/lib/wasi/libclang_rt.builtins-wasm32.a libclang-rt-19-dev-wasm32 "what clang-19 calls for the sums that WebAssembly has no instruction for"
 needs_file /usr/include/wasm32-wasi/c++/v1/string_view libc++-19-dev-wasm32 "the C++ library of WebAssembly"
 needs make make "builds a new project as its README says"
+needs pkg-config pkg-config "finds the headers of a package"
 needs c++ g++ "the C++ library of this machine, for native tests"
 
 flags=(-std=c++20 -Wall -Wextra -Werror -fno-exceptions -fno-rtti "-I$sdk" "-I$root/guest-sdk/c")
@@ -35,6 +36,22 @@ tests() {
   run_test tests/exports component "$scratch/all.wasm" "$scratch/all.component.wasm"
   template trial
   run_test template make -s -C "$project" MILLSTREAM="$project.millstream" test
+}
+
+pack() {
+  headers millstream-cpp "Functions for Millstream in C++" "millstream-c = $version" "$1" "$sdk"/*.hpp
+  local file="$1/millstream-cpp-$version.tar.gz" doc=share/doc/millstream-cpp
+  holds "$file" "$(in_tarball "$file")" include/millstream/millstream.hpp share/pkgconfig/millstream-cpp.pc $doc/LICENSE $doc/README.md
+  # It stands on C's, which c.sh makes.
+  bash "$languages/c.sh" --pack "$scratch/both" && cp "$file" "$scratch/both"
+  prefix "$scratch/both" millstream-c millstream-cpp
+  [ "$(pkg-config --modversion millstream-cpp)" = "$version" ] || die "pkg-config finds no millstream-cpp $version"
+}
+
+trial() {
+  template trial
+  unpublished millstream
+  make -s -C "$project" MILLSTREAM="$project.millstream" SDK="$(pkg-config --cflags millstream-cpp)" test
 }
 
 main "$@"

@@ -36,4 +36,34 @@ tests() {
   done
 }
 
+# What a proxy of modules serves, as Go's own servers make it of the tag guest-sdk/go/vVERSION.
+pack() {
+  local module folder file
+  module="$(sed -n 's/^module //p' "$sdk/go.mod")"
+  folder="$1/$module/@v"; file="$folder/v$version.zip"
+  mkdir -p "$folder"
+  printf 'v%s\n' "$version" >"$folder/list"
+  printf '{"Version":"v%s"}\n' "$version" >"$folder/v$version.info"
+  cp "$sdk/go.mod" "$folder/v$version.mod"
+  holds "$file" "$(go run "$languages/go/module-zip.go" "$sdk" "$module@v$version" "$file")" go.mod LICENSE README.md adapter/wasi.wat filter/filter.go -- '*.go'
+  ! grep -q '^replace' "$sdk/go.mod" || die "go.mod has a replace, which users of a module do not see"
+  # Go takes it.
+  mkdir "$scratch/user" && printf 'module user\n\ngo 1.24\n' >"$scratch/user/go.mod"
+  (cd "$scratch/user" && with_packages "$1" go get "$module/filter@v$version")
+}
+
+# with_packages OUT COMMAND…: modules come from OUT and nowhere else.
+with_packages() {
+  local out=$1; shift
+  GOPROXY="file://$out" GONOSUMDB='*' GOFLAGS='-mod=mod -modcacherw' GOMODCACHE="$scratch/modules" "$@"
+}
+
+trial() {
+  template trial
+  unpublished millstream
+  local module; module="$(sed -n 's/^module //p' "$sdk/go.mod")"
+  (cd "$project" && go mod edit -dropreplace="$module" && with_packages "$1" go mod tidy)
+  with_packages "$1" make -s -C "$project" MILLSTREAM="$project.millstream" test
+}
+
 main "$@"

@@ -49,4 +49,21 @@ tests() {
   done
 }
 
+pack() {
+  local file="$1/millstream-sdk-$version.tgz"
+  npm_package "$sdk" "$1"
+  holds "$file" "$(in_tarball "$file")" package.json LICENSE README.md index.d.ts bin/millstream-build.js wit/udf.wit \
+    src/index.js src/component.js -- 'src/*.js'
+}
+
+trial() {
+  local name
+  for name in javascript typescript; do
+    template "trial-$name" "$name"
+    unpublished millstream-sdk
+    npm --prefix "$project" install --silent --no-audit --no-fund "$1/millstream-sdk-$version.tgz"
+    make -s -C "$project" MILLSTREAM="$project.millstream" test
+  done
+}
+
 main "$@"

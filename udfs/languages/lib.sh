@@ -2,11 +2,15 @@
 #
 #   LANG.sh OUT       builds every sample NAME-LANG here as OUT/NAME-LANG.wasm
 #   LANG.sh --test    the tests of guest-sdk/LANG and of the samples, run natively; prints `test result: …` as cargo does
+#   LANG.sh --pack OUT     its SDK as packages in OUT, ready to publish; what each holds is checked (also a part of --test)
+#   LANG.sh --package OUT  the same, and a new project that takes the SDK from there, as a user gets it: it must build and pass
+#                          its tests. What else it needs comes from the language's registry, as for a user
 #   LANG.sh --needs   a line for each of its tools that is missing: PACKAGE <tab> WHY; Debian's packages
 #   LANG.sh --fetch   gets what comes from a language's own registry into the cache folder, when it is not there
 #
 # `./x` asks for the last two before it builds. A LANG.sh names its tools (`needs`, `needs_file`), its locked packages
-# (`pip_packages`, `npm_packages`), defines `build OUT` and `tests`, and ends with `main "$@"`.
+# (`pip_packages`, `npm_packages`), defines `build OUT` and `tests`, where it has an SDK `pack OUT` and `trial OUT`, and ends
+# with `main "$@"`.
 set -euo pipefail
 
 language="$(basename "$0" .sh)"
@@ -14,6 +18,8 @@ languages="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 udfs="$(dirname "$languages")"
 root="$(dirname "$udfs")"
 sdk="$root/guest-sdk/$language"
+# Of all SDKs; the tidy tests hold the others to it.
+version="$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/guest-sdk/Cargo.toml" | head -n1)"
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/millstream/languages"
 
 missing=()
@@ -101,19 +107,126 @@ run_test() {
   fi
 }
 
-# template NAME: a new project of this language in $scratch/NAME, as `millstream new` makes it; its folder in $project. In
-# place of the command there is `$project.millstream`, which knows `componentize`, and takes `cases` for answered.
+# template NAME [LANG]: a new project of this language in $scratch/NAME, as `millstream new` makes it; its folder in $project. In
+# place of the command there is `$project.millstream`, which knows `componentize`, and takes `cases` for answered; or the command
+# itself, where MILLSTREAM_PROGRAM names it.
 template() {
-  local from="$root/guest-sdk/templates/$language" source target
+  local from="$root/guest-sdk/templates/${2:-$language}" source target file
   project="$scratch/$1"
   cp -R "$from" "$project" && rm "$project/template.toml"
+  if [ -d "$project/kinds" ]; then
+    cp -R "$project/kinds/filter/." "$project" && rm -r "$project/kinds"
+  fi
   while IFS=$'\t' read -r source target; do
     mkdir -p "$(dirname "$project/$target")" && cp -R "$root/$source" "$project/$target"
-  done < <(sed -n 's/^ *\["\([^"]*\)", *"\([^"]*\)"\],*$/\1\t\2/p' "$from/template.toml")
-  grep -rl '{{name}}' "$project" | xargs sed -i "s/{{name}}/$1/g"
+  done < <(sed -n 's/^\(sdk = \[\)\{0,1\} *\["\([^"]*\)", *"\([^"]*\)"\][],]*$/\2\t\3/p' "$from/template.toml")
+  find "$project" -depth -name '*{{name}}*' | while IFS= read -r file; do mv "$file" "${file//'{{name}}'/$1}"; done
+  find "$project" -name '*.tmpl' | while IFS= read -r file; do mv "$file" "${file%.tmpl}"; done
+  grep -rlE '\{\{name(_snake)?\}\}' "$project" | xargs sed -i "s/{{name}}/$1/g; s/{{name_snake}}/${1//-/_}/g"
+  if [ -n "${MILLSTREAM_PROGRAM:-}" ]; then
+    ln -s "$(realpath "$MILLSTREAM_PROGRAM")" "$project.millstream"
+    return
+  fi
   printf '#!/bin/sh\n[ "$1" = componentize ] || exit 0\nexec "%s" component "$2" "%s" - "$4"\n' \
     "${MILLSTREAM_ASSEMBLE:?set by whoever runs this: the program udfs/assemble}" "$root/wit" >"$project.millstream"
   chmod +x "$project.millstream"
+}
+
+# unpublished FOLDER NEW: the project is as one whose SDK is not beside it: the copy FOLDER is gone. Ends where the host is not
+# named that builds and tries it.
+unpublished() {
+  [ -n "${MILLSTREAM_PROGRAM:-}" ] || die "MILLSTREAM_PROGRAM names the host, which makes components and runs cases (./x packages sets it)"
+  [ -d "$project/$1" ] || die "the template copied no $1"
+  rm -r "${project:?}/$1"
+}
+
+# tarball FOLDER OUT: OUT/NAME.tar.gz of a folder NAME, the same bytes each time.
+tarball() {
+  local name; name="$(basename "$1")"
+  tar -C "$(dirname "$1")" --sort=name --owner=0 --group=0 --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-0}" \
+    --mode=u+rw,go+r,go-w -cf - "$name" | gzip -n9 >"$2/$name.tar.gz"
+}
+
+# headers NAME DESCRIPTION REQUIRES OUT FILE…: a tarball of headers for a prefix, with what pkg-config asks for.
+headers() {
+  local name=$1 description=$2 requires=$3 out=$4; shift 4
+  local folder="$scratch/pack/$name-$version"
+  mkdir -p "$folder/include/millstream" "$folder/share/pkgconfig" "$folder/share/doc/$name"
+  cp -- "$@" "$folder/include/millstream"
+  cp -- "$sdk/LICENSE" "$sdk/README.md" "$folder/share/doc/$name"
+  cat >"$folder/share/pkgconfig/$name.pc" <<END
+prefix=\${pcfiledir}/../..
+includedir=\${prefix}/include/millstream
+
+Name: $name
+Description: $description
+Version: $version
+Requires: $requires
+Cflags: -I\${includedir}
+END
+  tarball "$folder" "$out"
+}
+
+# prefix OUT NAME…: tarballs of headers unpacked in one prefix, for pkg-config.
+prefix() {
+  local out=$1 name; shift
+  mkdir -p "$scratch/prefix"
+  for name in "$@"; do tar -xzf "$out/$name-$version.tar.gz" -C "$scratch/prefix" --strip-components=1; done
+  export PKG_CONFIG_PATH="$scratch/prefix/share/pkgconfig"
+}
+
+# holds FILE LIST REQUIRED… -- ALLOWED…: checks what is in a package. LIST has a path a line; each REQUIRED, a pattern of the
+# shell, fits one, and each path fits a pattern, REQUIRED or ALLOWED.
+holds() {
+  local name path pattern list=$2 patterns=() required=yes
+  name="$(basename "$1")"; shift 2
+  [ -n "$list" ] || die "$name is empty"
+  for pattern in "$@"; do
+    if [ "$pattern" = -- ]; then required=no; continue; fi
+    patterns+=("$pattern")
+    [ "$required" = no ] || fits_one "$pattern" "$list" || die "$name lacks $pattern; it holds: $(printf '%s ' $list)"
+  done
+  while IFS= read -r path; do
+    for pattern in "${patterns[@]}"; do
+      # shellcheck disable=SC2053 # it is a pattern
+      [[ $path == $pattern ]] && continue 2
+    done
+    die "$name holds $path, which does not belong there"
+  done <<<"$list"
+}
+
+fits_one() {
+  local path
+  while IFS= read -r path; do
+    # shellcheck disable=SC2053 # it is a pattern
+    [[ $path == $1 ]] && return 0
+  done <<<"$2"
+  return 1
+}
+
+# npm_package FOLDER OUT: packs what npm would publish; npm finds nothing in it to repair.
+npm_package() {
+  local said
+  (cd "$1" && npm pack --silent --pack-destination "$2" >/dev/null)
+  # Being logged in is the maintainer's.
+  said="$(cd "$1" && npm publish --dry-run 2>&1)" || die "npm would not publish it: $said"
+  said="$(grep -i '^npm warn' <<<"$said" | grep -v 'requires you to be logged in' || true)"
+  [ -z "$said" ] || die "npm would publish it with warnings: $said"
+}
+
+# in_tarball FILE: the paths of its files, without the folder that they are in.
+in_tarball() { tar -tzf "$1" | grep -v '/$' | sed 's|^[^/]*/||'; }
+
+# package OUT [--tried]
+package() {
+  if ! declare -F pack >/dev/null; then
+    printf '%s: it has no SDK, so there is no package\n' "$language" >&2
+    return
+  fi
+  mkdir -p "$1"
+  local out; out="$(cd "$1" && pwd)"
+  pack "$out"
+  [ -z "${2:-}" ] || trial "$out"
 }
 
 main() {
@@ -124,11 +237,20 @@ main() {
       ready
       scratch="$(mktemp -d)"; trap 'rm -rf "$scratch"' EXIT
       tests
+      # A process of its own: what fails in it ends it.
+      ! declare -F pack >/dev/null || run_test package bash "$languages/$language.sh" --pack "$scratch/packages"
       local word=ok; [ "$tests_failed" = 0 ] || word=FAILED
       printf 'test result: %s. %s passed; %s failed\n' "$word" "$tests_passed" "$tests_failed"
       [ "$tests_failed" = 0 ]
       ;;
-    '' | -*) die "usage: $0 OUT | --test | --needs | --fetch" ;;
+    --pack | --package)
+      [ -n "${2:-}" ] || die "usage: $0 $1 OUT"
+      ready
+      scratch="$(mktemp -d)"; trap 'rm -rf "$scratch"' EXIT
+      local tried=; [ "$1" = --pack ] || tried=--tried
+      package "$2" $tried
+      ;;
+    '' | -*) die "usage: $0 OUT | --test | --pack OUT | --package OUT | --needs | --fetch" ;;
     *)
       ready
       mkdir -p "$1"

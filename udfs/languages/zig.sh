@@ -34,4 +34,25 @@ tests() {
   run_test template in_project zig build test "-Dmillstream=$project.millstream"
 }
 
+# What the package's own `paths` name, as Zig itself would take it.
+pack() {
+  local folder="$scratch/pack/millstream-zig-$version" path file="$1/millstream-zig-$version.tar.gz"
+  mkdir -p "$folder"
+  for path in $(sed -n 's/^ *\.paths = \.{\(.*\)},$/\1/p' "$sdk/build.zig.zon" | tr -d '",'); do cp -R "$sdk/$path" "$folder"; done
+  tarball "$folder" "$1"
+  holds "$file" "$(in_tarball "$file")" build.zig build.zig.zon LICENSE README.md src/millstream.zig -- 'src/*.zig'
+  # Zig takes it, and sees the name and the version.
+  [[ $(cd "$folder" && zig fetch "$file") == "millstream-$version-"* ]] || die "zig fetch sees no millstream $version in $file"
+}
+
+trial() {
+  template trial
+  unpublished millstream
+  # As `zig fetch --save URL` writes it, which saves no URL of a file.
+  local file="$1/millstream-zig-$version.tar.gz" hash
+  hash="$(in_project zig fetch "$file")"
+  sed -i "s|\.path = \"millstream\"|.url = \"file://$file\", .hash = \"$hash\"|" "$project/build.zig.zon"
+  in_project zig build test "-Dmillstream=$project.millstream"
+}
+
 main "$@"

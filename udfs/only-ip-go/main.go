@@ -4,8 +4,8 @@ package main
 import (
 	"bytes"
 
-	"millstream.example/millstream"
-	"millstream.example/millstream/filter"
+	millstream "millstream.example/millstream/guest-sdk/go"
+	"millstream.example/millstream/guest-sdk/go/filter"
 )
 
 var field = []byte("IP:")

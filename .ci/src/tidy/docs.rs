@@ -59,19 +59,21 @@ fn targets(line: &str) -> Vec<&str> {
         .collect()
 }
 
+/// Links to files, relative to the document, each with its line.
+pub fn relative_links(text: &str) -> Vec<(usize, &str)> {
+    let all = prose(text).flat_map(|(number, line)| targets(line).into_iter().map(move |target| (number, target)));
+    let elsewhere = |target: &str| target.starts_with('#') || target.contains("://") || target.starts_with("mailto:");
+    all.filter(|(_, target)| !elsewhere(target)).collect()
+}
+
 /// `exists` is asked for paths from the root.
 fn links(path: &str, text: &str, exists: impl Fn(&Path) -> bool) -> Vec<Violation> {
     let folder = Path::new(path).parent().unwrap_or(Path::new(""));
     let mut violations = Vec::new();
-    for (number, line) in prose(text) {
-        for target in targets(line) {
-            let file = target.split('#').next().unwrap_or_default();
-            if file.is_empty() || target.contains("://") || target.starts_with("mailto:") {
-                continue;
-            }
-            if !resolve(folder, file).is_some_and(|place| exists(&place)) {
-                violations.push(Violation::new(path, number, format!("the link to {target} leads nowhere")));
-            }
+    for (number, target) in relative_links(text) {
+        let file = target.split('#').next().unwrap_or_default();
+        if !resolve(folder, file).is_some_and(|place| exists(&place)) {
+            violations.push(Violation::new(path, number, format!("the link to {target} leads nowhere")));
         }
     }
     violations

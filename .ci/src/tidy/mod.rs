@@ -1,10 +1,12 @@
-//! The mechanical half of `docs/style.md`, as tests: source text, walls between crates, documents, the contract.
+//! The mechanical half of `docs/style.md`, as tests: source text, walls between crates, documents, the contract,
+//! the SDKs as packages.
 //!
 //! Each check is a function from a file's path and text to violations, tried on small wrong texts beside it, and then
 //! run over everything that git lists (also files not yet committed). All violations are shown, not the first.
 
 mod contract;
 mod docs;
+mod packages;
 mod source;
 mod walls;
 

@@ -2,7 +2,7 @@
 // package.
 package aggregator
 
-import "millstream.example/millstream"
+import millstream "millstream.example/millstream/guest-sdk/go"
 
 var (
 	add    func(*millstream.Groups, *millstream.Batch) (*millstream.Folded, error)

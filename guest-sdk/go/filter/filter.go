@@ -1,7 +1,7 @@
 // Package filter exports the contract's `filter`. A component has this interface when its program imports this package.
 package filter
 
-import "millstream.example/millstream"
+import millstream "millstream.example/millstream/guest-sdk/go"
 
 var exported millstream.Filter
 

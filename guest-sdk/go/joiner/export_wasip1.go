@@ -3,8 +3,8 @@ package joiner
 import (
 	"unsafe"
 
-	"millstream.example/millstream"
-	"millstream.example/millstream/internal/abi"
+	millstream "millstream.example/millstream/guest-sdk/go"
+	"millstream.example/millstream/guest-sdk/go/internal/abi"
 )
 
 //go:wasmexport millstream:udf/joiner@0.1.0#join

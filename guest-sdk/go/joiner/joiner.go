@@ -1,7 +1,7 @@
 // Package joiner exports the contract's `joiner`. A component has this interface when its program imports this package.
 package joiner
 
-import "millstream.example/millstream"
+import millstream "millstream.example/millstream/guest-sdk/go"
 
 var exported millstream.Joiner
 

@@ -3,7 +3,7 @@ package lifecycle
 import (
 	"unsafe"
 
-	"millstream.example/millstream/internal/abi"
+	"millstream.example/millstream/guest-sdk/go/internal/abi"
 )
 
 // functionWords is how many words the contract's `function` has.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"millstream.example/millstream"
+	millstream "millstream.example/millstream/guest-sdk/go"
 )
 
 // Function is one function of a file.

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"testing"
 
-	"millstream.example/millstream"
+	millstream "millstream.example/millstream/guest-sdk/go"
 )
 
 func TestAFunctionIsStartedByItsNameAndSettings(t *testing.T) {

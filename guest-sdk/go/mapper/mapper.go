@@ -1,7 +1,7 @@
 // Package mapper exports the contract's `mapper`. A component has this interface when its program imports this package.
 package mapper
 
-import "millstream.example/millstream"
+import millstream "millstream.example/millstream/guest-sdk/go"
 
 var exported millstream.Mapper
 

@@ -3,7 +3,7 @@ package merger
 import (
 	"unsafe"
 
-	"millstream.example/millstream/internal/abi"
+	"millstream.example/millstream/guest-sdk/go/internal/abi"
 )
 
 //go:wasmexport millstream:udf/merger@0.1.0#merge

@@ -2,7 +2,7 @@
 // imports this package.
 package merger
 
-import "millstream.example/millstream"
+import millstream "millstream.example/millstream/guest-sdk/go"
 
 var merge func(left, right *millstream.Column) (*millstream.Column, error)
 

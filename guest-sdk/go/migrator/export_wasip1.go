@@ -3,8 +3,8 @@ package migrator
 import (
 	"unsafe"
 
-	"millstream.example/millstream"
-	"millstream.example/millstream/internal/abi"
+	millstream "millstream.example/millstream/guest-sdk/go"
+	"millstream.example/millstream/guest-sdk/go/internal/abi"
 )
 
 //go:wasmexport millstream:udf/migrator@0.1.0#describe

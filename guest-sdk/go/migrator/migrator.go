@@ -2,7 +2,7 @@
 // program imports this package.
 package migrator
 
-import "millstream.example/millstream"
+import millstream "millstream.example/millstream/guest-sdk/go"
 
 var exported millstream.Migrator
 

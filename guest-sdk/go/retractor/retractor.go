@@ -2,7 +2,7 @@
 // program imports this package.
 package retractor
 
-import "millstream.example/millstream"
+import millstream "millstream.example/millstream/guest-sdk/go"
 
 var remove func(*millstream.Groups, *millstream.Batch) (*millstream.Folded, error)
 

@@ -1,7 +1,7 @@
 // Package router exports the contract's `router`. A component has this interface when its program imports this package.
 package router
 
-import "millstream.example/millstream"
+import millstream "millstream.example/millstream/guest-sdk/go"
 
 var (
 	exported    millstream.Router

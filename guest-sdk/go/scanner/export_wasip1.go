@@ -3,7 +3,7 @@ package scanner
 import (
 	"unsafe"
 
-	"millstream.example/millstream/internal/abi"
+	"millstream.example/millstream/guest-sdk/go/internal/abi"
 )
 
 //go:wasmexport millstream:udf/scanner@0.1.0#scan

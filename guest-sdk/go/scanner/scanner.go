@@ -2,7 +2,7 @@
 // imports this package.
 package scanner
 
-import "millstream.example/millstream"
+import millstream "millstream.example/millstream/guest-sdk/go"
 
 var scan func(*millstream.Groups, *millstream.Batch) (*millstream.Scanned, error)
 

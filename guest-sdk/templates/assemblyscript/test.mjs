@@ -1,7 +1,7 @@
 //! {{name}} as a host calls it.
 
 import assert from "node:assert/strict";
-import { load } from "./millstream/testing.mjs";
+import { load } from "millstream-assemblyscript/testing";
 
 const guest = await load("build/core.wasm");
 const { results, rejected } = guest.apply([{ value: "GET /index.html" }, { value: " " }]);

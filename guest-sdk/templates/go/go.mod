@@ -2,6 +2,6 @@ module {{name}}
 
 go 1.24
 
-require millstream.example/millstream v0.1.0
+require millstream.example/millstream/guest-sdk/go v0.1.0
 
-replace millstream.example/millstream => ./millstream
+replace millstream.example/millstream/guest-sdk/go => ./millstream

@@ -4,8 +4,8 @@ package main
 import (
 	"strings"
 
-	"millstream.example/millstream"
-	"millstream.example/millstream/filter"
+	millstream "millstream.example/millstream/guest-sdk/go"
+	"millstream.example/millstream/guest-sdk/go/filter"
 )
 
 // keep says whether the line has `Action: Login`. A value that is no text is refused.

@@ -3,7 +3,7 @@ package main
 import (
 	"testing"
 
-	"millstream.example/millstream"
+	millstream "millstream.example/millstream/guest-sdk/go"
 )
 
 func TestLoginsAreKept(t *testing.T) {

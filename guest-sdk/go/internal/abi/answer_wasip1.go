@@ -6,8 +6,8 @@ import (
 	"strings"
 	"unsafe"
 
-	"millstream.example/millstream"
-	"millstream.example/millstream/internal/memory"
+	millstream "millstream.example/millstream/guest-sdk/go"
+	"millstream.example/millstream/guest-sdk/go/internal/memory"
 )
 
 // answerWords is how many the largest answer has, a mapper's: a host may look whether the memory goes so far.

@@ -3,8 +3,8 @@ package abi
 import (
 	"unsafe"
 
-	"millstream.example/millstream"
-	"millstream.example/millstream/internal/memory"
+	millstream "millstream.example/millstream/guest-sdk/go"
+	"millstream.example/millstream/guest-sdk/go/internal/memory"
 )
 
 // How many words each of the contract's records has.

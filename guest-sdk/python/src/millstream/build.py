@@ -1,5 +1,5 @@
-"""`python -m millstream.build FILE.py -o OUT.wasm`: makes a component of a program. Imports the program to see what it
-exports, and has componentize-py put it, the SDK and the interpreter together."""
+"""`millstream-build FILE.py -o OUT.wasm`, or `python -m millstream.build`: makes a component of a program. Imports the program
+to see what it exports, and has componentize-py put it, the SDK and the interpreter together."""
 
 import argparse
 import importlib.util
@@ -68,7 +68,7 @@ def build(file: Path, out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m millstream.build", description=__doc__)
+    parser = argparse.ArgumentParser(prog="millstream-build", description=__doc__)
     parser.add_argument("file", type=Path, help="the program")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the component")
     given = parser.parse_args()
