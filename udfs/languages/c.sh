@@ -40,8 +40,8 @@ tests() {
 pack() {
   headers millstream-c "Functions for Millstream in C" "" "$1" "$sdk"/*.h
   local file="$1/millstream-c-$version.tar.gz" include=include/millstream doc=share/doc/millstream-c
-  holds "$file" "$(in_tarball "$file")" $include/millstream.h $include/millstream-columns.h $include/millstream-exports.h \
-    $include/testing.h share/pkgconfig/millstream-c.pc $doc/LICENSE $doc/README.md
+  holds "$file" "$(in_tarball "$file")" $include/millstream.h $include/testing.h share/pkgconfig/millstream-c.pc $doc/LICENSE \
+    $doc/README.md -- "$include/millstream-*.h"
   prefix "$1" millstream-c
   [ "$(pkg-config --modversion millstream-c)" = "$version" ] || die "pkg-config finds no millstream-c $version"
 }

@@ -41,7 +41,8 @@ tests() {
 pack() {
   headers millstream-cpp "Functions for Millstream in C++" "millstream-c = $version" "$1" "$sdk"/*.hpp
   local file="$1/millstream-cpp-$version.tar.gz" doc=share/doc/millstream-cpp
-  holds "$file" "$(in_tarball "$file")" include/millstream/millstream.hpp share/pkgconfig/millstream-cpp.pc $doc/LICENSE $doc/README.md
+  holds "$file" "$(in_tarball "$file")" include/millstream/millstream.hpp share/pkgconfig/millstream-cpp.pc $doc/LICENSE \
+    $doc/README.md -- 'include/millstream/millstream-*.hpp'
   # It stands on C's, which c.sh makes.
   bash "$languages/c.sh" --pack "$scratch/both" && cp "$file" "$scratch/both"
   prefix "$scratch/both" millstream-c millstream-cpp
