@@ -26,10 +26,55 @@ export async function load(path) {
       },
       inputs: (at) => guest.giveOption(at, guest.facts.inputs && [guest.list(guest.facts.inputs)]),
     },
+    ...hostOfProcessors(() => guest),
   };
   const { instance } = await WebAssembly.instantiate(await readFile(path), imports);
   guest = new Guest(instance.exports, lines);
   return guest;
+}
+
+/** Stores and timers: those of `guest.stores` and `guest.timers`; nothing fires by itself. */
+function hostOfProcessors(guest) {
+  const opened = [];
+  const storeOf = (handle) => (guest().stores[opened[handle]] ??= new Map());
+  const inOrder = (a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b));
+  const move = (clock, given, at, size, due) => {
+    guest().asked++;
+    const name = text(guest().bytes(at, size));
+    guest().items(given).forEach((key, i) => {
+      const set = guest().timers.findIndex((timer) => timer.clock === clock && timer.key === key && timer.name === name);
+      if (set >= 0) guest().timers.splice(set, 1);
+      if (due) guest().timers.push({ clock, key, name, due: due[i] });
+    });
+  };
+  return {
+    [`${UDF}state@0.1.0`]: {
+      "[static]store.open": (at, size, into) => guest().give(into, [0, opened.push(text(guest().bytes(at, size))) - 1]),
+      "[method]store.get": (handle, ...given) => {
+        const store = storeOf(handle);
+        const values = guest().items(given.slice(0, 6)).map((key) => store.get(key) ?? null);
+        guest().give(given[6], guest().columnOf(values));
+      },
+      "[method]store.put": (handle, ...given) => {
+        guest().asked++;
+        const values = guest().items(given.slice(6), false);
+        guest().items(given.slice(0, 6)).forEach((key, i) => {
+          if (values[i]) storeOf(handle).set(key, values[i]);
+          else storeOf(handle).delete(key);
+        });
+      },
+      "[method]store.range": (handle, startAt, startSize, endAt, endSize, limit, into) => {
+        const [start, end] = [text(guest().bytes(startAt, startSize)), text(guest().bytes(endAt, endSize))];
+        const inside = (key) => inOrder(key, start) >= 0 && (end === "" || inOrder(key, end) < 0);
+        const keys = [...storeOf(handle).keys()].filter(inside).sort(inOrder).slice(0, limit);
+        guest().give(into, [keys, keys.map((key) => storeOf(handle).get(key))].map((items) => guest().columnOf(items)));
+      },
+    },
+    [`${UDF}timers@0.1.0`]: {
+      set: (clock, ...given) => move(clock, given.slice(0, 6), given[6], given[7], guest().times64(given[8], given[9])),
+      cancel: (clock, ...given) => move(clock, given.slice(0, 6), given[6], given[7]),
+    },
+  };
 }
 
 function text(bytes) {
@@ -49,7 +94,11 @@ class Guest {
      * each record; `streamTimes`; `windows`, `[start, end]` each; `inputs`.
      */
     this.facts = {};
-    /** How often one of them was asked for. */
+    /** What a processor has stored: by store, bytes by key. */
+    this.stores = {};
+    /** The timers that are set: `{ clock, key, name, due }`; clock 0: event time. */
+    this.timers = [];
+    /** How often the host was asked for a fact, a store or a timer. */
     this.asked = 0;
   }
 
@@ -68,25 +117,41 @@ class Guest {
    * `headers`, `[name, value]` each, when the guest writes any.
    */
   apply(records) {
-    return this.call("mapper", "apply", this.batch(records), (at) => {
-      const list = (place, read) => (this.u8(place) ? read(place + 4) : null);
-      const taken = this.u32(at);
-      const sources = list(at + 4, (place) => this.numbers(place)) ?? [...Array(taken).keys()];
-      const ports = list(at + 16, (place) => this.numbers(place));
-      const keys = list(at + 28, (place) => this.column(place));
-      const values = list(at + 56, (place) => this.column(place));
-      const times = list(at + 84, (place) => this.times(place));
-      const headers = list(at + 96, (place) => this.headers(place));
-      const results = sources.map((source, i) => ({
-        source,
-        key: keys ? keys[i] : (records[source].key ?? null),
-        value: values ? values[i] : (records[source].value ?? null),
-        timestamp: times ? times[i] : (records[source].timestamp ?? 0),
-        port: ports ? ports[i] : 0,
-        ...(headers && { headers: headers[i] }),
-      }));
-      return { taken, results, rejected: this.rejections(at + 156) };
+    return this.call("mapper", "apply", this.batch(records), (at) => this.output(at, records));
+  }
+
+  /** The same, of a processor. */
+  process(records) {
+    return this.call("processor", "process", this.batch(records), (at) => this.output(at, records));
+  }
+
+  /** The same, of timers `{ key, name, due }` of one clock. */
+  fire(clock, timers) {
+    const due = timers.map(({ key, name, due }) => ({ key, value: name, timestamp: due }));
+    return this.call("on-timer", "fire", [clock, ...this.batch(due)], (at) => {
+      if (!this.u8(at + 56)) throw new Error("what comes of a timer has values");
+      return this.output(at, due);
     });
+  }
+
+  output(at, records) {
+    const list = (place, read) => (this.u8(place) ? read(place + 4) : null);
+    const taken = this.u32(at);
+    const sources = list(at + 4, (place) => this.numbers(place)) ?? [...Array(taken).keys()];
+    const ports = list(at + 16, (place) => this.numbers(place));
+    const keys = list(at + 28, (place) => this.column(place));
+    const values = list(at + 56, (place) => this.column(place));
+    const times = list(at + 84, (place) => this.times(place));
+    const headers = list(at + 96, (place) => this.headers(place));
+    const results = sources.map((source, i) => ({
+      source,
+      key: keys ? keys[i] : (records[source].key ?? null),
+      value: values ? values[i] : (records[source].value ?? null),
+      timestamp: times ? times[i] : (records[source].timestamp ?? 0),
+      port: ports ? ports[i] : 0,
+      ...(headers && { headers: headers[i] }),
+    }));
+    return { taken, results, rejected: this.rejections(at + 156) };
   }
 
   /** Folds the records into one group's state: `{ state, rejected }`, the state as bytes or null. */
@@ -197,13 +262,22 @@ class Guest {
   }
 
   times(at) {
-    return [...new BigInt64Array(this.exports.memory.buffer, this.u32(at), this.u32(at + 4))].map(Number);
+    return this.times64(this.u32(at), this.u32(at + 4));
+  }
+
+  times64(at, length) {
+    return [...new BigInt64Array(this.exports.memory.buffer, at, length)].map(Number);
   }
 
   column(at, asText = true) {
-    const [offsets, data, valid] = [this.numbers(at), this.u32(at + 8), this.u32(at + 16)];
-    const all = this.u32(at + 20) === 0;
-    if (offsets.at(-1) !== this.u32(at + 12)) throw new Error("the last offset is not where the data ends");
+    return this.items([0, 4, 8, 12, 16, 20].map((word) => this.u32(at + word)), asText);
+  }
+
+  /** What a column has, by its six words. */
+  items([at, length, data, size, valid, validSize], asText = true) {
+    const offsets = [...new Uint32Array(this.exports.memory.buffer, at, length)];
+    const all = validSize === 0;
+    if (offsets.at(-1) !== size) throw new Error("the last offset is not where the data ends");
     return offsets.slice(1).map((end, i) => {
       if (!all && !((this.u8(valid + (i >> 3)) >> (i & 7)) & 1)) {
         if (end !== offsets[i]) throw new Error("a null has bytes");

@@ -6,9 +6,9 @@ const VERSION = "0.1.0";
 
 /** The contract's name for an export; null when it is no function of the SDK. */
 function contractName(name) {
-  const parts = /^(ms|ms_post)__([a-z]+)__([a-z]+)$/.exec(name);
+  const parts = /^(ms|ms_post)__([a-z]+(?:_[a-z]+)*)__([a-z]+)$/.exec(name);
   if (!parts) return null;
-  const full = `millstream:udf/${parts[2]}@${VERSION}#${parts[3]}`;
+  const full = `millstream:udf/${parts[2].replaceAll("_", "-")}@${VERSION}#${parts[3]}`;
   return parts[1] === "ms" ? full : `cabi_post_${full}`;
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use millstream_tests::host::run;
+use millstream_tests::host::{functions, run};
 
 use crate::manifests::Place;
 
@@ -25,7 +25,23 @@ fn line(key: Option<&str>, value: &str, timestamp: i64) -> String {
 
 #[test]
 fn a_key_that_falls_silent_gives_an_alarm() {
-    let place = Place::new(MANIFEST);
+    gives_alarms("alarm");
+}
+
+/// The same, of the sample in other languages.
+#[test]
+fn processors_in_other_languages_do_as_the_one_in_rust() {
+    // Who asks for some languages alone has built no others.
+    let all_are_built = std::env::var_os("MILLSTREAM_LANGUAGES").is_none();
+    for sample in ["alarm-zig", "alarm-assemblyscript"] {
+        if all_are_built || functions().join(format!("{sample}.wasm")).exists() {
+            gives_alarms(sample);
+        }
+    }
+}
+
+fn gives_alarms(sample: &str) {
+    let place = Place::new(&MANIFEST.replace("{alarm.wasm}", &format!("{{{sample}.wasm}}")));
     let (input, expect) = (place.folder.with_extension("in"), place.folder.with_extension("out"));
     let records = [
         line(Some("a"), "up", 1_000),
@@ -60,7 +76,7 @@ fn a_key_that_falls_silent_gives_an_alarm() {
     let args = ["test", &manifest, "--input", &input.to_string_lossy(), "--expect", &expect.to_string_lossy()];
     let output = run(&args);
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{}{}", said(&output.stdout), said(&output.stderr));
+    assert!(output.status.success(), "{sample}: {}{}", said(&output.stdout), said(&output.stderr));
 }
 
 /// Both functions of one file, a processor with a timer and a router, by name and with settings.

@@ -158,6 +158,13 @@ export class Bytes {
     return String.UTF8.decodeUnsafe(this.at, this.size);
   }
 
+  /** @internal FNV-1a: null is as empty. */
+  hash(): u32 {
+    let hash: u32 = 0x811c9dc5;
+    for (let i = 0; i < this.size; i++) hash = (hash ^ load<u8>(this.at + i)) * 0x01000193;
+    return hash;
+  }
+
   /** Eight of the bytes from `at` on as a number, the low one first; too few trap. */
   u64(at: i32 = 0): u64 {
     if (at < 0 || at > this.size - 8) throw new RangeError("a number has 8 bytes");

@@ -141,6 +141,13 @@ export class ColumnOut {
     this.validity.size = min<usize>(this.validity.size, <usize>((len + 7) >> 3));
   }
 
+  /** As a column that is read. */
+  column(): Column {
+    const at = alloc(offsetof<Column>());
+    this.done(at);
+    return changetype<Column>(at);
+  }
+
   /** Writes the record of the column to `at`. */
   done(at: usize): void {
     if (this.validity.size && this.len & 7) {

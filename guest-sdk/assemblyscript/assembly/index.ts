@@ -4,7 +4,9 @@
 export { Bytes } from "./bytes";
 export { Buffer } from "./columns";
 export { Level, log, abort } from "./log";
+export { Clock } from "./host";
 export { Output } from "./output";
+export { Call, Entry, Store, Timer } from "./processor";
 export { Group, Header, Pair, Record, Route } from "./record";
 export { Definition, Settings } from "./settings";
 
@@ -12,6 +14,7 @@ import { Bytes } from "./bytes";
 import { Buffer } from "./columns";
 import { alloc } from "./memory";
 import { Output } from "./output";
+import { Call, Timer } from "./processor";
 import { Group, Pair, Record, Route } from "./record";
 import { Definition } from "./settings";
 
@@ -66,6 +69,10 @@ export let partitionedRouterOf: ((record: Record, to: Route) => void) | null = n
 /** @internal */
 export let joinerOf: ((pair: Pair, out: Buffer) => bool) | null = null;
 /** @internal */
+export let processorOf: ((record: Record, out: Output, call: Call) => void) | null = null;
+/** @internal */
+export let onTimerOf: ((timer: Timer, out: Output, call: Call) => void) | null = null;
+/** @internal */
 export let functionsOf: Definition[] = [];
 /** @internal */
 export let aggregatorOf: (() => Aggregator) | null = null;
@@ -95,6 +102,16 @@ export function partitionedRouter(route: (record: Record, to: Route) => void): v
 /** This module's joiner: writes the value of a pair; false: it is null, and of two tables the row is gone. */
 export function joiner(join: (pair: Pair, out: Buffer) => bool): void {
   joinerOf = join;
+}
+
+/** This module's processor: writes 0..n results of a record; the call has its stores and timers. */
+export function processor(process: (record: Record, out: Output, call: Call) => void): void {
+  processorOf = process;
+}
+
+/** What handles the timers that the processor sets. Results have the timer's key and its due time unless they are given others. */
+export function onTimer(fire: (timer: Timer, out: Output, call: Call) => void): void {
+  onTimerOf = fire;
 }
 
 /** This module's functions, each with a name, a summary and settings. What answers for them is exported beside this. */

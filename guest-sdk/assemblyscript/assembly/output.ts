@@ -1,8 +1,12 @@
 //! Where a mapper's results go. Not the loop over its records.
 
 import { Bytes } from "./bytes";
-import { Buffer, Column, ColumnOut, HeaderColumns, HeadersOut } from "./columns";
+import { Buffer, Column, ColumnOut, HeaderColumns, HeadersOut, Rejections } from "./columns";
+import { answer } from "./index";
 import { Batch, Record } from "./record";
+
+/** Result bytes of one call after which it stops early; the host asks again with the rest of the records. @internal */
+export const RESULT_BYTES_MAX: usize = 8 << 20;
 
 /**
  * Where a mapper's results go. A column is made only when a result differs from its record; the first that does opens it,
@@ -181,4 +185,37 @@ export class Output {
     const headers = this.headers;
     return (keys ? keys.data.size : 0) + (values ? values.data.size : 0) + (headers ? headers.bytes() : 0) + (<usize>this.results << 3);
   }
+}
+
+/** The answer `output`, once so many records are dealt with. @internal */
+export function answerOf(out: Output, taken: i32, rejected: Rejections): usize {
+  if (!out.sources && (rejected.length || out.results != taken)) out.openSources();
+  // The error's place, then `output`: taken, and each part behind a byte that says whether it is there.
+  const at = answer(168);
+  store<u32>(at, taken, 4);
+  numbers(at + 8, out.sources, out.results);
+  numbers(at + 20, out.ports, out.results);
+  column(at + 32, out.keys);
+  column(at + 60, out.values);
+  numbers(at + 88, out.timestamps, out.results);
+  const headers = out.headers;
+  if (headers) {
+    store<u8>(at, 1, 100);
+    headers.done(at + 104);
+  }
+  rejected.done(at + 160);
+  return at;
+}
+
+function numbers(at: usize, made: Buffer | null, length: i32): void {
+  if (!made) return;
+  store<u8>(at, 1);
+  store<usize>(at, made.at, 4);
+  store<usize>(at, length, 8);
+}
+
+function column(at: usize, made: ColumnOut | null): void {
+  if (!made) return;
+  store<u8>(at, 1);
+  made.done(at + 4);
 }
