@@ -115,9 +115,15 @@ fn a_wrong_expectation_fails_with_its_place() {
         ("alarm", "process: { stores: [last], outputs: 2, records: [{ key: a, rejected: '' }] }"),
         ("alarm", "process: { stores: [last], outputs: 2, records: [{ into: [] }] }"),
         ("alarm", "process: { stores: [other], outputs: 2, records: [{ key: a, into: [] }] }"),
-        ("alarm", "process: { stores: [last], outputs: 2, records: [{ key: a, into: [] }, { key: b, timestamp: 30000, into: [] }] }"),
-        ("alarm", "process: { stores: [last], records: [{ key: a, into: [] }, { key: b, timestamp: 30000, into: [{}] }, \
-                   { key: a, timestamp: 31000, into: [{ value: '31000' }] }] }"),
+        (
+            "alarm",
+            "process: { stores: [last], outputs: 2, records: [{ key: a, into: [] }, { key: b, timestamp: 30000, into: [] }] }",
+        ),
+        (
+            "alarm",
+            "process: { stores: [last], records: [{ key: a, into: [] }, { key: b, timestamp: 30000, into: [{}] }, \
+                   { key: a, timestamp: 31000, into: [{ value: '31000' }] }] }",
+        ),
         ("alarm", "process: { stores: { last: { ttl: soon } }, records: [{ key: a, into: [] }] }"),
         ("only-action", "start: {}"),
         ("sum", "start: { refused: 'x' }"),

@@ -382,7 +382,17 @@ sinks:
     let (count, changes) = (function("count"), function("changes"));
     let more = format!("count={}", count.display());
     let config = format!("changed={}", settings.display());
-    let args = ["deploy", "counted/changed", &changes.to_string_lossy(), &more, "--config", &config, "--replay", "1000", "--shadow"];
+    let args = [
+        "deploy",
+        "counted/changed",
+        &changes.to_string_lossy(),
+        &more,
+        "--config",
+        &config,
+        "--replay",
+        "1000",
+        "--shadow",
+    ];
     host.ok(&args);
     let report = |function: &str, done: &dyn Fn(&Value) -> bool| {
         eventually("they were compared", 30, || {

@@ -152,10 +152,13 @@ mod tests {
         assert!(differing(&first).is_empty());
         let less = differing(&took(&[(0, "a"), (1, "c")], &["no", "nor this"]));
         let b = "key null, value \"b\", timestamp 0";
-        assert_eq!(less, [
-            format!("result 2 of output 0: {b} | nothing leaves"),
-            "refusal 2: nothing leaves | refused: nor this".to_string()
-        ]);
+        assert_eq!(
+            less,
+            [
+                format!("result 2 of output 0: {b} | nothing leaves"),
+                "refusal 2: nothing leaves | refused: nor this".to_string()
+            ]
+        );
         assert_eq!(differing(&took(&[(0, "b"), (0, "a"), (1, "c")], &["no"])).len(), 2, "their order counts");
     }
 }

@@ -34,8 +34,15 @@ pub struct WorkerFunctions {
 }
 
 /// Of calls that are about no records that were read: about keys, states, timers.
-const NO_RECORDS: Context<'static> =
-    Context { headers: None, stream_times: &[], windows: None, inputs: None, rows: Some(&[]), takes: None, closing: &[] };
+const NO_RECORDS: Context<'static> = Context {
+    headers: None,
+    stream_times: &[],
+    windows: None,
+    inputs: None,
+    rows: Some(&[]),
+    takes: None,
+    closing: &[],
+};
 
 #[derive(Default)]
 struct Slot {

@@ -37,8 +37,7 @@ const TELL_AGAIN: Duration = Duration::from_secs(10);
 const APPEND_AGAIN: Duration = Duration::from_secs(2);
 
 /// Until when, and how, a version is tried by default.
-pub const DEFAULT: Probation =
-    Probation { ms: PROBATION_MS, records: PROBATION_RECORDS, hold: false, replay: 0 };
+pub const DEFAULT: Probation = Probation { ms: PROBATION_MS, records: PROBATION_RECORDS, hold: false, replay: 0 };
 
 /// What is known of a proposal that was or is tried.
 #[derive(Clone, Debug, Default)]

@@ -84,11 +84,8 @@ fn replay(
     let topics = ground.topology.topics.iter().filter(|topic| !topic.internal);
     pipeline.partitions = topics.map(|topic| (topic.name.clone(), topic.partitions)).collect();
     let functions = Tap::new(WorkerFunctions::new(trial.parts.registry.clone()), watched);
-    let place = |stretch: &Stretch| Given {
-        topic: stretch.topic.clone(),
-        partition: stretch.partition,
-        offset: stretch.from,
-    };
+    let place =
+        |stretch: &Stretch| Given { topic: stretch.topic.clone(), partition: stretch.partition, offset: stretch.from };
     let setting = Setting {
         functions: Box::new(functions),
         active,
@@ -205,7 +202,8 @@ mod tests {
             times.iter().for_each(|time| batch.push(None, None, *time, []));
             batch.finish()
         };
-        let runs = |of: &[(i64, &[i64])]| of.iter().map(|(first, times)| (*first, batch(times))).collect::<VecDeque<_>>();
+        let runs =
+            |of: &[(i64, &[i64])]| of.iter().map(|(first, times)| (*first, batch(times))).collect::<VecDeque<_>>();
         let all = vec![runs(&[(5, &[1, 2, 9]), (10, &[3])]), runs(&[]), runs(&[(70, &[2, 4, 4])])];
         let told: Vec<_> = by_time(all).map(|(n, first, batch)| (n, first, batch.timestamps.to_vec())).collect();
         let expected = [(0, 5, vec![1, 2]), (2, 70, vec![2, 4, 4]), (0, 7, vec![9]), (0, 10, vec![3])];
@@ -220,6 +218,9 @@ mod tests {
         assert_eq!(too_much(REPLAY_TIME_MAX, REPLAY_BYTES_MAX), None);
         let long = too_much(REPLAY_TIME_MAX + Duration::from_millis(1), 0);
         assert_eq!(long.as_deref(), Some("more would have taken longer than 60 s"));
-        assert_eq!(too_much(Duration::ZERO, REPLAY_BYTES_MAX + 1).as_deref(), Some("more would have been over 256 MiB"));
+        assert_eq!(
+            too_much(Duration::ZERO, REPLAY_BYTES_MAX + 1).as_deref(),
+            Some("more would have been over 256 MiB")
+        );
     }
 }

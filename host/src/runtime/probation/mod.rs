@@ -32,9 +32,9 @@ use millstream_wasm::{Registry, WORKER_STACK_BYTES, WorkerFunctions};
 use millstream_web::types::trials::{Cost, Example, Trial as Report};
 use rustix::time::{ClockId, clock_gettime};
 
+pub use again::{Each, Past, Stretch};
 use judge::Judge;
 use taken::Call;
-pub use again::{Each, Past, Stretch};
 pub use tap::Tap;
 
 /// Bytes of calls that may wait for a version on trial; what comes beyond is left out.

@@ -56,7 +56,8 @@ impl Made {
         let mut values = BytesColumn::default();
         for i in 0..records.keys.len() {
             let of = key(records.keys, i);
-            let before = if self.blind && function == OLD { 0 } else { number(host.get(store, &of).map_err(stopped)?.get(0)) };
+            let before =
+                if self.blind && function == OLD { 0 } else { number(host.get(store, &of).map_err(stopped)?.get(0)) };
             let count = before + if otherwise == Otherwise::Tens { 10 } else { 1 };
             if otherwise != Otherwise::Still {
                 host.put(store, &of, &column(&[&count.to_string()])).map_err(stopped)?;

@@ -331,7 +331,8 @@ impl Hosted for Desk<'_> {
         }
         let (entries, known) = (&self.shelf.stores[number], &self.found.stores[number]);
         let inside = |key: &[u8]| end.is_empty() || key < end;
-        let own = entries.range::<[u8], _>((Bound::Included(start), Bound::Unbounded)).map(|(key, entry)| (&key[..], entry));
+        let own =
+            entries.range::<[u8], _>((Bound::Included(start), Bound::Unbounded)).map(|(key, entry)| (&key[..], entry));
         let mut all: BTreeMap<&[u8], Option<Option<&[u8]>>> = BTreeMap::new();
         all.extend(known.keys_from(start).take_while(|(key, _)| inside(key)).map(|(key, value)| (key, Some(value))));
         all.extend(own.take_while(|(key, _)| inside(key)).map(|(key, entry)| match entry {

@@ -1,9 +1,7 @@
 //! Calls as they are taken for a trial: what was given, what the version in force answered, and from where the records are.
 
 use millstream_core::flow::DERIVED;
-use millstream_core::function::{
-    Context, Groups, Joined, Kept, Output, Records, Rejection, Routed, TimerClock,
-};
+use millstream_core::function::{Context, Groups, Joined, Kept, Output, Records, Rejection, Routed, TimerClock};
 use millstream_core::operator::stateless::Takes;
 use millstream_core::partition::murmur2;
 use millstream_core::poll::{Origins, Polled};

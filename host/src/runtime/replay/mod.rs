@@ -151,7 +151,8 @@ fn replay(ground: &Ground<'_>, asked: Asked) -> anyhow::Result<Replayed> {
         given: vec![given.clone()],
     };
     let mut driver = Driver::with(&pipeline, setting)?;
-    let stopped = driver.give(&given, asked.record).and_then(|()| driver.finish(true)).err().map(|why| format!("{why:#}"));
+    let stopped =
+        driver.give(&given, asked.record).and_then(|()| driver.finish(true)).err().map(|why| format!("{why:#}"));
     let mut results = Vec::new();
     driver.results(&mut |topic, batch, row, _| {
         if results.len() < RESULTS_MAX {

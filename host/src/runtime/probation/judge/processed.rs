@@ -123,7 +123,9 @@ impl<F: Functions> Judge<F> {
                 wrote = desk.wrote();
                 let output = ended(desk).and(answer)?;
                 takes.unwrap_or(part.takes()).check(&output, to - from)?;
-                if fired.is_some() { has_values(&output)? }
+                if fired.is_some() {
+                    has_values(&output)?
+                }
                 Ok(output)
             };
             let Some(output) = self.ask_each(rest.len(), &mut call, &|i| told_of(&trials, &rest, i))? else {
