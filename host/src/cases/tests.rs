@@ -122,3 +122,27 @@ fn a_case_needs_what_it_asks() {
     assert_eq!(needs("migrate: { from: 0, state: a, to-state: b }"), [Interface::Migrator]);
     assert_eq!(needs("start: {}"), []);
 }
+
+#[test]
+fn a_processor_has_stores_outputs_and_records() {
+    let text = "cases: [{ name: n, process: { stores: [a, b], outputs: 2, records: [{ key: k, into: [] }] } },\
+                { name: n, process: { stores: { c: { ttl: 1h } }, records: { into: [] } } }]";
+    let of = |i: usize| match &cases(text)[i].ask {
+        Ask::Process(all) => all[0].clone(),
+        other => panic!("{other:?}"),
+    };
+    let names = |process: &Process| process.stores.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!((names(&of(0)), of(0).outputs, of(0).records.len()), (vec!["a".into(), "b".into()], 2, 1));
+    assert_eq!((of(1).stores, of(1).outputs), (vec![("c".into(), serde_json::json!({ "ttl": "1h" }))], 1));
+    for (wrong, said) in [
+        ("outputs: 65, records: [{ into: [] }]", "`outputs` is 65: from 1 to 64"),
+        ("outputs: 0, records: [{ into: [] }]", "`outputs` is 0: from 1 to 64"),
+        ("stores: [1], records: [{ into: [] }]", "`stores` are not names"),
+        ("stores: [a]", "the case has no `records`"),
+        ("records: [{ key: k }]", "the record does not say what must become of it"),
+    ] {
+        let told = told(&format!("cases: [{{ name: n, process: {{ {wrong} }} }}]"));
+        let told: Vec<_> = told.iter().map(|(_, message, help)| format!("{message}: {help}")).collect();
+        assert!(told.len() == 1 && told[0].starts_with(said), "{wrong}: {told:?}");
+    }
+}

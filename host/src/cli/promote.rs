@@ -94,6 +94,10 @@ pub(super) fn trials(all: &[Trial]) -> String {
     let mut out = format!("on trial on {hosts}: {differing} of {outputs} outputs differ\n");
     let share = 100.0 * compared as f64 / records.max(1) as f64;
     out.push_str(&format!("  records   {compared} of {records} compared ({share:.0} %)\n"));
+    let replayed = sum(&|t| t.replayed);
+    if replayed > 0 {
+        out.push_str(&format!("  replayed  {replayed} of them had come before\n"));
+    }
     let keys = all.iter().map(|t| t.keys_share).fold(1.0, f64::min);
     if keys < 1.0 {
         out.push_str(&format!("  keys      {:.1} % were followed where it was least\n", 100.0 * keys));
@@ -156,6 +160,7 @@ mod tests {
             exercised: true,
             records: 100,
             compared: 50,
+            replayed: 30,
             keys_share: 0.5,
             outputs: 40,
             differing: 2,
@@ -175,6 +180,7 @@ mod tests {
         for part in [
             "on 2 hosts: 2 of 40 outputs differ",
             "50 of 100 compared (50 %)",
+            "replayed  30 of them had come before",
             "50.0 % were followed",
             "not exercised on b",
             "20 ns a record, 64 KiB (in force: 10 ns a record, 128 KiB)",

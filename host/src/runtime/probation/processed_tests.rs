@@ -303,6 +303,25 @@ fn after_a_call_that_was_left_out_it_begins_anew() {
 }
 
 #[test]
+fn what_it_keeps_is_bounded() {
+    let mut tried = Tried::new(Otherwise::Tens);
+    tried.take(&[("a", "", 0)]).unwrap();
+    let large = "k".repeat(1 << 20);
+    // Key and timers count, of both versions.
+    let bytes = |tried: &Tried| tried.judge.shelves.values().map(|shelf| shelf.bytes).sum::<usize>();
+    let mut calls = 0;
+    while bytes(&tried) > 0 && calls < 1_000 {
+        tried.take(&[(&format!("{large}{calls}"), "", 0)]).unwrap();
+        calls += 1;
+    }
+    assert!(calls < 100, "{calls} calls, {} bytes", bytes(&tried));
+    let before = tried.counts().1;
+    tried.take(&[("a", "", 0)]).unwrap();
+    assert_eq!((tried.counts().1, tried.judge.shelves.len()), (before + 1, 1));
+    assert!(bytes(&tried) < 1_000, "it begins anew");
+}
+
+#[test]
 fn timers_of_both_that_are_due_together_fire_in_several_calls() {
     let mut tried = Tried::new(Otherwise::Nothing);
     tried.take(&[("a", "", 0), ("b", "", 0), ("c", "", 0)]).unwrap();

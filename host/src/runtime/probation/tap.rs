@@ -106,15 +106,16 @@ impl<F: Functions> Tap<F> {
 type Called = (Option<TimerClock>, Given, Found);
 
 impl<F: Functions> Tap<F> {
-    /// Keeps a call of a processor until it stands.
-    fn keep_call(&mut self, watched: Watched, answer: &Answer<Output>, called: Option<Called>) {
+    /// Keeps a call of a processor until it stands; `fires`: it was about timers.
+    fn keep_call(&mut self, watched: Watched, answer: &Answer<Output>, fires: bool, called: Option<Called>) {
         // One that has failed is made again, with fewer records.
         let Ok(output) = answer else { return };
         let Watched(trial, began) = watched;
         let (nanoseconds, taken) = (cpu_nanoseconds().saturating_sub(began), output.taken as usize);
+        // Timers are no records.
+        let records = if fires { 0 } else { taken };
         // What breaks the contract is found out by whoever asked.
         let fits = |(_, given, _): &Called| (1..=given.len()).contains(&taken);
-        let records = called.as_ref().map_or(0, |(fired, ..)| if fired.is_some() { 0 } else { taken });
         let call = called.filter(fits).map(|(fired, given, found)| {
             let given = if taken < given.len() { given.slice(0, taken) } else { given };
             Processed { fired, given, output: output.clone(), found, gaps: 0 }
@@ -335,14 +336,14 @@ impl<F: Functions> Functions for Tap<F> {
         };
         if !watched.0.has_room(2 * bytes(records), false) {
             let answer = self.inner.process(function, context, records, host);
-            self.keep_call(watched, &answer, None);
+            self.keep_call(watched, &answer, false, None);
             return answer;
         }
         let mut noting = Noting::new(host);
         let answer = self.inner.process(function, context, records, &mut noting);
         let found = noting.found;
         let given = Given::new(context, records, self.reads.as_ref());
-        self.keep_call(watched, &answer, Some((None, given, found)));
+        self.keep_call(watched, &answer, false, Some((None, given, found)));
         answer
     }
 
@@ -362,7 +363,7 @@ impl<F: Functions> Functions for Tap<F> {
         let found = noting.found;
         // Timers are no records: they have no place.
         let given = Given::new(Context::default(), due, None);
-        self.keep_call(watched, &answer, Some((Some(clock), given, found)));
+        self.keep_call(watched, &answer, true, Some((Some(clock), given, found)));
         answer
     }
 }

@@ -61,6 +61,8 @@ pub struct Fake {
     pub questions: Mutex<Vec<Question>>,
     /// How the last deploy wanted to be tried.
     pub trying: Mutex<Trying>,
+    /// How many records from before it is given first.
+    pub replay: Mutex<u64>,
 }
 
 impl Default for Fake {
@@ -78,6 +80,7 @@ impl Default for Fake {
             standing: Mutex::default(),
             questions: Mutex::default(),
             trying: Mutex::default(),
+            replay: Mutex::default(),
         };
         fake.activate(version("first.wasm", "{}"), [("in", 0)]);
         fake
@@ -181,6 +184,7 @@ impl Fake {
         let inspection = serde_json::json!({ "bytes": deploy.component.len() });
         let held = deploy.probation == Trying::Hold;
         *self.trying.lock().unwrap() = deploy.probation;
+        *self.replay.lock().unwrap() = deploy.replay;
         let (previous, version) = (Some(version.number - 1), (!held).then_some(version));
         Ok(Deployed { function: "f".into(), previous, version, inspection, trials: Vec::new() })
     }

@@ -110,6 +110,19 @@ fn a_deploy_says_how_it_is_tried() {
         assert_eq!(problem.kind(), Some(Kind::BadParameter));
         assert!(problem.detail.contains(part), "{}", problem.detail);
     }
+    for (query, replay) in [("?replay=100000", 100_000), ("?probation=hold&replay=5", 5), ("?probation=500ms", 0)] {
+        assert_eq!(deploy(&host, query, b"\0asm").status, 200, "{query}");
+        assert_eq!(*host.fake.replay.lock().unwrap(), replay);
+    }
+    for (query, part) in [
+        ("replay=100001", "replay: 100001 records are more than the 100000"),
+        ("probation=none&replay=5", "replay: a version that is not tried is given no records first"),
+        ("replay=some", "replay"),
+    ] {
+        let problem = deploy(&host, &format!("?{query}"), b"\0asm").problem();
+        assert_eq!(problem.kind(), Some(Kind::BadParameter), "{query}");
+        assert!(problem.detail.contains(part), "{}", problem.detail);
+    }
     let promote = || host.send("POST", "/v1/functions/f/promote", "", b"");
     assert_eq!(promote().problem().kind(), Some(Kind::NotOnTrial));
     let held: Deployed = serde_json::from_value(deploy(&host, "?probation=hold", b"\0asm").json()).unwrap();
