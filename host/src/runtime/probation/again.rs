@@ -181,11 +181,11 @@ pub(super) fn begin(
     let replay = move || {
         let (replayed, short) = run(past.as_ref(), &trial, active, count);
         drop(past);
+        // Who is told of it may count on live records being compared from then on.
         let mut found = lock(&trial.findings);
+        live();
         found.replayed = replayed;
         found.replay_ended = short;
-        drop(found);
-        live();
     };
     thread.spawn(replay).map(drop)
 }
