@@ -118,26 +118,6 @@ impl Replay {
         Self::begin(properties, group, stretches, queue_bytes, false)
     }
 
-    /// As [`Replay::start`], of the last `count` offsets of each partition: markers and records that are gone count.
-    ///
-    /// # Errors
-    /// As for [`Replay::start`].
-    pub fn last(
-        properties: &Properties,
-        group: &str,
-        partitions: &[TopicPartition],
-        count: i64,
-        queue_bytes: usize,
-    ) -> Result<Self, ReplayError> {
-        let all: Vec<Stretch> = partitions.iter().map(|p| Stretch { partition: p.clone(), from: None }).collect();
-        let there = ends(properties, &all)?;
-        let last = |p: Progress| Stretch {
-            partition: (*p.partition).clone(),
-            from: Some(p.from.max(p.end.saturating_sub(count))),
-        };
-        Self::begin(properties, group, &there.into_iter().map(last).collect::<Vec<_>>(), queue_bytes, false)
-    }
-
     /// As [`Replay::start`], and goes on behind the ends: [`Replay::is_done`] says when it has come so far, and
     /// [`Replay::read`] gives what comes then, however long that takes.
     ///
@@ -290,8 +270,11 @@ impl Replay {
     }
 }
 
-/// Where each begins and ends.
-fn ends(properties: &Properties, stretches: &[Stretch]) -> Result<Vec<Progress>, ReplayError> {
+/// Where each begins and ends now.
+///
+/// # Errors
+/// As for [`Replay::start`].
+pub fn ends(properties: &Properties, stretches: &[Stretch]) -> Result<Vec<Progress>, ReplayError> {
     let mut config = properties.admin();
     // Otherwise the client tells the last stable offset as the end.
     config.set("isolation.level", "read_uncommitted");

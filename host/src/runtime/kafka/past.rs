@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use millstream_kafka::fetch::TopicPartition;
-use millstream_kafka::replay::Replay;
+use millstream_kafka::replay::{Progress, Replay, Stretch as Tail, ends};
 
 use super::{KafkaHost, LOOK_WAIT};
 use crate::runtime::past::{of_each, sources};
@@ -35,18 +35,19 @@ impl Past for KafkaHost {
         all.sort();
         all.dedup();
         let each = of_each(count, all.len());
-        let there = Replay::last(&self.properties, &self.topology.pipeline, &all, each, QUEUE_BYTES_MAX)?;
-        let stretch = |p: &millstream_kafka::replay::Progress| Stretch {
+        let tails: Vec<Tail> = all.into_iter().map(|partition| Tail { partition, from: None }).collect();
+        // Markers, and records that are gone, count as well.
+        let stretch = |p: Progress| Stretch {
             topic: p.partition.topic.to_string(),
             partition: p.partition.partition as u32,
-            from: p.from,
+            from: p.from.max(p.end.saturating_sub(each)),
             end: p.end,
         };
-        Ok(there.progress().iter().map(stretch).collect())
+        Ok(ends(&self.properties, &tails)?.into_iter().map(stretch).collect())
     }
 
     fn read(&self, stretches: &[Stretch], each: Each<'_>) -> anyhow::Result<()> {
-        let tail = |stretch: &Stretch| millstream_kafka::replay::Stretch {
+        let tail = |stretch: &Stretch| Tail {
             partition: TopicPartition::new(stretch.topic.as_str(), stretch.partition as i32),
             from: Some(stretch.from),
         };
