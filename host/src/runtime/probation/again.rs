@@ -80,9 +80,6 @@ fn replay(
     let stretches = past.last(count)?;
     let watched = Trials::new(crate::runtime::fleet::topics(ground.topology));
     watched.change(|all| all.push(trial.clone()));
-    let mut pipeline = ground.pipeline.clone();
-    let topics = ground.topology.topics.iter().filter(|topic| !topic.internal);
-    pipeline.partitions = topics.map(|topic| (topic.name.clone(), topic.partitions)).collect();
     let functions = Tap::new(WorkerFunctions::new(trial.parts.registry.clone()), watched);
     let place =
         |stretch: &Stretch| Given { topic: stretch.topic.clone(), partition: stretch.partition, offset: stretch.from };
@@ -93,7 +90,7 @@ fn replay(
         globals: ground.globals.clone(),
         given: stretches.iter().map(place).collect(),
     };
-    let mut driver = Driver::with(&pipeline, setting)?;
+    let mut driver = Driver::with(&ground.pipeline_as_it_is(), setting)?;
     let began = Instant::now();
     let (all, mut short) = gathered(past, &stretches, began)?;
     for (number, first, chunk) in by_time(all) {

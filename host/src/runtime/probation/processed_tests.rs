@@ -354,6 +354,15 @@ fn timers_fire_as_each_version_has_set_them() {
 }
 
 #[test]
+fn a_timer_of_a_call_that_is_made_again_does_not_fire() {
+    let mut tried = Tried::new(Otherwise::More);
+    // Both timers of a are due at once, as z has moved time: the call is made again without what comes behind.
+    tried.take(&[("z", "", 100), ("a", "", 0), ("b", "", 0)]).unwrap();
+    tried.take(&[("z", "", 100)]).unwrap();
+    assert_eq!(tried.examples(), pairs(&[("", "more@5"), ("", "more@5")]), "once for a, once for b");
+}
+
+#[test]
 fn what_a_version_breaks_is_told() {
     let mut tried = Tried::new(Otherwise::Nothing);
     tried.take(&[("a", "", 0)]).unwrap();

@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use millstream_core::function::{Fault, Hosted, Place, Stop, TimerClock};
-use millstream_core::operator::process::{
-    RANGE_ENTRIES_MAX, READ_BYTES_MAX, TIMER_NAME_BYTES_MAX, TIMERS_PER_CALL_MAX, WRITTEN_BYTES_MAX,
-};
+use millstream_core::operator::process::{RANGE_ENTRIES_MAX, READ_BYTES_MAX, Spent, range_too_large};
 use millstream_core::operator::stateless::Takes;
 use millstream_core::record::{BytesColumn, Timestamp};
 
@@ -186,19 +184,18 @@ pub(super) struct Desk<'c> {
     pub missed: Option<String>,
     /// Which rule it broke.
     pub broke: Option<Fault>,
-    written_bytes: usize,
-    timer_changes: usize,
+    spent: Spent,
 }
 
 impl<'c> Desk<'c> {
     /// For one call.
     pub fn new(shelf: &'c mut Shelf, found: &'c Found, fires: bool) -> Self {
-        Self { shelf, found, fires, missed: None, broke: None, written_bytes: 0, timer_changes: 0 }
+        Self { shelf, found, fires, missed: None, broke: None, spent: Spent::default() }
     }
 
     /// Whether the call has changed anything.
     pub fn wrote(&self) -> bool {
-        self.written_bytes + self.timer_changes > 0
+        self.spent.any()
     }
 
     fn refuse<T>(&mut self, what: String) -> Result<T, Stop> {
@@ -219,12 +216,11 @@ impl<'c> Desk<'c> {
         self.refuse(format!("store number {store} is not there"))
     }
 
-    fn write(&mut self, bytes: usize) -> Result<(), Stop> {
-        self.written_bytes = self.written_bytes.saturating_add(bytes);
-        if self.written_bytes > WRITTEN_BYTES_MAX {
-            return self.refuse(format!("a call wrote more than {WRITTEN_BYTES_MAX} bytes to its stores"));
-        }
-        Ok(())
+    fn within<T>(&mut self, asked: Result<T, Fault>) -> Result<T, Stop> {
+        asked.map_err(|fault| {
+            self.broke.get_or_insert(fault);
+            Stop
+        })
     }
 
     fn change(
@@ -234,20 +230,12 @@ impl<'c> Desk<'c> {
         name: &str,
         due: impl Fn(usize) -> Option<Timestamp>,
     ) -> Result<(), Stop> {
-        if !self.fires {
-            return self.refuse("a timer was set or cancelled, and `on-timer` is not exported".into());
-        }
-        if name.len() > TIMER_NAME_BYTES_MAX {
-            let bytes = name.len();
-            return self.refuse(format!("a timer's name has {bytes} bytes; {TIMER_NAME_BYTES_MAX} are possible"));
-        }
-        self.timer_changes = self.timer_changes.saturating_add(keys.len());
-        if self.timer_changes > TIMERS_PER_CALL_MAX {
-            return self.refuse(format!("a call set and cancelled more than {TIMERS_PER_CALL_MAX} timers"));
-        }
+        let asked = self.spent.timers(self.fires, name, keys.len());
+        self.within(asked)?;
         for i in 0..keys.len() {
             let key = keys.get(i);
-            self.write(2 * key.map_or(0, <[u8]>::len) + name.len())?;
+            let asked = self.spent.timer(key, name);
+            self.within(asked)?;
             self.shelf.time((clock, key.map(<[u8]>::to_vec), name.to_string()), due(i));
         }
         Ok(())
@@ -318,7 +306,8 @@ impl Hosted for Desk<'_> {
             let Some(key) = keys.get(i) else {
                 return self.refuse(format!("key {i} of those asked for in a store is null"));
             };
-            self.write(key.len() + values.get(i).map_or(0, <[u8]>::len))?;
+            let asked = self.spent.entry(key, values.get(i));
+            self.within(asked)?;
             self.shelf.put(number, key, values.get(i));
         }
         Ok(())
@@ -361,9 +350,7 @@ impl Hosted for Desk<'_> {
             return self.miss(number, &format!("keys from {}", shown(Some(start))));
         }
         if ranged.too_much {
-            return self.refuse(format!(
-                "a `range` would give more than {RANGE_ENTRIES_MAX} entries or {READ_BYTES_MAX} bytes; ask for less at a time"
-            ));
+            return self.within(Err(range_too_large()));
         }
         Ok((ranged.keys, ranged.values))
     }

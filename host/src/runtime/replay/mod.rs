@@ -65,6 +65,15 @@ pub struct Ground<'a> {
     pub globals: Option<Arc<globals::Rows>>,
 }
 
+impl Ground<'_> {
+    /// The pipeline, whose topics have as many partitions as those that are there.
+    pub fn pipeline_as_it_is(&self) -> Pipeline {
+        let topics = self.topology.topics.iter().filter(|topic| !topic.internal);
+        let partitions = topics.map(|topic| (topic.name.clone(), topic.partitions)).collect();
+        Pipeline { partitions, ..self.pipeline.clone() }
+    }
+}
+
 /// What came of it.
 #[derive(Clone, Debug, Default)]
 pub struct Replayed {
@@ -139,9 +148,6 @@ fn replay(ground: &Ground<'_>, asked: Asked) -> anyhow::Result<Replayed> {
     let calls = Arc::default();
     let functions = Recorder::new(WorkerFunctions::new(registry), watched, &calls);
     let record = items::record(&asked.record, 0);
-    let mut pipeline = ground.pipeline.clone();
-    let topics = ground.topology.topics.iter().filter(|topic| !topic.internal);
-    pipeline.partitions = topics.map(|topic| (topic.name.clone(), topic.partitions)).collect();
     let given = Given { topic: asked.topic, partition: asked.partition, offset: asked.offset };
     let setting = Setting {
         functions: Box::new(functions),
@@ -150,7 +156,7 @@ fn replay(ground: &Ground<'_>, asked: Asked) -> anyhow::Result<Replayed> {
         globals: ground.globals.clone(),
         given: vec![given.clone()],
     };
-    let mut driver = Driver::with(&pipeline, setting)?;
+    let mut driver = Driver::with(&ground.pipeline_as_it_is(), setting)?;
     let stopped =
         driver.give(&given, asked.record).and_then(|()| driver.finish(true)).err().map(|why| format!("{why:#}"));
     let mut results = Vec::new();

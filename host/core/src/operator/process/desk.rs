@@ -67,10 +67,76 @@ pub(super) struct Desk<'d> {
     pub ended: Option<Ended>,
     /// The earliest due time of the timers set, by event time.
     pub earliest: Option<Timestamp>,
-    /// Timers set and cancelled; and those by event time among them.
-    pub timer_changes: usize,
+    /// What the call has written so far.
+    pub spent: Spent,
+    /// Timers by event time that it has set or cancelled.
     pub event_changes: usize,
-    pub written_bytes: usize,
+}
+
+/// What a call has written, against what it may. For the stores of a step, and for whoever stands in for them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spent {
+    written_bytes: usize,
+    timer_changes: usize,
+}
+
+impl Spent {
+    /// Whether anything was written, set or cancelled.
+    pub fn any(&self) -> bool {
+        self.written_bytes + self.timer_changes > 0
+    }
+
+    fn write(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.written_bytes = self.written_bytes.saturating_add(bytes);
+        if self.written_bytes > WRITTEN_BYTES_MAX {
+            return Err(bad_result(format!("a call wrote more than {WRITTEN_BYTES_MAX} bytes to its stores")));
+        }
+        Ok(())
+    }
+
+    /// Counts the entry of a store that is written.
+    ///
+    /// # Errors
+    /// When it is too much.
+    pub fn entry(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<usize, Fault> {
+        let bytes = key.len() + value.map_or(0, <[u8]>::len) + ENTRY_STORED_BYTES;
+        self.write(bytes).map(|()| bytes)
+    }
+
+    /// Counts a timer that is written.
+    ///
+    /// # Errors
+    /// When it is too much.
+    pub fn timer(&mut self, key: Option<&[u8]>, name: &str) -> Result<usize, Fault> {
+        let bytes = 2 * key.map_or(0, <[u8]>::len) + name.len() + TIMER_STORED_BYTES;
+        self.write(bytes).map(|()| bytes)
+    }
+
+    /// Counts so many timers that are to be set or cancelled; `fires`: the function exports `on-timer`.
+    ///
+    /// # Errors
+    /// When they may not be.
+    pub fn timers(&mut self, fires: bool, name: &str, count: usize) -> Result<(), Fault> {
+        if !fires {
+            return Err(bad_result("a timer was set or cancelled, and `on-timer` is not exported".into()));
+        }
+        if name.len() > TIMER_NAME_BYTES_MAX {
+            let bytes = name.len();
+            return Err(bad_result(format!("a timer's name has {bytes} bytes; {TIMER_NAME_BYTES_MAX} are possible")));
+        }
+        self.timer_changes = self.timer_changes.saturating_add(count);
+        if self.timer_changes > TIMERS_PER_CALL_MAX {
+            return Err(bad_result(format!("a call set and cancelled more than {TIMERS_PER_CALL_MAX} timers")));
+        }
+        Ok(())
+    }
+}
+
+/// That a range would give too much.
+pub fn range_too_large() -> Fault {
+    bad_result(format!(
+        "a `range` would give more than {RANGE_ENTRIES_MAX} entries or {READ_BYTES_MAX} bytes; ask for less at a time"
+    ))
 }
 
 impl<'d> Desk<'d> {
@@ -113,19 +179,18 @@ impl<'d> Desk<'d> {
         self.refuse(format!("{count} {what} were given for {keys} keys"))
     }
 
-    /// Counts what is written, and refuses what the changelog would not take.
-    fn write(&mut self, number: usize, payload_bytes: usize) -> Result<(), Stop> {
-        self.written_bytes = self.written_bytes.saturating_add(payload_bytes);
-        if self.written_bytes > WRITTEN_BYTES_MAX {
-            return self.refuse(format!("a call wrote more than {WRITTEN_BYTES_MAX} bytes to its stores"));
-        }
-        match too_large(&self.planned[number].limits, payload_bytes) {
-            Ok(()) => Ok(()),
-            Err(fault) => {
-                self.ended.get_or_insert(Ended::Function(fault));
-                Err(Stop)
-            }
-        }
+    /// Ends the call where the function asked for what it may not.
+    fn within<T>(&mut self, asked: Result<T, Fault>) -> Result<T, Stop> {
+        asked.map_err(|fault| {
+            self.ended.get_or_insert(Ended::Function(fault));
+            Stop
+        })
+    }
+
+    /// Refuses what the changelog would not take.
+    fn fits(&mut self, number: usize, payload_bytes: usize) -> Result<(), Stop> {
+        let fits = too_large(&self.planned[number].limits, payload_bytes);
+        self.within(fits)
     }
 
     fn timed(
@@ -135,23 +200,16 @@ impl<'d> Desk<'d> {
         name: &str,
         due: impl Fn(usize) -> Option<Timestamp>,
     ) -> Result<(), Stop> {
-        if !self.fires {
-            return self.refuse("a timer was set or cancelled, and `on-timer` is not exported".into());
-        }
-        if name.len() > TIMER_NAME_BYTES_MAX {
-            let bytes = name.len();
-            return self.refuse(format!("a timer's name has {bytes} bytes; {TIMER_NAME_BYTES_MAX} are possible"));
-        }
-        self.timer_changes = self.timer_changes.saturating_add(keys.len());
-        if self.timer_changes > TIMERS_PER_CALL_MAX {
-            return self.refuse(format!("a call set and cancelled more than {TIMERS_PER_CALL_MAX} timers"));
-        }
+        let asked = self.spent.timers(self.fires, name, keys.len());
+        self.within(asked)?;
         let event = clock == TimerClock::EventTime;
         self.event_changes += if event { keys.len() } else { 0 };
         let (number, timers) = (self.specs.len(), clock as u8);
         for i in 0..keys.len() {
             let (key, due) = (keys.get(i), due(i));
-            self.write(number, 2 * key.map_or(0, <[u8]>::len) + name.len() + TIMER_STORED_BYTES)?;
+            let bytes = self.spent.timer(key, name);
+            let bytes = self.within(bytes)?;
+            self.fits(number, bytes)?;
             let past = event && due.is_some_and(|due| due <= self.closing);
             if let (true, Some(due)) = (event, due) {
                 self.earliest = Some(self.earliest.map_or(due, |earliest| earliest.min(due)));
@@ -203,7 +261,9 @@ impl Hosted for Desk<'_> {
         let written = self.age.of(&self.specs[number]).stamp();
         for i in 0..keys.len() {
             let (key, value) = (self.key(keys, i)?, values.get(i));
-            self.write(number, key.len() + value.map_or(0, <[u8]>::len) + ENTRY_STORED_BYTES)?;
+            let bytes = self.spent.entry(key, value);
+            let bytes = self.within(bytes)?;
+            self.fits(number, bytes)?;
             self.stores[number].put(key, self.layout, written, value);
         }
         Ok(())
@@ -239,9 +299,7 @@ impl Hosted for Desk<'_> {
             return self.fail(differs);
         }
         if too_much {
-            return self.refuse(format!(
-                "a `range` would give more than {RANGE_ENTRIES_MAX} entries or {READ_BYTES_MAX} bytes; ask for less at a time"
-            ));
+            return self.within(Err(range_too_large()));
         }
         Ok((keys, values))
     }

@@ -21,7 +21,10 @@ mod fire;
 mod timeline;
 mod ttl;
 
-pub use desk::{RANGE_ENTRIES_MAX, READ_BYTES_MAX, TIMER_NAME_BYTES_MAX, TIMERS_PER_CALL_MAX, WRITTEN_BYTES_MAX};
+pub use desk::{
+    RANGE_ENTRIES_MAX, READ_BYTES_MAX, Spent, TIMER_NAME_BYTES_MAX, TIMERS_PER_CALL_MAX, WRITTEN_BYTES_MAX,
+    range_too_large,
+};
 pub use fire::FIRINGS_IN_A_ROW_MAX;
 pub use ttl::{Kept, SWEEP_ENTRIES_MIN, SWEEP_ENTRIES_PER_WRITE, TTL_STEPS};
 
@@ -351,18 +354,17 @@ impl<'r, 's, 'a, 'p> Run<'r, 's, 'a, 'p> {
             fires: self.fires,
             ended: None,
             earliest: None,
-            timer_changes: 0,
+            spent: Spent::default(),
             event_changes: 0,
-            written_bytes: 0,
         };
         let answer = call(self.cx, self.active, &mut desk);
-        let Desk { ended, earliest, event_changes, timer_changes, written_bytes, .. } = desk;
+        let Desk { ended, earliest, event_changes, spent, .. } = desk;
         let answer = match ended {
             Some(Ended::Task(verdict)) => return Err(verdict),
             Some(Ended::Function(fault)) => Err(fault),
             None => answer,
         };
-        Ok(Called { answer, earliest, wrote: written_bytes + timer_changes > 0, changed_timers: event_changes > 0 })
+        Ok(Called { answer, earliest, wrote: spent.any(), changed_timers: event_changes > 0 })
     }
 
     /// Removes entries that are too old, some of them.

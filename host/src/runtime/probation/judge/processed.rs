@@ -140,12 +140,15 @@ impl<F: Functions> Judge<F> {
                     (select(&output, &[0]), 1)
                 }
                 Some(first) if wrote => {
+                    shelf.take_back();
                     until = from + first;
                     continue;
                 }
                 // It has set a timer that is due before a later record of the call.
                 _ if stands(given, from, from + output.taken as usize, shelf.next_own()) < output.taken as usize => {
                     until = from + stands(given, from, until, shelf.next_own());
+                    // Else what it has set would fire before it is made again.
+                    shelf.take_back();
                     continue;
                 }
                 _ => {

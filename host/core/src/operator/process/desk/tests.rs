@@ -46,9 +46,8 @@ fn ask<T>(limits: Limits, fires: bool, ask: impl FnOnce(&mut Desk<'_>) -> Result
         fires,
         ended: None,
         earliest: None,
-        timer_changes: 0,
         event_changes: 0,
-        written_bytes: 0,
+        spent: Spent::default(),
     };
     let answer = ask(&mut desk);
     match (answer, desk.ended) {
@@ -98,7 +97,7 @@ fn reads_and_writes_are_bounded_in_bytes() {
     assert!(twice.is_err_and(|why| why.contains("`get` would give more than")));
     let both = asked(|desk| {
         put(desk, b"a", &large[..large.len() / 2])?;
-        desk.written_bytes = 0;
+        desk.spent = Spent::default();
         put(desk, b"b", &large)?;
         desk.range(0, b"", b"", 1)?;
         desk.range(0, b"", b"", 2)
