@@ -4,7 +4,7 @@ mod processed_tests;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Instant;
 
 use millstream_core::function::{
@@ -103,27 +103,32 @@ impl Functions for Made {
         self.processed(function, records, host)
     }
 
-    fn fire(&mut self, function: Prepared, _: TimerClock, due: Records<'_>, _: &mut dyn Hosted) -> Answer<Output> {
-        self.fired(function, due)
+    fn fire(&mut self, function: Prepared, _: TimerClock, due: Records<'_>, host: &mut dyn Hosted) -> Answer<Output> {
+        self.fired(function, due, host)
+    }
+}
+
+fn trial(parts: Parts, calls: Sender<(Call, usize)>) -> Trial {
+    Trial {
+        parts,
+        began: Instant::now(),
+        live: std::sync::OnceLock::new(),
+        over: AtomicBool::new(false),
+        share: AtomicU32::new(u32::MAX),
+        queued: AtomicUsize::new(0),
+        calls,
+        gaps: AtomicU64::new(0),
+        records: AtomicU64::new(0),
+        nanoseconds: AtomicU64::new(0),
+        findings: Mutex::new(Findings::default()),
     }
 }
 
 fn judge(functions: Made) -> Judge<Made> {
     let compiler = Compiler { program: std::env::current_exe().unwrap(), args: Vec::new() };
     let registry = Arc::new(Registry::new(Config::new(compiler, 1)).unwrap());
-    let trial = Trial {
-        parts: Parts { function: "f".into(), host: "h".into(), digest: "d".into(), old: OLD, new: NEW, registry },
-        began: Instant::now(),
-        live: std::sync::OnceLock::new(),
-        over: AtomicBool::new(false),
-        share: AtomicU32::new(u32::MAX),
-        queued: AtomicUsize::new(0),
-        calls: channel().0,
-        gaps: AtomicU64::new(0),
-        records: AtomicU64::new(0),
-        nanoseconds: AtomicU64::new(0),
-        findings: Mutex::new(Findings::default()),
-    };
+    let parts = Parts { function: "f".into(), host: "h".into(), digest: "d".into(), old: OLD, new: NEW, registry };
+    let trial = trial(parts, channel().0);
     Judge::new(Arc::new(trial), Trials::new(vec![vec!["in".into()]]), functions)
 }
 

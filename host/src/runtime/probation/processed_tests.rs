@@ -1,11 +1,13 @@
 //! Processors on trial, made up, against a host that is made up too.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use millstream_core::function::{Place, Stop};
 use millstream_core::operator::stateless::{Rules, Takes};
 use millstream_core::record::Timestamp;
 
+use super::super::super::Tap;
 use super::super::super::found::{Found, Noting, Whose};
 use super::super::super::shelf::{Desk, Shelf};
 use super::super::super::taken::Processed;
@@ -32,6 +34,8 @@ pub(super) enum Otherwise {
     Names,
     /// Writes nothing.
     Still,
+    /// As [`Otherwise::More`], and when that timer fires it forgets its key.
+    Forgets,
 }
 
 fn key(column: &BytesColumn, i: usize) -> BytesColumn {
@@ -69,7 +73,7 @@ impl Made {
                 host.set(TimerClock::EventTime, &of, name, &[records.timestamps[i] + after]).map_err(stopped)
             };
             set("t", if otherwise == Otherwise::Later { 20 } else { 10 })?;
-            if otherwise == Otherwise::More {
+            if matches!(otherwise, Otherwise::More | Otherwise::Forgets) {
                 set("more", 5)?;
             }
             if otherwise == Otherwise::Cancels {
@@ -89,7 +93,11 @@ impl Made {
         Ok(output)
     }
 
-    pub(super) fn fired(&self, function: Prepared, due: Records<'_>) -> Answer<Output> {
+    pub(super) fn fired(&self, function: Prepared, due: Records<'_>, host: &mut dyn Hosted) -> Answer<Output> {
+        let forgets = function == NEW && self.otherwise == Otherwise::Forgets;
+        for i in (0..due.keys.len()).filter(|i| forgets && due.values.get(*i) == Some(b"more")) {
+            host.put(0, &key(due.keys, i), &[None].into_iter().collect()).map_err(stopped)?;
+        }
         let told = |i: usize| format!("{}@{}", String::from_utf8_lossy(due.values.get(i).unwrap()), due.timestamps[i]);
         let values = (0..due.values.len()).map(|i| Some(told(i).into_bytes())).collect::<Vec<_>>();
         let values: BytesColumn = values.iter().map(|value| value.as_deref()).collect();
@@ -195,7 +203,7 @@ impl Tried {
         let names: BytesColumn = due.iter().map(|((.., name), _)| Some(name.as_bytes())).collect();
         let timestamps: Vec<Timestamp> = due.iter().map(|(_, due)| *due).collect();
         let records = Records { keys: &keys, values: &names, timestamps: &timestamps };
-        let output = self.judge.functions.fired(OLD, records).unwrap();
+        let output = self.judge.functions.fired(OLD, records, &mut self.disk).unwrap();
         let found = Noting::new(&mut self.disk).found;
         let given = Given::new(Context::default(), records, None);
         let fired = Some(TimerClock::EventTime);
@@ -360,6 +368,55 @@ fn a_timer_of_a_call_that_is_made_again_does_not_fire() {
     tried.take(&[("z", "", 100), ("a", "", 0), ("b", "", 0)]).unwrap();
     tried.take(&[("z", "", 100)]).unwrap();
     assert_eq!(tried.examples(), pairs(&[("", "more@5"), ("", "more@5")]), "once for a, once for b");
+}
+
+#[test]
+fn a_timer_of_its_own_fires_before_the_record_at_which_it_is_due() {
+    let mut tried = Tried::new(Otherwise::Forgets);
+    tried.take(&[("a", "", 0), ("a", "", 3), ("a", "", 9)]).unwrap();
+    assert_eq!(tried.examples(), pairs(&[("", "more@8"), ("3", "1")]), "forgotten at 8, in one call of the other");
+}
+
+#[test]
+fn of_calls_that_are_taken_back_the_trial_hears_nothing() {
+    let judge = judge(Made::default());
+    let trials = judge.trials.clone();
+    let (calls, heard) = channel();
+    let parts = || Parts {
+        registry: judge.trial.parts.registry.clone(),
+        function: "f".into(),
+        host: "h".into(),
+        digest: "d".into(),
+        old: OLD,
+        new: NEW,
+    };
+    let trial = Arc::new(trial(parts(), calls));
+    trials.change(|all| all.push(trial.clone()));
+    let mut tap = Tap::new(Made::default(), trials);
+    let ask = |tap: &mut Tap<Made>, values: &[&str]| {
+        let (values, times) = (column(values), vec![0; values.len()]);
+        let records = Records { keys: &values, values: &values, timestamps: &times };
+        tap.process(OLD, Context::default(), records, &mut Disk::default()).map(drop)
+    };
+    ask(&mut tap, &["a"]).unwrap();
+    let mark = tap.calls_made();
+    ask(&mut tap, &["b", "c", "d"]).unwrap();
+    tap.calls_taken_back(mark);
+    ask(&mut tap, &["b", "c"]).unwrap();
+    assert!(heard.try_recv().is_err(), "it may be taken back still");
+    tap.calls_stand();
+    let lens = heard.try_iter().map(|(call, _)| match call {
+        Call::Process(call) => call.given.len(),
+        _ => panic!("only processors were called"),
+    });
+    assert_eq!(lens.collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(trial.records.load(Ordering::Relaxed), 3);
+    // What there is no room for is a gap, and its records count.
+    trial.queued.store(QUEUE_BYTES_MAX, Ordering::Relaxed);
+    ask(&mut tap, &["e"]).unwrap();
+    tap.calls_stand();
+    assert!(heard.try_recv().is_err());
+    assert_eq!((trial.records.load(Ordering::Relaxed), trial.gaps.load(Ordering::Relaxed)), (4, 1));
 }
 
 #[test]

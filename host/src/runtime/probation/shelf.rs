@@ -184,13 +184,15 @@ pub(super) struct Desk<'c> {
     pub missed: Option<String>,
     /// Which rule it broke.
     pub broke: Option<Fault>,
+    /// The earliest event time for which it has set a timer.
+    pub earliest: Option<Timestamp>,
     spent: Spent,
 }
 
 impl<'c> Desk<'c> {
     /// For one call.
     pub fn new(shelf: &'c mut Shelf, found: &'c Found, fires: bool) -> Self {
-        Self { shelf, found, fires, missed: None, broke: None, spent: Spent::default() }
+        Self { shelf, found, fires, missed: None, broke: None, earliest: None, spent: Spent::default() }
     }
 
     /// Whether the call has changed anything.
@@ -236,6 +238,9 @@ impl<'c> Desk<'c> {
             let key = keys.get(i);
             let asked = self.spent.timer(key, name);
             self.within(asked)?;
+            if let (TimerClock::EventTime, Some(due)) = (clock, due(i)) {
+                self.earliest = Some(self.earliest.map_or(due, |earliest| earliest.min(due)));
+            }
             self.shelf.time((clock, key.map(<[u8]>::to_vec), name.to_string()), due(i));
         }
         Ok(())

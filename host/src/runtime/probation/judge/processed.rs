@@ -110,7 +110,7 @@ impl<F: Functions> Judge<F> {
                 }
                 until = from + stands(given, from, until, shelf.next_own());
             }
-            let (rest, mut wrote) = (given.slice(from, until), false);
+            let (rest, mut wrote, mut earliest) = (given.slice(from, until), false, None);
             let fires = self.functions.exports(new, Interface::OnTimer);
             let mut call = |functions: &mut F, from: usize, to: usize| {
                 shelf.take_back();
@@ -120,7 +120,7 @@ impl<F: Functions> Judge<F> {
                     None => functions.process(new, part.context(), part.records(), &mut desk),
                     Some(clock) => functions.fire(new, clock, part.records(), &mut desk),
                 };
-                wrote = desk.wrote();
+                (wrote, earliest) = (desk.wrote(), desk.earliest);
                 let output = ended(desk).and(answer)?;
                 takes.unwrap_or(part.takes()).check(&output, to - from)?;
                 if fired.is_some() {
@@ -144,9 +144,9 @@ impl<F: Functions> Judge<F> {
                     until = from + first;
                     continue;
                 }
-                // It has set a timer that is due before a later record of the call.
-                _ if stands(given, from, from + output.taken as usize, shelf.next_own()) < output.taken as usize => {
-                    until = from + stands(given, from, until, shelf.next_own());
+                // It has set a timer that is due before a later record of the call, which may have moved it.
+                _ if stands(given, from, from + output.taken as usize, earliest) < output.taken as usize => {
+                    until = from + stands(given, from, until, earliest);
                     // Else what it has set would fire before it is made again.
                     shelf.take_back();
                     continue;
