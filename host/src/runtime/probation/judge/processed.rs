@@ -5,7 +5,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use millstream_core::function::{Answer, Context, Fault, Functions, Interface, Output, Records, TimerClock};
+use millstream_core::function::{Answer, Context, Fault, Functions, Interface, Output, Prepared, Records, TimerClock};
+use millstream_core::operator::stateless::Takes;
 use millstream_core::record::{BatchBuilder, Timestamp};
 
 use super::super::STATES_BYTES_MAX;
@@ -116,17 +117,10 @@ impl<F: Functions> Judge<F> {
                 shelf.take_back();
                 let (part, takes) = (rest.slice(from, to), shelf.takes);
                 let mut desk = Desk::new(shelf, found, fires);
-                let answer = match fired {
-                    None => functions.process(new, part.context(), part.records(), &mut desk),
-                    Some(clock) => functions.fire(new, clock, part.records(), &mut desk),
-                };
+                let answer = asked(functions, new, fired, &part, &mut desk);
                 (wrote, earliest) = (desk.wrote(), desk.earliest);
                 let output = ended(desk).and(answer)?;
-                takes.unwrap_or(part.takes()).check(&output, to - from)?;
-                if fired.is_some() {
-                    has_values(&output)?
-                }
-                Ok(output)
+                fits(&output, takes.unwrap_or(part.takes()), to - from, fired).map(|()| output)
             };
             let Some(output) = self.ask_each(rest.len(), &mut call, &|i| told_of(&trials, &rest, i))? else {
                 shelf.take_back();
@@ -196,10 +190,26 @@ fn ended(desk: Desk<'_>) -> Answer<()> {
     desk.broke.map_or(Ok(()), Err)
 }
 
-/// Names of timers are no values.
-fn has_values(output: &Output) -> Answer<()> {
+/// Asks about records, or timers of a clock.
+fn asked<F: Functions>(
+    functions: &mut F,
+    new: Prepared,
+    fired: Option<TimerClock>,
+    part: &Given,
+    desk: &mut Desk<'_>,
+) -> Answer<Output> {
+    match fired {
+        None => functions.process(new, part.context(), part.records(), desk),
+        Some(clock) => functions.fire(new, clock, part.records(), desk),
+    }
+}
+
+/// Whether the step takes an answer to so many records, or timers.
+fn fits(output: &Output, takes: Takes, len: usize, fired: Option<TimerClock>) -> Answer<()> {
+    takes.check(output, len)?;
     let results = output.sources.as_ref().map_or(output.taken as usize, Vec::len);
-    if output.values.is_none() && results > 0 {
+    // Names of timers are no values.
+    if fired.is_some() && output.values.is_none() && results > 0 {
         return Err(Fault::BadResult { what: "`fire` gave results without values".into() });
     }
     Ok(())
