@@ -296,10 +296,22 @@ pub trait Functions {
     fn exports(&self, function: Prepared, interface: Interface) -> bool;
     /// Layout number that this version writes (see the contract's `migrator`); 0 without one.
     fn layout(&self, function: Prepared) -> u32;
+    /// The version that turns states of the layout `stored` into that of this version; `None`: none does. It may be this one itself, or a
+    /// later one that is gone back from.
+    fn migrator(&self, function: Prepared, stored: u32) -> Option<Prepared> {
+        let _ = stored;
+        self.exports(function, Interface::Migrator).then_some(function)
+    }
+    /// Whether states of any other layout can be turned into that of this version.
+    fn migrates(&self, function: Prepared) -> bool {
+        self.exports(function, Interface::Migrator)
+    }
     /// Drops the instance, so that the next call gets a fresh one.
     fn renew(&mut self, function: Prepared);
     /// Multiplies the time limit of the next call only (a time-out is confirmed with twice the limit).
     fn stretch(&mut self, function: Prepared, factor: u32);
+    /// By what the time limit of the next call is multiplied: for a call that is made again though nothing is wrong with it.
+    fn stretched(&self, function: Prepared) -> u32;
 
     /// `filter.keep`.
     fn keep(&mut self, function: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Kept>;

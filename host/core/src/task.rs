@@ -29,7 +29,8 @@ use crate::operator::clock::NodeClock;
 use crate::operator::deduplicate;
 use crate::operator::isolate::Isolation;
 use crate::operator::join::{delayed, streams};
-use crate::operator::migrate::{Progress, SWEEP_ROWS_BUSY_MAX, SWEEP_ROWS_MAX, Sweep};
+use crate::operator::migrate::sweep::{Sweep, wanted_of};
+use crate::operator::migrate::{Of, Progress, SWEEP_ROWS_BUSY_MAX, SWEEP_ROWS_MAX};
 use crate::operator::process;
 use crate::operator::route;
 use crate::operator::sink::{Sink, Writer};
@@ -341,6 +342,7 @@ impl Task {
     pub fn sweeps(&self) -> impl Iterator<Item = (&str, Progress)> {
         self.sub().nodes.iter().zip(&self.nodes).filter_map(|(node, state)| match state {
             NodeState::Aggregate(aggregate) => Some((node.name.as_str(), aggregate.sweep.progress()?)),
+            NodeState::Process(process) => Some((node.name.as_str(), process.sweep.progress()?)),
             _ => None,
         })
     }
@@ -539,7 +541,7 @@ fn open_node(
         Times { observed, closed, clock }
     };
     Ok(match &node.operator {
-        NodeOperator::Process(p) => NodeState::Process(Box::new(process::State::open(p, times(p.time), ports)?)),
+        NodeOperator::Process(p) => NodeState::Process(Box::new(process::State::open(p, times(p.time), ports, active[p.function].prepared)?)),
         NodeOperator::StreamJoin(j) => NodeState::Join(Box::new(streams::State::open(j, times(j.time), ports)?)),
         NodeOperator::Deduplicate(d) => {
             let ground = Ground { db: ports.db, space: ports.spaces[d.store], prefix: ports.prefix };
@@ -549,10 +551,9 @@ fn open_node(
         NodeOperator::Aggregate(a) => {
             let ground = Ground { db: ports.db, space: ports.spaces[a.store], prefix: ports.prefix };
             let store = Held::open(a, ground, closed)?;
-            let sweep = match &store {
-                Held::Groups(_) => Sweep::of(a, &*ports.functions, |function| active[function].prepared),
-                Held::Sessions(_) | Held::Slices(_) => Sweep::default(),
-            };
+            let wanted = Of::aggregate(node, a);
+            let wanted = wanted.and_then(|_| wanted_of(a, &*ports.functions, |function| active[function].prepared));
+            let sweep = Sweep::towards(wanted);
             NodeState::Aggregate(Box::new(aggregate::State { times: times(a.time), store, sweep }))
         }
         NodeOperator::Repartition { .. } => NodeState::Writer(Writer::new(observed, now)),

@@ -54,6 +54,9 @@ impl Functions for Native {
         self.calls = 0;
     }
     fn stretch(&mut self, _: Prepared, _: u32) {}
+    fn stretched(&self, _: Prepared) -> u32 {
+        1
+    }
     fn keep(&mut self, _: Prepared, _: Context<'_>, records: Records<'_>) -> Answer<Kept> {
         let len = records.timestamps.len();
         if self.habit == Habit::Traps && records.timestamps.contains(&77) {

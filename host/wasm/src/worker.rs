@@ -209,6 +209,10 @@ impl Functions for WorkerFunctions {
         slot(&mut self.slots, function).stretch = factor;
     }
 
+    fn stretched(&self, function: Prepared) -> u32 {
+        self.slots.get(function.0 as usize).map_or(1, |slot| slot.stretch.max(1))
+    }
+
     fn keep(&mut self, function: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Kept> {
         let count = records.timestamps.len();
         self.call(function, context, count, |exports, store| {

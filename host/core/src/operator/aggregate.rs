@@ -15,7 +15,8 @@ use super::Cx;
 use super::clock::{ByUpstream, NodeClock, Observed, Passed, Walk, droppable};
 use super::finish::{self, Leaving, Results};
 use super::fold::{self, Chosen, Member};
-use super::migrate::{self, Sweep};
+use super::migrate::sweep::Sweep;
+use super::migrate::{self, Of};
 use crate::decode::Row;
 use crate::emit::Reason;
 use crate::error::Verdict;
@@ -547,7 +548,9 @@ fn close_one(
     results: &mut Results,
 ) -> Result<(), Verdict> {
     let groups = step.store.groups_of(ground(cx, step.aggregate.store), mark)?;
-    migrate::bring(cx, step, &groups)?;
+    if let Some(of) = Of::aggregate(step.node, step.aggregate) {
+        migrate::bring(cx, &of, step.store, &groups)?;
+    }
     let groups: Vec<Leaving<'_>> = groups.into_iter().map(|slot| step.leaving(row, slot)).collect();
     finish::finals(cx, step.node, step.aggregate, &groups, results)?;
     step.store.drop_window(mark);

@@ -13,7 +13,7 @@ use hashbrown::HashMap;
 
 use super::aggregate::{Step, ground, group_key};
 use super::isolate::{self, Isolation, Work};
-use super::migrate;
+use super::migrate::{self, Of};
 use super::turns;
 use super::{Cx, bad_result, check_rejections, part};
 use crate::emit::Reason;
@@ -174,7 +174,9 @@ pub(crate) fn stage_way(
     let prepared = cx.active[function].prepared;
     let layout = if reduce { 0 } else { cx.ports.functions.layout(prepared) };
     let adders = adders(cx, step, function, layout)?;
-    migrate::bring(cx, step, &slots)?;
+    if let Some(of) = Of::aggregate(step.node, aggregate) {
+        migrate::bring(cx, &of, step.store, &slots)?;
+    }
     let records = records_of(chosen.members);
     let (groups, store) = (vec![Fresh::Untouched; slots.len()], &*step.store);
     let mut work = Folding {

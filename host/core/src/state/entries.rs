@@ -14,7 +14,8 @@ use hashbrown::HashTable;
 use super::CHANGE_BYTES;
 use super::key::{self, StoreKind};
 use super::keyspace::{Scan, StorageError};
-use super::store::{Change, Ground, hash};
+use super::layers::{Found, scan_others};
+use super::store::{Change, Ground, Most, hash};
 use super::value::{State, Stored};
 use crate::record::Timestamp;
 
@@ -153,6 +154,62 @@ impl Entries {
             self.replace(at, Held::of(found.as_deref().map(decode).transpose()?));
         }
         Ok(self.slots[at].held.seen())
+    }
+
+    /// The place of a key that is held; none where nothing was asked about it.
+    pub(crate) fn place_of(&self, key: &[u8]) -> Option<u32> {
+        self.find(hash(key), key)
+    }
+
+    /// What is held at a place.
+    pub(crate) fn held(&self, at: u32) -> Option<(&[u8], Stored<'_>)> {
+        let slot = self.slots.get(at as usize)?;
+        Some((&slot.key, slot.held.seen()?))
+    }
+
+    /// Writes an entry in another layout; when it was written stays.
+    pub(crate) fn rewrite(&mut self, at: u32, layout: u32, state: &State) {
+        let Slot { key, held, .. } = &self.slots[at as usize];
+        let (key, written) = (key.clone(), held.written);
+        self.put(&key, layout, written, state.get());
+    }
+
+    /// See [`super::layers::Layered`].
+    pub(crate) fn other_layouts(&self, layout: u32, most: Most) -> Vec<u32> {
+        let mut found = Found::new(most);
+        for (at, slot) in (0..).zip(&self.slots) {
+            if let Some(entry) = slot.held.seen().filter(|entry| entry.layout != layout) {
+                if found.is_full() {
+                    break;
+                }
+                found.push(at, entry.state);
+            }
+        }
+        found.all
+    }
+
+    /// See [`super::layers::Layered`].
+    ///
+    /// # Errors
+    /// As [`Entries::get`].
+    pub(crate) fn other_layouts_stored(
+        &mut self,
+        ground: Ground<'_>,
+        layout: u32,
+        from: &mut Option<Vec<u8>>,
+        most: Most,
+    ) -> Result<(Vec<u32>, usize), StorageError> {
+        let all = key::plain(ground.prefix, StoreKind::KeyValue, b"");
+        let (found, looked) = scan_others(ground, &all, from, most, &mut |value| {
+            decode(value).map(|entry| (entry.layout != layout).then_some(entry.state))
+        })?;
+        let mut ids = Vec::new();
+        for key in found {
+            if self.get(ground, &key)?.is_some_and(|entry| entry.layout != layout) {
+                ids.extend(self.place_of(&key));
+            }
+        }
+        Ok((ids, looked))
     }
 
     /// Sets an entry or, without a state, removes it.

@@ -6,6 +6,7 @@ pub mod entries;
 pub mod history;
 pub mod key;
 pub mod keyspace;
+pub(crate) mod layers;
 pub mod memory;
 pub mod query;
 pub mod sessions;

@@ -16,7 +16,8 @@ use hashbrown::HashTable;
 use super::CHANGE_BYTES;
 use super::key::{self, StoreKind};
 use super::keyspace::{Scan, StorageError};
-use super::store::{Change, Ground, hash};
+use super::layers::{Found, SessionId, scan_others};
+use super::store::{Change, Ground, Most, hash};
 use super::value::{STATELESS, State, Stored};
 use crate::record::Timestamp;
 use crate::search::{from_back, from_front};
@@ -37,6 +38,8 @@ pub(crate) struct Session {
     /// Had a state when changes were taken last, or when it was read.
     pub was: bool,
     dirty: bool,
+    /// Is dirty only because it was written in another layout: nothing leaves because of it.
+    quiet: bool,
     /// The database has it, or an interval on its way there.
     stored: bool,
 }
@@ -299,7 +302,7 @@ impl Sessions {
         let bounds = (start, end);
         // What is stored without a state has no time of its own.
         let timestamp = if state.get().is_some() { timestamp } else { end };
-        let mut new = Session { start, end, timestamp, layout, state, was: false, dirty: true, stored: false };
+        let mut new = Session { start, end, timestamp, layout, state, was: false, dirty: true, quiet: false, stored: false };
         self.bytes += new.bytes();
         let change_bytes = CHANGE_BYTES + held.key.len();
         self.changed_bytes += change_bytes + new.bytes();
@@ -331,6 +334,79 @@ impl Sessions {
         held.changed = (held.changed.0.min(end), held.changed.1.max(end));
         self.touch(at);
         self.queue_up(at);
+    }
+
+    /// A session by its bounds.
+    pub(crate) fn session(&self, (at, start, end): SessionId) -> Option<&Session> {
+        let held = self.keys.get(at as usize)?;
+        held.place(start, end).ok().map(|place| &held.sessions[place])
+    }
+
+    /// Writes the state of a session in another layout.
+    pub(crate) fn rewrite(&mut self, (at, start, end): SessionId, layout: u32, state: State) {
+        let held = &mut self.keys[at as usize];
+        let Ok(place) = held.place(start, end) else { return };
+        let session = &mut held.sessions.slice_mut(place..place + 1)[0];
+        let (before, was_dirty) = (session.bytes(), session.dirty);
+        (session.layout, session.state, session.dirty) = (layout, state, true);
+        session.quiet |= !was_dirty;
+        let now = session.bytes();
+        self.bytes = self.bytes + now - before;
+        self.changed_bytes += if was_dirty { now } else { CHANGE_BYTES + held.key.len() + now };
+        self.changed_bytes -= if was_dirty { before } else { 0 };
+        held.changed = (held.changed.0.min(end), held.changed.1.max(end));
+        self.touch(at);
+    }
+
+    /// See [`super::layers::Layered`].
+    pub(crate) fn other_layouts(&self, layout: u32, most: Most) -> Vec<SessionId> {
+        let mut found = Found::new(most);
+        for (at, held) in (0..).zip(&self.keys) {
+            for session in &*held.sessions {
+                if let Some(state) = session.state.get().filter(|_| session.layout != layout) {
+                    if found.is_full() {
+                        return found.all;
+                    }
+                    found.push((at, session.start, session.end), state);
+                }
+            }
+        }
+        found.all
+    }
+
+    /// See [`super::layers::Layered`].
+    ///
+    /// # Errors
+    /// As [`Sessions::find`].
+    pub(crate) fn other_layouts_stored(
+        &mut self,
+        ground: Ground<'_>,
+        layout: u32,
+        from: &mut Option<Vec<u8>>,
+        most: Most,
+    ) -> Result<(Vec<SessionId>, usize), StorageError> {
+        let all = key::plain(ground.prefix, StoreKind::Session, b"");
+        let (found, looked) = scan_others(ground, &all, from, most, &mut |value| {
+            if value == STATELESS {
+                return Ok(None);
+            }
+            let stored = Stored::decode(value).ok_or_else(unknown_form)?;
+            Ok((stored.layout != layout).then_some(stored.state))
+        })?;
+        let mut ids = Vec::new();
+        for rest in found {
+            let whole = [&[StoreKind::Session as u8], &rest[..]].concat();
+            let (key, start, end) = key::split_session(&whole).ok_or_else(unknown_form)?;
+            // What has ended may be there until its interval is.
+            if self.outside.is_none() && self.number(hash(&key), &key).is_none() {
+                continue;
+            }
+            let id = (self.find(ground, hash(&key), &key)?, start, end);
+            if self.session(id).is_some_and(|s| s.state.get().is_some() && s.layout != layout) {
+                ids.push(id);
+            }
+        }
+        Ok((ids, looked))
     }
 
     fn touch(&mut self, at: u32) {
@@ -445,7 +521,7 @@ impl Sessions {
         for &key in &self.dirty {
             let held = &self.keys[key as usize];
             let gone = held.gone.iter().map(|g| Changed { key, start: g.start, end: g.end, place: None, was: g.was });
-            let dirty = held.changed().map(|at| (at, &held.sessions[at])).filter(|(_, s)| s.dirty);
+            let dirty = held.changed().map(|at| (at, &held.sessions[at])).filter(|(_, s)| s.dirty && !s.quiet);
             let there = dirty.map(|(at, s)| Changed { key, start: s.start, end: s.end, place: Some(at), was: s.was });
             out.extend(gone.chain(there));
         }
@@ -471,7 +547,7 @@ impl Sessions {
                 let stored = |state| Stored { layout: session.layout, timestamp: session.timestamp, state }.encode();
                 let value = state.map_or_else(|| STATELESS.to_vec(), stored);
                 changes.push(Change::Put(key::session(b"", &held.key, session.start, session.end), value));
-                (session.dirty, session.stored, session.was) = (false, true, state.is_some());
+                (session.dirty, session.quiet, session.stored, session.was) = (false, false, true, state.is_some());
             }
             if held.sessions.is_empty() {
                 self.vacant.push(at);
@@ -545,11 +621,15 @@ fn read(ground: Ground<'_>, key: &[u8]) -> Result<Vec<Session>, StorageError> {
     ground.db.scan(ground.space, &from, to.as_deref(), &mut |whole, value| {
         match session(&whole[ground.prefix.len()..], value) {
             Some(session) => out.push(session),
-            None => failed = Some("a stored session has a form this version does not know"),
+            None => failed = Some(unknown_form()),
         }
         if failed.is_some() { Scan::Stop } else { Scan::Continue }
     })?;
-    failed.map_or(Ok(out), |why| Err(StorageError::Corrupted(why.to_string())))
+    failed.map_or(Ok(out), Err)
+}
+
+fn unknown_form() -> StorageError {
+    StorageError::Corrupted("a stored session has a form this version does not know".to_string())
 }
 
 /// A session by its key without the task's prefix, and its value; `None`: they are none.
@@ -560,7 +640,7 @@ pub(crate) fn session(whole: &[u8], value: &[u8]) -> Option<Session> {
         stored => stored.map(|s| (s.timestamp, s.layout, State::new(s.state)))?,
     };
     let was = state.get().is_some();
-    Some(Session { start, end, timestamp, layout, state, was, dirty: false, stored: true })
+    Some(Session { start, end, timestamp, layout, state, was, dirty: false, quiet: false, stored: true })
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use hashbrown::HashTable;
 
 use super::CHANGE_BYTES;
 use super::key::{self, StoreKind};
+use super::layers::{Found, scan_others};
 use super::keyspace::{Keyspaces, Scan, Space, StorageError};
 use super::value::{State, Stored};
 use crate::record::Timestamp;
@@ -469,19 +470,18 @@ impl Store {
 
     /// Groups in memory whose states are in another layout, up to a limit.
     pub(crate) fn other_layouts(&self, layout: u32, most: Most) -> Vec<Slot> {
-        let (mut slots, mut bytes) = (Vec::new(), 0);
+        let mut found = Found::new(most);
         for (mark, bucket) in &self.buckets {
             for (at, entry) in bucket.entries.iter().enumerate() {
                 if let Some(state) = entry.state().filter(|_| entry.layout != layout) {
-                    if slots.len() == most.rows || bytes >= most.bytes {
-                        return slots;
+                    if found.is_full() {
+                        return found.all;
                     }
-                    bytes += state.len();
-                    slots.push(Slot { mark: *mark, at: at as u32 });
+                    found.push(Slot { mark: *mark, at: at as u32 }, state);
                 }
             }
         }
-        slots
+        found.all
     }
 
     /// The same of the database, from a key on and over so many rows of any layout; moves the key behind them, `None` at the end. Gives how many rows it
@@ -497,30 +497,9 @@ impl Store {
         most: Most,
     ) -> Result<(Vec<Slot>, usize), StorageError> {
         let all = key::plain(ground.prefix, self.kind, b"");
-        let (begin, to) = (from.take().unwrap_or_else(|| all.clone()), key::successor(&all));
-        let (mut found, mut failed, mut looked, mut bytes) = (Vec::new(), None, 0, 0);
-        ground.db.scan(ground.space, &begin, to.as_deref(), &mut |key, value| {
-            if looked == most.rows || bytes >= most.bytes {
-                *from = Some(key.to_vec());
-                return Scan::Stop;
-            }
-            looked += 1;
-            match decode(value) {
-                Ok(stored) if stored.layout != layout => {
-                    bytes += stored.state.len();
-                    found.push(key[all.len()..].to_vec());
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    failed = Some(error);
-                    return Scan::Stop;
-                }
-            }
-            Scan::Continue
+        let (found, looked) = scan_others(ground, &all, from, most, &mut |value| {
+            decode(value).map(|stored| (stored.layout != layout).then_some(stored.state))
         })?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
         let mut slots = Vec::new();
         for rest in found {
             let (mark, group) = match (self.kind, rest.split_first_chunk::<8>()) {

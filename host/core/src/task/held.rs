@@ -6,7 +6,10 @@ use super::Phase;
 use crate::error::Verdict;
 use crate::flow::Flow;
 use crate::operator::aggregate::{self, Grouped, Held, Step};
-use crate::operator::{Cx, migrate, process};
+use crate::operator::migrate::sweep::{Sweep, wanted_of};
+use crate::operator::migrate::{self, Of};
+use crate::operator::{Cx, process};
+use crate::state::layers::Layered;
 use crate::topology::graph::{AggregateNode, Node, ProcessNode};
 
 /// What an aggregate makes of records and of time; at the end of an interval its sweep goes on.
@@ -20,23 +23,32 @@ pub(super) fn run(
 ) -> Result<Flow, Verdict> {
     let aggregate::State { times, store, sweep } = state;
     match store {
-        Held::Groups(store) => {
-            let mut step = Step { node, aggregate, times, store };
-            let made = run_aggregate(cx, &mut step, input, phase)?;
-            if let Phase::End { sweep_rows } = phase {
-                migrate::sweep(cx, &mut step, sweep, *sweep_rows)?;
-            }
-            Ok(made)
-        }
-        Held::Sessions(store) => run_aggregate(cx, &mut Step { node, aggregate, times, store }, input, phase),
+        Held::Groups(store) => run_aggregate(cx, &mut Step { node, aggregate, times, store }, sweep, input, phase),
+        Held::Sessions(store) => run_aggregate(cx, &mut Step { node, aggregate, times, store }, sweep, input, phase),
         Held::Slices(store) => {
             let store = &mut **store;
-            run_aggregate(cx, &mut Step { node, aggregate, times, store }, input, phase)
+            run_aggregate(cx, &mut Step { node, aggregate, times, store }, sweep, input, phase)
         }
     }
 }
 
-fn run_aggregate<S: Grouped>(
+fn run_aggregate<S: Grouped + Layered>(
+    cx: &mut Cx<'_, '_>,
+    step: &mut Step<'_, S>,
+    sweep: &mut Sweep,
+    input: &Flow,
+    phase: &Phase<'_>,
+) -> Result<Flow, Verdict> {
+    let made = make(cx, step, input, phase)?;
+    if let (Phase::End { sweep_rows }, Some(of)) = (phase, Of::aggregate(step.node, step.aggregate)) {
+        let wanted = wanted_of(step.aggregate, &*cx.ports.functions, |f| cx.active[f].prepared);
+        let stores = core::slice::from_mut(step.store);
+        migrate::sweep::sweep(cx, &[of], stores, sweep, (wanted, *sweep_rows))?;
+    }
+    Ok(made)
+}
+
+fn make<S: Grouped>(
     cx: &mut Cx<'_, '_>,
     step: &mut Step<'_, S>,
     input: &Flow,
@@ -61,9 +73,7 @@ pub(super) fn run_process(
 ) -> Result<Vec<Flow>, Verdict> {
     let step = &mut process::Step { node, process: operator, state };
     let now = process::process(cx, step, input, phase.rows())?;
-    if !phase.is_end() {
-        return Ok(now);
-    }
-    let then = process::end_interval(cx, step)?;
+    let Phase::End { sweep_rows } = phase else { return Ok(now) };
+    let then = process::end_interval(cx, step, *sweep_rows)?;
     Ok(now.iter().zip(&then).map(|(now, then)| Flow::merge(&[now, then])).collect())
 }

@@ -166,6 +166,9 @@ impl Functions for Native {
     }
     fn renew(&mut self, _: Prepared) {}
     fn stretch(&mut self, _: Prepared, _: u32) {}
+    fn stretched(&self, _: Prepared) -> u32 {
+        1
+    }
     fn keep(&mut self, f: Prepared, _: Context<'_>, records: Records<'_>) -> Answer<Kept> {
         let values = || (0..records.values.len()).map(|i| records.values.get(i));
         let mut bits = vec![0; records.keys.len().div_ceil(8)];

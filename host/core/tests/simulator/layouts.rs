@@ -3,7 +3,7 @@
 
 use millstream_core::function::Prepared;
 use millstream_core::record::BytesColumn;
-use millstream_core::topology::spec::{Aggregate, Fold, Operator, Spec, WindowForm};
+use millstream_core::topology::spec::{Aggregate, Fold, Operator, Spec};
 
 use super::native::FUNCTIONS_MAX;
 use super::roles::Role;
@@ -11,14 +11,16 @@ use super::roles::Role;
 /// How many layouts a function's versions have, in turn.
 const LAYOUTS: u32 = 3;
 
-/// Which functions have a migrator: those of folds whose states the engine turns, and whose states nothing shows as they are.
+/// Which functions have a migrator: processors, and those of folds whose states the engine turns and nothing shows as they are.
 pub fn migrators(spec: &Spec, roles: &[Role]) -> Vec<bool> {
     let has = |(number, role): (usize, &Role)| {
         let name = spec.functions[number].name.as_str();
         let folds: Vec<&Aggregate> = spec.steps.iter().filter_map(|step| fold_by(&step.operator, name)).collect();
-        matches!(role, Role::Sum(sum) if !sum.breaks && !sum.shared)
-            && !folds.is_empty()
-            && folds.into_iter().all(is_turned)
+        match role {
+            Role::Proc(_) => true,
+            Role::Sum(sum) => !sum.breaks && !sum.shared && !folds.is_empty() && folds.into_iter().all(is_turned),
+            _ => false,
+        }
     };
     roles.iter().enumerate().map(has).collect()
 }
@@ -33,10 +35,7 @@ fn fold_by<'s>(operator: &'s Operator, function: &str) -> Option<&'s Aggregate> 
 
 /// Whether the engine turns its states.
 fn is_turned(aggregate: &Aggregate) -> bool {
-    let form = aggregate.window.map(|window| window.form);
-    let stays =
-        matches!(form, Some(WindowForm::Session { .. } | WindowForm::Sliding { .. } | WindowForm::Panes { .. }));
-    !stays && matches!(aggregate.fold, Fold::Aggregate { .. } | Fold::Scan { .. })
+    matches!(aggregate.fold, Fold::Aggregate { .. } | Fold::Scan { .. })
 }
 
 /// By what a version turns states.
@@ -57,6 +56,11 @@ pub fn turned(f: Prepared, states: &BytesColumn) -> BytesColumn {
 /// States of one layout in another.
 pub fn migrated(old: u32, new: u32, states: &BytesColumn) -> BytesColumn {
     by((old / FUNCTIONS_MAX) ^ (new / FUNCTIONS_MAX), states)
+}
+
+/// A state or an entry in the layout of a version as it is, or the other way round.
+pub fn turned_one(f: Prepared, state: &[u8]) -> Vec<u8> {
+    state.iter().map(|byte| byte ^ turn(f) as u8).collect()
 }
 
 fn by(number: u32, states: &BytesColumn) -> BytesColumn {

@@ -10,7 +10,7 @@ use millstream_core::task::TaskId;
 
 use super::case::Case;
 use super::layouts;
-use super::processors::Desk;
+use super::processors::{Desk, STORES};
 use super::rng::Rng;
 use super::roles::{Mark, Rec, Role, Running, keeps, mark, mark_of_pair};
 use super::standing::Standing;
@@ -383,6 +383,9 @@ impl Functions for Native {
     fn stretch(&mut self, f: Prepared, _: u32) {
         self.stretched.push(f);
     }
+    fn stretched(&self, f: Prepared) -> u32 {
+        if self.stretched.contains(&f) { 2 } else { 1 }
+    }
     fn keep(&mut self, f: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Kept> {
         let mut bits = vec![0; records.keys.len().div_ceil(8)];
         match self.enter(f, values(&records)) {
@@ -505,20 +508,22 @@ impl Functions for Native {
         if let Err(Stop::Fault(fault)) = self.instance(f, left.len()) {
             return Err(fault);
         }
-        let running = self.running(f);
+        let (running, left, right) = (self.running(f), self.turned(f, left), self.turned(f, right));
         let state = |of: &BytesColumn, i: usize| of.get(i).expect("states that are merged are there").to_vec();
-        let merged: Vec<_> = (0..left.len()).map(|i| running.merge(&state(left, i), &state(right, i))).collect();
-        Ok(merged.iter().map(|state| Some(&state[..])).collect())
+        let merged: Vec<_> = (0..left.len()).map(|i| running.merge(&state(&left, i), &state(&right, i))).collect();
+        Ok(self.turned(f, &merged.iter().map(|state| Some(&state[..])).collect()))
     }
     fn migrate(
         &mut self,
         f: Prepared,
-        _: &str,
+        store: &str,
         old: u32,
         new: u32,
         _: &BytesColumn,
         states: &BytesColumn,
     ) -> Answer<BytesColumn> {
+        let is_named = if matches!(self.running(f).role, Role::Proc(_)) { STORES.contains(&store) } else { store.is_empty() };
+        assert!(is_named, "{f:?}: in store `{store}`");
         assert!(self.migrates(f) && new == layouts::layout(f) && old != new, "{f:?}: from {old} to {new}");
         if let Err(Stop::Fault(fault)) = self.instance(f, states.len()) {
             return Err(fault);
@@ -551,7 +556,7 @@ impl Functions for Native {
         let all = records.keys.len();
         let mut taken = if self.rng.one_in(4) { 1 + self.rng.below(all as u64) as usize } else { all };
         let polite = self.rng.one_in(2);
-        let (mut asking, mut results) = (Asking { host, earliest: None, ended: false }, Results::default());
+        let (mut asking, mut results) = (Asking { host, turns: self.migrates(f).then_some(f), earliest: None, ended: false }, Results::default());
         for i in 0..taken {
             if polite && i > 0 && asking.earliest.is_some_and(|due| due <= records.timestamps[i]) {
                 taken = i;
@@ -576,7 +581,7 @@ impl Functions for Native {
         let rejected = entered.as_ref().map(Clone::clone).unwrap_or_default();
         let all = due.keys.len();
         let taken = if self.rng.one_in(4) { 1 + self.rng.below(all as u64) as usize } else { all };
-        let (mut asking, mut results) = (Asking { host, earliest: None, ended: false }, Results::default());
+        let (mut asking, mut results) = (Asking { host, turns: self.migrates(f).then_some(f), earliest: None, ended: false }, Results::default());
         for i in 0..taken {
             let timer = rec(&due, &Context::default(), i);
             let name = String::from_utf8(timer.value.clone().unwrap_or_default()).expect("names are text");
@@ -593,6 +598,8 @@ impl Functions for Native {
 /// The host's stores and timers, one question at a time.
 struct Asking<'h> {
     host: &'h mut dyn Hosted,
+    /// The version, where it has a layout of its own.
+    turns: Option<Prepared>,
     /// The earliest timer by event time that was set.
     earliest: Option<i64>,
     /// The host has ended the call.
@@ -603,6 +610,10 @@ impl Asking<'_> {
     fn answer<T: Default>(&mut self, answer: Result<T, millstream_core::function::Stop>) -> T {
         self.ended |= answer.is_err();
         answer.unwrap_or_default()
+    }
+
+    fn turned(&self, value: &[u8]) -> Vec<u8> {
+        self.turns.map_or_else(|| value.to_vec(), |f| layouts::turned_one(f, value))
     }
 }
 
@@ -619,11 +630,12 @@ impl Desk for Asking<'_> {
         let store = self.host.store(store).expect("it is named in the case");
         let values = self.host.get(store, &one(Some(key)));
         let values = self.answer(values);
-        (!values.is_empty()).then(|| values.get(0).map(<[u8]>::to_vec)).flatten()
+        (!values.is_empty()).then(|| values.get(0).map(|value| self.turned(value))).flatten()
     }
     fn put(&mut self, store: &str, key: &[u8], value: Option<&[u8]>) {
         let store = self.host.store(store).expect("it is named in the case");
-        let done = self.host.put(store, &one(Some(key)), &one(value));
+        let value = value.map(|value| self.turned(value));
+        let done = self.host.put(store, &one(Some(key)), &one(value.as_deref()));
         self.answer(done);
     }
     fn range(&mut self, store: &str, start: &[u8], end: &[u8], limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -631,7 +643,7 @@ impl Desk for Asking<'_> {
         let found = self.host.range(store, start, end, limit as u32);
         let (keys, values) = self.answer(found);
         let own = |c: &BytesColumn, i: usize| c.get(i).expect("a range has no nulls").to_vec();
-        (0..keys.len()).map(|i| (own(&keys, i), own(&values, i))).collect()
+        (0..keys.len()).map(|i| (own(&keys, i), self.turned(&own(&values, i)))).collect()
     }
     fn set(&mut self, wall: bool, key: Option<&[u8]>, name: &str, due: i64) {
         if !wall {

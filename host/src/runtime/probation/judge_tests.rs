@@ -56,6 +56,7 @@ impl Functions for Made {
     fn layout(&self, function: Prepared) -> u32 { function.0 }
     fn renew(&mut self, _: Prepared) { self.fresh = true; }
     fn stretch(&mut self, _: Prepared, _: u32) {}
+    fn stretched(&self, _: Prepared) -> u32 { 1 }
 
     fn keep(&mut self, function: Prepared, _: Context<'_>, records: Records<'_>) -> Answer<Kept> {
         self.call(function, records)?;

@@ -87,12 +87,24 @@ impl<F: Functions> Functions for Recorder<F> {
         self.inner.layout(function)
     }
 
+    fn migrator(&self, function: Prepared, stored: u32) -> Option<Prepared> {
+        self.inner.migrator(function, stored)
+    }
+
+    fn migrates(&self, function: Prepared) -> bool {
+        self.inner.migrates(function)
+    }
+
     fn renew(&mut self, function: Prepared) {
         self.inner.renew(function);
     }
 
     fn stretch(&mut self, function: Prepared, factor: u32) {
         self.inner.stretch(function, factor);
+    }
+
+    fn stretched(&self, function: Prepared) -> u32 {
+        self.inner.stretched(function)
     }
 
     fn keep(&mut self, function: Prepared, context: Context<'_>, records: Records<'_>) -> Answer<Kept> {

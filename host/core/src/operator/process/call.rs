@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use super::super::isolate::{self, Isolation, Work};
 use super::super::stateless::{Rules, Takes, check_output, results_of};
 use super::super::{Part, part};
+use super::layouts::Times;
 use super::timeline::Timeline;
 use super::{Asked, Called, EVENT, Run, first_refused, may_share};
 use crate::emit::Reason;
@@ -114,11 +115,17 @@ impl Work for Asking<'_, '_, '_, '_, '_, '_> {
             let ports = self.run.node.ports;
             let takes = Some(Takes { rules: Rules::Process, ports });
             let context = Context { takes, closing: &self.line.closing[at..to], ..part.context() };
-            let called = self.run.at_desk(now, now, 0, |cx, active, desk| {
+            let times = Times { now, closing: now, row: 0 };
+            let called = self.run.at_desk(times, part.records().keys, &mut |cx, active, desk| {
                 cx.ports.functions.process(active.prepared, context, part.records(), desk)
             });
             let Called { answer, earliest, wrote, .. } = match called {
-                Ok(called) => called,
+                Ok(Some(called)) => called,
+                Ok(None) => {
+                    self.again = true;
+                    to = at + (to - at).div_ceil(2);
+                    continue;
+                }
                 Err(verdict) => return Ok(Given::Failed(verdict)),
             };
             let checked = answer.and_then(|o| check_output(&o, to - at, Rules::Process, ports).map(|()| o));

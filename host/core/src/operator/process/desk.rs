@@ -3,9 +3,10 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::super::bad_result;
-use super::super::fold::{layout_differs, too_large};
+use super::super::fold::too_large;
 use super::ttl::Age;
 use crate::error::Verdict;
 use crate::function::{Fault, Hosted, Place, Stop, TimerClock};
@@ -39,6 +40,8 @@ pub(super) enum Ended {
     Task(Verdict),
     /// The function asked for what it may not.
     Function(Fault),
+    /// It asked for entries that are in another layout than its own: by number of the store, their keys.
+    Layouts(usize, Vec<Vec<u8>>),
 }
 
 /// See the module.
@@ -150,6 +153,12 @@ impl<'d> Desk<'d> {
         Err(Stop)
     }
 
+    /// Ends the call until entries are in the function's layout.
+    fn differ<T>(&mut self, number: usize, keys: Vec<Vec<u8>>) -> Result<T, Stop> {
+        self.ended.get_or_insert(Ended::Layouts(number, keys));
+        Err(Stop)
+    }
+
     fn stored<T>(&mut self, answer: Result<T, StorageError>) -> Result<T, Stop> {
         answer.or_else(|error| self.fail(error.into()))
     }
@@ -235,16 +244,15 @@ impl Hosted for Desk<'_> {
     fn get(&mut self, store: u32, keys: &BytesColumn) -> Result<BytesColumn, Stop> {
         let number = self.known(store)?;
         let (ground, age, layout) = (self.ground(number), self.age.of(&self.specs[number]), self.layout);
-        let mut values = BytesColumn::with_capacity(keys.len(), 0);
+        let (mut values, mut others) = (BytesColumn::with_capacity(keys.len(), 0), Vec::new());
         for i in 0..keys.len() {
             let key = self.key(keys, i)?;
             let found = match self.stores[number].get(ground, key) {
                 Ok(found) => found.filter(|entry| !age.is_old(entry.timestamp)),
                 Err(error) => return self.fail(error.into()),
             };
-            if let Some(other) = found.filter(|entry| entry.layout != layout) {
-                let differs = layout_differs(self.node, other.layout, layout);
-                return self.fail(differs);
+            if found.is_some_and(|entry| entry.layout != layout) {
+                others.push(key.to_vec());
             }
             let more = found.map_or(0, |entry| entry.state.len());
             if values.data().len() + more > READ_BYTES_MAX {
@@ -252,7 +260,7 @@ impl Hosted for Desk<'_> {
             }
             values.push(found.map(|entry| entry.state));
         }
-        Ok(values)
+        if others.is_empty() { Ok(values) } else { self.differ(number, others) }
     }
 
     fn put(&mut self, store: u32, keys: &BytesColumn, values: &BytesColumn) -> Result<(), Stop> {
@@ -273,7 +281,7 @@ impl Hosted for Desk<'_> {
         let number = self.known(store)?;
         let (ground, age) = (self.ground(number), self.age.of(&self.specs[number]));
         let (mut keys, mut values) = (BytesColumn::default(), BytesColumn::default());
-        let (mut differs, mut too_much) = (None, false);
+        let (mut others, mut too_much) = (Vec::new(), false);
         let limit = limit as usize;
         let found = if limit == 0 {
             Ok(())
@@ -282,10 +290,12 @@ impl Hosted for Desk<'_> {
                 if age.is_old(entry.timestamp) {
                     return Scan::Continue;
                 }
-                differs = Some(entry.layout).filter(|layout| *layout != self.layout);
+                if entry.layout != self.layout {
+                    others.push(key.to_vec());
+                }
                 let bytes = keys.data().len() + values.data().len() + key.len() + entry.state.len();
                 too_much = keys.len() == RANGE_ENTRIES_MAX || bytes > READ_BYTES_MAX;
-                if differs.is_some() || too_much {
+                if too_much {
                     return Scan::Stop;
                 }
                 keys.push(Some(key));
@@ -294,12 +304,11 @@ impl Hosted for Desk<'_> {
             })
         };
         self.stored(found)?;
-        if let Some(other) = differs {
-            let differs = layout_differs(self.node, other, self.layout);
-            return self.fail(differs);
-        }
         if too_much {
             return self.within(Err(range_too_large()));
+        }
+        if !others.is_empty() {
+            return self.differ(number, others);
         }
         Ok((keys, values))
     }

@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 use super::super::isolate::{self, Isolation, Work};
 use super::super::stateless::{Rules, check_output, results_of};
 use super::super::{Part, bad_result};
+use super::layouts::Times;
 use super::{BETWEEN, Called, EVENT, Run, WALL, first_refused, may_share};
 use crate::emit::Reason;
 use crate::error::Verdict;
@@ -203,10 +204,15 @@ impl Firing<'_, '_, '_, '_, '_> {
             let part = Part { stream_times: flow.batch.timestamps.to_vec(), flow };
             let (clock, row) = (self.clock, due.iter().map(|due| due.row).max().unwrap_or_default());
             let (now, closing) = self.times;
-            let called = self.run.at_desk(now, closing, row, |cx, active, desk| {
+            let times = Times { now, closing, row };
+            let called = self.run.at_desk(times, part.records().keys, &mut |cx, active, desk| {
                 cx.ports.functions.fire(active.prepared, clock, part.records(), desk)
             })?;
-            let Called { answer, wrote, changed_timers: changed, .. } = called;
+            let Some(Called { answer, wrote, changed_timers: changed, .. }) = called else {
+                self.run.take_back_held(&mark);
+                to = from + (to - from).div_ceil(2);
+                continue;
+            };
             let mut output = match answer.and_then(|output| check(output, to - from, self.run.node.ports)) {
                 Ok(output) => output,
                 Err(fault) => {

@@ -18,6 +18,7 @@
 mod call;
 mod desk;
 mod fire;
+mod layouts;
 mod timeline;
 mod ttl;
 
@@ -26,21 +27,23 @@ pub use desk::{
     range_too_large,
 };
 pub use fire::FIRINGS_IN_A_ROW_MAX;
+pub use layouts::CALLS_AGAIN_MAX;
 pub use ttl::{Kept, SWEEP_ENTRIES_MIN, SWEEP_ENTRIES_PER_WRITE, TTL_STEPS};
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::aggregate::{Times, ground};
+use super::aggregate::{self, ground};
 use super::clock::{ByUpstream, Observed, Walk};
 use super::stateless::join;
+use super::migrate::sweep::{Sweep, wanted};
 use super::{Active, Cx, Ports};
 use crate::decode::Row;
 use crate::emit::Reason;
 use crate::error::Verdict;
 use crate::flow::{Flow, NO_ROW};
-use crate::function::{Answer, Fault, Interface, Output, Rejection, TimerClock};
+use crate::function::{Answer, Fault, Interface, Output, Prepared, Rejection, TimerClock};
 use crate::poll::BATCH_RECORDS_MAX;
 use crate::record::Timestamp;
 use crate::state::entries::{self, Entries};
@@ -51,6 +54,7 @@ use crate::topology::graph::{Node, ProcessNode};
 
 use desk::{Desk, Ended};
 use fire::Letter;
+use layouts::{Others, Times};
 use timeline::Timeline;
 use ttl::{Age, same_step};
 
@@ -61,7 +65,9 @@ const WALL: u8 = TimerClock::WallClock as u8;
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     /// How far it has come. What an aggregate has closed is here closing time when it was first known.
-    pub times: Times,
+    pub times: aggregate::Times,
+    /// What there is to do about entries in another layout.
+    pub sweep: Sweep,
     stores: Vec<Entries>,
     timers: Timers,
     /// How many records, and how many timers, a call is given: fewer after calls that had to be made again. Results do not depend
@@ -72,13 +78,19 @@ pub(crate) struct State {
 
 impl State {
     /// Opens the stores of a processor.
-    pub fn open(process: &ProcessNode, times: Times, ports: &Ports<'_>) -> Result<Self, Verdict> {
+    pub fn open(
+        process: &ProcessNode,
+        times: aggregate::Times,
+        ports: &Ports<'_>,
+        prepared: Prepared,
+    ) -> Result<Self, Verdict> {
         let ground = |n: usize| Ground { db: ports.db, space: ports.spaces[process.store + n], prefix: ports.prefix };
         let count = process.spec.stores.len();
         let stores = (0..count).map(|n| Entries::open(ground(n))).collect::<Result<_, _>>()?;
         let timers = Timers::open(ground(count))?;
         let (records_at_once, timers_at_once) = (BATCH_RECORDS_MAX, BATCH_RECORDS_MAX);
-        Ok(Self { times, stores, timers, records_at_once, timers_at_once })
+        let sweep = Sweep::towards(wanted(&*ports.functions, prepared).filter(|_| count > 0));
+        Ok(Self { times, sweep, stores, timers, records_at_once, timers_at_once })
     }
 
     /// Whether something may still come out by event time.
@@ -140,8 +152,9 @@ pub(crate) fn process(
     }
 }
 
-/// At the end of an interval: what is due by the wall clock fires, each timer at most once; entries that are too old go.
-pub(crate) fn end_interval(cx: &mut Cx<'_, '_>, step: &mut Step<'_>) -> Result<Vec<Flow>, Verdict> {
+/// At the end of an interval: what is due by the wall clock fires, each timer at most once; entries that are too old go; a sweep looks at so
+/// many rows.
+pub(crate) fn end_interval(cx: &mut Cx<'_, '_>, step: &mut Step<'_>, sweep_rows: usize) -> Result<Vec<Flow>, Verdict> {
     let empty = cx.empty.clone();
     let mut run = Run::new(cx, step, &empty);
     let closing = run.state.times.closing();
@@ -150,6 +163,7 @@ pub(crate) fn end_interval(cx: &mut Cx<'_, '_>, step: &mut Step<'_>) -> Result<V
         run.settle()?;
     }
     run.sweep(closing)?;
+    run.sweep_layouts(sweep_rows)?;
     Ok(run.finish())
 }
 
@@ -324,15 +338,12 @@ impl<'r, 's, 'a, 'p> Run<'r, 's, 'a, 'p> {
         ground(self.cx, self.process.store + self.process.spec.stores.len())
     }
 
-    /// Calls the function through `call`, with its stores and timers at hand. What it wrote stands, also when it failed. `now`: the
-    /// time for entries; `closing`: what timers have passed that are due by then.
-    fn at_desk<T>(
+    /// Calls the function through `call`, with its stores and timers at hand. What it wrote stands, also when it failed.
+    fn call_once<T>(
         &mut self,
-        now: Timestamp,
-        closing: Timestamp,
-        row: u32,
-        call: impl FnOnce(&mut Cx<'a, 'p>, Active, &mut Desk<'_>) -> Answer<T>,
-    ) -> Result<Called<T>, Verdict> {
+        Times { now, closing, row }: Times,
+        call: &mut dyn FnMut(&mut Cx<'a, 'p>, Active, &mut Desk<'_>) -> Answer<T>,
+    ) -> Result<Result<Called<T>, Others>, Verdict> {
         let age = self.age(now);
         let (specs, first) = (&self.process.spec.stores, self.process.store);
         let (db, prefix, spaces) = (self.cx.ports.db, self.cx.ports.prefix, self.cx.ports.spaces);
@@ -362,9 +373,10 @@ impl<'r, 's, 'a, 'p> Run<'r, 's, 'a, 'p> {
         let answer = match ended {
             Some(Ended::Task(verdict)) => return Err(verdict),
             Some(Ended::Function(fault)) => Err(fault),
+            Some(Ended::Layouts(store, keys)) => return Ok(Err(Others { store, keys })),
             None => answer,
         };
-        Ok(Called { answer, earliest, wrote: spent.any(), changed_timers: event_changes > 0 })
+        Ok(Ok(Called { answer, earliest, wrote: spent.any(), changed_timers: event_changes > 0 }))
     }
 
     /// Removes entries that are too old, some of them.

@@ -5,6 +5,7 @@
 //! is only known when they were asked, with the others in their places; so a plan goes by those that were refused the last
 //! time, and is right when the same are refused again. Each time it is right for at least one record more.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -13,8 +14,9 @@ use alloc::vec::Vec;
 use super::super::aggregate::{Gone, Step, ground};
 use super::super::clock::{Passed, Walk, droppable};
 use super::super::finish::Results;
-use super::super::fold::{adder, adders, layout_differs, too_large};
+use super::super::fold::{adder, adders, too_large};
 use super::super::isolate::{self, Isolation, Work};
+use super::super::migrate::{self, Of};
 use super::super::turns;
 use super::super::{Cx, bad_result, part};
 use super::merge::Pairs;
@@ -52,6 +54,7 @@ pub(crate) fn run<W: Walk, S: Kept>(
     let layout = if reduce { 0 } else { cx.ports.functions.layout(prepared) };
     let adders = adders(cx, step, function, layout)?;
     let mut keys = Vec::with_capacity(flow.len());
+    let mut others = BTreeSet::new();
     for i in 0..flow.len() {
         if droppable(flow, i).is_some() {
             keys.push(u32::MAX);
@@ -60,12 +63,13 @@ pub(crate) fn run<W: Walk, S: Kept>(
         let key = flow.batch.keys.get(i).unwrap_or_default();
         let at = step.store.sessions_mut().find(ground(cx, step.aggregate.store), hash(key), key)?;
         let time = flow.batch.timestamps[i];
-        let mut touched = near(step.store.sessions().of(at), rule.around(time, time)).map(|(_, session)| session);
-        let other = touched.find(|s| s.state.get().is_some() && s.layout != layout);
-        if let Some(other) = other.filter(|_| !reduce) {
-            return Err(layout_differs(node, other.layout, layout));
-        }
+        let near = near(step.store.sessions().of(at), rule.around(time, time)).map(|(_, session)| session);
+        let other = near.filter(|s| !reduce && s.state.get().is_some() && s.layout != layout);
+        others.extend(other.map(|s| (at, s.start, s.end)));
         keys.push(at);
+    }
+    if let Some(of) = Of::aggregate(node, step.aggregate) {
+        migrate::bring(cx, &of, step.store.sessions_mut(), &others.into_iter().collect::<Vec<_>>())?;
     }
     let mut work =
         Folding { cx, step, rule, flow, prepared, adders, reduce, layout, keys, walk, gone: Gone::new(), results };

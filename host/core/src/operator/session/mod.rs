@@ -14,11 +14,13 @@ use super::Cx;
 use super::aggregate::{Gone, Grouped, Step, ground, leave};
 use super::clock::{Passed, Walk, droppable};
 use super::finish::{self, Leaving, Results};
+use super::migrate::{self, Of};
 use crate::error::Verdict;
 use crate::flow::{Flow, NO_ROW};
 use crate::record::Timestamp;
 use crate::slicing::Meeting;
 use crate::state::keyspace::StorageError;
+use crate::state::layers::Ended;
 use crate::state::sessions::{Fresh, Session, Sessions};
 use crate::state::store::hash;
 use crate::state::value::State;
@@ -114,7 +116,7 @@ impl Grouped for Sessions {
     fn flush(cx: &mut Cx<'_, '_>, step: &mut Step<'_, Self>) -> Result<Flow, Verdict> {
         let mut results = Results::default();
         if step.on_close() {
-            let ended = step.store.take_ended(ground(cx, step.aggregate.store), None)?;
+            let ended = take_ended(cx, step, None)?;
             finals(cx, step, ended.iter().map(|ended| (NO_ROW, ended)), &mut results)?;
         }
         Ok(results.flow(cx.empty))
@@ -269,7 +271,7 @@ fn close(
     results: &mut Results,
 ) -> Result<(), Verdict> {
     let until = gap.closed_ends(passed.closing);
-    let ended = step.store.take_ended(ground(cx, step.aggregate.store), Some(until))?;
+    let ended = take_ended(cx, step, Some(until))?;
     let mut steps = passed.steps.iter().peekable();
     let with_row = ended.iter().map(|ended| {
         while steps.peek().is_some_and(|(_, time)| gap.closed_ends(*time) <= ended.1.end) {
@@ -278,6 +280,20 @@ fn close(
         (steps.peek().map_or(NO_ROW, |(row, _)| *row), ended)
     });
     finals(cx, step, with_row, results)
+}
+
+/// Takes out the sessions that end before `until`, with their states as the version in force reads them.
+fn take_ended(
+    cx: &mut Cx<'_, '_>,
+    step: &mut Step<'_, Sessions>,
+    until: Option<Timestamp>,
+) -> Result<Vec<(u32, Session)>, Verdict> {
+    let mut ended = step.store.take_ended(ground(cx, step.aggregate.store), until)?;
+    if let Some(of) = Of::aggregate(step.node, step.aggregate) {
+        let ids: Vec<usize> = (0..ended.len()).collect();
+        migrate::bring(cx, &of, &mut Ended { store: step.store, ended: &mut ended }, &ids)?;
+    }
+    Ok(ended)
 }
 
 fn finals<'e>(

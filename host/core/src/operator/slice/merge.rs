@@ -5,6 +5,7 @@
 //! differ, and so on in both halves. That is a binary tree over time, and windows that overlap share its branches; each branch
 //! is merged once. Branches of one height are merged in one call.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -18,6 +19,7 @@ use super::super::aggregate::Step;
 use super::super::finish::{Leaving, Results};
 use super::super::fold::layout_differs;
 use super::super::isolate::{self, Isolation, Work};
+use super::super::migrate::{self, Of};
 use super::super::session::count_of;
 use super::super::session::merge::Pairs;
 use crate::emit::Reason;
@@ -60,6 +62,7 @@ pub(crate) fn windows(
     let function = step.aggregate.function.map(|f| (f, cx.active[f].prepared));
     let layout = function.filter(|_| !reduce).map_or(0, |(_, f)| cx.ports.functions.layout(f));
     step.store.merge_by(function.map(|(_, f)| f));
+    bring(cx, step, slicing, windows, layout)?;
     let mut plan = Plan::of(step.store, slicing, windows, layout);
     if let Some(other) = plan.tree.other_layout.filter(|_| !reduce) {
         return Err(layout_differs(node, other, layout));
@@ -75,6 +78,25 @@ pub(crate) fn windows(
     let mut work = Merging { cx, step, slicing, windows, function, prepared, layout, first, out };
     isolate::run(&mut work, &node.name, prepared, windows.len())?;
     Ok(work.out)
+}
+
+/// Brings the slices of windows into the layout of the version in force.
+fn bring(
+    cx: &mut Cx<'_, '_>,
+    step: &mut Step<'_, Slices>,
+    slicing: Slicing,
+    windows: &[Window],
+    layout: u32,
+) -> Result<(), Verdict> {
+    let Some(of) = Of::aggregate(step.node, step.aggregate) else { return Ok(()) };
+    let mut others = BTreeSet::new();
+    for window in windows {
+        let slices = slices_of(step.store, slicing, *window).1.iter();
+        let other = slices.filter(|s| s.state.get().is_some() && s.layout != layout);
+        others.extend(other.map(|s| (window.0, s.start, s.end)));
+    }
+    let others: Vec<_> = others.into_iter().collect();
+    migrate::bring(cx, &of, step.store, &others)
 }
 
 /// Why windows were not put together for whoever asks beside the engine.

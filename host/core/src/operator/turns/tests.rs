@@ -33,6 +33,9 @@ impl Functions for Strings {
     }
     fn renew(&mut self, _: Prepared) {}
     fn stretch(&mut self, _: Prepared, _: u32) {}
+    fn stretched(&self, _: Prepared) -> u32 {
+        1
+    }
     /// Each value after its function's number, the start of the window and the stream time.
     fn add(&mut self, f: Prepared, context: Context<'_>, into: Groups<'_>, records: Records<'_>) -> Answer<Folded> {
         self.0 += 1;

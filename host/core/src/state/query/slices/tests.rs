@@ -194,6 +194,9 @@ impl Functions for Strings {
     }
     fn renew(&mut self, _: Prepared) {}
     fn stretch(&mut self, _: Prepared, _: u32) {}
+    fn stretched(&self, _: Prepared) -> u32 {
+        1
+    }
     fn keep(&mut self, _: Prepared, _: Context<'_>, _: Records<'_>) -> Answer<Bits> {
         unreachable!("nothing is kept")
     }
