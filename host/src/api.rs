@@ -157,12 +157,12 @@ fn task(id: TaskId, positions: Vec<Position>, status: &TaskStatus) -> Task {
         dead_letters: status.dead_letters,
         stream_time: status.stream_time,
         state_bytes: status.state_bytes as u64,
-        sweeps: status.sweeps.iter().map(|(step, sweep)| swept(step, *sweep)).collect(),
+        sweeps: status.sweeps.iter().map(|(step, sweep)| swept(step, sweep)).collect(),
     }
 }
 
-fn swept(step: &str, sweep: migrate::Progress) -> Sweep {
-    let migrate::Progress { layout, looked, migrated, done } = sweep;
+fn swept(step: &str, sweep: &migrate::Progress) -> Sweep {
+    let migrate::Progress { layout, looked, migrated, done, .. } = *sweep;
     Sweep { step: step.to_string(), layout, looked, migrated, done }
 }
 

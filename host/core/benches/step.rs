@@ -61,6 +61,9 @@ impl Functions for Native {
     }
     fn renew(&mut self, _: Prepared) {}
     fn stretch(&mut self, _: Prepared, _: u32) {}
+    fn stretched(&self, _: Prepared) -> u32 {
+        1
+    }
     fn keep(&mut self, f: Prepared, _: Context<'_>, records: Records<'_>) -> Answer<Kept> {
         let bits = if f.0 == 0 { 0xff } else { 0b0110_1001 };
         Ok(Kept { bits: vec![bits; records.keys.len().div_ceil(8)], rejected: vec![] })

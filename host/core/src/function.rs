@@ -183,8 +183,14 @@ pub enum TimerClock {
 
 /// The call cannot go on: end it with a trap. Why is known to whoever said so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the call was ended by its host")]
-pub struct Stop;
+pub enum Stop {
+    /// Something is wrong, with what was asked or with the host.
+    #[error("the call was ended by its host")]
+    Ended,
+    /// Nothing is wrong: the call does not count, and is made again.
+    #[error("the call was ended by its host, to be made again")]
+    Again,
+}
 
 /// Where a processor is called.
 #[derive(Clone, Debug, PartialEq, Eq)]

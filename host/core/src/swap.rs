@@ -20,9 +20,12 @@
 //! Epochs of a function never fall. Entries that come twice, because an append was tried again whose outcome was not known, do
 //! nothing the second time.
 //!
+//! Which layouts of states are stored still is in the log too ([`layouts`]): a version that cannot read one of them is refused.
+//!
 //! Components that nothing needs any more are collected ([`collect`]): that, too, is an entry, and the first that says so counts.
 
 pub mod collect;
+pub mod layouts;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
@@ -97,6 +100,18 @@ pub enum Entry {
         version: Version,
         /// Why.
         reason: String,
+    },
+    /// Parts of a function's states that a sweep has gone over: none of them is in another layout than that of the version which runs
+    /// there, and none comes to be by it.
+    Swept {
+        /// The function.
+        function: String,
+        /// The epoch in force there when the sweep began.
+        epoch: u64,
+        /// Which, a name for each.
+        parts: Vec<String>,
+        /// How many there are in all.
+        of: u32,
     },
     /// A component that nothing has needed for a time is kept no longer, wherever it was put before this entry.
     Collect {
@@ -206,8 +221,7 @@ pub struct FunctionControl {
     /// Versions not taken.
     pub voided: Vec<Voided>,
     open: Option<u64>,
-    /// The newest digest in force of each layout.
-    layouts: BTreeMap<u32, String>,
+    stored: layouts::Stored,
 }
 
 impl FunctionControl {
@@ -238,8 +252,13 @@ impl FunctionControl {
 
     /// Takes an activation in.
     fn push(&mut self, activation: Activation) {
-        self.layouts.insert(activation.version.layout, activation.version.digest.clone());
+        self.stored.activated(activation.epoch, &activation.version);
         self.activations.push(activation);
+    }
+
+    /// Layouts that stored states may be in, and what is known of them.
+    pub fn stored(&self) -> &layouts::Stored {
+        &self.stored
     }
 
     fn epoch(&self) -> u64 {
@@ -418,6 +437,15 @@ impl Control {
                 let held = self.functions.entry(function.clone()).or_default();
                 held.voided.push(Voided { proposal: at, version: version.clone(), reason: reason.clone() });
                 Applied::Closed
+            }
+            Entry::Swept { function, epoch, parts, of } => {
+                let Some(held) = self.functions.get_mut(function) else {
+                    return Applied::Void("no such function".into());
+                };
+                if held.stored.swept(*epoch, parts, *of) {
+                    return Applied::Answered;
+                }
+                Applied::Void("states may have come into another layout since".into())
             }
             Entry::Collect { digest, keep_ms, .. } => self.collect(time, digest, *keep_ms),
         }

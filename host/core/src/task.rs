@@ -88,6 +88,8 @@ pub struct TaskPart {
     pub dropped: BTreeMap<(String, Reason), u64>,
     /// Dead letters among the outputs.
     pub dead_letters: u64,
+    /// How far the sweeps over states in another layout are, by step.
+    pub sweeps: Vec<(String, Progress)>,
 }
 
 #[derive(Clone, Debug)]
@@ -339,7 +341,7 @@ impl Task {
     }
 
     /// How far the sweeps over states in another layout are, by step.
-    pub fn sweeps(&self) -> impl Iterator<Item = (&str, Progress)> {
+    fn sweeps(&self) -> impl Iterator<Item = (&str, Progress)> {
         self.sub().nodes.iter().zip(&self.nodes).filter_map(|(node, state)| match state {
             NodeState::Aggregate(aggregate) => Some((node.name.as_str(), aggregate.sweep.progress()?)),
             NodeState::Process(process) => Some((node.name.as_str(), process.sweep.progress()?)),
@@ -399,6 +401,7 @@ impl Task {
             records: core::mem::take(&mut self.records),
             dropped,
             dead_letters,
+            sweeps: self.sweeps().map(|(step, sweep)| (String::from(step), sweep)).collect(),
         })
     }
 
@@ -541,7 +544,13 @@ fn open_node(
         Times { observed, closed, clock }
     };
     Ok(match &node.operator {
-        NodeOperator::Process(p) => NodeState::Process(Box::new(process::State::open(p, times(p.time), ports, active[p.function].prepared)?)),
+        NodeOperator::Process(p) => NodeState::Process(Box::new(process::State::open(
+            p,
+            times(p.time),
+            ports,
+            &Of::processor(node, p),
+            active,
+        )?)),
         NodeOperator::StreamJoin(j) => NodeState::Join(Box::new(streams::State::open(j, times(j.time), ports)?)),
         NodeOperator::Deduplicate(d) => {
             let ground = Ground { db: ports.db, space: ports.spaces[d.store], prefix: ports.prefix };
@@ -551,9 +560,8 @@ fn open_node(
         NodeOperator::Aggregate(a) => {
             let ground = Ground { db: ports.db, space: ports.spaces[a.store], prefix: ports.prefix };
             let store = Held::open(a, ground, closed)?;
-            let wanted = Of::aggregate(node, a);
-            let wanted = wanted.and_then(|_| wanted_of(a, &*ports.functions, |function| active[function].prepared));
-            let sweep = Sweep::towards(wanted);
+            let wanted = wanted_of(a, &*ports.functions, |function| active[function].prepared);
+            let sweep = Of::aggregate(node, a).map(|of| Sweep::towards(wanted, &of, active)).unwrap_or_default();
             NodeState::Aggregate(Box::new(aggregate::State { times: times(a.time), store, sweep }))
         }
         NodeOperator::Repartition { .. } => NodeState::Writer(Writer::new(observed, now)),

@@ -95,12 +95,14 @@ impl Host {
         let pause = Pause::open(Mark::key(db.clone())?)?;
         let globals = Arc::new(globals::Rows::open(db.clone(), &topology, &pipeline.spec, formats.clone())?);
         globals::local::catch_up(&globals, &storage.log)?;
-        let fleet = start_fleet(&pipeline, &topology, db, &registry)?;
+        let status: Arc<Status> = Arc::default();
+        let sweeps = fleet::Sweeps { status: status.clone(), topology: topology.clone() };
+        let fleet = start_fleet(&pipeline, sweeps, db, &registry)?;
         let host = Arc::new(Self {
             pipeline,
             topology,
             storage,
-            status: Arc::default(),
+            status,
             registry,
             fleet,
             formats,
@@ -247,7 +249,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The versions of a pipeline's functions, in a database.
 fn start_fleet(
     pipeline: &Pipeline,
-    topology: &Topology,
+    sweeps: fleet::Sweeps,
     db: Arc<dyn Keyspaces>,
     registry: &Arc<Registry>,
 ) -> anyhow::Result<Arc<Fleet>> {
@@ -258,9 +260,10 @@ fn start_fleet(
         registry: registry.clone(),
         ledger: Arc::new(ledger),
         follow: Box::new(follow),
-        topics: fleet::topics(topology),
+        topics: fleet::topics(&sweeps.topology),
         trust: pipeline.trust.clone(),
         keep_ms: pipeline.keep_components_ms,
+        sweeps,
     };
     Fleet::start(parts, &|| true)
 }

@@ -241,6 +241,7 @@ impl Status {
             task.records += part.records;
             task.results += part.outputs.iter().map(|o| o.batch.len() as u64).sum::<u64>();
             task.dead_letters += part.dead_letters;
+            task.sweeps.clone_from(&part.sweeps);
             self.functions_dropped(part, topology);
             for ((step, reason), count) in &part.dropped {
                 *dropped.entry((step.clone(), reason.word())).or_default() += count;

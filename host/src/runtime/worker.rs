@@ -321,7 +321,6 @@ impl Loop {
             self.status.task(task.id(), |status| {
                 status.stream_time = (time != NEVER).then_some(time);
                 status.state_bytes = task.state_bytes();
-                status.sweeps = task.sweeps().map(|(step, sweep)| (step.to_string(), sweep)).collect();
             });
         }
     }

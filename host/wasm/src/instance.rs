@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use millstream_core::function::{Context, Fault};
+use millstream_core::function::{Context, Fault, Stop};
 use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
@@ -82,6 +82,10 @@ impl Live {
         wind(&mut self.store, limit_ms);
         let memory = self.store.data().meter.memory_bytes();
         let answer = ask(self.exports.as_ref(), &mut self.store);
+        if answer.as_ref().is_err_and(is_made_again) {
+            self.store.data_mut().hush(false);
+            return Err(Fault::Unavailable { message: Stop::Again.to_string() });
+        }
         let dump = answer.as_ref().err().and_then(|error| dump(error, records, &mut self.store));
         let data = self.store.data_mut();
         let answer = ended(data, answer, dump, Phase::Call);
@@ -106,6 +110,11 @@ impl Live {
         let answer = ask(self.exports.as_ref(), &mut self.store);
         ended(self.store.data_mut(), answer, None, Phase::Call)
     }
+}
+
+/// Whether the host ended the call though nothing is wrong: it counts nowhere.
+fn is_made_again(error: &CallError) -> bool {
+    matches!(error, CallError::Failed(error) if error.downcast_ref() == Some(&Stop::Again))
 }
 
 /// The core dump of a call that failed, where they are wanted: what became of it.

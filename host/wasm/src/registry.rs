@@ -105,9 +105,17 @@ pub(crate) struct Entry {
     pub(crate) mould: Mould,
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) layouts: Layouts,
+    /// Versions that turn states back into its layout, by the layout that they are stored in.
+    pub(crate) ways_back: RwLock<BTreeMap<u32, Prepared>>,
     demand: Demand,
     /// Nobody needs it now: it takes no room, and instances of it are let go.
     pub(crate) released: AtomicBool,
+}
+
+impl Entry {
+    pub(crate) fn ways_back(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<u32, Prepared>> {
+        self.ways_back.read().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What one instance takes of the pool and of memory.
@@ -243,7 +251,15 @@ impl Registry {
             wall_ms: AtomicU64::new(0),
         });
         let released = AtomicBool::new(false);
-        entries.push(Arc::new(Entry { shared, mould, interfaces, layouts, demand, released }));
+        entries.push(Arc::new(Entry {
+            shared,
+            mould,
+            interfaces,
+            layouts,
+            ways_back: RwLock::default(),
+            demand,
+            released,
+        }));
         keys.insert(key, number);
         Ok(number)
     }
@@ -349,6 +365,26 @@ impl Registry {
     /// The layouts of stored states that a version reads and writes; layout 0 alone for a number that was never given.
     pub fn layouts(&self, prepared: Prepared) -> Layouts {
         self.entry(prepared).map(|e| e.layouts.clone()).unwrap_or_default()
+    }
+
+    /// Notes which versions turn states back into a version's layout, by the layout that those are stored in. Each must be prepared.
+    pub fn set_ways_back(&self, prepared: Prepared, ways: BTreeMap<u32, Prepared>) {
+        if let Some(entry) = self.entry(prepared) {
+            *entry.ways_back.write().unwrap_or_else(PoisonError::into_inner) = ways;
+        }
+    }
+
+    /// Takes away what was noted so, where the version is in use no more.
+    pub fn take_ways_back(&self, prepared: Prepared) -> BTreeMap<u32, Prepared> {
+        let take =
+            |entry: Arc<Entry>| std::mem::take(&mut *entry.ways_back.write().unwrap_or_else(PoisonError::into_inner));
+        self.entry(prepared).map(take).unwrap_or_default()
+    }
+
+    /// Whether a version needs another one to turn states back into its layout.
+    pub fn turns_back(&self, prepared: Prepared, by: Prepared) -> bool {
+        let has = |entry: &Entry| entry.ways_back().values().any(|way| *way == by);
+        self.entry(prepared).is_some_and(|entry| has(&entry))
     }
 
     pub(crate) fn entry(&self, prepared: Prepared) -> Option<Arc<Entry>> {

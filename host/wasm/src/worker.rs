@@ -201,6 +201,15 @@ impl Functions for WorkerFunctions {
         self.of(function, |e| e.layouts.current, 0)
     }
 
+    fn migrator(&self, function: Prepared, stored: u32) -> Option<Prepared> {
+        let own = |e: &Entry| e.layouts.reads.contains(&stored).then_some(function);
+        self.of(function, |e| own(e).or_else(|| e.ways_back().get(&stored).copied()), None)
+    }
+
+    fn migrates(&self, function: Prepared) -> bool {
+        self.of(function, |e| e.interfaces.contains(&Interface::Migrator) || !e.ways_back().is_empty(), false)
+    }
+
     fn renew(&mut self, function: Prepared) {
         slot(&mut self.slots, function).live = None;
     }

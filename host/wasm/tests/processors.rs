@@ -3,13 +3,14 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use common::{Batch, column, in_languages, reasons, registry, udf, worker};
 use millstream_core::function::{
     Answer, Context, Fault, Functions, Hosted, Interface, Output, Place, Prepared, Stop, TimerClock,
 };
 use millstream_core::record::{BytesColumn, Timestamp};
-use millstream_wasm::{Limits, WorkerFunctions};
+use millstream_wasm::{Limits, Registry, Stats, WorkerFunctions};
 
 /// A host with one store, which ends calls when told to.
 #[derive(Default)]
@@ -17,13 +18,13 @@ struct Shelf {
     entries: BTreeMap<Vec<u8>, Vec<u8>>,
     timers: Vec<String>,
     asked: Vec<String>,
-    ends: bool,
+    ends: Option<Stop>,
 }
 
 impl Shelf {
     fn asked(&mut self, what: String) -> Result<(), Stop> {
         self.asked.push(what);
-        if self.ends { Err(Stop) } else { Ok(()) }
+        self.ends.map_or(Ok(()), Err)
     }
 }
 
@@ -64,6 +65,7 @@ impl Hosted for Shelf {
 }
 
 struct Alarm {
+    registry: Arc<Registry>,
     functions: WorkerFunctions,
     prepared: Prepared,
 }
@@ -77,10 +79,14 @@ fn alarm(name: &str) -> Alarm {
     let registry = registry();
     let needed = [Interface::Processor, Interface::OnTimer];
     let prepared = registry.prepare(&udf(name), None, &[], &Limits::default(), &needed).unwrap();
-    Alarm { functions: WorkerFunctions::new(registry), prepared }
+    Alarm { functions: WorkerFunctions::new(registry.clone()), registry, prepared }
 }
 
 impl Alarm {
+    fn stats(&self) -> Stats {
+        self.registry.stats(self.prepared)
+    }
+
     fn process(&mut self, records: &Batch, shelf: &mut Shelf) -> Answer<Output> {
         self.functions.process(self.prepared, Context::default(), records.records(), shelf)
     }
@@ -129,7 +135,7 @@ fn records_and_timers_go_in_and_writes_go_out_in_batches() {
 fn a_call_that_its_host_ends_is_over_and_the_next_instance_works() {
     worker(|| {
         for mut alarm in alarms() {
-            let mut shelf = Shelf { ends: true, ..Shelf::default() };
+            let mut shelf = Shelf { ends: Some(Stop::Ended), ..Shelf::default() };
             let records = batch(&[(Some("a"), "x", 1_000)]);
             let ended = alarm.process(&records, &mut shelf);
             assert!(
@@ -137,7 +143,14 @@ fn a_call_that_its_host_ends_is_over_and_the_next_instance_works() {
                 "{ended:?}"
             );
             assert_eq!(shelf.asked.len(), 1, "nothing more was asked");
-            shelf.ends = false;
+            let counted = alarm.stats();
+            assert_eq!((counted.calls, counted.trapped), (1, 1));
+            // Nothing is wrong with it: it counts nowhere.
+            shelf.ends = Some(Stop::Again);
+            let again = alarm.process(&records, &mut shelf);
+            assert!(matches!(again, Err(Fault::Unavailable { .. })), "{again:?}");
+            assert_eq!(alarm.stats(), Stats { instances: 2, ..counted });
+            shelf.ends = None;
             assert_eq!(alarm.process(&records, &mut shelf).unwrap().taken, 1);
         }
     });
@@ -155,19 +168,19 @@ fn a_store_that_the_step_does_not_have_is_told_by_name() {
             None
         }
         fn get(&mut self, _: u32, _: &BytesColumn) -> Result<BytesColumn, Stop> {
-            Err(Stop)
+            Err(Stop::Ended)
         }
         fn put(&mut self, _: u32, _: &BytesColumn, _: &BytesColumn) -> Result<(), Stop> {
-            Err(Stop)
+            Err(Stop::Ended)
         }
         fn range(&mut self, _: u32, _: &[u8], _: &[u8], _: u32) -> Result<(BytesColumn, BytesColumn), Stop> {
-            Err(Stop)
+            Err(Stop::Ended)
         }
         fn set(&mut self, _: TimerClock, _: &BytesColumn, _: &str, _: &[Timestamp]) -> Result<(), Stop> {
-            Err(Stop)
+            Err(Stop::Ended)
         }
         fn cancel(&mut self, _: TimerClock, _: &BytesColumn, _: &str) -> Result<(), Stop> {
-            Err(Stop)
+            Err(Stop::Ended)
         }
     }
     worker(|| {

@@ -77,6 +77,9 @@ impl<T> Found<T> {
     }
 }
 
+/// Reads a row's value: its state, if that is in another layout than is wanted.
+type Other<'o> = dyn for<'v> FnMut(&'v [u8]) -> Result<Option<&'v [u8]>, StorageError> + 'o;
+
 /// Looks at so many rows of a database from a key on, and moves the key behind them, `None` at the end: those whose states `other` says are
 /// in another layout, by what stands behind `prefix` in their keys, and how many were looked at.
 pub(super) fn scan_others(
@@ -84,7 +87,7 @@ pub(super) fn scan_others(
     prefix: &[u8],
     from: &mut Option<Vec<u8>>,
     most: Most,
-    other: &mut dyn for<'v> FnMut(&'v [u8]) -> Result<Option<&'v [u8]>, StorageError>,
+    other: &mut Other<'_>,
 ) -> Result<(Vec<Vec<u8>>, usize), StorageError> {
     let (begin, to) = (from.take().unwrap_or_else(|| prefix.to_vec()), key::successor(prefix));
     let (mut found, mut failed, mut looked) = (Found::new(most), None, 0);

@@ -302,7 +302,8 @@ impl Sessions {
         let bounds = (start, end);
         // What is stored without a state has no time of its own.
         let timestamp = if state.get().is_some() { timestamp } else { end };
-        let mut new = Session { start, end, timestamp, layout, state, was: false, dirty: true, quiet: false, stored: false };
+        let mut new =
+            Session { start, end, timestamp, layout, state, was: false, dirty: true, quiet: false, stored: false };
         self.bytes += new.bytes();
         let change_bytes = CHANGE_BYTES + held.key.len();
         self.changed_bytes += change_bytes + new.bytes();

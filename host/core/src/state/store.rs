@@ -14,8 +14,8 @@ use hashbrown::HashTable;
 
 use super::CHANGE_BYTES;
 use super::key::{self, StoreKind};
-use super::layers::{Found, scan_others};
 use super::keyspace::{Keyspaces, Scan, Space, StorageError};
+use super::layers::{Found, scan_others};
 use super::value::{State, Stored};
 use crate::record::Timestamp;
 

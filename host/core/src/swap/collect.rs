@@ -1,8 +1,8 @@
 //! Which components are needed, and since when nothing has needed the others: what may be collected, and what was.
 //!
-//! Needed is a component that is in force, or would be gone back to, or is offered in an open proposal; and of each layout of states that a
-//! function has ever written the newest that was in force, since nothing here says whether such states are stored still. Time is that of
-//! entries, as they were appended, so that all who read the log come to the same.
+//! Needed is a component that is in force, or would be gone back to, or is offered in an open proposal; and of each layout that states may be
+//! stored in still ([`super::layouts`]) the newest that was in force. Time is that of entries, as they were appended, so that all who read
+//! the log come to the same.
 //!
 //! A component is put away before the proposal that names it is in the log, each time in a place of its own. So an entry that collects it
 //! is either behind the proposal, and does nothing, since the component is needed; or in front of it, and then the places that it names are
@@ -41,7 +41,7 @@ impl Control {
             let now = held.in_force();
             let both = now.into_iter().chain(now.and_then(|now| held.before(now)));
             needed.extend(both.map(|activation| activation.version.digest.as_str()));
-            needed.extend(held.layouts.values().map(String::as_str));
+            needed.extend(held.stored.versions().map(|(_, version)| version.digest.as_str()));
         }
         let offered = self.open.values().flat_map(|open| &open.proposal.changes);
         needed.extend(offered.map(|change| change.version.digest.as_str()));

@@ -522,7 +522,8 @@ impl Functions for Native {
         _: &BytesColumn,
         states: &BytesColumn,
     ) -> Answer<BytesColumn> {
-        let is_named = if matches!(self.running(f).role, Role::Proc(_)) { STORES.contains(&store) } else { store.is_empty() };
+        let is_named =
+            if matches!(self.running(f).role, Role::Proc(_)) { STORES.contains(&store) } else { store.is_empty() };
         assert!(is_named, "{f:?}: in store `{store}`");
         assert!(self.migrates(f) && new == layouts::layout(f) && old != new, "{f:?}: from {old} to {new}");
         if let Err(Stop::Fault(fault)) = self.instance(f, states.len()) {
@@ -556,7 +557,8 @@ impl Functions for Native {
         let all = records.keys.len();
         let mut taken = if self.rng.one_in(4) { 1 + self.rng.below(all as u64) as usize } else { all };
         let polite = self.rng.one_in(2);
-        let (mut asking, mut results) = (Asking { host, turns: self.migrates(f).then_some(f), earliest: None, ended: false }, Results::default());
+        let (mut asking, mut results) =
+            (Asking { host, turns: self.migrates(f).then_some(f), earliest: None, ended: false }, Results::default());
         for i in 0..taken {
             if polite && i > 0 && asking.earliest.is_some_and(|due| due <= records.timestamps[i]) {
                 taken = i;
@@ -581,7 +583,8 @@ impl Functions for Native {
         let rejected = entered.as_ref().map(Clone::clone).unwrap_or_default();
         let all = due.keys.len();
         let taken = if self.rng.one_in(4) { 1 + self.rng.below(all as u64) as usize } else { all };
-        let (mut asking, mut results) = (Asking { host, turns: self.migrates(f).then_some(f), earliest: None, ended: false }, Results::default());
+        let (mut asking, mut results) =
+            (Asking { host, turns: self.migrates(f).then_some(f), earliest: None, ended: false }, Results::default());
         for i in 0..taken {
             let timer = rec(&due, &Context::default(), i);
             let name = String::from_utf8(timer.value.clone().unwrap_or_default()).expect("names are text");

@@ -54,6 +54,12 @@ enum Kept {
         version: KeptVersion,
         reason: String,
     },
+    Swept {
+        function: String,
+        epoch: u64,
+        parts: Vec<String>,
+        of: u32,
+    },
     #[serde(rename_all = "kebab-case")]
     Collect {
         digest: String,
@@ -139,6 +145,7 @@ impl From<Entry> for Kept {
             Entry::Rejected { function, version, reason } => {
                 Kept::Rejected { function, version: version.into(), reason }
             }
+            Entry::Swept { function, epoch, parts, of } => Kept::Swept { function, epoch, parts, of },
             Entry::Collect { digest, keep_ms, host } => Kept::Collect { digest, keep_ms, host },
         }
     }
@@ -167,6 +174,7 @@ impl From<Kept> for Entry {
             Kept::Rejected { function, version, reason } => {
                 Entry::Rejected { function, version: version.into(), reason }
             }
+            Kept::Swept { function, epoch, parts, of } => Entry::Swept { function, epoch, parts, of },
             Kept::Collect { digest, keep_ms, host } => Entry::Collect { digest, keep_ms, host },
         }
     }
@@ -288,6 +296,7 @@ mod tests {
             Entry::Activate { proposal: 1 },
             Entry::Revert { function: "f".into(), epoch: 2, host: "h".into(), reason: reason.clone() },
             Entry::Rejected { function: "f".into(), version: version(), reason },
+            Entry::Swept { function: "f".into(), epoch: 2, parts: vec!["s/0".into()], of: 3 },
             Entry::Collect { digest: "d".into(), keep_ms: 5, host: "h".into() },
         ];
         for entry in all {

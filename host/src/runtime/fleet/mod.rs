@@ -41,6 +41,7 @@ use crate::trust::{Trust, file as sign};
 use deploy::Given;
 pub use deploy::{Asked, Collected, Deployed, Failed, NotTaken};
 use entries::SwitchRecord;
+pub use layouts::Sweeps;
 use ledger::{Follow, Ledger};
 
 /// How long a deploy waits for its outcome: longer than hosts may take, and than it takes them to say so.
@@ -66,16 +67,13 @@ pub struct Wanted {
     pub plan: plan::Function,
     /// Interfaces that it must have.
     pub needed: Vec<Interface>,
-    /// A step that has states of it which stay in their layout.
-    pub fixed: Option<String>,
 }
 
 impl Wanted {
     /// All functions of a pipeline, in its order.
     pub fn all(pipeline: &plan::Pipeline) -> Vec<Self> {
         let needed = |function: &plan::Function| plan::needed_interfaces(&pipeline.spec, &function.name);
-        let fixed = |function: &plan::Function| layouts::step_with_fixed_layout(&pipeline.spec, &function.name);
-        pipeline.functions.iter().map(|f| Self { needed: needed(f), fixed: fixed(f), plan: f.clone() }).collect()
+        pipeline.functions.iter().map(|f| Self { needed: needed(f), plan: f.clone() }).collect()
     }
 
     /// Makes a component ready to be called as this function.
@@ -129,6 +127,8 @@ pub struct Parts {
     pub trust: Trust,
     /// For how long a component is kept that nothing needs, milliseconds.
     pub keep_ms: i64,
+    /// What sweeps over states have come to.
+    pub sweeps: Sweeps,
 }
 
 /// See the module.
@@ -140,6 +140,7 @@ pub struct Fleet {
     trials: Arc<Trials>,
     trust: Trust,
     keep_ms: i64,
+    sweeps: Sweeps,
     state: Mutex<State>,
     changed: Condvar,
     dead: AtomicBool,
@@ -167,6 +168,8 @@ struct State {
     /// Versions that have failed here, by function and epoch: why, and when it was last appended.
     failures: BTreeMap<(usize, u64), turn::Failure>,
     doors: Vec<Door>,
+    /// When it was last said of a function which of its states were swept here.
+    told_swept: BTreeMap<usize, Instant>,
     /// Digests and places of components that were collected and may be there still.
     collected: VecDeque<(String, String)>,
 }
@@ -190,7 +193,7 @@ impl Fleet {
     /// # Errors
     /// In words for the user: a version that cannot be taken on here; those of the ledger.
     pub fn start(parts: Parts, wanted: &dyn Fn() -> bool) -> anyhow::Result<Arc<Self>> {
-        let Parts { host, functions, registry, ledger, follow, topics, trust, keep_ms } = parts;
+        let Parts { host, functions, registry, ledger, follow, topics, trust, keep_ms, sweeps } = parts;
         let slots = vec![Slot::default(); functions.len()];
         let fleet = Arc::new(Self {
             host,
@@ -200,6 +203,7 @@ impl Fleet {
             trials: Trials::new(topics),
             trust,
             keep_ms,
+            sweeps,
             state: Mutex::new(State { slots, ..State::default() }),
             changed: Condvar::new(),
             dead: AtomicBool::new(false),
@@ -272,6 +276,7 @@ impl Fleet {
                 let activation = self.in_force(&wanted.plan.name).context("a version in force")?;
                 warn_of_difference(&wanted.plan, &activation);
                 let prepared = self.prepare_version(number, &activation.version)?;
+                self.find_all_ways(number, prepared);
                 self.install(&mut self.lock(), number, prepared, &activation);
             }
         }
@@ -495,9 +500,11 @@ impl Fleet {
 
     /// Lets go of what no function runs or ran before.
     fn let_go(&self, state: &State, prepared: Prepared) {
-        let in_use = |slot: &Slot| slot.now.into_iter().chain(slot.before).any(|active| active.prepared == prepared);
+        let is_it = |active: Active| active.prepared == prepared || self.registry.turns_back(active.prepared, prepared);
+        let in_use = |slot: &Slot| slot.now.into_iter().chain(slot.before).any(is_it);
         if !state.slots.iter().any(in_use) {
             self.registry.release(prepared);
+            self.registry.take_ways_back(prepared).into_values().for_each(|by| self.let_go(state, by));
         }
     }
 

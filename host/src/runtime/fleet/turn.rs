@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use millstream_core::function::Prepared;
 use millstream_core::operator::Active;
-use millstream_core::swap::{Activation, Applied, Change, Entry, Look, Open, Step};
+use millstream_core::swap::{Activation, Applied, Change, Entry, Look, Open, Step, Version};
 use tracing::{error, info, warn};
 
 use super::collect::{self, Collector};
@@ -25,7 +25,7 @@ const BUSY_WAIT: Duration = Duration::from_millis(20);
 const LIVE_AGE_MAX: Duration = Duration::from_millis(100);
 
 /// After this time the same entry is appended once more, where it has not come.
-const APPEND_AGAIN: Duration = Duration::from_secs(2);
+pub(super) const APPEND_AGAIN: Duration = Duration::from_secs(2);
 
 /// How long other hosts leave it to the first to append what follows.
 const FIRST_GRACE: Duration = Duration::from_secs(1);
@@ -101,6 +101,7 @@ pub(super) fn run(fleet: &Arc<Fleet>, mut follow: Box<dyn Follow>) {
         fleet.look(&mut live);
         fleet.go_back();
         fleet.forget();
+        fleet.tell_swept();
         fleet.collect(&mut collector);
     }
 }
@@ -174,17 +175,25 @@ impl Fleet {
         let Some(number) = self.functions.iter().position(|f| f.plan.name == name) else { return };
         let just = prepared.iter().find(|(of, _)| *of == number).map(|(_, prepared)| *prepared);
         match just.or_else(|| self.kept(state, number, activation)) {
-            Some(prepared) => self.install(state, number, prepared, activation),
+            Some(prepared) => {
+                self.find_ways_here(state, number, prepared);
+                self.install(state, number, prepared, activation);
+            }
             None => self.catch_up(state, number, activation.clone()),
         }
     }
 
     /// What is prepared of a version still, from when it was in force.
     fn kept(&self, state: &State, number: usize, activation: &Activation) -> Option<Prepared> {
+        self.prepared_of(state, number, &activation.version)
+    }
+
+    /// The same of a version.
+    pub(super) fn prepared_of(&self, state: &State, number: usize, version: &Version) -> Option<Prepared> {
         let history = state.control.function(&self.functions[number].plan.name)?;
         let is_it = |active: &Active| {
             let mut all = history.activations.iter().filter(|a| a.epoch == active.epoch);
-            all.any(|a| a.version.is_same(&activation.version))
+            all.any(|a| a.version.is_same(version))
         };
         let slot = &state.slots[number];
         slot.now.into_iter().chain(slot.before).find(is_it).map(|active| active.prepared)
@@ -239,6 +248,7 @@ impl Fleet {
             while in_force() && !fleet.is_dead() {
                 match fleet.prepare_version(number, &activation.version) {
                     Ok(prepared) => {
+                        fleet.find_all_ways(number, prepared);
                         let mut state = fleet.lock();
                         return fleet.install(&mut state, number, prepared, &activation);
                     }

@@ -191,12 +191,14 @@ impl KafkaHost {
             host: directory.host_id().to_string(),
             address: address.clone(),
         });
-        let fleet = start_fleet(&pipeline, &topology, (&properties, &admin), &directory, &registry, wanted)?;
+        let status: Arc<Status> = Arc::default();
+        let sweeps = fleet::Sweeps { status: status.clone(), topology: topology.clone() };
+        let fleet = start_fleet(&pipeline, sweeps, (&properties, &admin), &directory, &registry, wanted)?;
         let (requests, asked) = channel();
         let host = Arc::new(Self {
             pipeline,
             topology,
-            status: Arc::default(),
+            status,
             registry,
             formats,
             globals,
@@ -499,7 +501,7 @@ fn end_dangling(
 /// The versions of a pipeline's functions, as the control log at the brokers says.
 fn start_fleet(
     pipeline: &Pipeline,
-    topology: &Topology,
+    sweeps: fleet::Sweeps,
     (properties, admin): (&Properties, &Arc<Admin>),
     directory: &Directory,
     registry: &Arc<Registry>,
@@ -517,9 +519,10 @@ fn start_fleet(
         registry: registry.clone(),
         ledger: Arc::new(ledger),
         follow: Box::new(follow),
-        topics: fleet::topics(topology),
+        topics: fleet::topics(&sweeps.topology),
         trust: pipeline.trust.clone(),
         keep_ms: pipeline.keep_components_ms,
+        sweeps,
     };
     Fleet::start(parts, wanted)
 }

@@ -544,7 +544,6 @@ impl Loop {
             self.parts.status.task(task.id(), |status| {
                 status.stream_time = (time != NEVER).then_some(time);
                 status.state_bytes = task.state_bytes();
-                status.sweeps = task.sweeps().map(|(step, sweep)| (step.to_string(), sweep)).collect();
             });
         }
     }

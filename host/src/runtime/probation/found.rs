@@ -47,6 +47,20 @@ impl Store {
         (!self.written.contains(key) && self.is_whole(key, key)).then_some(None)
     }
 
+    /// All keys that had a value before the call, with it.
+    pub fn values(&self) -> (BytesColumn, BytesColumn) {
+        let there = || self.before.iter().filter_map(|(key, value)| Some((key, value.as_deref()?)));
+        (there().map(|(key, _)| Some(&key[..])).collect(), there().map(|(_, value)| Some(value)).collect())
+    }
+
+    /// Puts others in the place of these values, in their order.
+    pub fn replace(&mut self, values: &BytesColumn) {
+        let there = self.before.values_mut().filter_map(Option::as_mut);
+        for (i, value) in there.enumerate() {
+            *value = values.get(i).unwrap_or_default().to_vec();
+        }
+    }
+
     /// Keys of which something is known, from `start` on.
     pub fn keys_from(&self, start: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         self.before.range(start.to_vec()..).map(|(key, value)| (&key[..], value.as_deref()))

@@ -281,13 +281,7 @@ impl<F: Functions> Judge<F> {
         let (from, to) = (self.functions.layout(old), self.functions.layout(new));
         if from != to && !begun.is_empty() {
             let (keys, states) = (keys.gather(&begun), states.gather(&begun));
-            let migrated = match self.ask(0, &mut |functions| functions.migrate(new, "", from, to, &keys, &states)) {
-                Ok(migrated) => migrated,
-                Err(Nothing::NoRoom) => return Ok(None),
-                Err(Nothing::Fault(fault)) => {
-                    return Err(format!("a state with key {} cannot be migrated: {fault}", shown(keys.get(0))));
-                }
-            };
+            let Some(migrated) = self.migrated("", (from, to), &keys, &states)? else { return Ok(None) };
             for (i, group) in begun.iter().enumerate() {
                 mine[*group as usize] = migrated.get(i).map(<[u8]>::to_vec);
             }
@@ -295,6 +289,25 @@ impl<F: Functions> Judge<F> {
         let mut column = BytesColumn::default();
         mine.iter().for_each(|state| column.push(state.as_deref()));
         Ok(Some(column))
+    }
+
+    /// States of the version in force in the layout of the new one; `None`: there is no room for it now.
+    fn migrated(
+        &mut self,
+        store: &str,
+        (from, to): (u32, u32),
+        keys: &BytesColumn,
+        states: &BytesColumn,
+    ) -> Result<Option<BytesColumn>, String> {
+        let why = |fault: &str| format!("a state with key {} cannot be migrated: {fault}", shown(keys.get(0)));
+        let Some(by) = self.functions.migrator(self.new_version(), from) else {
+            return Err(why(&format!("it is in layout {from}, which the version does not read")));
+        };
+        match self.ask(0, &mut |functions| functions.migrate(by, store, from, to, keys, states)) {
+            Ok(migrated) => Ok(Some(migrated)),
+            Err(Nothing::NoRoom) => Ok(None),
+            Err(Nothing::Fault(fault)) => Err(why(&fault.to_string())),
+        }
     }
 
     fn fold(&mut self, fold: Fold) -> Result<(), String> {

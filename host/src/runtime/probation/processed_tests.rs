@@ -462,7 +462,7 @@ fn ranged(limit: u32, ask: (&str, &str, u32), own: &[(&str, Option<&str>)]) -> R
             let text = |column: &BytesColumn, i| String::from_utf8_lossy(column.get(i).unwrap()).into_owned();
             Ok((0..keys.len()).map(|i| text(&keys, i) + "=" + &text(&values, i)).collect())
         }
-        Err(Stop) => Err(desk.missed.unwrap()),
+        Err(_) => Err(desk.missed.unwrap()),
     }
 }
 
@@ -501,7 +501,7 @@ fn what_a_call_may_write_is_bounded_as_in_a_step() {
     shelf.keep(&found);
     let broken = |ask: &dyn Fn(&mut Desk<'_>) -> Result<(), Stop>, shelf: &mut Shelf, fires: bool| {
         let mut desk = Desk::new(shelf, &found, fires);
-        assert_eq!(ask(&mut desk), Err(Stop));
+        assert_eq!(ask(&mut desk), Err(Stop::Ended));
         desk.broke.unwrap().to_string()
     };
     let many = millstream_core::operator::process::TIMERS_PER_CALL_MAX + 1;

@@ -202,13 +202,13 @@ impl<'c> Desk<'c> {
 
     fn refuse<T>(&mut self, what: String) -> Result<T, Stop> {
         self.broke.get_or_insert(Fault::BadResult { what });
-        Err(Stop)
+        Err(Stop::Ended)
     }
 
     fn miss<T>(&mut self, store: usize, what: &str) -> Result<T, Stop> {
         let name = self.found.names.get(store).map_or("", String::as_str);
         self.missed.get_or_insert(format!("{what} in the store `{name}`"));
-        Err(Stop)
+        Err(Stop::Again)
     }
 
     fn known(&mut self, store: u32) -> Result<usize, Stop> {
@@ -221,7 +221,7 @@ impl<'c> Desk<'c> {
     fn within<T>(&mut self, asked: Result<T, Fault>) -> Result<T, Stop> {
         asked.map_err(|fault| {
             self.broke.get_or_insert(fault);
-            Stop
+            Stop::Ended
         })
     }
 

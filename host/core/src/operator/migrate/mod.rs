@@ -16,13 +16,13 @@ use alloc::vec::Vec;
 use super::aggregate::own_key;
 use super::fold::{layout_differs, too_large};
 use super::isolate::{self, Isolation, Work};
-use super::{Cx, bad_result};
+use super::{Active, Cx, bad_result};
 use crate::error::Verdict;
 use crate::function::{Answer, Fault, Functions, Prepared};
 use crate::record::BytesColumn;
 use crate::state::layers::Rows;
 use crate::state::value::State;
-use crate::topology::graph::{AggregateNode, Node, ProcessNode};
+use crate::topology::graph::{AggregateNode, Node, NodeOperator, ProcessNode};
 use crate::topology::spec::Fold;
 
 /// States that one call of `migrate` is given at the most.
@@ -64,9 +64,25 @@ impl<'o> Of<'o> {
         process.spec.stores.iter().enumerate().map(one).collect()
     }
 
+    /// The functions that lay them out, by number, with the epochs that run here.
+    fn epochs(&self, active: &[Active]) -> Vec<(usize, u64)> {
+        let adders = self.aggregate.map_or(&[][..], |aggregate| &aggregate.adders);
+        [self.function].iter().chain(adders).map(|function| (*function, active[*function].epoch)).collect()
+    }
+
     /// A key as the function knows it.
     fn key<'k>(&self, key: &'k [u8]) -> &'k [u8] {
         self.aggregate.map_or(key, |aggregate| own_key(aggregate, key))
+    }
+}
+
+/// Whether a node keeps states that a function lays out, given by its number.
+pub fn keeps_states_of(node: &Node, function: usize) -> bool {
+    match &node.operator {
+        NodeOperator::Aggregate(aggregate) => Of::aggregate(node, aggregate)
+            .is_some_and(|of| of.function == function || aggregate.adders.contains(&function)),
+        NodeOperator::Process(process) => process.function == function && !process.spec.stores.is_empty(),
+        _ => false,
     }
 }
 

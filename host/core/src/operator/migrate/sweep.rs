@@ -6,8 +6,8 @@
 
 use alloc::vec::Vec;
 
-use super::super::Cx;
 use super::super::aggregate::ground;
+use super::super::{Active, Cx};
 use super::{Of, bring};
 use crate::error::Verdict;
 use crate::function::{Functions, Prepared};
@@ -44,15 +44,19 @@ pub(crate) struct Sweep {
     place: Place,
     /// The layout that all are to have.
     layout: u32,
+    /// The functions that lay the states out, by number, with the epochs in force when it began.
+    epochs: Vec<(usize, u64)>,
     looked: u64,
     migrated: u64,
 }
 
 /// How far a sweep is, for whoever shows it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// The layout that all states are to have.
     pub layout: u32,
+    /// The functions that lay the states out, by number, with the epochs in force when it began.
+    pub epochs: Vec<(usize, u64)>,
     /// Rows looked at.
     pub looked: u64,
     /// Of these, and of what steps touched before, states that were written anew since the sweep began.
@@ -63,9 +67,9 @@ pub struct Progress {
 
 impl Sweep {
     /// Towards the layout of the version in force; `None`: it turns no states.
-    pub fn towards(layout: Option<u32>) -> Self {
-        let of = |layout| Self { place: Place::Memory(0), layout, ..Self::default() };
-        layout.map(of).unwrap_or_default()
+    pub fn towards(layout: Option<u32>, of: &Of<'_>, active: &[Active]) -> Self {
+        let under_way = |layout| Self { place: Place::Memory(0), layout, epochs: of.epochs(active), ..Self::default() };
+        layout.map(under_way).unwrap_or_default()
     }
 
     /// Whether an interval is wanted for it.
@@ -75,9 +79,10 @@ impl Sweep {
 
     /// How far it is; `None`: there is nothing to be done.
     pub fn progress(&self) -> Option<Progress> {
-        let Self { place, layout, looked, migrated } = self;
+        let Self { place, layout, epochs, looked, migrated } = self;
         (*place != Place::Nowhere).then_some(Progress {
             layout: *layout,
+            epochs: epochs.clone(),
             looked: *looked,
             migrated: *migrated,
             done: *place == Place::Done,
@@ -111,7 +116,8 @@ pub(crate) fn sweep<S: Layered>(
     sweep: &mut Sweep,
     (wanted, rows_max): (Option<u32>, usize),
 ) -> Result<(), Verdict> {
-    let now = Sweep::towards(wanted);
+    let Some(first) = of.first() else { return Ok(()) };
+    let now = Sweep::towards(wanted, first, cx.active);
     // Another version writes another layout, or turns none any more.
     if now.layout != sweep.layout || now.is_under_way() == (sweep.place == Place::Nowhere) {
         *sweep = now;

@@ -145,18 +145,18 @@ pub fn range_too_large() -> Fault {
 impl<'d> Desk<'d> {
     fn refuse<T>(&mut self, what: String) -> Result<T, Stop> {
         self.ended.get_or_insert(Ended::Function(bad_result(what)));
-        Err(Stop)
+        Err(Stop::Ended)
     }
 
     fn fail<T>(&mut self, verdict: Verdict) -> Result<T, Stop> {
         self.ended.get_or_insert(Ended::Task(verdict));
-        Err(Stop)
+        Err(Stop::Ended)
     }
 
     /// Ends the call until entries are in the function's layout.
     fn differ<T>(&mut self, number: usize, keys: Vec<Vec<u8>>) -> Result<T, Stop> {
         self.ended.get_or_insert(Ended::Layouts(number, keys));
-        Err(Stop)
+        Err(Stop::Again)
     }
 
     fn stored<T>(&mut self, answer: Result<T, StorageError>) -> Result<T, Stop> {
@@ -192,7 +192,7 @@ impl<'d> Desk<'d> {
     fn within<T>(&mut self, asked: Result<T, Fault>) -> Result<T, Stop> {
         asked.map_err(|fault| {
             self.ended.get_or_insert(Ended::Function(fault));
-            Stop
+            Stop::Ended
         })
     }
 

@@ -84,7 +84,7 @@ impl<'a, 'p> Run<'_, '_, 'a, 'p> {
     /// Goes on with the sweep over entries in another layout.
     pub(super) fn sweep_layouts(&mut self, rows_max: usize) -> Result<(), Verdict> {
         let of = Of::processor(self.node, self.process);
-        let wanted = sweep::wanted(&*self.cx.ports.functions, self.active.prepared).filter(|_| !of.is_empty());
+        let wanted = sweep::wanted(&*self.cx.ports.functions, self.active.prepared);
         let State { stores, sweep, .. } = &mut *self.state;
         sweep::sweep(self.cx, &of, stores, sweep, (wanted, rows_max))?;
         self.state.stores.iter_mut().for_each(Entries::settle);

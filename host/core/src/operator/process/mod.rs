@@ -36,14 +36,15 @@ use alloc::vec::Vec;
 
 use super::aggregate::{self, ground};
 use super::clock::{ByUpstream, Observed, Walk};
-use super::stateless::join;
+use super::migrate::Of;
 use super::migrate::sweep::{Sweep, wanted};
+use super::stateless::join;
 use super::{Active, Cx, Ports};
 use crate::decode::Row;
 use crate::emit::Reason;
 use crate::error::Verdict;
 use crate::flow::{Flow, NO_ROW};
-use crate::function::{Answer, Fault, Interface, Output, Prepared, Rejection, TimerClock};
+use crate::function::{Answer, Fault, Interface, Output, Rejection, TimerClock};
 use crate::poll::BATCH_RECORDS_MAX;
 use crate::record::Timestamp;
 use crate::state::entries::{self, Entries};
@@ -82,14 +83,16 @@ impl State {
         process: &ProcessNode,
         times: aggregate::Times,
         ports: &Ports<'_>,
-        prepared: Prepared,
+        of: &[Of<'_>],
+        active: &[Active],
     ) -> Result<Self, Verdict> {
         let ground = |n: usize| Ground { db: ports.db, space: ports.spaces[process.store + n], prefix: ports.prefix };
         let count = process.spec.stores.len();
         let stores = (0..count).map(|n| Entries::open(ground(n))).collect::<Result<_, _>>()?;
         let timers = Timers::open(ground(count))?;
         let (records_at_once, timers_at_once) = (BATCH_RECORDS_MAX, BATCH_RECORDS_MAX);
-        let sweep = Sweep::towards(wanted(&*ports.functions, prepared).filter(|_| count > 0));
+        let wanted = wanted(&*ports.functions, active[process.function].prepared);
+        let sweep = of.first().map(|first| Sweep::towards(wanted, first, active)).unwrap_or_default();
         Ok(Self { times, sweep, stores, timers, records_at_once, timers_at_once })
     }
 

@@ -338,12 +338,19 @@ struct Past {
     back: bool,
     /// Its component was collected.
     gone: bool,
+    /// Position of the entry that put it in force.
+    at: u64,
+    /// Parts whose sweep began under it.
+    swept: BTreeSet<String>,
+    /// When it was in force, all parts were swept, and what was stored was in its layout.
+    all_swept: bool,
 }
 
 impl Past {
     fn of(version: &Version) -> Self {
         let (digest, place) = (version.digest.clone(), version.place.clone());
-        Self { digest, place, layout: version.layout, failed: false, back: false, gone: false }
+        let (layout, swept) = (version.layout, BTreeSet::new());
+        Self { digest, place, layout, failed: false, back: false, gone: false, at: 0, swept, all_swept: false }
     }
 }
 
@@ -403,11 +410,18 @@ impl Rules {
                     Some(before) => {
                         past.last_mut().expect("it is in force").failed = true;
                         let digest = before.digest.clone();
-                        self.takes_over(at, function, Past { failed: false, back: true, ..before });
+                        self.takes_over(
+                            at,
+                            function,
+                            Past { failed: false, back: true, swept: BTreeSet::new(), all_swept: false, ..before },
+                        );
                         self.put_in_force(at, applied, [(function, &digest)].into_iter())
                     }
                     None => matches!(applied, Applied::Void(_)),
                 }
+            }
+            Entry::Swept { function, epoch, parts, of } => {
+                self.swept(function, *epoch, parts, *of) == (*applied == Applied::Answered)
             }
             Entry::Rejected { .. } => *applied == Applied::Closed,
             Entry::Collect { digest, keep_ms, .. } => {
@@ -430,7 +444,9 @@ impl Rules {
         let mut needed: BTreeSet<String> =
             self.open.values().flatten().map(|change| change.version.digest.clone()).collect();
         for past in self.past.values() {
-            let newest = |layout: u32| past.iter().rev().find(|p| p.layout == layout);
+            // What came before all was swept that there is now is stored no more.
+            let from = past.iter().rposition(|p| p.all_swept).unwrap_or(0);
+            let newest = |layout: u32| past[from..].iter().rev().find(|p| p.layout == layout);
             let of_layouts = (0..3).filter_map(newest);
             needed.extend(past.last().into_iter().chain(earlier(past)).chain(of_layouts).map(|p| p.digest.clone()));
         }
@@ -448,13 +464,30 @@ impl Rules {
         }
     }
 
+    /// Notes what was swept; whether it counts: all versions from that epoch on write one layout.
+    fn swept(&mut self, function: &str, epoch: u64, parts: &[String], of: u32) -> bool {
+        let Some(past) = self.past.get_mut(function) else { return false };
+        let Some(from) = past.iter().position(|p| p.at == epoch) else { return false };
+        if past[from..].iter().any(|p| p.layout != past[from].layout) {
+            return false;
+        }
+        past[from].swept.extend(parts.iter().cloned());
+        // Of all that write this layout, without another between.
+        let since = past.iter().rposition(|p| p.layout != past[from].layout).map_or(0, |last| last + 1);
+        let all: BTreeSet<&String> = past[since..].iter().flat_map(|p| &p.swept).collect();
+        if all.len() >= of as usize {
+            past.last_mut().expect("there is one").all_swept = true;
+        }
+        true
+    }
+
     fn builds_on_now(&self, changes: &[Change]) -> bool {
         changes.iter().all(|c| self.epochs.get(&c.function).copied().unwrap_or(0) == c.builds_on)
     }
 
     fn takes_over(&mut self, at: u64, function: &str, now: Past) {
         self.epochs.insert(function.to_string(), at);
-        self.past.entry(function.to_string()).or_default().push(now);
+        self.past.entry(function.to_string()).or_default().push(Past { at, ..now });
     }
 
     /// Whether an entry put just these in force, with its position as their epoch.

@@ -182,6 +182,18 @@ impl Follower {
         Ok(entries)
     }
 
+    /// What somebody says of states that were swept, true or not: what follows is the log's fold alone.
+    fn swept(&self, log: &mut ControlLog) -> Option<Entry> {
+        if !log.rng.one_in(12) {
+            return None;
+        }
+        let (function, held) = self.control.functions().find(|(_, held)| held.stored().versions().count() > 1)?;
+        let all = &held.activations;
+        let epoch = if log.rng.one_in(3) { log.rng.pick(all).epoch } else { all.last()?.epoch };
+        let parts = ["s/0", "s/1"].into_iter().filter(|_| log.rng.one_in(2)).map(str::to_string).collect();
+        Some(Entry::Swept { function: function.to_string(), epoch, parts, of: 2 })
+    }
+
     /// What it finds that nothing needs any more.
     fn collects(
         &self,
@@ -252,6 +264,7 @@ impl Follower {
                 | Entry::Revert { .. }
                 | Entry::Passed { .. }
                 | Entry::Promote { .. }
+                | Entry::Swept { .. }
                 | Entry::Collect { .. },
             ) => {}
             // The protocol asks for it again.
@@ -316,6 +329,7 @@ impl Fleet {
         let look = |read: i64| Look { host: &id, live: known.then_some(&live), waited_ms: now.saturating_sub(read) };
         let mut entries = process.follower.news(&mut self.control, &look, faults)?;
         entries.extend(process.follower.collects(&mut self.control, &look(now), now, self.planted)?);
+        entries.extend(process.follower.swept(&mut self.control));
         for entry in entries {
             let how = self.append(&entry, faults)?;
             if let Some(process) = &mut host.process {

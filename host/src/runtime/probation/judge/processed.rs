@@ -3,6 +3,7 @@
 //! What fires is what the engine fires, as far as both have set it. Timers that the new version alone has, or has for another time, fire
 //! before the first record at which they are due, as in a step; when there is none, with the next call.
 
+use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use millstream_core::function::{Answer, Context, Fault, Functions, Interface, Output, Prepared, Records, TimerClock};
@@ -31,10 +32,11 @@ impl<F: Functions> Judge<F> {
         if !goes_on(&mut shelf, &call.given) {
             shelf = Shelf::default();
         }
-        shelf.keep(&call.found);
-        shelf.takes = call.given.takes_of_step().or(shelf.takes);
         // What was left out would be missing from then on: it begins anew.
-        if self.judged(&mut shelf, call)? {
+        let Some(found) = self.brought(&call.found)? else { return Ok(()) };
+        shelf.keep(&found);
+        shelf.takes = call.given.takes_of_step().or(shelf.takes);
+        if self.judged(&mut shelf, call, &found)? {
             self.shelves.insert(of, shelf);
         }
         if self.shelves.values().map(|shelf| shelf.bytes).sum::<usize>() > STATES_BYTES_MAX {
@@ -43,9 +45,27 @@ impl<F: Functions> Judge<F> {
         Ok(())
     }
 
+    /// What the version in force found, in the layout of the new one; `None`: there is no room for it now.
+    fn brought<'f>(&mut self, found: &'f Found) -> Result<Option<Cow<'f, Found>>, String> {
+        let layouts = (self.functions.layout(self.trial.parts.old), self.functions.layout(self.new_version()));
+        let mut found = Cow::Borrowed(found);
+        if layouts.0 == layouts.1 {
+            return Ok(Some(found));
+        }
+        for number in 0..found.stores.len() {
+            let (keys, values) = found.stores[number].values();
+            if keys.is_empty() {
+                continue;
+            }
+            let Some(values) = self.migrated(&found.names[number], layouts, &keys, &values)? else { return Ok(None) };
+            found.to_mut().stores[number].replace(&values);
+        }
+        Ok(Some(found))
+    }
+
     /// `false`: something had to be left out.
-    fn judged(&mut self, shelf: &mut Shelf, call: &Processed) -> Result<bool, String> {
-        let Processed { fired, given, output, found, .. } = call;
+    fn judged(&mut self, shelf: &mut Shelf, call: &Processed, found: &Found) -> Result<bool, String> {
+        let Processed { fired, given, output, .. } = call;
         let Some(clock) = *fired else {
             return self.ask_all(shelf, found, None, given, output);
         };

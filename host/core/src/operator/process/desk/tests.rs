@@ -52,9 +52,9 @@ fn ask<T>(limits: Limits, fires: bool, ask: impl FnOnce(&mut Desk<'_>) -> Result
     let answer = ask(&mut desk);
     match (answer, desk.ended) {
         (Ok(answer), None) => Ok(answer),
-        (Err(Stop), Some(Ended::Function(fault))) => Err(fault.to_string()),
-        (Err(Stop), Some(Ended::Task(verdict))) => Err(verdict.to_string()),
-        (Err(Stop), Some(Ended::Layouts(store, keys))) => Err(format!("{store}: {keys:?}")),
+        (Err(Stop::Ended), Some(Ended::Function(fault))) => Err(fault.to_string()),
+        (Err(Stop::Ended), Some(Ended::Task(verdict))) => Err(verdict.to_string()),
+        (Err(Stop::Again), Some(Ended::Layouts(store, keys))) => Err(format!("{store}: {keys:?}")),
         _ => panic!("an answer and an end are told apart"),
     }
 }
@@ -155,7 +155,7 @@ fn a_state_of_another_layout_is_not_shown() {
             desk.put(0, &column(&[b"k", b"l"]), &column(&[b"v", b"w"]))?;
             desk.layout = 3;
             desk.put(0, &column(&[b"m"]), &column(&[b"x"]))?;
-            if read(desk) { Ok(()) } else { Err(Stop) }
+            if read(desk) { Ok(()) } else { Err(Stop::Again) }
         })
     };
     // Those are named that are to be turned, and no others.
