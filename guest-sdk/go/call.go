@@ -141,10 +141,11 @@ func (c *Call) forget() {
 // roomBytes is how many bytes are taken at once for copies.
 const roomBytes = 16 << 10
 
-// copied is a copy that stays until the call ends, whatever becomes of the bytes; nil stays nil.
+// copied is a copy that stays until the call ends, whatever becomes of the bytes; nil stays nil, and what is empty does not
+// become nil.
 func (c *Call) copied(bytes []byte) []byte {
-	if bytes == nil {
-		return nil
+	if len(bytes) == 0 {
+		return bytes[:0:0]
 	}
 	if len(bytes) > cap(c.room)-len(c.room) {
 		c.room = make([]byte, 0, max(roomBytes, len(bytes)))
