@@ -119,14 +119,17 @@ func TestARangeHasWhatWasWrittenSoFar(t *testing.T) {
 	if !reflect.DeepEqual(host.Stores["s"], map[string][]byte{"a": one, "c": one, "d": one}) {
 		t.Error(host.Stores)
 	}
-	between := func(record Record, out *Output, call *Call) error {
-		for _, entry := range call.Store("s").Range(nil, []byte("d"), 9) {
-			out.EmitKey(entry.Key)
+	for limit, expected := range map[uint32][]string{0: nil, 1: {"a"}, 9: {"a", "c"}} {
+		var found []string
+		Process(func(_ Record, _ *Output, call *Call) error {
+			for _, entry := range call.Store("s").Range(nil, []byte("d"), limit) {
+				found = append(found, string(entry.Key))
+			}
+			return nil
+		}, BatchOf(Record{}), &host)
+		if !reflect.DeepEqual(found, expected) {
+			t.Error(limit, found)
 		}
-		return nil
-	}
-	if out := Process(between, BatchOf(Record{}), &host); !reflect.DeepEqual(items(out.Keys), []string{"a", "c"}) {
-		t.Error(items(out.Keys))
 	}
 }
 
@@ -174,12 +177,13 @@ func TestChangesOfTimersComeInTheirOrderAlikeOnesTogether(t *testing.T) {
 		call.SetTimer(WallClock, nil, "y", 13)
 		call.SetTimer(EventTime, nil, "y", 14)
 		call.SetTimer(EventTime, []byte{}, "y", 15)
-		call.SetTimer(EventTime, nil, "y", 16)
+		call.SetTimer(EventTime, nil, "y", 15)
+		call.SetTimer(EventTime, []byte{}, "y", 15)
 		return nil
 	}
 	var host TestHost
 	Process(several, BatchOf(Record{}), &host)
-	expected := []string{`event "k" x 10`, `wall "k" y 12`, `wall the task's y 13`, `event "" y 15`, `event the task's y 16`}
+	expected := []string{`event "k" x 10`, `wall "k" y 12`, `wall the task's y 13`, `event the task's y 15`, `event "" y 15`}
 	if found := shown(host.Timers); host.Asked != 5 || !reflect.DeepEqual(found, expected) {
 		t.Error(host.Asked, found)
 	}
@@ -218,13 +222,13 @@ func TestWhatIsRefusedLeavesTheLastThatWasNot(t *testing.T) {
 	if string(host.Stores["s"]["k"]) != "kept" {
 		t.Error(host.Stores)
 	}
+	host = TestHost{}
 	if _, err := host.Process(rewrite, at("", "kept", 3)); err != nil {
 		t.Error(err)
 	}
-	before := host.copied()
 	_, err := host.Process(rewrite, sent)
-	if err == nil || !reflect.DeepEqual(host.Stores, before.Stores) || !reflect.DeepEqual(host.Timers, before.Timers) {
-		t.Error(err, host)
+	if found := shown(host.Timers); err == nil || !reflect.DeepEqual(host.Stores["s"], kept) || len(found) != 1 {
+		t.Error(err, host.Stores, found)
 	}
 }
 
