@@ -113,7 +113,7 @@ func (o *Output) end(timestamp int64) {
 		o.Timestamps = append(o.Timestamps, timestamp)
 	}
 	if o.Ports == nil && o.port != 0 {
-		o.Ports = make([]uint32, o.Results, o.records.Len())
+		o.Ports = make([]uint32, o.Results, max(o.Results, o.records.Len()))
 	}
 	if o.Ports != nil {
 		o.Ports = append(o.Ports, o.port)

@@ -331,6 +331,17 @@ func TestResultsGoToNamedOutputs(t *testing.T) {
 	if out.Values != nil || !reflect.DeepEqual(out.Timestamps, []int64{0, 1, 7, 2}) {
 		t.Errorf("%+v", out)
 	}
+	// The first that goes elsewhere comes behind more results than there are records.
+	late := Process(func(_ Record, out *Output, _ *Call) error {
+		for port := range 4 {
+			out.Port(port / 3)
+			out.EmitSame()
+		}
+		return nil
+	}, values("a"), &TestHost{}).Ports
+	if !reflect.DeepEqual(late, []uint32{0, 0, 0, 1}) {
+		t.Error(late)
+	}
 	// The port of one is not that of the next.
 	ports := Process(func(record Record, out *Output, _ *Call) error {
 		out.EmitSame()

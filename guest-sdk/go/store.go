@@ -91,7 +91,13 @@ func (s *Store) restore(place int, entry held) {
 
 // flush hands what was written over.
 func (s *Store) flush() {
-	keys, values := NewColumn(len(s.written), 0), NewColumn(len(s.written), 0)
+	// Room for all of it at once: columns that grow leave several times as many bytes to the collector, and a function's
+	// memory is small.
+	keyBytes, valueBytes := 0, 0
+	for _, place := range s.written {
+		keyBytes, valueBytes = keyBytes+len(s.entries[place].key), valueBytes+len(s.entries[place].value)
+	}
+	keys, values := NewColumn(len(s.written), keyBytes), NewColumn(len(s.written), valueBytes)
 	for _, place := range s.written {
 		entry := &s.entries[place]
 		if entry.written {
