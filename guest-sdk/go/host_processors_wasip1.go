@@ -65,35 +65,35 @@ func handleOf(store string) uint32 {
 	return hostAnswer[1]
 }
 
-// at is where items lie, and how many there are.
-func at[T any](items []T) (unsafe.Pointer, uint32) {
+// list is where items lie, and how many there are.
+func list[T any](items []T) (unsafe.Pointer, uint32) {
 	return unsafe.Pointer(unsafe.SliceData(items)), uint32(len(items))
 }
 
-// answered reads a column that the host wrote.
-func answered(words []uint32) Column {
+// columnAt reads a column that the host wrote.
+func columnAt(words []uint32) Column {
 	return Column{memory.U32s(words[0], words[1]), memory.Bytes(words[2], words[3]), memory.Bytes(words[4], words[5])}
 }
 
 func (callingHost) get(store string, key []byte) []byte {
 	handle := handleOf(store)
 	keyOffsets[1] = uint32(len(key))
-	k, kn := at(keyOffsets[:])
-	kd, kdn := at(key)
+	k, kn := list(keyOffsets[:])
+	kd, kdn := list(key)
 	stateGet(handle, k, kn, kd, kdn, nil, 0, unsafe.Pointer(&hostAnswer))
 	runtime.KeepAlive(key)
-	values := answered(hostAnswer[:6])
+	values := columnAt(hostAnswer[:6])
 	return values.Get(0)
 }
 
 func (callingHost) put(store string, keys, values *Column) {
 	handle := handleOf(store)
-	k, kn := at(keys.Offsets)
-	kd, kdn := at(keys.Data)
-	kv, kvn := at(keys.Validity)
-	v, vn := at(values.Offsets)
-	vd, vdn := at(values.Data)
-	vv, vvn := at(values.Validity)
+	k, kn := list(keys.Offsets)
+	kd, kdn := list(keys.Data)
+	kv, kvn := list(keys.Validity)
+	v, vn := list(values.Offsets)
+	vd, vdn := list(values.Data)
+	vv, vvn := list(values.Validity)
 	statePut(handle, k, kn, kd, kdn, kv, kvn, v, vn, vd, vdn, vv, vvn)
 	runtime.KeepAlive(keys)
 	runtime.KeepAlive(values)
@@ -101,19 +101,19 @@ func (callingHost) put(store string, keys, values *Column) {
 
 func (callingHost) entries(store string, start, end []byte, limit uint32) (keys, values Column) {
 	handle := handleOf(store)
-	s, sn := at(start)
-	e, en := at(end)
+	s, sn := list(start)
+	e, en := list(end)
 	stateRange(handle, s, sn, e, en, limit, unsafe.Pointer(&hostAnswer))
 	runtime.KeepAlive(start)
 	runtime.KeepAlive(end)
-	return answered(hostAnswer[:6]), answered(hostAnswer[6:])
+	return columnAt(hostAnswer[:6]), columnAt(hostAnswer[6:])
 }
 
 func (callingHost) setTimers(clock Clock, keys *Column, name string, due []int64) {
-	k, kn := at(keys.Offsets)
-	kd, kdn := at(keys.Data)
-	kv, kvn := at(keys.Validity)
-	d, dn := at(due)
+	k, kn := list(keys.Offsets)
+	kd, kdn := list(keys.Data)
+	kv, kvn := list(keys.Validity)
+	d, dn := list(due)
 	timersSet(uint32(clock), k, kn, kd, kdn, kv, kvn, unsafe.Pointer(unsafe.StringData(name)), uint32(len(name)), d, dn)
 	runtime.KeepAlive(keys)
 	runtime.KeepAlive(name)
@@ -121,9 +121,9 @@ func (callingHost) setTimers(clock Clock, keys *Column, name string, due []int64
 }
 
 func (callingHost) cancelTimers(clock Clock, keys *Column, name string) {
-	k, kn := at(keys.Offsets)
-	kd, kdn := at(keys.Data)
-	kv, kvn := at(keys.Validity)
+	k, kn := list(keys.Offsets)
+	kd, kdn := list(keys.Data)
+	kv, kvn := list(keys.Validity)
 	timersCancel(uint32(clock), k, kn, kd, kdn, kv, kvn, unsafe.Pointer(unsafe.StringData(name)), uint32(len(name)))
 	runtime.KeepAlive(keys)
 	runtime.KeepAlive(name)
