@@ -14,14 +14,16 @@ import (
 func stateOpen(name unsafe.Pointer, bytes uint32, result unsafe.Pointer)
 
 //go:wasmimport millstream:udf/state@0.1.0 [method]store.get
-func stateGet(store uint32, k unsafe.Pointer, kn uint32, kd unsafe.Pointer, kdn uint32, kv unsafe.Pointer, kvn uint32, result unsafe.Pointer)
+func stateGet(store uint32, k unsafe.Pointer, kn uint32, kd unsafe.Pointer, kdn uint32, kv unsafe.Pointer, kvn uint32,
+	result unsafe.Pointer)
 
 //go:wasmimport millstream:udf/state@0.1.0 [method]store.put
 func statePut(store uint32, k unsafe.Pointer, kn uint32, kd unsafe.Pointer, kdn uint32, kv unsafe.Pointer, kvn uint32,
 	v unsafe.Pointer, vn uint32, vd unsafe.Pointer, vdn uint32, vv unsafe.Pointer, vvn uint32)
 
 //go:wasmimport millstream:udf/state@0.1.0 [method]store.range
-func stateRange(store uint32, start unsafe.Pointer, startBytes uint32, end unsafe.Pointer, endBytes, limit uint32, result unsafe.Pointer)
+func stateRange(store uint32, start unsafe.Pointer, startBytes uint32, end unsafe.Pointer, endBytes, limit uint32,
+	result unsafe.Pointer)
 
 //go:wasmimport millstream:udf/timers@0.1.0 set
 func timersSet(clock uint32, k unsafe.Pointer, kn uint32, kd unsafe.Pointer, kdn uint32, kv unsafe.Pointer, kvn uint32,

@@ -27,8 +27,8 @@ type Timer struct {
 }
 
 // OnTimer handles a timer that is due, which is gone unless it is set again. Results have the timer's key and its due time
-// unless they are given others, and no headers; what stays the record's elsewhere is the timer's name as the value. On an
-// error the timer is refused, and nothing of what was stored, set and written for it stays.
+// unless they are given others, and no headers; where a mapper's result would keep the value, it is the timer's name. On an
+// error the timer is refused: nothing of what was stored, set and written for it stays, and it is gone.
 type OnTimer func(timer Timer, out *Output, call *Call) error
 
 // Process handles records until they are all dealt with, a timer that was set is due before the next one, or the call has

@@ -123,7 +123,8 @@ func (h *TestHost) drop(timer Timer) {
 }
 
 func byFiring(one, other Timer) int {
-	return cmp.Or(cmp.Compare(one.Due, other.Due), byKey(one, other), cmp.Compare(one.Name, other.Name), cmp.Compare(one.Clock, other.Clock))
+	name, clock := cmp.Compare(one.Name, other.Name), cmp.Compare(one.Clock, other.Clock)
+	return cmp.Or(cmp.Compare(one.Due, other.Due), byKey(one, other), name, clock)
 }
 
 // byKey: a timer of the task is the first.
