@@ -26,8 +26,8 @@ func ColumnOf(items ...[]byte) *Column {
 // Len is the number of items.
 func (c *Column) Len() int { return max(len(c.Offsets)-1, 0) }
 
-// empty is the bytes of an item that is there and has none: not nil.
-var empty = make([]byte, 0, 1)
+// empty is the bytes of an item that is there and has none: not nil, and without room, so that whoever appends gets a copy.
+var empty = []byte{}
 
 // Get borrows item index; nil: it is null.
 func (c *Column) Get(index int) []byte {

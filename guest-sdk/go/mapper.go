@@ -1,17 +1,17 @@
 package millstream
 
-// ResultBytesMax is how many bytes of results one call makes before a mapper stops early; the host asks again with the
-// rest of the records. It is a variable for the SDK's own tests.
+// resultBytesMax is ResultBytesMax; a variable for the SDK's own tests.
 var resultBytesMax = ResultBytesMax
 
-// ResultBytesMax bytes of results end a call of a mapper.
+// ResultBytesMax is how many bytes of results a mapper makes in a call before it stops early; the host asks again with
+// the rest of the records. Of a processor, what it has read from stores, written and set counts too.
 const ResultBytesMax = 8 << 20
 
 // Mapper writes the results of a record, none or several, into out. On an error the record is refused, and nothing of
 // what was written for it stays.
 type Mapper func(record Record, out *Output) error
 
-// Columns is a mapper's answer: the contract's `output`. Nil: as in the source record.
+// Columns is what a mapper or a processor answers: the contract's `output`. Nil: as in the source record.
 type Columns struct {
 	Taken      uint32
 	Sources    []uint32
@@ -30,22 +30,16 @@ func Apply(mapper Mapper, records *Batch) *Columns {
 	out := Output{records: records}
 	taken := 0
 	for taken < records.Len() && out.bytes() < resultBytesMax {
-		out.record, out.port = taken, 0
-		before := out.Results
+		before := out.begin(taken)
 		if err := mapper(records.Record(taken), &out); err != nil {
-			out.truncate(before)
-			out.Rejected = append(out.Rejected, Rejection{uint32(taken), err.Error()})
+			out.refuse(before, err)
 		}
 		taken++
 	}
-	out.Taken = uint32(taken)
-	if out.Sources == nil && (out.Results != taken || len(out.Rejected) != 0) {
-		out.openSources()
-	}
-	return &out.Columns
+	return out.done(taken)
 }
 
-// Result is one result of a mapper, for tests.
+// Result is one result of a mapper or a processor, for tests.
 type Result struct {
 	Key, Value []byte
 	Timestamp  int64
@@ -56,34 +50,46 @@ type Result struct {
 
 // Map gives the results of one record and the error with which it was refused: for tests.
 func Map(mapper Mapper, record Record) ([]Result, error) {
-	batch := BatchOf(record)
-	if record.facts != nil {
-		batch.Facts.WithHeaders(record.Headers())
-	}
+	batch := batchOfOne(record)
 	var refused error
 	columns := Apply(func(record Record, out *Output) error {
 		refused = mapper(record, out)
 		return refused
 	}, batch)
+	return columns.resultsOf(batch), refused
+}
+
+// batchOfOne keeps the headers of a record, which BatchOf does not.
+func batchOfOne(record Record) *Batch {
+	batch := BatchOf(record)
+	if record.facts != nil {
+		batch.Facts.WithHeaders(record.Headers())
+	}
+	return batch
+}
+
+// resultsOf are the results one by one, of a batch with one record.
+func (c *Columns) resultsOf(batch *Batch) []Result {
 	var results []Result
-	for index := range columns.Results {
+	record := batch.Record(0)
+	for index := range c.Results {
 		result := Result{record.Key, record.Value, record.Timestamp, 0, record.Headers()}
-		if columns.Keys != nil {
-			result.Key = columns.Keys.Get(index)
+		if c.Keys != nil {
+			result.Key = c.Keys.Get(index)
 		}
-		if columns.Values != nil {
-			result.Value = columns.Values.Get(index)
+		if c.Values != nil {
+			result.Value = c.Values.Get(index)
 		}
-		if columns.Timestamps != nil {
-			result.Timestamp = columns.Timestamps[index]
+		if c.Timestamps != nil {
+			result.Timestamp = c.Timestamps[index]
 		}
-		if columns.Ports != nil {
-			result.Port = int(columns.Ports[index])
+		if c.Ports != nil {
+			result.Port = int(c.Ports[index])
 		}
-		if columns.Headers != nil {
-			result.Headers = columns.Headers.of(index, nil)
+		if c.Headers != nil {
+			result.Headers = c.Headers.of(index, nil)
 		}
 		results = append(results, result)
 	}
-	return results, refused
+	return results
 }

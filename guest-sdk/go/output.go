@@ -2,13 +2,16 @@ package millstream
 
 import "unsafe"
 
-// Output is where a mapper's results go. A column that no result changes is not sent; the first result that differs
+// Output is where the results of a mapper or a processor go. A column that no result changes is not sent; the first result that differs
 // from its record opens it, and what was before is filled in from the records.
 type Output struct {
 	Columns
 	records *Batch
 	record  int
 	port    uint32
+	// inherit gives the next result the headers of a record: nil as long as no result differs in them, so that a function
+	// that changes none does not import them.
+	inherit func(o *Output, record int)
 }
 
 // EmitSame makes a result that is the record itself.
@@ -51,6 +54,27 @@ func (o *Output) AddHeader(name string, value []byte) {
 // ClearHeaders takes all headers from the result emitted last. It panics when this record has no result yet.
 func (o *Output) ClearHeaders() { o.headersOfLast().clearLast() }
 
+// begin goes on with a record, or with a timer; it answers how many results there are before it.
+func (o *Output) begin(record int) int {
+	o.record, o.port = record, 0
+	return o.Results
+}
+
+// refuse: the record at hand is refused, and only so many results stay.
+func (o *Output) refuse(results int, err error) {
+	o.truncate(results)
+	o.Rejected = append(o.Rejected, Rejection{uint32(o.record), err.Error()})
+}
+
+// done is the answer once so many records are dealt with.
+func (o *Output) done(taken int) *Columns {
+	o.Taken = uint32(taken)
+	if o.Sources == nil && (o.Results != taken || len(o.Rejected) != 0) {
+		o.openSources()
+	}
+	return &o.Columns
+}
+
 // same: the same bytes at the same place, or both null. A pass-through is seen without reading them.
 func same(given, own []byte) bool {
 	return len(given) == len(own) && (given == nil) == (own == nil) && unsafe.SliceData(given) == unsafe.SliceData(own)
@@ -89,13 +113,13 @@ func (o *Output) end(timestamp int64) {
 		o.Timestamps = append(o.Timestamps, timestamp)
 	}
 	if o.Ports == nil && o.port != 0 {
-		o.Ports = make([]uint32, o.Results, o.records.Len())
+		o.Ports = make([]uint32, o.Results, max(o.Results, o.records.Len()))
 	}
 	if o.Ports != nil {
 		o.Ports = append(o.Ports, o.port)
 	}
-	if o.Headers != nil {
-		o.pushHeaders(o.record)
+	if o.inherit != nil {
+		o.inherit(o, o.record)
 	}
 	if o.Sources == nil && o.Results != o.record {
 		o.openSources()
@@ -137,7 +161,7 @@ func (o *Output) headersOfLast() *HeaderColumns {
 		panic("a header belongs to a result: emit the result first")
 	}
 	if o.Headers == nil {
-		o.Headers = newHeaderColumns()
+		o.Headers, o.inherit = newHeaderColumns(), (*Output).pushHeaders
 		for result := range o.Results {
 			o.pushHeaders(o.source(result))
 		}

@@ -13,10 +13,8 @@ func apply(a, b, c, d, e, f, g, h, i, j, k, l, m, n uint32) (result unsafe.Point
 	if exported == nil {
 		return abi.Fail(abi.ErrNothing("mapper"))
 	}
-	out := millstream.Apply(exported, abi.ArgsOf(a, b, c, d, e, f, g, h, i, j, k, l, m, n).Batch())
-	answer := abi.OK().U32(out.Taken).OptionU32s(out.Sources).OptionU32s(out.Ports).OptionColumn(out.Keys)
-	answer.OptionColumn(out.Values).OptionI64s(out.Timestamps).OptionHeaders(out.Headers).Rejected(out.Rejected)
-	return answer.Pointer()
+	records := abi.ArgsOf(a, b, c, d, e, f, g, h, i, j, k, l, m, n).Batch()
+	return abi.OK().Output(millstream.Apply(exported, records)).Pointer()
 }
 
 //go:wasmexport cabi_post_millstream:udf/mapper@0.1.0#apply

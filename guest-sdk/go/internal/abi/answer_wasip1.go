@@ -10,7 +10,7 @@ import (
 	"millstream.example/millstream/guest-sdk/go/internal/memory"
 )
 
-// answerWords is how many the largest answer has, a mapper's: a host may look whether the memory goes so far.
+// answerWords is how many the largest answer has, an `output`: a host may look whether the memory goes so far.
 const answerWords = 42
 
 // Answer is what a call answers, word by word.
@@ -153,6 +153,12 @@ func (a *Answer) OptionHeaders(headers *millstream.HeaderColumns) *Answer {
 		return a.none(2 + 2*columnWords)
 	}
 	return a.U32(1).U32s(headers.Offsets).Column(&headers.Names).Column(&headers.Values)
+}
+
+// Output writes an `output`.
+func (a *Answer) Output(out *millstream.Columns) *Answer {
+	a.U32(out.Taken).OptionU32s(out.Sources).OptionU32s(out.Ports).OptionColumn(out.Keys).OptionColumn(out.Values)
+	return a.OptionI64s(out.Timestamps).OptionHeaders(out.Headers).Rejected(out.Rejected)
 }
 
 // Rejected writes a list of `rejection`.

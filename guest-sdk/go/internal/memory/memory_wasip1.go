@@ -6,6 +6,9 @@ import "unsafe"
 // collector takes when the call is over.
 const keptMax = 1 << 20
 
+// growthMax is how many words are taken at once beyond what is needed: 1 MiB. A function's memory is small.
+const growthMax = 1 << 17
+
 // The piece at hand, in words so that all of it is aligned to eight bytes; how much of it is used; and those that were
 // too small for what came, which must live until the call is over.
 var (
@@ -27,7 +30,7 @@ func realloc(old unsafe.Pointer, oldSize, align, newSize uint32) unsafe.Pointer 
 		if used > 0 {
 			full = append(full, words)
 		}
-		words, used = make([]uint64, max(need, 2*len(words), 512)), 0
+		words, used = make([]uint64, max(need, min(2*len(words), growthMax), 512)), 0
 	}
 	at := unsafe.Pointer(&words[used])
 	used += need
@@ -39,10 +42,18 @@ func realloc(old unsafe.Pointer, oldSize, align, newSize uint32) unsafe.Pointer 
 
 // Release ends a call: what the host gave for it is forgotten.
 func Release() {
-	full, used = nil, 0
-	if len(words) > keptMax {
-		words = nil
+	need := used
+	for _, piece := range full {
+		need += len(piece)
 	}
+	switch {
+	case need > keptMax:
+		words = nil
+	case len(full) > 0:
+		// The next call is likely as large, and gets all that it needs in one piece.
+		words = make([]uint64, need)
+	}
+	full, used = nil, 0
 }
 
 // Bytes borrows a list of bytes.
