@@ -51,7 +51,7 @@ function versioned(name) {
 async function bundle(esbuild, source, options) {
   const { outputFiles } = await esbuild.build({
     stdin: { contents: source, resolveDir: process.cwd(), loader: "js" },
-    alias: { "millstream-sdk": join(sdk, "src/index.js"), "millstream-sdk/component": join(sdk, "src/component.js") },
+    alias: { "millstream-sdk": join(sdk, "src/index.js") },
     bundle: true,
     format: "esm",
     write: false,
@@ -61,12 +61,24 @@ async function bundle(esbuild, source, options) {
   return outputFiles[0].text;
 }
 
+/** What a component that exports these imports of the host: stores and timers where there is something that has them. */
+function imports(interfaces) {
+  const timed = interfaces.includes("on-timer");
+  return ["context", "log", ...(timed || interfaces.includes("processor") ? ["state"] : []), ...(timed ? ["timers"] : [])];
+}
+
 /** The world of a component that exports these. */
 function world(interfaces) {
-  const lines = ["context", "log"].map((name) => `import millstream:udf/${name}@${VERSION};`);
+  const lines = imports(interfaces).map((name) => `import millstream:udf/${name}@${VERSION};`);
   lines.push(...interfaces.map((name) => `export millstream:udf/${name}@${VERSION};`));
   return `package millstream:program;\nworld program {\n  ${lines.join("\n  ")}\n}\n`;
 }
+
+/** The module of the SDK that answers for an interface: those that import what others do not are by themselves. */
+const answering = (name) => `src/component${["processor", "on-timer"].includes(name) ? `-${name}` : ""}.js`;
+
+/** An interface as JavaScript names it. */
+const inCamel = (name) => name.replace(/-([a-z])/g, (_, letter) => letter.toUpperCase());
 
 async function build({ file, out, engine }) {
   const esbuild = (await tool("esbuild", "lib/main.js")).default;
@@ -83,7 +95,8 @@ async function build({ file, out, engine }) {
     mkdirSync(wit, { recursive: true });
     cpSync(join(sdk, "wit/udf.wit"), join(wit, "udf.wit"));
     writeFileSync(join(scratch, "wit/world.wit"), world(interfaces));
-    const entry = `${program}export { ${interfaces.join(", ")} } from "millstream-sdk/component";\n`;
+    const from = (name) => `export { ${inCamel(name)} } from ${JSON.stringify(join(sdk, answering(name)))};\n`;
+    const entry = program + interfaces.map(from).join("");
     const module = join(scratch, "program.js");
     const source = await bundle(esbuild, entry, { conditions: ["millstream"], external: ["millstream:*"] });
     writeFileSync(module, source);

@@ -2,17 +2,23 @@
 
 import { bytes, text } from "./text.js";
 
+/** Bytes as they are, text as its UTF-8, or null; `what` it should have been, for who gives something else. */
+export function bytesOf(item, what) {
+  if (typeof item === "string") return bytes(item);
+  // Not by instanceof: what an engine of components gives may be of another realm.
+  if (item === null || (ArrayBuffer.isView(item) && item.BYTES_PER_ELEMENT === 1)) return item;
+  throw new TypeError(`${what} is bytes, text or null, not ${item}`);
+}
+
 /** A `bytes-column` of these items: bytes, text (its UTF-8) or null. */
 export function column(given) {
-  const items = given.map((item) => (typeof item === "string" ? bytes(item) : item));
+  const items = given.map((item) => bytesOf(item, "a key, a value or a state"));
   const offsets = new Uint32Array(items.length + 1);
   let length = 0;
   let nulls = false;
   items.forEach((item, index) => {
     if (item === null) nulls = true;
-    // Not by instanceof: what an engine of components gives may be of another realm.
-    else if (ArrayBuffer.isView(item) && item.BYTES_PER_ELEMENT === 1) length += item.length;
-    else throw new TypeError(`a key, a value or a state is bytes, text or null, not ${item}`);
+    else length += item.length;
     offsets[index + 1] = length;
   });
   const data = new Uint8Array(length);

@@ -1,4 +1,4 @@
-// A record as a function sees it, and how it refuses one. Not the columns beneath.
+// A record and a timer as a function sees them, and how it refuses one. Not the columns beneath.
 
 import { column as columnOf, headersOf, items } from "./columns.js";
 import { text } from "./text.js";
@@ -6,6 +6,17 @@ import { text } from "./text.js";
 /** Thrown for a record that the function will not handle: the pipeline's `on-error` decides its fate, and the other records
  * go on. Anything else that is thrown fails the whole call. */
 export class Reject extends Error {}
+
+/** Calls `call`; what it refuses is noted by its place, and gives `otherwise`. */
+export function refusing(rejected, index, otherwise, call) {
+  try {
+    return call();
+  } catch (error) {
+    if (!(error instanceof Reject)) throw error;
+    rejected.push({ index, reason: error.message });
+    return otherwise;
+  }
+}
 
 /** In a result: as in its record. */
 export const SAME = undefined;
@@ -92,6 +103,15 @@ export class Record {
   }
 }
 
+/** A timer that is due. `record`: as the contract gives it, its name as value. */
+export class Timer {
+  constructor(clock, record) {
+    this.clock = clock;
+    this.key = record.key;
+    this.name = text(record.value);
+    this.due = record.timestamp;
+  }
+}
 
 /** The records of the contract's `batch`. */
 export function recordsOf({ keys, values, timestamps }, host = null) {
