@@ -31,13 +31,16 @@ export function column(given) {
   return { offsets, data, validity };
 }
 
-/** The items of a column; each is a view of its bytes, or null. */
-export function items({ offsets, data, validity }) {
-  const found = new Array(Math.max(offsets.length - 1, 0));
-  for (let index = 0; index < found.length; index++) {
-    const there = validity.length === 0 || (validity[index >> 3] >> (index & 7)) & 1;
-    found[index] = there ? data.subarray(offsets[index], offsets[index + 1]) : null;
-  }
+/** An item of a column: a view of its bytes, or null. */
+export function itemOf({ offsets, data, validity }, index) {
+  const isThere = validity.length === 0 || (validity[index >> 3] >> (index & 7)) & 1;
+  return isThere ? data.subarray(offsets[index], offsets[index + 1]) : null;
+}
+
+/** The items of a column. */
+export function items(column) {
+  const found = new Array(Math.max(column.offsets.length - 1, 0));
+  for (let index = 0; index < found.length; index++) found[index] = itemOf(column, index);
   return found;
 }
 

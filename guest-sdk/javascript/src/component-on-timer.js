@@ -5,11 +5,11 @@ import { column } from "./columns.js";
 import { kept } from "./component-processor.js";
 import { answered } from "./component.js";
 import { fire } from "./processing.js";
-import { recordsOf } from "./records.js";
+import { Records } from "./records.js";
 
 kept.time = (clock, name, keys, due) => {
   if (due) timers.set(clock, column(keys), name, new BigInt64Array(due.map(BigInt)));
   else timers.cancel(clock, column(keys), name);
 };
 
-export const onTimer = { fire: (clock, due) => answered("on-timer", (f) => fire(f, clock, recordsOf(due), kept)) };
+export const onTimer = { fire: (clock, due) => answered("on-timer", (f) => fire(f, clock, new Records(due), kept)) };

@@ -5,7 +5,7 @@ import { Store } from "millstream:udf/state@0.1.0";
 import { column, items } from "./columns.js";
 import { answered } from "./component.js";
 import { process } from "./processing.js";
-import { recordsOf } from "./records.js";
+import { Records } from "./records.js";
 
 /** Stores that were opened, for as long as the instance lives. */
 const opened = new Map();
@@ -29,4 +29,4 @@ export const kept = {
   },
 };
 
-export const processor = { process: (records) => answered("processor", (f) => process(f, recordsOf(records, host), kept)) };
+export const processor = { process: (records) => answered("processor", (f) => process(f, new Records(records, host), kept)) };

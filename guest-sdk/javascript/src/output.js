@@ -10,7 +10,7 @@ export const RESULT_BYTES_MAX = 8 << 20;
 const OWN = Object.freeze({});
 
 /** What an answer for one, a record or a timer, comes to: nothing, one result, or several. */
-function resultsOf(answer, one) {
+export function resultsOf(answer, one) {
   if (answer === null || answer === undefined) return [];
   // It would be a result with nothing new, and what it waits for would come when the call is over.
   if (typeof answer.then === "function") throw new TypeError("a function answers at once, not by a promise");
@@ -26,32 +26,33 @@ function ownOf(result, one) {
 const size = (part) => part?.length ?? 0;
 
 /**
- * Asks for each of `given`, which is what a function sees of each of `records`, until all are dealt with, or there are `bytesMax` bytes.
+ * Asks for one of `records` after the other, by `at`, until all are dealt with, or there are `bytesMax` bytes.
  * `call`: a processor's. `stops(record)`: the call ends before this one. `values`: they are written in any case.
  */
-export function outputOf(records, given, answers, { call = null, stops = null, values = false, bytesMax = RESULT_BYTES_MAX } = {}) {
-  const [results, sources, rejected] = [[], [], []];
+export function outputOf(records, answers, { call = null, stops = null, values = false, bytesMax = RESULT_BYTES_MAX } = {}) {
+  const [results, owners, sources, rejected] = [[], [], [], []];
   let taken = 0;
   for (let bytes = 0; taken < records.length && bytes + (call?.bytes ?? 0) < bytesMax; taken++) {
-    if (stops?.(records[taken])) break;
-    const [one, refused] = [given[taken], rejected.length];
+    const [record, refused] = [records.at(taken), rejected.length];
+    if (stops?.(record)) break;
     call?.begin();
-    for (const result of refusing(rejected, taken, [], () => resultsOf(answers(one), one))) {
+    for (const result of refusing(rejected, taken, [], () => answers(record))) {
       results.push(result);
+      owners.push(record);
       sources.push(taken);
       bytes += 8 + size(result.key) + size(result.value);
     }
     if (rejected.length > refused) call?.forget();
   }
   call?.end();
-  return columnsOf({ records, results, sources, taken, rejected, values });
+  return columnsOf({ results, owners, sources, taken, rejected, values });
 }
 
 /** A column is made only where a result differs from its record. */
-function columnsOf({ records, results, sources, taken, rejected, values }) {
+function columnsOf({ results, owners, sources, taken, rejected, values }) {
   const part = (name, own, make, always = false) => {
     if (!always && results.every((result) => result[name] === SAME)) return null;
-    return make(results.map((result, index) => (result[name] === SAME ? own(records[sources[index]]) : result[name])));
+    return make(results.map((result, index) => (result[name] === SAME ? own(owners[index]) : result[name])));
   };
   const oneEach = rejected.length === 0 && sources.length === taken && sources.every((source, index) => source === index);
   return {

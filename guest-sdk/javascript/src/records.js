@@ -1,6 +1,6 @@
 // A record and a timer as a function sees them, and how it refuses one. Not the columns beneath.
 
-import { column as columnOf, headersOf, items } from "./columns.js";
+import { column as columnOf, headersOf, itemOf, items } from "./columns.js";
 import { text } from "./text.js";
 
 /** Thrown for a record that the function will not handle: the pipeline's `on-error` decides its fate, and the other records
@@ -118,4 +118,18 @@ export function recordsOf({ keys, values, timestamps }, host = null) {
   const facts = host ? new Facts(host) : nothing;
   const [allKeys, allValues] = [items(keys), items(values)];
   return allValues.map((value, index) => new Record(allKeys[index], value, timestamps[index], facts, index));
+}
+
+/** The same, each made when it is asked for by `at`: a processor's call may end long before the last. */
+export class Records {
+  constructor(batch, host = null) {
+    this.batch = batch;
+    this.length = batch.timestamps.length;
+    this.facts = host ? new Facts(host) : nothing;
+  }
+
+  at(index) {
+    const { keys, values, timestamps } = this.batch;
+    return new Record(itemOf(keys, index), itemOf(values, index), timestamps[index], this.facts, index);
+  }
 }

@@ -1,7 +1,7 @@
 // The calls about records by themselves: filters, mappers, joiners, routers; a batch each, in the contract's shapes.
 
 import { column, items } from "./columns.js";
-import { outputOf } from "./output.js";
+import { outputOf, resultsOf } from "./output.js";
 import { recordsOf, refusing } from "./records.js";
 
 /** Asks a filter about every record: the contract's `kept`. */
@@ -17,8 +17,7 @@ export function keep(filter, batch, host) {
 
 /** Maps records until they are all dealt with or the results have `bytesMax` bytes: the contract's `output`. */
 export function apply(mapper, batch, host, bytesMax) {
-  const records = recordsOf(batch, host);
-  return outputOf(records, records, mapper, { bytesMax });
+  return outputOf(recordsOf(batch, host), (record) => resultsOf(mapper(record), record), { bytesMax });
 }
 
 /** Asks a joiner about every pair: the contract's `joined`. */

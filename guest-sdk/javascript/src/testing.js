@@ -6,7 +6,7 @@ import { bytesOf, headersOf, items } from "./columns.js";
 import { fire, process } from "./processing.js";
 import { Record } from "./records.js";
 
-const copy = (bytes) => (bytes === null ? null : new Uint8Array(bytes));
+const copy = (bytes) => bytes && new Uint8Array(bytes);
 const order = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
 
 /** Keys in their order, null before all. */
@@ -39,7 +39,8 @@ export class TestHost {
 
   /** The value of a key; null: there is none. */
   get(store, key) {
-    return copy(this.entriesOf(store).get(textOf(bytesOf(key, "a key of a store")))?.[1] ?? null);
+    const own = copy(bytesOf(key, "a key of a store"));
+    return copy(this.entriesOf(store).get(textOf(own))?.[1] ?? null);
   }
 
   /** Sets the value of a key; null removes it. */
