@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { column, items } from "../src/columns.js";
+import { column, headerColumns, items } from "../src/columns.js";
 import { Record, Reject, TestHost, bytes, onTimer, processor, text } from "../src/index.js";
 import { fire, process } from "../src/processing.js";
 import { Records } from "../src/records.js";
@@ -174,10 +174,10 @@ test("what is written is a copy, and so is what is read", () => {
 test("keys are told apart by their bytes, long ones and others", () => {
   const host = new TestHost();
   const byte = (number) => new Uint8Array([number]);
-  const keys = ["a".repeat(9_999), "a".repeat(10_000), "é", byte(0xe9), "", new Int8Array([-1]), byte(255)];
+  const keys = ["a".repeat(9_999), "a".repeat(10_000), `b${"a".repeat(9_999)}`, "é", byte(0xe9), "", new Int8Array([-1]), byte(255)];
   const note = (_, call) => keys.forEach((key, index) => call.store("s").put(key, `${index}`));
   host.process(note, [at("k", "v")]);
-  assert.deepEqual(keys.map((key) => text(host.get("s", key))), ["0", "1", "2", "3", "4", "6", "6"]);
+  assert.deepEqual(keys.map((key) => text(host.get("s", key))), ["0", "1", "2", "3", "4", "5", "7", "7"]);
 });
 
 test("an empty value is one, and null is none", () => {
@@ -250,11 +250,20 @@ test("results go to outputs by their place, several from a generator, with other
 });
 
 test("a processor knows what the host knows of a record", () => {
-  const facts = { headers: [["h", bytes("1")]], streamTime: 7, window: { start: 0, end: 5 }, input: 2 };
   const seen = [];
   const look = (record) => void seen.push(text(record.header("h")), record.streamTime, record.window, record.input);
-  new TestHost().process(look, [{ ...at("k", "v", 5), ...facts }]);
-  assert.deepEqual(seen, ["1", 7, { start: 0, end: 5 }, 2]);
+  const window = { start: 0, end: 5 };
+  new TestHost().process(look, [{ ...at("k", "v"), headers: [["h", bytes("1")]], streamTime: 7, window, input: 2 }]);
+  assert.deepEqual(seen.splice(0), ["1", 7, window, 2]);
+  const host = {
+    headers: () => headerColumns([[["h", bytes("1")]], [["h", bytes("2")]]]),
+    streamTimes: () => [7n, 8n],
+    windows: () => [[0n, 0n], [5n, 5n]],
+    inputs: () => [2, 3],
+  };
+  const batch = { keys: column(["k", null]), values: column(["v", "w"]), timestamps: [1n, 2n] };
+  process(look, new Records(batch, host), new TestHost());
+  assert.deepEqual(seen, ["1", 7, window, 2, "2", 8, window, 3]);
 });
 
 /** Tells what it is told, and starts over; `bad` is refused. */
