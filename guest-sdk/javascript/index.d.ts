@@ -12,18 +12,21 @@ export interface Window {
   readonly end: number;
 }
 
+/** What a test says of a record; a key and a value that are left out are null, times are 0. */
+export interface Fields {
+  key?: Bytes;
+  value?: Bytes;
+  timestamp?: number;
+  headers?: readonly Header[];
+  streamTime?: number;
+  window?: Window | null;
+  input?: number;
+}
+
 /** A record, borrowed from the columns of its batch; its bytes are views. */
 export class Record {
   /** For tests; what is given of headers and the like is what the host would say. */
-  static of(fields?: {
-    key?: Bytes;
-    value?: Bytes;
-    timestamp?: number;
-    headers?: readonly Header[];
-    streamTime?: number;
-    window?: Window | null;
-    input?: number;
-  }): Record;
+  static of(fields?: Fields): Record;
   /** null: the record has no key. */
   readonly key: Uint8Array | null;
   /** null: the record has no value (in a table: a tombstone). */
@@ -50,18 +53,60 @@ export class Reject extends Error {}
 /** In a result: as in its record. */
 export const SAME: undefined;
 
-/** One result of a mapper; what is not given is as in the record. */
+/** One result of a mapper or a processor; what is not given is as in the record. */
 export interface Result {
   key?: Bytes;
   value?: Bytes;
   timestamp?: number;
   headers?: readonly (readonly [name: string, value: Bytes])[];
-  /** The step's named output, by its place in the manifest's list (branches). */
+  /** The step's named output, by its place in the manifest's list (branches, processors). */
   output?: number;
 }
 
 /** What a mapper answers: nothing, the record itself, a result, or several. */
 export type Mapped = null | undefined | void | Record | Result | Iterable<Record | Result>;
+
+/** What time a timer goes by: the step's stream time, behind a repartition topic the smallest of its upstream tasks'; or the host's
+ * wall clock. */
+export type Clock = "event-time" | "wall-clock";
+
+/** A timer that is due; it is gone unless it is set again. */
+export interface Timer {
+  readonly clock: Clock;
+  /** null: it is the task's. */
+  readonly key: Uint8Array | null;
+  readonly name: string;
+  /** The time for which it was set, milliseconds since 1970. */
+  readonly due: number;
+}
+
+/** What comes of a timer: as of a record. What a result does not give is the timer's: its key, its name as value, its due time, no
+ * headers. */
+export type Fired = null | undefined | void | Timer | Result | Iterable<Timer | Result>;
+
+/** A store of the step; it belongs to the call, and is not there behind it. A key is not null: that is a TypeError. */
+export interface Store {
+  /** The value of a key, a copy; null: there is none. What this call wrote before is seen. */
+  get(key: Uint8Array | string): Uint8Array | null;
+  /** Sets the value of a key; null removes it. Both are copied. */
+  put(key: Uint8Array | string, value: Bytes): void;
+  remove(key: Uint8Array | string): void;
+  /** Keys and values with `start` <= key < `end`, in the order of keys, at most `limit` of them, below 2^32; an `end` that is empty or
+   * null is no bound. What this call wrote before is seen. The host gives 65,536 entries at most, or 64 MiB; what has more ends the call. */
+  range(start: Bytes, end: Bytes, limit: number): [key: Uint8Array, value: Uint8Array][];
+}
+
+/** The stores and timers of a processor's call. What is written for a record counts once the record is dealt with, and never when it is
+ * refused; it goes to the host when the call ends. */
+export interface Call {
+  /** A store, by the name that the manifest gives it. One that the step does not have fails the call. */
+  store(name: string): Store;
+  /** Sets a timer. There is one for each clock, key and name: setting it again moves it. `key` null: it is the task's. `due`: a whole
+   * number of milliseconds since 1970, else a TypeError. Needs a function that is given to `onTimer`. */
+  setTimer(clock: Clock, key: Bytes, name: string, due: number): void;
+  /** Cancels a timer, where there is one. */
+  cancelTimer(clock: Clock, key: Bytes, name: string): void;
+}
 
 /** What has met in a join; not both sides are missing. */
 export interface Pair {
@@ -134,6 +179,10 @@ export function partitionedRouter<F extends (record: Record) => [topic: string |
 /** Exports what it has of aggregator, merger, retractor and migrator. */
 export function aggregator<State, A extends Aggregator<State>>(made: A & Aggregator<State>): A;
 export function scanner<State, A extends Aggregator<State>>(made: A & Aggregator<State>): A;
+/** Handles a record with stores and timers; its results are those of a mapper. */
+export function processor<F extends (record: Record, call: Call) => Mapped>(handles: F): F;
+/** Handles a timer that is due, beside a processor that sets timers. */
+export function onTimer<F extends (timer: Timer, call: Call) => Fired>(handles: F): F;
 export function functions(...all: Function[]): void;
 /** Starts a function of this file, for tests. */
 export function start(name: string, settings: Iterable<readonly [name: string, value: string]>): void;
@@ -156,3 +205,40 @@ export function column(items: readonly Bytes[]): Column;
 export function items(column: Column): (Uint8Array | null)[];
 export function migrate(made: Aggregator<any>, from: number, to: number, states: Column): Column;
 export function merge(made: Aggregator<any>, left: Column, right: Column): Column;
+
+/** What a processor made of a call's records, or of timers, with all parts of each result. */
+export interface Processed {
+  /** How many were dealt with; the host asks again with the rest. */
+  taken: number;
+  results: {
+    /** Of which record or timer, by its place. */
+    source: number;
+    key: Uint8Array | null;
+    value: Uint8Array | null;
+    timestamp: number;
+    headers: readonly Header[];
+    /** The step's named output, by its place. */
+    output: number;
+  }[];
+  rejected: { index: number; reason: string }[];
+}
+
+/** Stores and timers for tests of processors: stores are there when they are asked for, and timers fire when a test says so. */
+export class TestHost {
+  /** How often it was asked or told something: what a function costs besides its own work. */
+  asked: number;
+  /** The timers that are set, in the order of due time, key (the task's first) and name. */
+  readonly timers: Timer[];
+  /** What a processor makes of the records of a call. */
+  process(processor: (record: Record, call: Call) => Mapped, records: readonly (Record | Fields)[]): Processed;
+  /** What comes of timers that are due, all of one clock; those that are set are taken out before. */
+  fire(onTimer: (timer: Timer, call: Call) => Fired, timers: readonly Timer[]): Processed;
+  /** Sets a timer as a call before did: by event time and of the task, unless something else is said. */
+  setTimer(timer: { clock?: Clock; key?: Bytes; name: string; due: number }): void;
+  /** The value of a key; null: there is none. */
+  get(store: string, key: Uint8Array | string): Uint8Array | null;
+  /** Sets the value of a key; null removes it. */
+  put(store: string, key: Uint8Array | string, value: Bytes): void;
+  /** A store's keys and values, in the order of keys. */
+  entries(store: string): [key: Uint8Array, value: Uint8Array][];
+}

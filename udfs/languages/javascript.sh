@@ -53,7 +53,7 @@ pack() {
   local file="$1/millstream-sdk-$version.tgz"
   npm_package "$sdk" "$1"
   holds "$file" "$(in_tarball "$file")" package.json LICENSE README.md index.d.ts bin/millstream-build.js wit/udf.wit \
-    src/index.js src/component.js -- 'src/*.js'
+    src/index.js src/component.js src/component-processor.js src/component-on-timer.js src/program.js -- 'src/*.js'
 }
 
 trial() {

@@ -6,9 +6,9 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, write
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { entry, world } from "../src/program.js";
 
 const sdk = dirname(dirname(fileURLToPath(import.meta.url)));
-const VERSION = "0.1.0";
 
 /** The engines, each with what makes a component of a module: `(module, its file, folder of the WIT) => bytes`. */
 const ENGINES = {
@@ -51,7 +51,7 @@ function versioned(name) {
 async function bundle(esbuild, source, options) {
   const { outputFiles } = await esbuild.build({
     stdin: { contents: source, resolveDir: process.cwd(), loader: "js" },
-    alias: { "millstream-sdk": join(sdk, "src/index.js"), "millstream-sdk/component": join(sdk, "src/component.js") },
+    alias: { "millstream-sdk": join(sdk, "src/index.js") },
     bundle: true,
     format: "esm",
     write: false,
@@ -61,31 +61,23 @@ async function bundle(esbuild, source, options) {
   return outputFiles[0].text;
 }
 
-/** The world of a component that exports these. */
-function world(interfaces) {
-  const lines = ["context", "log"].map((name) => `import millstream:udf/${name}@${VERSION};`);
-  lines.push(...interfaces.map((name) => `export millstream:udf/${name}@${VERSION};`));
-  return `package millstream:program;\nworld program {\n  ${lines.join("\n  ")}\n}\n`;
-}
-
 async function build({ file, out, engine }) {
   const esbuild = (await tool("esbuild", "lib/main.js")).default;
   const componentize = await ENGINES[engine]();
   const scratch = mkdtempSync(join(tmpdir(), "millstream-build-"));
   try {
-    const program = `import ${JSON.stringify(resolve(file))};\n`;
+    const program = resolve(file);
     const registry = `export { interfaces } from ${JSON.stringify(join(sdk, "src/registry.js"))};\n`;
     const native = join(scratch, "native.mjs");
-    writeFileSync(native, await bundle(esbuild, program + registry, { platform: "node" }));
+    writeFileSync(native, await bundle(esbuild, entry(program, []) + registry, { platform: "node" }));
     const interfaces = (await import(pathToFileURL(native).href)).interfaces();
     if (interfaces.length === 0) throw new Error(`${file} exports nothing: give a function to filter, mapper, …`);
     const wit = join(scratch, "wit/deps/millstream-udf");
     mkdirSync(wit, { recursive: true });
     cpSync(join(sdk, "wit/udf.wit"), join(wit, "udf.wit"));
     writeFileSync(join(scratch, "wit/world.wit"), world(interfaces));
-    const entry = `${program}export { ${interfaces.join(", ")} } from "millstream-sdk/component";\n`;
     const module = join(scratch, "program.js");
-    const source = await bundle(esbuild, entry, { conditions: ["millstream"], external: ["millstream:*"] });
+    const source = await bundle(esbuild, entry(program, interfaces), { conditions: ["millstream"], external: ["millstream:*"] });
     writeFileSync(module, source);
     writeFileSync(out, await componentize(source, module, join(scratch, "wit")));
   } finally {

@@ -2,17 +2,23 @@
 
 import { bytes, text } from "./text.js";
 
+/** Bytes as they are, text as its UTF-8, or null; `what` it should have been, for who gives something else. */
+export function bytesOf(item, what) {
+  if (typeof item === "string") return bytes(item);
+  // Not by instanceof: what an engine of components gives may be of another realm.
+  if (item === null || (ArrayBuffer.isView(item) && item.BYTES_PER_ELEMENT === 1)) return item;
+  throw new TypeError(`${what} is bytes, text or null, not ${item}`);
+}
+
 /** A `bytes-column` of these items: bytes, text (its UTF-8) or null. */
 export function column(given) {
-  const items = given.map((item) => (typeof item === "string" ? bytes(item) : item));
+  const items = given.map((item) => bytesOf(item, "a key, a value or a state"));
   const offsets = new Uint32Array(items.length + 1);
   let length = 0;
   let nulls = false;
   items.forEach((item, index) => {
     if (item === null) nulls = true;
-    // Not by instanceof: what an engine of components gives may be of another realm.
-    else if (ArrayBuffer.isView(item) && item.BYTES_PER_ELEMENT === 1) length += item.length;
-    else throw new TypeError(`a key, a value or a state is bytes, text or null, not ${item}`);
+    else length += item.length;
     offsets[index + 1] = length;
   });
   const data = new Uint8Array(length);
@@ -25,13 +31,16 @@ export function column(given) {
   return { offsets, data, validity };
 }
 
-/** The items of a column; each is a view of its bytes, or null. */
-export function items({ offsets, data, validity }) {
-  const found = new Array(Math.max(offsets.length - 1, 0));
-  for (let index = 0; index < found.length; index++) {
-    const there = validity.length === 0 || (validity[index >> 3] >> (index & 7)) & 1;
-    found[index] = there ? data.subarray(offsets[index], offsets[index + 1]) : null;
-  }
+/** An item of a column: a view of its bytes, or null. */
+export function itemOf({ offsets, data, validity }, index) {
+  const isThere = validity.length === 0 || (validity[index >> 3] >> (index & 7)) & 1;
+  return isThere ? data.subarray(offsets[index], offsets[index + 1]) : null;
+}
+
+/** The items of a column. */
+export function items(column) {
+  const found = new Array(Math.max(column.offsets.length - 1, 0));
+  for (let index = 0; index < found.length; index++) found[index] = itemOf(column, index);
   return found;
 }
 

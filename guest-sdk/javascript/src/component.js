@@ -13,7 +13,7 @@ function said(error) {
 }
 
 /** Answers a call. What a function throws besides a Reject fails the call: the contract's error is a text. */
-function answered(name, call) {
+export function answered(name, call) {
   try {
     host.begin();
     const answers = exported.get(name);

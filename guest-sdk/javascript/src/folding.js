@@ -1,8 +1,7 @@
 // Aggregators: fold records into states one by one, over the contract's groups. Not the store: the host keeps states.
 
 import { column, items } from "./columns.js";
-import { recordsOf } from "./records.js";
-import { refusing } from "./single.js";
+import { recordsOf, refusing } from "./records.js";
 
 function groupsOf({ keys, starts, ends }) {
   const window = (index) => (starts.length > 0 ? { start: Number(starts[index]), end: Number(ends[index]) } : null);

@@ -1,11 +1,22 @@
-// A record as a function sees it, and how it refuses one. Not the columns beneath.
+// A record and a timer as a function sees them, and how it refuses one. Not the columns beneath.
 
-import { column as columnOf, headersOf, items } from "./columns.js";
+import { column as columnOf, headersOf, itemOf, items } from "./columns.js";
 import { text } from "./text.js";
 
 /** Thrown for a record that the function will not handle: the pipeline's `on-error` decides its fate, and the other records
  * go on. Anything else that is thrown fails the whole call. */
 export class Reject extends Error {}
+
+/** Calls `call`; what it refuses is noted by its place, and gives `otherwise`. */
+export function refusing(rejected, index, otherwise, call) {
+  try {
+    return call();
+  } catch (error) {
+    if (!(error instanceof Reject)) throw error;
+    rejected.push({ index, reason: error.message });
+    return otherwise;
+  }
+}
 
 /** In a result: as in its record. */
 export const SAME = undefined;
@@ -92,10 +103,33 @@ export class Record {
   }
 }
 
+/** A timer that is due. `record`: as the contract gives it, its name as value. */
+export class Timer {
+  constructor(clock, record) {
+    this.clock = clock;
+    this.key = record.key;
+    this.name = text(record.value);
+    this.due = record.timestamp;
+  }
+}
 
 /** The records of the contract's `batch`. */
 export function recordsOf({ keys, values, timestamps }, host = null) {
   const facts = host ? new Facts(host) : nothing;
   const [allKeys, allValues] = [items(keys), items(values)];
   return allValues.map((value, index) => new Record(allKeys[index], value, timestamps[index], facts, index));
+}
+
+/** The same, each made when it is asked for by `at`: a processor's call may end long before the last. */
+export class Records {
+  constructor(batch, host = null) {
+    this.batch = batch;
+    this.length = batch.timestamps.length;
+    this.facts = host ? new Facts(host) : nothing;
+  }
+
+  at(index) {
+    const { keys, values, timestamps } = this.batch;
+    return new Record(itemOf(keys, index), itemOf(values, index), timestamps[index], this.facts, index);
+  }
 }

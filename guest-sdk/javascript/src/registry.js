@@ -15,6 +15,8 @@ export const filter = put("filter");
 export const mapper = put("mapper");
 export const joiner = put("joiner");
 export const scanner = put("scanner");
+export const processor = put("processor");
+export const onTimer = put("on-timer");
 
 export function router(answers) {
   exported.set("router", { answers, partitioned: false });

@@ -7,11 +7,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { entry, world } from "../src/program.js";
 
 // A copy of it, with no tools in any folder above.
 const place = mkdtempSync(join(tmpdir(), "millstream-build-test-"));
 after(() => rmSync(place, { recursive: true }));
-for (const part of ["bin", "package.json"]) {
+for (const part of ["bin", "package.json", "src"]) {
   cpSync(fileURLToPath(new URL(`../${part}`, import.meta.url)), join(place, part), { recursive: true });
 }
 
@@ -49,4 +50,18 @@ test("a tool that is missing is named with what installs it, and what that needs
   assert.match(run("a.js", "-o", "a.wasm")[1], /: componentize-qjs is missing: npm install componentize-qjs@[\d.]+$/);
   const other = run("a.js", "-o", "a.wasm", "--engine", "spidermonkey")[1];
   assert.match(other, /componentize-js is missing: npm install @bytecodealliance\/componentize-js@[\d.]+ @bytecodealliance\/preview2-shim@[\d.]+$/);
+});
+
+test("a component imports stores where there is a processor, and timers where one fires", () => {
+  const lines = (word, ...interfaces) => {
+    const found = world(interfaces).matchAll(new RegExp(`${word} millstream:udf/(.*)@0.1.0;`, "g"));
+    return [...found].map(([, name]) => name);
+  };
+  assert.deepEqual(lines("import", "aggregator", "lifecycle", "merger"), ["context", "log"]);
+  assert.deepEqual(lines("import", "processor"), ["context", "log", "state"]);
+  assert.deepEqual(lines("import", "on-timer", "processor"), ["context", "log", "state", "timers"]);
+  assert.deepEqual(lines("export", "on-timer", "processor"), ["on-timer", "processor"]);
+  const exports = entry("/program.js", ["filter", "on-timer", "processor"]).split("\n").slice(1, -1);
+  const shown = exports.map((line) => line.replace(/^export (.*) from ".*\/(.*)";$/, "$1 $2"));
+  assert.deepEqual(shown, ["{ filter } component.js", "{ onTimer } component-on-timer.js", "{ processor } component-processor.js"]);
 });
