@@ -32,6 +32,8 @@ struct Made {
     otherwise: processed_tests::Otherwise,
     /// The old version writes without looking in processors.
     blind: bool,
+    /// Both write one layout.
+    one_layout: bool,
 }
 
 impl Made {
@@ -53,7 +55,7 @@ fn number(state: Option<&[u8]>) -> u64 {
 impl Functions for Made {
     fn wants_stream_times(&self, _: Prepared) -> bool { false }
     fn exports(&self, _: Prepared, _: Interface) -> bool { true }
-    fn layout(&self, function: Prepared) -> u32 { function.0 }
+    fn layout(&self, function: Prepared) -> u32 { if self.one_layout { 0 } else { function.0 } }
     fn renew(&mut self, _: Prepared) { self.fresh = true; }
     fn stretch(&mut self, _: Prepared, _: u32) {}
     fn stretched(&self, _: Prepared) -> u32 { 1 }

@@ -34,6 +34,8 @@ pub(super) enum Otherwise {
     Names,
     /// Writes nothing.
     Still,
+    /// What it counts it writes with a hundred more.
+    Layout,
     /// As [`Otherwise::More`], and when that timer fires it forgets its key.
     Forgets,
 }
@@ -62,9 +64,12 @@ impl Made {
             let of = key(records.keys, i);
             let before =
                 if self.blind && function == OLD { 0 } else { number(host.get(store, &of).map_err(stopped)?.get(0)) };
+            // One that it finds in the other layout wraps around.
+            let laid_out = if otherwise == Otherwise::Layout { 100 } else { 0 };
+            let before = if before == 0 { 0 } else { before.wrapping_sub(laid_out) };
             let count = before + if otherwise == Otherwise::Tens { 10 } else { 1 };
             if otherwise != Otherwise::Still {
-                host.put(store, &of, &column(&[&count.to_string()])).map_err(stopped)?;
+                host.put(store, &of, &column(&[&(count + laid_out).to_string()])).map_err(stopped)?;
             }
             if otherwise == Otherwise::Asks || function == NEW && records.values.get(i) == Some(b"ask") {
                 host.get(store, &column(&["else"])).map_err(stopped)?;
@@ -163,7 +168,8 @@ struct Tried {
 
 impl Tried {
     fn new(otherwise: Otherwise) -> Self {
-        let judge = judge(Made { otherwise, ..Made::default() });
+        let one_layout = otherwise != Otherwise::Layout;
+        let judge = judge(Made { otherwise, one_layout, ..Made::default() });
         Self { judge, disk: Disk::default(), offset: 70, gaps: 0 }
     }
 
@@ -228,6 +234,17 @@ impl Tried {
 
 fn pairs(of: &[(&str, &str)]) -> Vec<(String, String)> {
     of.iter().map(|(old, new)| ((*old).into(), (*new).into())).collect()
+}
+
+#[test]
+fn what_the_version_in_force_found_is_turned_into_the_layout_of_the_new_one() {
+    let mut tried = Tried::new(Otherwise::Layout);
+    for (key, value) in [("a", "5"), ("b", "7")] {
+        tried.disk.entries.insert(key.into(), value.into());
+    }
+    tried.take(&[("a", "", 0), ("c", "", 1), ("a", "", 2)]).unwrap();
+    tried.take(&[("b", "", 3), ("a", "", 4)]).unwrap();
+    assert_eq!(tried.counts(), (5, 0, 0));
 }
 
 #[test]
