@@ -1,5 +1,5 @@
-//! A version whose states have another layout: those that are stored are brought into it, on touch and by and by, over deaths; and it is
-//! not gone back to a version that cannot read them.
+//! A version whose states have another layout: those that are stored are brought into it, on touch and by and by, over deaths; and back,
+//! where it turns them back, else it is not gone back from.
 
 use millstream_tests::host::Host;
 use millstream_tests::wait::eventually;
@@ -9,6 +9,26 @@ use super::manifests::{Place, function};
 
 /// Keys: more than a sweep looks at in one interval, so that it takes several.
 const KEYS: usize = 20_000;
+
+/// Every operator that keeps a function's states beside groups: those of sessions and of slices.
+fn kept() -> Place {
+    Place::new(
+        "pipeline: counted
+functions:
+  count: { component: {count.wasm} }
+sources:
+  in: { topic: in, partitions: 1 }
+steps:
+  sessions: { from: in, group: key, window: { session: 1d }, aggregate: count }
+  slides: { from: in, group: key, window: { sliding: 1d }, aggregate: count }
+  panes: { from: in, group: key, window: { hopping: 2d, advance: 1d, panes: true }, aggregate: count }
+sinks:
+  sessions: { from: sessions, topic: sessions, partitions: 1 }
+  slides: { from: slides, topic: slides, partitions: 1 }
+  panes: { from: panes, topic: panes, partitions: 1 }
+",
+    )
+}
 
 fn counted(window: &str) -> Place {
     Place::new(&format!(
@@ -38,6 +58,11 @@ fn handled(host: &Host, records: u64) {
         let offset = tasks[0]["positions"][0]["offset"].as_u64();
         if offset == Some(records) { Ok(()) } else { Err(tasks.to_string()) }
     });
+}
+
+/// Layouts in which states may be stored.
+fn layouts(host: &Host) -> Value {
+    host.get("/v1/functions").unwrap()[0]["layouts"].clone()
 }
 
 fn sweep(host: &Host) -> Value {
@@ -84,22 +109,61 @@ fn stored_states_are_brought_into_the_layout_of_a_new_version() {
     handled(&host, 2 * KEYS as u64);
     let after = results(&host, before);
     assert!(after.len() == KEYS && after.iter().all(|value| value == "2 records, 3 bytes"), "{:?}", after.first());
-    let said = host.cli(&["rollback", "counted/count"]);
-    let text = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(said.status.code() == Some(1) && text.contains("states are stored in layout 1"), "{text}");
+    // And back, by the version that is gone back from; over a death too.
+    eventually("no state is in layout 0 any more", 30, || match layouts(&host) {
+        one if one == serde_json::json!([1]) => Ok(()),
+        several => Err(several.to_string()),
+    });
+    host.ok(&["rollback", "counted/count"]);
+    let half = before + KEYS;
+    produce(&host, &place, 0..KEYS / 2, "v");
+    handled(&host, 5 * KEYS as u64 / 2);
+    host.kill();
+    let host = Host::ready(&place.manifest, &place.folder, &[]);
+    produce(&host, &place, KEYS / 2..KEYS, "v");
+    handled(&host, 3 * KEYS as u64);
+    let after = results(&host, half);
+    assert!(after.len() == KEYS && after.iter().all(|value| value == "3"), "{:?}", after.first());
+    eventually("all states are in layout 0", 60, || match layouts(&host) {
+        one if one == serde_json::json!([0]) => Ok(()),
+        several => Err(several.to_string()),
+    });
     assert!(host.stop().success());
 }
 
 #[test]
-fn states_that_stay_in_their_layout_refuse_a_version_with_another() {
-    let place = counted("window: { session: 10s }, ");
+fn sessions_and_slices_go_into_another_layout_and_back() {
+    let place = kept();
     let host = Host::ready(&place.manifest, &place.folder, &[]);
-    let said = host.cli(&["deploy", "--now", "counted/count", &function("count-bytes").to_string_lossy()]);
+    // Each key has a session, a window that ends with its newest record, and two of panes, with all of its records; and windows with fewer.
+    let all_are = |host: &Host, records: u64, value: &str| {
+        produce(host, &place, 0..10, "abc");
+        handled(host, records);
+        for (topic, windows) in [("sessions", 10), ("slides", 10), ("panes", 20)] {
+            let all = host.ok(&["consume", topic, "--from", "earliest", "--max", "100000", "--format", "raw"]);
+            let whole = all.lines().filter(|line| *line == value).count();
+            assert_eq!(whole, windows, "{topic}, of {value}: {all}");
+        }
+    };
+    all_are(&host, 10, "1");
+    deploy(&host, "count-bytes");
+    all_are(&host, 20, "2 records, 3 bytes");
+    host.kill();
+    let host = Host::ready(&place.manifest, &place.folder, &[]);
+    all_are(&host, 30, "3 records, 6 bytes");
+    host.ok(&["rollback", "counted/count"]);
+    all_are(&host, 40, "4");
+    assert!(host.stop().success());
+}
+
+#[test]
+fn what_is_not_turned_back_is_not_gone_back_from() {
+    let place = counted("");
+    let host = Host::ready(&place.manifest, &place.folder, &[]);
+    deploy(&host, "bad-migrator-oneway");
+    let said = host.cli(&["rollback", "counted/count"]);
     let text = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(
-        said.status.code() == Some(1) && text.contains("states of `counts`") && text.contains("layout 0"),
-        "{text}"
-    );
-    deploy(&host, "count");
+    let told = ["states may be stored in layout 1", "this version reads layout 0", "does not turn them back"];
+    assert!(said.status.code() == Some(1) && told.iter().all(|part| text.contains(part)), "{text}");
     assert!(host.stop().success());
 }

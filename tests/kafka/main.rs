@@ -17,6 +17,7 @@ mod exactly_once;
 mod globals;
 mod habits;
 mod inside;
+mod layouts;
 mod lifecycle;
 mod meetings;
 mod processors;

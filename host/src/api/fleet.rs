@@ -41,6 +41,7 @@ pub(super) fn functions(fleet: &Fleet, registry: &Registry, status: &Status, nam
         Function {
             name: name.clone(),
             version: control.as_ref().and_then(|c| c.in_force()).map(version),
+            layouts: control.iter().flat_map(|c| c.stored().versions()).map(|(layout, _)| layout).collect(),
             deploying: control.is_some_and(|c| c.open().is_some()),
             work: now.first().map(|seen| work(seen)),
             others: others.into_iter().map(other).collect(),

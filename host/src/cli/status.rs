@@ -175,6 +175,11 @@ fn drawn(url: &str, before: &Look, now: &Look) -> String {
             ));
         }
     }
+    for function in now.functions.iter().filter(|function| function.layouts.len() > 1) {
+        let layouts: Vec<String> = function.layouts.iter().map(ToString::to_string).collect();
+        let (name, layouts) = (&function.name, layouts.join(" and "));
+        out.push_str(&format!("  `{name}`: states may be stored in layouts {layouts}, and a version must read each\n"));
+    }
     let mut rows =
         vec![["function", "version", "digest", "records", "ns/record", "faults", "origin"].map(String::from)];
     rows.extend(now.functions.iter().map(function));

@@ -239,6 +239,9 @@ pub struct Function {
     /// Other versions that are ready here, and what they have done.
     #[serde(default)]
     pub others: Vec<Other>,
+    /// Layouts in which its states may be stored: each has to be one that a version reads, or that is turned back for it.
+    #[serde(default)]
+    pub layouts: Vec<u32>,
 }
 
 /// A version that is ready to be called beside the one in force.
