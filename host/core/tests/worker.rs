@@ -3,118 +3,28 @@
 
 #[path = "flow/functions.rs"]
 mod functions;
+#[path = "worker/harness.rs"]
+mod harness;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use functions::{NAMES, Native, STRIDE};
+use harness::{Host, commit, topology_of};
 use millstream_core::commit::{CommitOutcome, Interval};
 use millstream_core::error::Verdict;
-use millstream_core::formats::NoFormats;
-use millstream_core::function::Prepared;
-use millstream_core::globals::NoGlobals;
-use millstream_core::operator::Active;
 use millstream_core::record::{Batch, BatchBuilder};
 use millstream_core::state::CHANGE_BYTES;
-use millstream_core::state::keyspace::{Keyspaces, Space, SpaceKind};
-use millstream_core::state::memory::{Guard, Memory, Spaces};
 use millstream_core::task::TaskId;
-use millstream_core::topology::graph::{Topology, plan};
+use millstream_core::topology::graph::Topology;
 use millstream_core::topology::spec::*;
-use millstream_core::worker::{Effect, Grounds, Input, Settings, Worker};
-
-#[derive(Default)]
-struct Locked(Mutex<Spaces>);
-
-impl Guard for Locked {
-    fn with<R>(&self, f: impl FnOnce(&mut Spaces) -> R) -> R {
-        f(&mut self.0.lock().unwrap())
-    }
-}
+use millstream_core::worker::{Effect, Input, Settings};
 
 /// A pipeline without state: a value is stamped with the version that saw it.
 fn topology(partitions: u32) -> Arc<Topology> {
     topology_of(Operator::Map { function: "stamp".into(), form: MapForm::MapValues }, partitions)
 }
 
-/// A pipeline of one step.
-fn topology_of(operator: Operator, partitions: u32) -> Arc<Topology> {
-    let from = |name: &str| vec![From { name: name.into(), output: None }];
-    let (idle, lateness, on_error) = (Idle::Never, Lateness::OwnTask, OnError::Skip);
-    let spec = Spec {
-        pipeline: "p".into(),
-        functions: NAMES.iter().map(|(name, _)| FunctionSpec { name: name.to_string() }).collect(),
-        sources: vec![SourceSpec {
-            name: "in".into(),
-            topics: vec!["in".into()],
-            timestamp: None,
-            on_error: OnError::Fail,
-        }],
-        steps: vec![StepSpec {
-            name: "s".into(),
-            from: from("in"),
-            operator,
-            on_error,
-            late: None,
-            idle,
-            lateness,
-            max_idle: None,
-        }],
-        sinks: vec![SinkSpec {
-            name: "out".into(),
-            from: from("s"),
-            topic: "out".into(),
-            key_format: KeyFormat::Kafka,
-            window_headers: false,
-            on_error: OnError::Fail,
-            route: None,
-        }],
-        max_idle: MaxIdle::default(),
-    };
-    Arc::new(plan(&spec, &|_| Some(partitions)).unwrap())
-}
-
-struct Host {
-    worker: Worker,
-    db: Memory<Locked>,
-    spaces: Vec<Vec<Space>>,
-    now: i64,
-}
-
-impl Host {
-    fn new(partitions: u32, epoch: u64, settings: Settings) -> Self {
-        Self::of(topology(partitions), epoch, settings)
-    }
-
-    fn of(topology: Arc<Topology>, epoch: u64, settings: Settings) -> Self {
-        let active = |f: usize| Active { prepared: Prepared(epoch as u32 * STRIDE + f as u32), epoch, number: epoch };
-        let active = (0..NAMES.len()).map(active).collect();
-        let db = Memory(Locked::default());
-        let space = |store: &str| db.open_space(store, SpaceKind::State).unwrap();
-        let spaces = topology.subs.iter().map(|sub| sub.stores.iter().map(|store| space(&store.name)).collect());
-        let spaces = spaces.collect();
-        let worker = Worker::new(topology, settings, active, 1);
-        Self { worker, db, spaces, now: 1_000_000 }
-    }
-
-    fn step(&mut self, input: Input) -> Vec<Effect> {
-        let mut grounds = Grounds {
-            functions: &mut Native,
-            formats: &NoFormats,
-            globals: &NoGlobals,
-            db: &self.db,
-            spaces: &self.spaces,
-        };
-        self.worker.step(self.now, input, &mut grounds)
-    }
-
-    fn open(&mut self, partition: u32, meta: Option<Vec<u8>>) -> Vec<Effect> {
-        self.step(Input::Open { task: TaskId { sub: 0, partition }, meta, start: vec![0] })
-    }
-
-    fn fetched(&mut self, partition: u32, base_offset: i64, batch: Batch) {
-        let (task, end) = (TaskId { sub: 0, partition }, base_offset + batch.len() as i64);
-        assert!(self.step(Input::Fetched { task, input: 0, base_offset, batch, end }).is_empty());
-    }
+fn host(partitions: u32, epoch: u64, settings: Settings) -> Host {
+    Host::of(topology(partitions), epoch, settings)
 }
 
 fn values(values: &[&[u8]]) -> Batch {
@@ -123,18 +33,10 @@ fn values(values: &[&[u8]]) -> Batch {
     out.finish()
 }
 
-/// The one commit among effects.
-fn commit(effects: &[Effect]) -> Arc<Interval> {
-    match effects {
-        [Effect::Commit(interval)] => interval.clone(),
-        other => panic!("one commit was expected, not {other:?}"),
-    }
-}
-
 #[test]
 fn many_full_inputs_do_not_stand_in_each_others_way() {
     let settings = Settings { interval_bytes_max: 10_000, waiting_bytes_max: 50_000, ..Settings::default() };
-    let mut host = Host::new(20, 1, settings);
+    let mut host = host(20, 1, settings);
     let large = values(&[&[b'v'; 1_000][..]; 9]);
     for p in 0..20 {
         host.open(p, None);
@@ -225,7 +127,7 @@ fn what_has_changed_once_takes_no_more_room_when_it_changes_again() {
 
 #[test]
 fn dry_inputs_are_fetched_though_others_are_full() {
-    let mut host = Host::new(2, 1, Settings { waiting_bytes_max: 100, ..Settings::default() });
+    let mut host = host(2, 1, Settings { waiting_bytes_max: 100, ..Settings::default() });
     host.open(0, None);
     host.open(1, None);
     host.fetched(0, 0, values(&[&[b'v'; 1_000][..]]));
@@ -234,7 +136,7 @@ fn dry_inputs_are_fetched_though_others_are_full() {
 
 #[test]
 fn a_clock_turned_back_does_not_stop_commits() {
-    let mut host = Host::new(1, 1, Settings::default());
+    let mut host = host(1, 1, Settings::default());
     host.open(0, None);
     host.fetched(0, 0, values(&[b"a"]));
     assert!(host.step(Input::Tick).is_empty());
@@ -246,7 +148,7 @@ fn a_clock_turned_back_does_not_stop_commits() {
 
 #[test]
 fn a_drain_while_a_commit_is_under_way_is_not_forgotten() {
-    let mut host = Host::new(1, 1, Settings::default());
+    let mut host = host(1, 1, Settings::default());
     host.open(0, None);
     host.fetched(0, 0, values(&[b"a"]));
     host.step(Input::Tick);
@@ -261,7 +163,7 @@ fn a_drain_while_a_commit_is_under_way_is_not_forgotten() {
 
 #[test]
 fn an_idle_task_is_committed_again_where_it_stands() {
-    let mut host = Host::new(2, 1, Settings::default());
+    let mut host = host(2, 1, Settings::default());
     for partition in 0..2 {
         host.open(partition, None);
     }
@@ -281,7 +183,7 @@ fn an_idle_task_is_committed_again_where_it_stands() {
 
 #[test]
 fn a_task_that_never_ran_is_committed_where_it_begins() {
-    let mut host = Host::new(1, 1, Settings::default());
+    let mut host = host(1, 1, Settings::default());
     let task = TaskId { sub: 0, partition: 0 };
     assert!(host.step(Input::Open { task, meta: None, start: vec![7] }).is_empty());
     let first = commit(&host.step(Input::Drain));
@@ -294,10 +196,10 @@ fn a_task_that_never_ran_is_committed_where_it_begins() {
 
 #[test]
 fn epochs_never_fall_when_a_task_moves() {
-    let mut newer = Host::new(1, 7, Settings::default());
+    let mut newer = host(1, 7, Settings::default());
     newer.open(0, None);
     let meta = commit(&newer.step(Input::Drain)).parts[0].meta.clone();
-    let mut older = Host::new(1, 6, Settings::default());
+    let mut older = host(1, 6, Settings::default());
     let effects = older.open(0, Some(meta.clone()));
     assert!(
         matches!(&effects[..], [Effect::Stopped { verdict: Verdict::Retry(why), .. }] if why.contains("epoch 7")),
@@ -308,7 +210,7 @@ fn epochs_never_fall_when_a_task_moves() {
 
 #[test]
 fn a_task_is_not_opened_while_its_last_interval_is_being_committed() {
-    let mut host = Host::new(1, 1, Settings::default());
+    let mut host = host(1, 1, Settings::default());
     host.open(0, None);
     host.fetched(0, 0, values(&[b"a"]));
     host.step(Input::Tick);
@@ -322,7 +224,7 @@ fn a_task_is_not_opened_while_its_last_interval_is_being_committed() {
 
 #[test]
 fn much_poison_ends_intervals_early_and_breaks_no_function() {
-    let mut host = Host::new(1, 1, Settings::default());
+    let mut host = host(1, 1, Settings::default());
     host.open(0, None);
     let bad = values(&[b"bad!"; 2_048].map(|v| &v[..]));
     let (mut skipped, mut offset) = (0, 0);
@@ -345,7 +247,7 @@ fn much_poison_ends_intervals_early_and_breaks_no_function() {
 
 /// A host with two tasks, an interval of one record of the first that is being committed, and a record of each taken in since.
 fn committing() -> (Host, Arc<Interval>) {
-    let mut host = Host::new(2, 1, Settings::default());
+    let mut host = host(2, 1, Settings::default());
     for partition in 0..2 {
         host.open(partition, None);
     }

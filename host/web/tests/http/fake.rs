@@ -259,7 +259,14 @@ impl Api for Fake {
             memory_bytes: 65_536,
         };
         let others = vec![Other { version: None, standing: "on-trial".into(), work: Work::default() }];
-        Ok(vec![Function { name: "f".into(), version, deploying: false, work: Some(work), others, layouts: vec![0, 2] }])
+        Ok(vec![Function {
+            name: "f".into(),
+            version,
+            deploying: false,
+            work: Some(work),
+            others,
+            layouts: vec![0, 2],
+        }])
     }
 
     fn history(&self, function: &str) -> Result<History, Problem> {
