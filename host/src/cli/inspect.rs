@@ -68,6 +68,9 @@ pub fn text(inspection: &Inspection) -> String {
             inspection.memories, inspection.memory_bytes_initial, inspection.tables
         ),
     );
+    let compiled = inspection.compile_ms.map_or("compiled before".to_string(), |ms| format!("compiled in {ms} ms"));
+    let started = inspection.instantiate_us.map_or(String::new(), |us| format!(", an instance made in {us} µs"));
+    line("took", &format!("{compiled}{started}"));
     line("verdict", if inspection.accepted { "this host would take it" } else { "this host would NOT take it:" });
     for reason in &inspection.reasons {
         line("", reason);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use millstream_core::function::{Functions, Interface};
 use millstream_core::record::{Batch, BatchBuilder};
-use millstream_wasm::{Limits, Registry, Stats, WORKER_STACK_BYTES, WorkerFunctions};
+use millstream_wasm::{FULL_CALL_RECORDS, Limits, Registry, Stats, WORKER_STACK_BYTES, WorkerFunctions};
 use millstream_web::record::Line;
 use serde_json::json;
 
@@ -158,6 +158,11 @@ fn nanoseconds_per_record(stats: &Stats) -> f64 {
     if stats.records == 0 { 0.0 } else { stats.nanoseconds as f64 / stats.records as f64 }
 }
 
+/// The same of full calls alone; `None`: there were too few records for one.
+fn in_full_calls(stats: &Stats) -> Option<f64> {
+    (stats.full_records > 0).then(|| stats.full_nanoseconds as f64 / stats.full_records as f64)
+}
+
 fn as_text(report: &Report, stats: &Stats, records: usize) -> String {
     let mut out = String::new();
     for trial in &report.trials {
@@ -184,8 +189,10 @@ fn failing(report: &Report) -> String {
 }
 
 fn cost(stats: &Stats, records: usize) -> String {
+    let full = in_full_calls(stats)
+        .map_or(String::new(), |ns| format!("{ns:.0} ns a record in calls of {FULL_CALL_RECORDS} and more, "));
     format!(
-        "{records} records; {:.0} ns a record over all {} calls; largest memory {} KiB\n",
+        "{records} records; {full}{:.0} ns a record over all {} calls; largest memory {} KiB\n",
         nanoseconds_per_record(stats),
         stats.calls,
         stats.memory_bytes_max / 1024
@@ -204,6 +211,7 @@ fn as_json(report: &Report, stats: &Stats, records: usize) -> serde_json::Value 
         "trials": report.trials.iter().map(trial).collect::<Vec<_>>(),
         "failing": report.failing.iter().map(|(at, fault)| json!({ "record": at, "fault": fault })).collect::<Vec<_>>(),
         "nanoseconds_per_record": nanoseconds_per_record(stats),
+        "nanoseconds_per_record_in_full_calls": in_full_calls(stats),
         "memory_bytes_max": stats.memory_bytes_max,
     })
 }

@@ -42,6 +42,10 @@ pub struct Inspection {
     pub memory_bytes_initial: u64,
     /// Tables it has.
     pub tables: u32,
+    /// How long its code took to be compiled, in the compiler's process, milliseconds; none where that was done before.
+    pub compile_ms: Option<u64>,
+    /// How long the first instance took to be made, microseconds; none where there is none.
+    pub instantiate_us: Option<u64>,
     /// Whether this host would take it.
     pub accepted: bool,
     /// Why not.

@@ -62,5 +62,5 @@ pub use limits::{Limits, WORKER_STACK_BYTES};
 pub use log::{LogLevel, LogLine, LogSink, Place};
 pub use profile::Profile;
 pub use registry::{Config, Refusal, Registry, RegistryError};
-pub use stats::Stats;
+pub use stats::{FULL_CALL_RECORDS, Stats};
 pub use worker::WorkerFunctions;

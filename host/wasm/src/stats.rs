@@ -8,6 +8,9 @@ use millstream_core::function::Fault;
 /// Of so many calls the CPU time of one is taken: to ask for it costs as much as a hundred records of a small function.
 pub const CPU_SAMPLED: u64 = 16;
 
+/// A call of so many records or more is full: what it costs to be called at all is small beside them.
+pub const FULL_CALL_RECORDS: usize = 1_024;
+
 /// Costs of a prepared version since it was prepared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -17,6 +20,10 @@ pub struct Stats {
     pub records: u64,
     /// Wall time in them, nanoseconds, with copying in and out.
     pub nanoseconds: u64,
+    /// Records of full calls ([`FULL_CALL_RECORDS`]), and the wall time in those, nanoseconds.
+    pub full_records: u64,
+    /// See there.
+    pub full_nanoseconds: u64,
     /// CPU time in them, nanoseconds: estimated from what one call in [`CPU_SAMPLED`] took of the CPU and of wall time.
     pub cpu_nanoseconds: u64,
     /// Records that it answered with a rejection.
@@ -49,6 +56,8 @@ pub(crate) struct Counters {
     calls: AtomicU64,
     records: AtomicU64,
     nanoseconds: AtomicU64,
+    full_records: AtomicU64,
+    full_nanoseconds: AtomicU64,
     /// CPU time and wall time of the calls whose CPU time was taken.
     sampled_cpu: AtomicU64,
     sampled_wall: AtomicU64,
@@ -77,6 +86,10 @@ impl Counters {
         self.calls.fetch_add(1, Relaxed);
         self.records.fetch_add(records as u64, Relaxed);
         self.nanoseconds.fetch_add(nanoseconds, Relaxed);
+        if records >= FULL_CALL_RECORDS {
+            self.full_records.fetch_add(records as u64, Relaxed);
+            self.full_nanoseconds.fetch_add(nanoseconds, Relaxed);
+        }
         if let Some(fault) = fault {
             self.faults[place(fault)].fetch_add(1, Relaxed);
         }
@@ -116,6 +129,8 @@ impl Counters {
             calls: self.calls.load(Relaxed),
             records: self.records.load(Relaxed),
             nanoseconds: self.nanoseconds.load(Relaxed),
+            full_records: self.full_records.load(Relaxed),
+            full_nanoseconds: self.full_nanoseconds.load(Relaxed),
             cpu_nanoseconds: share(self.nanoseconds.load(Relaxed), &self.sampled_cpu, &self.sampled_wall),
             rejected: self.rejected.load(Relaxed),
             instances: self.instances.load(Relaxed),
@@ -155,5 +170,9 @@ mod tests {
         assert_eq!((stats.calls, stats.records, stats.nanoseconds), (32, 96, 32_000));
         assert_eq!(stats.cpu_nanoseconds, 24_000, "half in one sample, all in the other, and never more than all");
         assert_eq!(Counters::default().read(), Stats::default());
+        counters.call(FULL_CALL_RECORDS, 5_000, None);
+        counters.call(FULL_CALL_RECORDS - 1, 7_000, None);
+        let stats = counters.read();
+        assert_eq!((stats.full_records, stats.full_nanoseconds), (1_024, 5_000));
     }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 
 use millstream_core::function::{Fault, Interface};
 use wasmtime::component::Component;
@@ -60,7 +61,7 @@ impl Registry {
         let mut inspection =
             Inspection { size_bytes: bytes.len() as u64, digest: digest.to_string(), ..Inspection::default() };
         let mut trouble = None;
-        let usable = match self.component(bytes, digest) {
+        let usable = match self.component(bytes, digest, &mut inspection.compile_ms) {
             Ok(component) => {
                 let look = look(&self.engine, &component, limits, &mut inspection);
                 if inspection.reasons.is_empty() {
@@ -85,7 +86,7 @@ impl Registry {
     }
 
     /// Compiled code, from the cache or made now.
-    fn component(&self, bytes: &[u8], digest: &str) -> Result<Component, CompileError> {
+    fn component(&self, bytes: &[u8], digest: &str, compile_ms: &mut Option<u64>) -> Result<Component, CompileError> {
         form(bytes).map_err(CompileError::Component)?;
         let host = |what: &'static str| move |e: std::io::Error| CompileError::Host(format!("{what}: {e}"));
         if let Some(component) =
@@ -96,7 +97,9 @@ impl Registry {
         modules::memories(bytes).map_err(CompileError::Component)?;
         let code = self.cache.file().map_err(host("make a file for compiled code"))?;
         let job = Job { component: bytes, engine: self.cache.engine(), limits: self.config.compile_limits };
+        let began = Instant::now();
         self.config.compiler.compile(&job, code.as_file())?;
+        *compile_ms = Some(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
         let path = self.cache.put(digest, code).map_err(host("keep compiled code"))?;
         // Made by this engine's settings, so what it says is about the component: more tables than the pool has, …
         load(&self.engine, &path).map_err(|why| CompileError::Component(format!("this host cannot hold it: {why}")))
@@ -129,11 +132,15 @@ impl Registry {
         let asks = look.kinds.contains(&Interface::Lifecycle);
         let shared = self.checked(&inspection.digest, limits, look.reads);
         let tried = on_guest_stack(|| {
+            let began = Instant::now();
             let mut live = mould.make(&self.engine, &shared)?;
-            if asks { live.ask(|exports, store| exports.functions(store)) } else { Ok(Vec::new()) }
+            let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let functions = if asks { live.ask(|exports, store| exports.functions(store))? } else { Vec::new() };
+            Ok((functions, took))
         });
         match tried {
-            Ok(Ok(functions)) => {
+            Ok(Ok((functions, took))) => {
+                inspection.instantiate_us = Some(took);
                 match functions_size(&functions) {
                     Some(reason) => inspection.reasons.push(reason),
                     None => {
