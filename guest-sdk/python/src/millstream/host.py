@@ -55,5 +55,5 @@ def cancel(clock: Clock, keys: list[bytes | None], name: str) -> None:
 
 def there():
     if timers is None:
-        raise RuntimeError("a timer was set or cancelled, and there is no handler of timers: decorate one with @millstream.on_timer")
+        raise RuntimeError("a timer was set or cancelled, and nothing is decorated with @millstream.on_timer")
     return timers

@@ -160,9 +160,9 @@ class Call:
 
     def store(self, name: str) -> Store:
         """A store of the step, by the name that the manifest gives it."""
+        self._must_be_under_way()
         found = self._stores.get(name)
         if found is None:
-            self._must_be_under_way()
             found = self._stores[name] = Store(self, name)
         return found
 
@@ -224,6 +224,8 @@ class Call:
     def _end(self) -> None:
         self._flush()
         self._under_way = False
+        # They know this call: a circle, which would stay until somebody looks for circles.
+        self._stores.clear()
 
 
 def process(processor: Callable, records: list[Record], host: Host, bytes_max: int = RESULT_BYTES_MAX) -> Shaped:
