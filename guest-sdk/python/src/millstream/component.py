@@ -4,7 +4,7 @@ componentize-py has made `wit_world`."""
 from componentize_py_types import Err
 from millstream import folding, host, log, processors, registry, single
 from millstream.columns import Shaped, items
-from millstream.records import records_of
+from millstream.records import each_record
 from wit_world.imports import context
 from wit_world.imports import log as host_log
 
@@ -93,7 +93,7 @@ class Migrator:
 
 class Processor:
     def process(self, records):
-        return answered("processor", lambda function: processors.process(function, records_of(records, context), host))
+        return answered("processor", lambda function: processors.process(function, each_record(records, context), host))
 
 
 class OnTimer:

@@ -2,7 +2,7 @@
 once, behind the last record; what it writes for a record that it refuses never goes. Not the host's side."""
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from itertools import groupby
 from math import inf
@@ -228,7 +228,7 @@ class Call:
         self._stores.clear()
 
 
-def process(processor: Callable, records: list[Record], host: Host, bytes_max: int = RESULT_BYTES_MAX) -> Shaped:
+def process(processor: Callable, records: Iterable[Record], host: Host, bytes_max: int = RESULT_BYTES_MAX) -> Shaped:
     """Handles records until they are all dealt with, a timer that was set is due before the next one, or results, stores and
     timers have `bytes_max` bytes: the contract's `output`."""
     call = Call(host)
@@ -243,7 +243,7 @@ def fire(on_timer: Callable, timers: list[Timer], host: Host, bytes_max: int = R
     return handle(on_timer, rows, Call(host), bytes_max).columns(all_values=True)
 
 
-def until_due(records: list[Record], call: Call) -> Iterator[Record]:
+def until_due(records: Iterable[Record], call: Call) -> Iterator[Record]:
     """The records up to the first at which a timer that the call has set is due, which has to fire before it."""
     newest: float = -inf
     for record in records:

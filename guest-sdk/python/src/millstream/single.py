@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from millstream.columns import BytesColumn, HeaderColumns, Shaped, items, rejection
-from millstream.records import SAME, Pair, Record, Reject, Result, records_of
+from millstream.records import SAME, Pair, Record, Reject, Result, each_record, records_of
 
 RESULT_BYTES_MAX = 8 << 20
 """Result bytes of one call after which a mapper stops early; the host asks again with the rest of the records."""
@@ -86,7 +86,7 @@ class Outcome:
 def apply(mapper: Callable, batch, context=None, bytes_max: int = RESULT_BYTES_MAX) -> Shaped:
     """Maps records until they are all dealt with or the results have `bytes_max` bytes: the contract's `output`."""
     outcome = Outcome()
-    for record in records_of(batch, context):
+    for record in each_record(batch, context):
         if outcome.bytes >= bytes_max:
             break
         try:
