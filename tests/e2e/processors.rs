@@ -33,7 +33,7 @@ fn a_key_that_falls_silent_gives_an_alarm() {
 fn processors_in_other_languages_do_as_the_one_in_rust() {
     // Who asks for some languages alone has built no others.
     let all_are_built = std::env::var_os("MILLSTREAM_LANGUAGES").is_none();
-    for sample in ["alarm-zig", "alarm-assemblyscript", "alarm-go", "alarm-javascript"] {
+    for sample in ["alarm-zig", "alarm-assemblyscript", "alarm-go", "alarm-javascript", "alarm-python"] {
         if all_are_built || functions().join(format!("{sample}.wasm")).exists() {
             gives_alarms(sample);
         }

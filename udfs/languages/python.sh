@@ -34,10 +34,11 @@ pack() {
   held="$(SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-315532800}" "$packing/bin/python" "$languages/python/pack.py" "$sdk" "$1" "$languages/python-requirements.txt")"
   file="millstream_sdk-$version-py3-none-any.whl"
   holds "$file" "$(sed -n 's/^wheel //p' <<<"$held")" millstream/__init__.py millstream/build.py millstream/py.typed \
-    millstream/wit/udf.wit "$info/METADATA" "$info/entry_points.txt" "$info/licenses/LICENSE" -- 'millstream/*.py' \
+    millstream/testing.py millstream/wit/udf.wit "$info/METADATA" "$info/entry_points.txt" "$info/licenses/LICENSE" -- 'millstream/*.py' \
     "$info/WHEEL" "$info/RECORD" "$info/top_level.txt"
   holds "millstream_sdk-$version.tar.gz" "$(sed -n 's/^sdist //p' <<<"$held")" pyproject.toml LICENSE README.md PKG-INFO \
-    src/millstream/py.typed src/millstream/wit/udf.wit tests/test_sdk.py -- 'src/millstream/*.py' setup.cfg 'src/millstream_sdk.egg-info/*'
+    src/millstream/py.typed src/millstream/testing.py src/millstream/wit/udf.wit tests/test_processors.py tests/test_sdk.py \
+    -- 'src/millstream/*.py' setup.cfg 'src/millstream_sdk.egg-info/*'
   # Installed where nothing else is, it has its command and its data.
   "$packing/bin/python" -m venv "$scratch/user"
   "$scratch/user/bin/pip" install --quiet --disable-pip-version-check --no-index --no-deps "$1/$file"

@@ -1,5 +1,6 @@
 import contextlib
 import io
+import re
 import sys
 import unittest
 from pathlib import Path
@@ -248,6 +249,11 @@ class Registry(unittest.TestCase):
         millstream.aggregator(Lengths)
         self.assertEqual(registry.interfaces(), ["aggregator", "merger", "migrator", "retractor"])
 
+    def test_a_processor_and_its_handler_of_timers_are_what_is_exported(self):
+        heard, silent = millstream.processor(len), millstream.on_timer(repr)
+        self.assertEqual(registry.interfaces(), ["on-timer", "processor"])
+        self.assertEqual((heard, silent, registry.exported["processor"], registry.exported["on-timer"]), (len, repr, len, repr))
+
     def test_a_function_is_started_by_its_name_and_settings(self):
         @millstream.function("longer", ["filter"])
         def longer(settings):
@@ -285,6 +291,19 @@ class Contract(unittest.TestCase):
         world = build.world_of(["filter"])
         self.assertIn("export millstream:udf/filter@0.1.0;", world)
         self.assertNotIn("mapper", world)
+
+    def test_a_world_imports_stores_for_processors_and_timers_where_they_are_handled(self):
+        for exported, imported in (
+            (["filter"], ["context", "log"]),
+            (["processor"], ["context", "log", "state"]),
+            (["on-timer", "processor"], ["context", "log", "state", "timers"]),
+        ):
+            world = build.world_of(exported)
+            self.assertEqual(re.findall("import millstream:udf/(.*)@0.1.0;", world), imported)
+            self.assertEqual(re.findall("export millstream:udf/(.*)@0.1.0;", world), exported)
+
+    def test_classes_are_named_as_their_interfaces(self):
+        self.assertEqual([build.class_of(name) for name in ("filter", "on-timer")], ["Filter", "OnTimer"])
 
     def test_same_shows_itself(self):
         self.assertEqual(repr(SAME), "SAME")

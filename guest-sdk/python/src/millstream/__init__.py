@@ -7,6 +7,7 @@ like any other; `python -m millstream.build` makes the component.
 from millstream import log
 from millstream.columns import BytesColumn, HeaderColumns
 from millstream.folding import Aggregator, Group, Layouts
+from millstream.processors import Call, Clock, Store, Timer
 from millstream.records import SAME, Pair, Record, Reject, Result, Window
 from millstream.registry import (
     Settings,
@@ -15,7 +16,9 @@ from millstream.registry import (
     function,
     joiner,
     mapper,
+    on_timer,
     partitioned_router,
+    processor,
     router,
     scanner,
     start,
@@ -25,6 +28,8 @@ __all__ = [
     "SAME",
     "Aggregator",
     "BytesColumn",
+    "Call",
+    "Clock",
     "Group",
     "HeaderColumns",
     "Layouts",
@@ -33,6 +38,8 @@ __all__ = [
     "Reject",
     "Result",
     "Settings",
+    "Store",
+    "Timer",
     "Window",
     "aggregator",
     "filter",
@@ -40,7 +47,9 @@ __all__ = [
     "joiner",
     "log",
     "mapper",
+    "on_timer",
     "partitioned_router",
+    "processor",
     "router",
     "scanner",
     "start",

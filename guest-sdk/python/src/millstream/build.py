@@ -35,9 +35,17 @@ def program_of(file: Path) -> list[str]:
 
 def world_of(interfaces: list[str]) -> str:
     """The world of a component that exports these."""
-    lines = [f"import millstream:udf/{name}@{VERSION};" for name in ("context", "log")]
+    imports = ["context", "log"]
+    # What a processor may ask for; timers only where somebody answers for them.
+    imports += [name for name, by in (("state", "processor"), ("timers", "on-timer")) if by in interfaces]
+    lines = [f"import millstream:udf/{name}@{VERSION};" for name in imports]
     lines += [f"export millstream:udf/{name}@{VERSION};" for name in interfaces]
     return "package millstream:program;\nworld program {\n  " + "\n  ".join(lines) + "\n}\n"
+
+
+def class_of(interface: str) -> str:
+    """The class of `millstream.component` that answers for an interface."""
+    return "".join(part.capitalize() for part in interface.split("-"))
 
 
 def tool() -> str:
@@ -61,7 +69,7 @@ def build(file: Path, out: Path) -> None:
         shutil.copy(HERE / "wit" / "udf.wit", contract)
         # Only what a component needs: no caches, and nothing of this module, which is about files and processes.
         shutil.copytree(HERE, app / "millstream", ignore=shutil.ignore_patterns("__pycache__", "build.py", "wit"))
-        classes = ", ".join(name.capitalize() for name in interfaces)
+        classes = ", ".join(map(class_of, interfaces))
         (app / f"{APP}.py").write_text(f"import {file.stem}\nfrom millstream.component import {classes}\n")
         command = [tool(), "--quiet", "-d", str(wit), "-w", "program", "componentize", "--stub-wasi"]
         subprocess.run(command + ["-p", str(app), "-p", str(file.parent), APP, "-o", str(out)], check=True)

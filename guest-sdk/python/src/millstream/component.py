@@ -2,8 +2,9 @@
 componentize-py has made `wit_world`."""
 
 from componentize_py_types import Err
-from millstream import folding, log, registry, single
-from millstream.columns import Shaped
+from millstream import folding, host, log, processors, registry, single
+from millstream.columns import Shaped, items
+from millstream.records import each_record
 from wit_world.imports import context
 from wit_world.imports import log as host_log
 
@@ -88,6 +89,22 @@ class Migrator:
 
     def migrate(self, store, old, new, keys, states):
         return answered("migrator", lambda made: folding.migrate(made, old, new, states))
+
+
+class Processor:
+    def process(self, records):
+        return answered("processor", lambda function: processors.process(function, each_record(records, context), host))
+
+
+class OnTimer:
+    def fire(self, clock, due):
+        return answered("on-timer", lambda function: processors.fire(function, timers_of(clock, due), host))
+
+
+def timers_of(clock, due) -> list[processors.Timer]:
+    clock = processors.Clock(clock.value)
+    rows = zip(items(due.keys), items(due.values), due.timestamps)
+    return [processors.Timer(clock, key, name.decode(), time) for key, name, time in rows]
 
 
 class Lifecycle:

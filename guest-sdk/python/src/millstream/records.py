@@ -1,6 +1,6 @@
 """A record as a function sees it, what a function makes of one, and how it refuses one. Not the columns beneath."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from millstream import columns
@@ -121,16 +121,20 @@ class Record:
         return f"Record(key={self.key!r}, value={self.value!r}, timestamp={self.timestamp})"
 
 
-def records_of(batch, context=None) -> list[Record]:
-    """The records of the contract's `batch`."""
-    facts, made, new = Facts(context), [], Record.__new__
+def each_record(batch, context=None) -> Iterator[Record]:
+    """The records of the contract's `batch`, each when it is wanted: a call may end before the last."""
+    facts, new = Facts(context), Record.__new__
     rows = zip(columns.items(batch.keys), columns.items(batch.values), batch.timestamps)
     for index, (key, value, timestamp) in enumerate(rows):
         record = new(Record)
         record.key, record.value, record.timestamp = key, value, timestamp
         record._facts, record._index = facts, index
-        made.append(record)
-    return made
+        yield record
+
+
+def records_of(batch, context=None) -> list[Record]:
+    """All of them."""
+    return list(each_record(batch, context))
 
 
 class Pair(NamedTuple):

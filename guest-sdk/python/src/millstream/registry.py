@@ -57,6 +57,19 @@ def scanner(kind: type) -> type:
     return kind
 
 
+def processor(function: Callable) -> Callable:
+    """`function(record, call)` makes results as a mapper does; `call` has the step's stores and timers."""
+    exported["processor"] = function
+    return function
+
+
+def on_timer(function: Callable) -> Callable:
+    """`function(timer, call)`, beside a processor that sets timers, is called when one is due, and makes results as the processor
+    does. What they are not given is the timer's: its key, its name as value, its due time."""
+    exported["on-timer"] = function
+    return function
+
+
 class Settings:
     """What the manifest gives a function under `config`: text by name; nested values are JSON text. It remembers which
     settings were asked for, so that one nobody asks for (a slip of the pen) is refused."""

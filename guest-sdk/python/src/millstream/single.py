@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from millstream.columns import BytesColumn, HeaderColumns, Shaped, items, rejection
-from millstream.records import SAME, Pair, Record, Reject, Result, records_of
+from millstream.records import SAME, Pair, Record, Reject, Result, each_record, records_of
 
 RESULT_BYTES_MAX = 8 << 20
 """Result bytes of one call after which a mapper stops early; the host asks again with the rest of the records."""
@@ -22,8 +22,8 @@ def keep(filter: Callable[[Record], bool], batch, context=None) -> Shaped:
     return Shaped(bits=bytes(bits), rejected=rejected)
 
 
-def results_of(mapped, record: Record) -> list[Result]:
-    """What a mapper's answer for one record comes to: nothing, one result, or several."""
+def results_of(mapped, record) -> list[Result]:
+    """What a function's answer for one record, or timer, comes to: nothing, one result, or several."""
     if mapped is None:
         return []
     if isinstance(mapped, Result):
@@ -42,45 +42,68 @@ def size(result: Result) -> int:
     return bytes
 
 
+class Outcome:
+    """What comes of a call's records: the contract's `output`, as far as they are dealt with."""
+
+    def __init__(self) -> None:
+        self.taken, self.bytes = 0, 0
+        """How many records are dealt with; about how many bytes their results take."""
+        self._results: list[tuple[Record, Result]] = []
+        self._sources: list[int] = []
+        self._rejected: list[Shaped] = []
+
+    def add(self, record: Record, results: list[Result]) -> None:
+        """The next record has these results."""
+        for result in results:
+            self._results.append((record, result))
+            self._sources.append(self.taken)
+            self.bytes += size(result)
+        self.taken += 1
+
+    def reject(self, reject: Reject) -> None:
+        """The next record is refused."""
+        self._rejected.append(rejection(self.taken, str(reject)))
+        self.taken += 1
+
+    def columns(self, all_values: bool = False) -> Shaped:
+        """The contract's `output`; `all_values`: values are sent in any case."""
+        results = self._results
+        one_each = not self._rejected and self._sources == list(range(self.taken))
+        outputs = [result.output for _, result in results]
+        headers = part_of(results, "headers")
+        return Shaped(
+            taken=self.taken,
+            sources=None if one_each else self._sources,
+            ports=outputs if any(outputs) else None,
+            keys=column_of(part_of(results, "key")),
+            values=column_of(part_of(results, "value", all_values)),
+            timestamps=part_of(results, "timestamp"),
+            headers=None if headers is None else HeaderColumns.of(headers),
+            rejected=self._rejected,
+        )
+
+
 def apply(mapper: Callable, batch, context=None, bytes_max: int = RESULT_BYTES_MAX) -> Shaped:
     """Maps records until they are all dealt with or the results have `bytes_max` bytes: the contract's `output`."""
-    records = records_of(batch, context)
-    results: list[tuple[Record, Result]] = []
-    sources, rejected, taken, bytes = [], [], 0, 0
-    for record in records:
-        if bytes >= bytes_max:
+    outcome = Outcome()
+    for record in each_record(batch, context):
+        if outcome.bytes >= bytes_max:
             break
         try:
-            for result in results_of(mapper(record), record):
-                results.append((record, result))
-                bytes += size(result)
+            outcome.add(record, results_of(mapper(record), record))
         except Reject as reject:
-            rejected.append(rejection(taken, str(reject)))
-        sources.extend([taken] * (len(results) - len(sources)))
-        taken += 1
-    one_each = not rejected and sources == list(range(taken))
-    outputs = [result.output for _, result in results]
-    headers = part_of(results, "headers")
-    return Shaped(
-        taken=taken,
-        sources=None if one_each else sources,
-        ports=outputs if any(outputs) else None,
-        keys=column_of(part_of(results, "key")),
-        values=column_of(part_of(results, "value")),
-        timestamps=part_of(results, "timestamp"),
-        headers=None if headers is None else HeaderColumns.of(headers),
-        rejected=rejected,
-    )
+            outcome.reject(reject)
+    return outcome.columns()
 
 
-def part_of(results: list[tuple[Record, Result]], name: str):
-    """One part of all results; `None` when each has its record's own, which is then not sent."""
+def part_of(results: list[tuple[Record, Result]], name: str, always: bool = False):
+    """One part of all results; `None` when each has its record's own, which is then not sent unless it is `always`."""
     parts = [getattr(result, name) for _, result in results]
-    if all(part is SAME for part in parts):
+    if not always and all(part is SAME for part in parts):
         return None
     filled = [getattr(record, name) if part is SAME else part for part, (record, _) in zip(parts, results)]
     same = name != "headers" and all(part is getattr(record, name) for part, (record, _) in zip(filled, results))
-    return None if same else filled
+    return None if same and not always else filled
 
 
 def column_of(parts) -> BytesColumn | None:
