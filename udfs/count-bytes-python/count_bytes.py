@@ -4,7 +4,7 @@ that `count` counted, their bytes are not known and count as 0."""
 import struct
 
 import millstream
-from millstream import Group, Layouts, Record
+from millstream import Group, Layouts, Record, Stored
 
 COUNT = struct.Struct("<Q")
 """Layout 0: the u64 of `count`."""
@@ -38,7 +38,7 @@ class CountBytes(millstream.Aggregator):
     def finish(self, state, group: Group) -> str:
         return f"{state[0]} records, {state[1]} bytes"
 
-    def migrate(self, state: bytes, old: int, new: int) -> bytes:
+    def migrate(self, stored: Stored, old: int, new: int) -> bytes:
         if old == 0:
-            return BOTH.pack(*COUNT.unpack(state), 0)
-        return COUNT.pack(self.decode(state)[0])
+            return BOTH.pack(*COUNT.unpack(stored.state), 0)
+        return COUNT.pack(self.decode(stored.state)[0])

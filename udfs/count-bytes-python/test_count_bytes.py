@@ -17,11 +17,12 @@ class Counts(unittest.TestCase):
 
     def test_states_of_count_are_read_and_written_back(self):
         counter, old = CountBytes(), [COUNT.pack(3), None]
-        new = migrate(counter, 0, 1, BytesColumn.of(old))
+        keys = BytesColumn.of([b"a", b"b"])
+        new = migrate(counter, "", 0, 1, keys, BytesColumn.of(old))
         self.assertEqual((counter.decode(items(new)[0]), items(new)[1]), ((3, 0), None))
-        self.assertEqual(items(migrate(counter, 1, 0, new)), old)
+        self.assertEqual(items(migrate(counter, "", 1, 0, keys, new)), old)
         for wrong in (b"1234567", b"123456789"):
             with self.assertRaises(struct.error):
                 counter.decode(wrong)
             with self.assertRaises(struct.error):
-                migrate(counter, 0, 1, BytesColumn.of([wrong]))
+                migrate(counter, "", 0, 1, BytesColumn.of([b"a"]), BytesColumn.of([wrong]))

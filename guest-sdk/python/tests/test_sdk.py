@@ -152,8 +152,17 @@ class Lengths(Aggregator):
     def finish(self, state, group):
         return f"{group.key.decode()}:{state}" if state else None
 
-    def migrate(self, state, old, new):
-        return state + b"+" if new == 2 else state[:-1]
+    def migrate(self, stored, old, new):
+        return stored.state + b"+" if new == 2 else stored.state[:-1]
+
+
+class Told:
+    """A migrator that gives what it is told."""
+
+    layouts = (1, (0,), (0,))
+
+    def migrate(self, stored, old, new):
+        return f"{stored.store}/{stored.key.decode()}/{stored.state.decode()}/{old}/{new}".encode()
 
 
 class Folds(unittest.TestCase):
@@ -190,13 +199,18 @@ class Folds(unittest.TestCase):
         self.assertEqual(items(merged), [b"\x03", b"\x02", b"\x01", None])
 
     def test_states_migrate_there_and_back_and_nulls_stay(self):
-        old = [b"a", None, b""]
-        new = folding.migrate(Lengths(), 1, 2, BytesColumn.of(old))
+        old, keys = [b"a", None, b""], BytesColumn.of(["k", "l", "m"])
+        new = folding.migrate(Lengths(), "", 1, 2, keys, BytesColumn.of(old))
         self.assertEqual(items(new), [b"a+", None, b"+"])
-        self.assertEqual(items(folding.migrate(Lengths(), 2, 1, new)), old)
+        self.assertEqual(items(folding.migrate(Lengths(), "", 2, 1, keys, new)), old)
         for way in ((0, 2), (2, 0), (1, 1), (2, 2)):
             with self.assertRaisesRegex(ValueError, "no way from layout"):
-                folding.migrate(Lengths(), *way, new)
+                folding.migrate(Lengths(), "", *way, keys, new)
+
+    def test_a_migrator_is_told_store_and_key(self):
+        keys, states = BytesColumn.of(["k", "l"]), BytesColumn.of(["x", None])
+        self.assertEqual(items(folding.migrate(Told(), "last", 0, 1, keys, states)), [b"last/k/x/0/1", None])
+        self.assertEqual(items(folding.migrate(Told(), "", 1, 0, keys, states)), [b"/k/x/1/0", None])
 
 
 class Others(unittest.TestCase):
@@ -253,6 +267,12 @@ class Registry(unittest.TestCase):
         heard, silent = millstream.processor(len), millstream.on_timer(repr)
         self.assertEqual(registry.interfaces(), ["on-timer", "processor"])
         self.assertEqual((heard, silent, registry.exported["processor"], registry.exported["on-timer"]), (len, repr, len, repr))
+
+    def test_a_migrator_stands_beside_a_processor(self):
+        millstream.processor(len)
+        millstream.migrator(Told)
+        self.assertEqual(registry.interfaces(), ["migrator", "processor"])
+        self.assertIsInstance(registry.exported["migrator"], Told)
 
     def test_a_function_is_started_by_its_name_and_settings(self):
         @millstream.function("longer", ["filter"])

@@ -6,7 +6,7 @@ like any other; `python -m millstream.build` makes the component.
 
 from millstream import log
 from millstream.columns import BytesColumn, HeaderColumns
-from millstream.folding import Aggregator, Group, Layouts
+from millstream.folding import Aggregator, Group, Layouts, Stored
 from millstream.processors import Call, Clock, Store, Timer
 from millstream.records import SAME, Pair, Record, Reject, Result, Window
 from millstream.registry import (
@@ -16,6 +16,7 @@ from millstream.registry import (
     function,
     joiner,
     mapper,
+    migrator,
     on_timer,
     partitioned_router,
     processor,
@@ -39,6 +40,7 @@ __all__ = [
     "Result",
     "Settings",
     "Store",
+    "Stored",
     "Timer",
     "Window",
     "aggregator",
@@ -47,6 +49,7 @@ __all__ = [
     "joiner",
     "log",
     "mapper",
+    "migrator",
     "on_timer",
     "partitioned_router",
     "processor",

@@ -88,7 +88,7 @@ class Migrator:
         return Shaped(current=layouts.current, reads=list(layouts.reads), writes=list(layouts.writes))
 
     def migrate(self, store, old, new, keys, states):
-        return answered("migrator", lambda made: folding.migrate(made, old, new, states))
+        return answered("migrator", lambda made: folding.migrate(made, store, old, new, keys, states))
 
 
 class Processor:

@@ -22,10 +22,19 @@ class Layouts(NamedTuple):
     writes: tuple[int, ...] = ()
 
 
+class Stored(NamedTuple):
+    """A state that is to be turned into another layout: the processor's store that it is in (empty for the states of an
+    aggregator or a scanner), its key, its bytes."""
+
+    store: str = ""
+    key: bytes = b""
+    state: bytes = b""
+
+
 class Aggregator:
     """Folds records into a state that the host stores as bytes. A class that also has `merge(left, right)` can join states
     (sessions that meet, windows built from panes); with `remove(state, record)` it aggregates over tables, too; with
-    `layouts` and `migrate(state, old, new)` it takes over states of other versions. Any exception but `Reject` in `add`
+    `layouts` and `migrate(stored, old, new)`, which gives bytes, it takes over states of other versions. Any exception but `Reject` in `add`
     and `remove` fails the call: stored bytes are no record's fault."""
 
     layouts = Layouts()
@@ -116,12 +125,15 @@ def merge(aggregator, left, right) -> BytesColumn:
     return BytesColumn.of(merged)
 
 
-def migrate(aggregator, old: int, new: int, states) -> BytesColumn:
+def migrate(migrator, store: str, old: int, new: int, keys, states) -> BytesColumn:
     """Turns states from one layout into another; null stays null."""
-    known = Layouts(*aggregator.layouts)
+    known = Layouts(*migrator.layouts)
     reads = new == known.current and old in known.reads
     writes = old == known.current and new in known.writes
     if not reads and not writes:
         made = f"layout {known.current} is made of {list(known.reads)}, and made into {list(known.writes)}"
         raise ValueError(f"no way from layout {old} to {new}: {made}")
-    return BytesColumn.of([None if state is None else aggregator.migrate(state, old, new) for state in items(states)])
+    rows = zip(items(keys), items(states))
+    return BytesColumn.of(
+        [None if state is None else migrator.migrate(Stored(store, key, state), old, new) for key, state in rows]
+    )

@@ -57,6 +57,13 @@ def scanner(kind: type) -> type:
     return kind
 
 
+def migrator(kind: type) -> type:
+    """A class with `layouts` and `migrate(stored, old, new)`, beside a processor or a scanner: it takes over what other versions
+    have stored. An aggregator has these itself."""
+    exported["migrator"] = kind()
+    return kind
+
+
 def processor(function: Callable) -> Callable:
     """`function(record, call)` makes results as a mapper does; `call` has the step's stores and timers."""
     exported["processor"] = function
