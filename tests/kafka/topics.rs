@@ -95,7 +95,36 @@ fn a_principal_that_may_not_make_topics_gets_the_commands() {
         Ok(results) if !results.is_empty() => Ok(()),
         other => Err(format!("{other:?}")),
     });
+    deploys_with_these_rights(&host, name, &|right: &str, topic: &str| {
+        let principal = format!("User:{user}");
+        let args = ["--remove", "--force", "--allow-principal", &principal, "--topic", topic, "--operation", right];
+        let done = cluster.tool("org.apache.kafka.tools.AclCommand", &args);
+        assert!(done.status.success(), "{done:?}");
+    });
     assert!(host.stop().success());
+}
+
+/// What the commands give is enough for deploys and going back; who may not write to the two topics decides nothing, and is told so.
+fn deploys_with_these_rights(host: &Host, name: &str, take_away: &dyn Fn(&str, &str)) {
+    let target = format!("{name}/extract-ip");
+    let file = super::manifests::function("extract-ip-masked").to_string_lossy().into_owned();
+    host.ok(&["deploy", "--now", &target, &file]);
+    host.ok(&["rollback", &target]);
+    let versions = || host.get("/v1/functions/extract-ip/history").unwrap()["versions"].as_array().unwrap().len();
+    assert_eq!(versions(), 3);
+    for topic in ["control", "modules"] {
+        let topic = format!("{name}-{topic}");
+        take_away("Write", &topic);
+        // Another component than those that are kept already.
+        let other = super::manifests::function("identity").to_string_lossy().into_owned();
+        let said = eventually("the right is gone everywhere", 30, || {
+            let said = host.cli(&["deploy", "--now", &target, &other]);
+            if said.status.success() { Err("it was taken".into()) } else { Ok(said) }
+        });
+        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(text.contains(&topic) && text.to_lowercase().contains("authoriz"), "{topic}: {text}");
+        assert_eq!(versions(), 3);
+    }
 }
 
 /// Values of a topic with one partition, read committed.
