@@ -18,12 +18,17 @@ pub struct Logged {
     pub entry: Entry,
 }
 
+/// The log does not take what this host writes, as it lacks a right: to write it again is of no use.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
 /// Writes, and what is asked now and then. Calls may block.
 pub trait Ledger: Send + Sync {
     /// Appends an entry.
     ///
     /// # Errors
-    /// It is there or not; the same again does no harm.
+    /// [`Refused`]; else it is there or not, and the same again does no harm.
     fn append(&self, entry: &Entry) -> anyhow::Result<()>;
 
     /// Keeps a component where all hosts find it, each time in a place of its own; gives the place, for [`Version::place`].

@@ -42,7 +42,7 @@ use deploy::Given;
 pub use deploy::{Asked, Collected, Deployed, Failed, NotTaken};
 use entries::SwitchRecord;
 pub use layouts::Sweeps;
-use ledger::{Follow, Ledger};
+use ledger::{Follow, Ledger, Refused};
 
 /// How long a deploy waits for its outcome: longer than hosts may take, and than it takes them to say so.
 const OUTCOME_WAIT: Duration = Duration::from_millis(PREPARE_MS_MAX as u64 + 30_000);
@@ -367,7 +367,7 @@ impl Fleet {
             match self.ledger.append(entry) {
                 Ok(()) => return Ok(()),
                 Err(_) if there() => return Ok(()),
-                Err(why) if Instant::now() > until || self.is_dead() => return Err(why),
+                Err(why) if why.is::<Refused>() || Instant::now() > until || self.is_dead() => return Err(why),
                 Err(why) => {
                     warn!(error = format!("{why:#}"), "the control log could not be written, trying again");
                     std::thread::sleep(RETRY_PAUSE);

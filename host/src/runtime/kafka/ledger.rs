@@ -29,7 +29,7 @@ use tracing::{info, warn};
 
 use super::heir;
 use crate::runtime::fleet::entries::{self, SwitchRecord};
-use crate::runtime::fleet::ledger::{Follow, FollowError, Ledger, Logged};
+use crate::runtime::fleet::ledger::{Follow, FollowError, Ledger, Logged, Refused};
 use crate::runtime::fleet::random_id;
 use crate::runtime::functions;
 use crate::runtime::worker::wall_ms;
@@ -256,7 +256,10 @@ impl Ledger for KafkaLedger {
     fn append(&self, entry: &Entry) -> anyhow::Result<()> {
         let mut batch = BatchBuilder::default();
         batch.push(None, Some(&entries::encode(entry)?), wall_ms(), []);
-        self.write(&self.control, &batch.finish()).map(drop)
+        self.write(&self.control, &batch.finish()).map(drop).map_err(|why| match why.downcast_ref() {
+            Some(KafkaError::Refused(_)) => Refused(format!("{why:#}")).into(),
+            _ => why,
+        })
     }
 
     fn keep(&self, digest: &str, component: &[u8]) -> anyhow::Result<String> {
