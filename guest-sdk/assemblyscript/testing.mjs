@@ -205,12 +205,8 @@ class Guest {
 
   /** Makes the instance the function `name`, with these settings, texts by name. Once a module. */
   start(name, settings = {}) {
-    const string = (given) => {
-      const bytes = encoder.encode(given);
-      return [this.put(bytes, 1), bytes.length];
-    };
-    const pairs = Object.entries(settings).map((pair) => pair.flatMap(string));
-    this.call("lifecycle", "start", [...string(name), this.memory(pairs.flat()), pairs.length], () => undefined);
+    const pairs = Object.entries(settings).map((pair) => pair.flatMap((given) => this.string(given)));
+    this.call("lifecycle", "start", [...this.string(name), this.memory(pairs.flat()), pairs.length], () => undefined);
   }
 
   /** What leaves for each state. */
@@ -224,8 +220,9 @@ class Guest {
     return this.call("merger", "merge", [this.memory(given)], (at) => this.column(at, false));
   }
 
-  migrate(old, now, states) {
-    const given = [1, 0, old, now, ...this.columnOf(states.map(() => "k")), ...this.columnOf(states)];
+  /** The states in layout `now`, of layout `old`, as bytes or null. `store`: whose entries they are; empty: an aggregate's. */
+  migrate(old, now, states, store = "", keys = states.map(() => "k")) {
+    const given = [...this.string(store), old, now, ...this.columnOf(keys), ...this.columnOf(states)];
     return this.call("migrator", "migrate", given, (at) => this.column(at, false));
   }
 
@@ -330,6 +327,11 @@ class Guest {
     const at = this.exports.cabi_realloc(0, 0, align, bytes.byteLength);
     new Uint8Array(this.exports.memory.buffer).set(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength), bytes.byteLength ? at : 0);
     return at;
+  }
+
+  string(given) {
+    const bytes = encoder.encode(given);
+    return [this.put(bytes, 1), bytes.length];
   }
 
   /** Words as a record in memory. */

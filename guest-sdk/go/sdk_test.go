@@ -297,39 +297,6 @@ func TestStatesAreMerged(t *testing.T) {
 	}
 }
 
-// longer adds a byte; what it gives for "x" is nothing at all, which must not become null.
-type longer struct{}
-
-func (longer) Layouts() Layouts { return Layouts{2, []uint32{1}, []uint32{1}} }
-func (longer) Migrate(state []byte, old, _ uint32) ([]byte, error) {
-	switch {
-	case string(state) == "bad":
-		return nil, errors.New("it is bad")
-	case old == 2:
-		return state[: len(state)-1 : len(state)-1], nil
-	}
-	return append(state, '+'), nil
-}
-
-func TestStatesMigrateThereAndBackAndNullsStay(t *testing.T) {
-	old := ColumnOf([]byte("a"), nil, []byte(""))
-	current, err := Migrate(longer{}, 1, 2, old)
-	if found := items(current); err != nil || !reflect.DeepEqual(found, []string{"a+", "null", "+"}) {
-		t.Error(found, err)
-	}
-	if back, err := Migrate(longer{}, 2, 1, current); err != nil || !reflect.DeepEqual(items(back), items(old)) {
-		t.Error(back, err)
-	}
-	for _, way := range [][2]uint32{{0, 2}, {2, 0}, {1, 1}, {2, 2}} {
-		if _, err := Migrate(longer{}, way[0], way[1], old); err == nil {
-			t.Error("a way that was not promised:", way)
-		}
-	}
-	if _, err := Migrate(longer{}, 1, 2, ColumnOf([]byte("bad"))); err == nil || err.Error() != "it is bad" {
-		t.Error(err)
-	}
-}
-
 func TestEachPairHasAValueNoneOrAReason(t *testing.T) {
 	joined := Join(func(pair Pair) ([]byte, error) {
 		if pair.Left == nil {

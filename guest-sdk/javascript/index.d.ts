@@ -131,8 +131,26 @@ export interface Layouts {
   writes: readonly number[];
 }
 
-/** Folds records into a state that the host stores as bytes. */
-export interface Aggregator<State> {
+/** What is to be brought into another layout: a state of an aggregate or a scan, or an entry of a processor's store. Bytes are views. */
+export interface Stored {
+  /** The store's name, as the manifest has it; empty: a state of an aggregate or a scan. */
+  readonly store: string;
+  /** The group's or the entry's; null: whoever asks has none, which a host has of all that it stores. */
+  readonly key: Uint8Array | null;
+  /** The state, or the entry's value. */
+  readonly state: Uint8Array;
+}
+
+/** For what a function stores, an aggregator, a scanner or a processor, where its layout changes between versions. A function has one
+ * layout, that of all its stores; without a migrator it is 0, for ever. */
+export interface Migrator {
+  layouts: Layouts;
+  /** The state in layout `to`, of layout `from`; one of them is current. The key stays. Anything that is thrown fails the call. */
+  migrate(stored: Stored, from: number, to: number): Uint8Array | string;
+}
+
+/** Folds records into a state that the host stores as bytes. One with `layouts` and `migrate` is a migrator too. */
+export interface Aggregator<State> extends Partial<Migrator> {
   start(group: Group): State;
   /** Anything that is thrown fails the call. */
   decode(data: Uint8Array): State;
@@ -147,9 +165,6 @@ export interface Aggregator<State> {
   merge?(left: State, right: State): State;
   /** For aggregates over tables: takes out what `add` took in. */
   remove?(state: State, record: Record): State;
-  layouts?: Layouts;
-  /** For stored states of other versions. */
-  migrate?(state: Uint8Array, from: number, to: number): Uint8Array | string;
 }
 
 /** What the manifest gives a function: text by name; nested values are JSON text. One that nobody asks for is refused. */
@@ -178,7 +193,10 @@ export function router<F extends (record: Record) => string | null>(routes: F): 
 export function partitionedRouter<F extends (record: Record) => [topic: string | null, partition: number]>(routes: F): F;
 /** Exports what it has of aggregator, merger, retractor and migrator. */
 export function aggregator<State, A extends Aggregator<State>>(made: A & Aggregator<State>): A;
+/** Exports a scanner, and what it has of a migrator. */
 export function scanner<State, A extends Aggregator<State>>(made: A & Aggregator<State>): A;
+/** What takes over what other versions stored, beside a processor. An aggregator or a scanner may have it as its own. */
+export function migrator<M extends Migrator>(made: M): M;
 /** Handles a record with stores and timers; its results are those of a mapper. */
 export function processor<F extends (record: Record, call: Call) => Mapped>(handles: F): F;
 /** Handles a timer that is due, beside a processor that sets timers. */
@@ -203,7 +221,9 @@ export interface Column {
 }
 export function column(items: readonly Bytes[]): Column;
 export function items(column: Column): (Uint8Array | null)[];
-export function migrate(made: Aggregator<any>, from: number, to: number, states: Column): Column;
+/** Turns states from one layout into another; null stays null. `store` is empty for those of an aggregate or a scan; `keys` has one
+ * for each of `states`. */
+export function migrate(made: Migrator, store: string, from: number, to: number, keys: Column, states: Column): Column;
 export function merge(made: Aggregator<any>, left: Column, right: Column): Column;
 
 /** What a processor made of a call's records, or of timers, with all parts of each result. */

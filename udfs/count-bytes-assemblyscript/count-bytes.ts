@@ -1,7 +1,9 @@
 //! Counts records and the bytes of their values: the successor of count, whose states it reads and writes back. For
 //! records that count counted, their bytes are not known and count as 0.
 
-import { Aggregator, Buffer, Bytes, Group, Migrator, Record, aggregator, migrator } from "millstream-assemblyscript/assembly";
+import {
+  Aggregator, Buffer, Bytes, Group, Migrator, Record, Stored, aggregator, migrator,
+} from "millstream-assemblyscript/assembly";
 
 export * from "millstream-assemblyscript/assembly/exports/aggregator";
 export * from "millstream-assemblyscript/assembly/exports/merger";
@@ -62,7 +64,8 @@ class Layouts extends Migrator {
     return [COUNT];
   }
 
-  migrate(state: Bytes, old: u32, now: u32, into: Buffer): string | null {
+  migrate(stored: Stored, old: u32, now: u32, into: Buffer): string | null {
+    const state = stored.state;
     if (state.length != (old == COUNT ? 8 : 16)) return "a count has 8 bytes, and a state of layout 1 has two";
     into.push<u64>(state.u64());
     if (old == COUNT) into.push<u64>(0);

@@ -63,12 +63,12 @@ func (countBytes) Layouts() millstream.Layouts {
 	return millstream.Layouts{Current: both, Reads: []uint32{count}, Writes: []uint32{count}}
 }
 
-func (c countBytes) Migrate(bytes []byte, old, _ uint32) ([]byte, error) {
+func (c countBytes) Migrate(stored millstream.Stored, old, _ uint32) ([]byte, error) {
 	if old == count {
-		records, err := number(bytes)
+		records, err := number(stored.State)
 		return c.Encode(state{records, 0}, nil), err
 	}
-	s, err := c.Decode(bytes)
+	s, err := c.Decode(stored.State)
 	return binary.LittleEndian.AppendUint64(nil, s.records), err
 }
 

@@ -21,15 +21,15 @@ func TestRecordsAndBytesAreCounted(t *testing.T) {
 
 func TestStatesOfCountAreReadAndWrittenBack(t *testing.T) {
 	three := binary.LittleEndian.AppendUint64(nil, 3)
-	old := millstream.ColumnOf(three, nil)
-	current, err := millstream.Migrate(countBytes{}, count, both, old)
+	keys, old := millstream.ColumnOf([]byte("a"), []byte("b")), millstream.ColumnOf(three, nil)
+	current, err := millstream.Migrate(countBytes{}, "", count, both, keys, old)
 	if err != nil || current.Len() != 2 || current.Get(1) != nil {
 		t.Fatal(current, err)
 	}
 	if s, err := (countBytes{}).Decode(current.Get(0)); s != (state{3, 0}) || err != nil {
 		t.Error(s, err)
 	}
-	back, err := millstream.Migrate(countBytes{}, both, count, current)
+	back, err := millstream.Migrate(countBytes{}, "", both, count, keys, current)
 	if err != nil || string(back.Get(0)) != string(three) || back.Get(1) != nil {
 		t.Error(back, err)
 	}
@@ -37,7 +37,7 @@ func TestStatesOfCountAreReadAndWrittenBack(t *testing.T) {
 		if _, err := (countBytes{}).Decode([]byte(wrong)); err == nil {
 			t.Errorf("%q was decoded", wrong)
 		}
-		if _, err := millstream.Migrate(countBytes{}, count, both, millstream.ColumnOf([]byte(wrong))); err == nil {
+		if _, err := millstream.Migrate(countBytes{}, "", count, both, keys, millstream.ColumnOf([]byte(wrong))); err == nil {
 			t.Errorf("%q was migrated", wrong)
 		}
 	}

@@ -31,5 +31,5 @@ export const countBytes = aggregator({
   add: ([records, bytes], { value }) => [records + 1n, bytes + BigInt(value?.length ?? 0)],
   merge: (left, right) => [left[0] + right[0], left[1] + right[1]],
   finish: ([records, bytes]) => `${records} records, ${bytes} bytes`,
-  migrate: (state, from) => (from === COUNT ? written(...read(state, 1), 0n) : written(read(state, 2)[0])),
+  migrate: ({ state }, from) => (from === COUNT ? written(...read(state, 1), 0n) : written(read(state, 2)[0])),
 });

@@ -10,11 +10,12 @@ test("records and bytes are counted", () => {
 
 test("states of count are read and written back", () => {
   const old = column([new Uint8Array([3, 0, 0, 0, 0, 0, 0, 0]), null]);
-  const current = migrate(countBytes, 0, 1, old);
+  const keys = column(["a", "b"]);
+  const current = migrate(countBytes, "", 0, 1, keys, old);
   assert.deepEqual([countBytes.decode(items(current)[0]), items(current)[1]], [[3n, 0n], null]);
-  assert.deepEqual(migrate(countBytes, 1, 0, current), old);
+  assert.deepEqual(migrate(countBytes, "", 1, 0, keys, current), old);
   for (const wrong of ["1234567", "123456789"]) {
     assert.throws(() => countBytes.decode(items(column([wrong]))[0]), /16 bytes/);
-    assert.throws(() => migrate(countBytes, 0, 1, column([wrong])), /8 bytes/);
+    assert.throws(() => migrate(countBytes, "", 0, 1, keys, column([wrong])), /8 bytes/);
   }
 });

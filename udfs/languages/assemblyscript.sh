@@ -28,7 +28,7 @@ tests() {
     compile "$udfs/$name/${name%-assemblyscript}.ts" "$scratch/$name.wasm"
     run_test "$name" node "$udfs/$name/test.mjs" "$scratch/$name.wasm"
   done
-  for name in by-value kinds process; do
+  for name in by-value kinds migrate process; do
     compile "$sdk/tests/$name.ts" "$scratch/$name.wasm"
     run_test "tests/$name" node "$sdk/tests/$name.mjs" "$scratch/$name.wasm"
   done

@@ -7,7 +7,7 @@ export { Level, log, abort } from "./log";
 export { Clock } from "./host";
 export { Output } from "./output";
 export { Call, Entry, Store, Timer } from "./processor";
-export { Group, Header, Pair, Record, Route } from "./record";
+export { Group, Header, Pair, Record, Route, Stored } from "./record";
 export { Definition, Settings } from "./settings";
 
 import { Bytes } from "./bytes";
@@ -15,7 +15,7 @@ import { Buffer } from "./columns";
 import { alloc } from "./memory";
 import { Output } from "./output";
 import { Call, Timer } from "./processor";
-import { Group, Pair, Record, Route } from "./record";
+import { Group, Pair, Record, Route, Stored } from "./record";
 import { Definition } from "./settings";
 
 /**
@@ -46,7 +46,10 @@ export abstract class Aggregator {
   }
 }
 
-/** Stored states whose layout changed between versions of a function. */
+/**
+ * What a function stores, an aggregator, a scanner or a processor, where its layout changed between versions. A function has one
+ * layout, that of all its stores; without a migrator it is 0, for ever.
+ */
 export abstract class Migrator {
   /** The layout that is written. */
   abstract current(): u32;
@@ -54,8 +57,8 @@ export abstract class Migrator {
   abstract reads(): u32[];
   /** Older layouts that it can be turned back into. */
   abstract writes(): u32[];
-  /** Writes the state, of layout `old`, in layout `now`. A reason fails the call. */
-  abstract migrate(state: Bytes, old: u32, now: u32, into: Buffer): string | null;
+  /** Writes the state, of layout `old`, in layout `now`; one of them is current. The key stays. A reason fails the call. */
+  abstract migrate(stored: Stored, old: u32, now: u32, into: Buffer): string | null;
 }
 
 /** @internal */
@@ -124,7 +127,7 @@ export function aggregator(make: () => Aggregator): void {
   aggregatorOf = make;
 }
 
-/** This module's migrator. */
+/** This module's migrator, beside its aggregator or its processor. */
 export function migrator(migrator: Migrator): void {
   migratorOf = migrator;
 }

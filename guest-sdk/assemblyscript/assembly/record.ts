@@ -1,4 +1,4 @@
-//! What a function sees: a record, a pair, a group; borrowed from the columns of a call. Not the columns themselves.
+//! What a function sees: a record, a pair, a group, a stored state; borrowed from the columns of a call. Not the columns themselves.
 
 import { Bytes } from "./bytes";
 import { Column } from "./columns";
@@ -117,6 +117,19 @@ export class Pair {
   reject(reason: string): void {
     this.reason = reason;
   }
+}
+
+/**
+ * What is to be brought into another layout: a state of an aggregate or a scan, or an entry of a processor's store. The same
+ * object for each of a call.
+ */
+export class Stored {
+  /** The store's name, as the manifest has it; empty: a state of an aggregate or a scan. */
+  store: string = "";
+  /** The group's or the entry's. Null: whoever asks has none, which a host has of all that it stores. */
+  key: Bytes = new Bytes();
+  /** The state, or the entry's value; not null. */
+  state: Bytes = new Bytes();
 }
 
 /** Where a router sends a result that it also gives a partition. */

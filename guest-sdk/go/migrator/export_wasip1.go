@@ -21,15 +21,14 @@ func describe() unsafe.Pointer {
 func describeDone(unsafe.Pointer) { abi.Done() }
 
 //go:wasmexport millstream:udf/migrator@0.1.0#migrate
-func migrate(a, b, old, to, e, f, g, h, i, j, k, l, m, n, o, p uint32) (result unsafe.Pointer) {
+func migrate(name, nameBytes, old, to, e, f, g, h, i, j, k, l, m, n, o, p uint32) (result unsafe.Pointer) {
 	defer abi.Guard(&result)
 	if exported == nil {
 		return abi.Fail(abi.ErrNothing("migrator"))
 	}
-	args := abi.ArgsOf(e, f, g, h, i, j, k, l, m, n, o, p)
-	// The store comes first, which an aggregate has only one of, then the layouts and the keys.
-	_, states := args.Column(), args.Column()
-	migrated, err := millstream.Migrate(exported, old, to, &states)
+	args := abi.ArgsOf(name, nameBytes, e, f, g, h, i, j, k, l, m, n, o, p)
+	store, keys, states := args.Text(), args.Column(), args.Column()
+	migrated, err := millstream.Migrate(exported, store, old, to, &keys, &states)
 	if err != nil {
 		return abi.Fail(err)
 	}

@@ -2,6 +2,7 @@
 
 import { host } from "#host";
 import * as folding from "./folding.js";
+import { migrate } from "./migrating.js";
 import { described, exported, start } from "./registry.js";
 import * as single from "./single.js";
 
@@ -45,8 +46,7 @@ export const migrator = {
     const { current, reads, writes } = exported.get("migrator")?.layouts ?? { current: 0, reads: [], writes: [] };
     return { current, reads: new Uint32Array(reads), writes: new Uint32Array(writes) };
   },
-  migrate: (_store, from, to, _keys, states) =>
-    answered("migrator", (made) => folding.migrate(made, from, to, states)),
+  migrate: (store, from, to, keys, states) => answered("migrator", (made) => migrate(made, store, from, to, keys, states)),
 };
 export const lifecycle = {
   functions: () =>

@@ -62,13 +62,3 @@ export function merge(aggregator, left, right) {
     }),
   );
 }
-
-/** Turns states from one layout into another; null stays null. */
-export function migrate(aggregator, from, to, states) {
-  const { current, reads, writes } = aggregator.layouts;
-  if (!((to === current && reads.includes(from)) || (from === current && writes.includes(to)))) {
-    const made = `layout ${current} is made of [${reads}], and made into [${writes}]`;
-    throw new Error(`no way from layout ${from} to ${to}: ${made}`);
-  }
-  return column(items(states).map((state) => (state === null ? null : aggregator.migrate(state, from, to))));
-}

@@ -4,9 +4,10 @@
 export { column, items } from "./columns.js";
 export { Reject, Record, SAME } from "./records.js";
 export {
-  aggregator, filter, functions, joiner, mapper, onTimer, partitionedRouter, processor, router, scanner, start,
+  aggregator, filter, functions, joiner, mapper, migrator, onTimer, partitionedRouter, processor, router, scanner, start,
 } from "./registry.js";
 export { log } from "./log.js";
 export { bytes, text } from "./text.js";
-export { merge, migrate } from "./folding.js";
+export { merge } from "./folding.js";
+export { migrate } from "./migrating.js";
 export { TestHost } from "./testing.js";

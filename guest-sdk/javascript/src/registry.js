@@ -14,7 +14,7 @@ const put = (name) => (answers) => {
 export const filter = put("filter");
 export const mapper = put("mapper");
 export const joiner = put("joiner");
-export const scanner = put("scanner");
+export const migrator = put("migrator");
 export const processor = put("processor");
 export const onTimer = put("on-timer");
 
@@ -34,6 +34,13 @@ export function aggregator(made) {
   for (const [name, method] of [["merger", "merge"], ["retractor", "remove"], ["migrator", "migrate"]]) {
     if (made[method]) exported.set(name, made);
   }
+  return made;
+}
+
+/** Exports a scanner, and what it has of a migrator. */
+export function scanner(made) {
+  exported.set("scanner", made);
+  if (made.migrate) exported.set("migrator", made);
   return made;
 }
 

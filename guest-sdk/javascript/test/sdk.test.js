@@ -4,7 +4,7 @@ import { beforeEach, test } from "node:test";
 import { runInNewContext } from "node:vm";
 import { column, headerColumns, headersOf, items } from "../src/columns.js";
 import * as folding from "../src/folding.js";
-import { aggregator, filter, functions, Record, Reject, start } from "../src/index.js";
+import { aggregator, filter, functions, migrate, Record, Reject, scanner, start } from "../src/index.js";
 import { described, exported, interfaces } from "../src/registry.js";
 import * as single from "../src/single.js";
 import { bytes, text } from "../src/text.js";
@@ -124,7 +124,7 @@ const lengths = {
   gone: (state) => state === 100,
   finish: (state, { key, window }) => (state === 0 ? null : `${text(key)}${window?.end ?? ""}:${state}`),
   merge: (left, right) => left + right,
-  migrate: (state, from) => (from === 1 ? `${text(state)}+` : state.subarray(0, state.length - 1)),
+  migrate: ({ state }, from) => (from === 1 ? `${text(state)}+` : state.subarray(0, state.length - 1)),
 };
 
 const groups = (windows) => ({
@@ -150,11 +150,12 @@ test("states are merged and migrated, and nulls stay", () => {
   const merged = folding.merge(lengths, column(["\x01", null, "\x01", null]), column(["\x02", "\x02", null, null]));
   assert.deepEqual(shown(merged), ["\x03", "\x02", "\x01", null]);
   assert.throws(() => folding.merge(lengths, column(["\x01"]), column([""])), /no byte/);
-  const current = folding.migrate(lengths, 1, 2, column(["a", null, ""]));
+  const keys = column(["k", "l", "m"]);
+  const current = migrate(lengths, "", 1, 2, keys, column(["a", null, ""]));
   assert.deepEqual(shown(current), ["a+", null, "+"]);
-  assert.deepEqual(shown(folding.migrate(lengths, 2, 1, current)), ["a", null, ""]);
+  assert.deepEqual(shown(migrate(lengths, "", 2, 1, keys, current)), ["a", null, ""]);
   for (const [from, to] of [[0, 2], [2, 0], [1, 1], [2, 2]]) {
-    assert.throws(() => folding.migrate(lengths, from, to, current), /no way from layout/);
+    assert.throws(() => migrate(lengths, "", from, to, keys, current), /no way from layout/);
   }
 });
 
@@ -178,6 +179,14 @@ beforeEach(() => {
 test("a program exports what it registers", () => {
   aggregator(lengths);
   assert.deepEqual(interfaces(), ["aggregator", "merger", "migrator", "retractor"]);
+  exported.clear();
+  scanner(lengths);
+  assert.deepEqual(interfaces(), ["migrator", "scanner"]);
+  assert.equal(exported.get("migrator"), lengths);
+  const { migrate: _, ...without } = lengths;
+  exported.clear();
+  scanner(without);
+  assert.deepEqual(interfaces(), ["scanner"]);
 });
 
 test("a function is started by its name and settings", () => {
