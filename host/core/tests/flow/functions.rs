@@ -348,10 +348,14 @@ impl Functions for Native {
     }
     /// Sums are added, the latest is the right one, what was appended stays in order; sums that would be 99 do not merge.
     fn merge(&mut self, f: Prepared, _: &BytesColumn, left: &BytesColumn, right: &BytesColumn) -> Answer<BytesColumn> {
-        let name = NAMES[(f.0 % STRIDE) as usize].0;
+        let (name, layout) = (NAMES[(f.0 % STRIDE) as usize].0, self.layout(f));
         let mut out = Vec::new();
         for i in 0..left.len() {
             let (left, right) = (left.get(i).unwrap_or_default(), right.get(i).unwrap_or_default());
+            if name == "tally" {
+                out.push(format!("{layout}:{}", tally(layout, left)? + tally(layout, right)?).into_bytes());
+                continue;
+            }
             out.push(match (name, number(left) + number(right)) {
                 ("latest", _) => right.to_vec(),
                 ("append", _) => [left, b"+", right].concat(),
