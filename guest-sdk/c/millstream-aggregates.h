@@ -32,13 +32,26 @@ typedef struct ms_aggregator {
   ms_reason (*merge)(void *left, const void *right);
 } ms_aggregator;
 
-/// Turns a stored state of the layout `old` into one of `now`. A reason fails the call.
+/// What is to be brought into another layout: a state of an aggregate or a scan, or an entry of a processor's store.
+typedef struct ms_stored {
+  /// The name of the store, as the manifest has it; no bytes for the state of an aggregate or a scan.
+  ms_bytes store;
+  /// Of the group, or of the entry. A host has one for all that it stores; null where it was asked without.
+  ms_bytes key;
+  /// The state, or the entry's value; never null.
+  ms_bytes state;
+} ms_stored;
+
+/// The layouts of what a function stores, be it an aggregator, a scanner or a processor with all its stores.
 typedef struct ms_migrator {
   /// The layout that is written.
   uint32_t current;
+  /// Others that `migrate` can turn into that.
   ms_numbers reads;
+  /// Older ones that it can turn that back into.
   ms_numbers writes;
-  ms_reason (*migrate)(ms_bytes state, uint32_t old, uint32_t now, ms_buffer *into);
+  /// Writes `stored->state`, of the layout `old`, in the layout `now`. The key stays as it is. A reason fails the call.
+  ms_reason (*migrate)(const ms_stored *stored, uint32_t old, uint32_t now, ms_buffer *into);
 } ms_migrator;
 
 static inline ms_group ms_group_at(const ms_groups *groups, size_t index) {
@@ -196,9 +209,10 @@ static inline bool ms_has(ms_numbers numbers, uint32_t number) {
   return false;
 }
 
-/// Brings each state from the layout `old` to `now`; null stays null.
-static inline ms_reason ms_migrate(const ms_migrator *migrator, uint32_t old, uint32_t now, const ms_column *states,
-                                   ms_column *migrated) {
+/// Brings each state from the layout `old` to `now`; null stays null. `keys` has one for each of `states`; `store` is empty for
+/// an aggregate's. A reason fails the call.
+static inline ms_reason ms_migrate(const ms_migrator *migrator, ms_bytes store, uint32_t old, uint32_t now,
+                                   const ms_column *keys, const ms_column *states, ms_column *migrated) {
   size_t len = ms_len(states);
   ms_column_out made;
   bool known = (now == migrator->current && ms_has(migrator->reads, old)) ||
@@ -213,12 +227,12 @@ static inline ms_reason ms_migrate(const ms_migrator *migrator, uint32_t old, ui
   }
   ms_column_begin(&made, len, states->data_len + 16 * len);
   for (size_t index = 0; index < len; index++) {
-    ms_bytes state = ms_item(states, index);
-    if (state.data) {
-      ms_reason wrong = migrator->migrate(state, old, now, &made.data);
+    ms_stored stored = {store, ms_item(keys, index), ms_item(states, index)};
+    if (stored.state.data) {
+      ms_reason wrong = migrator->migrate(&stored, old, now, &made.data);
       if (wrong) return wrong;
     }
-    ms_column_end(&made, state.data != NULL);
+    ms_column_end(&made, stored.state.data != NULL);
   }
   *migrated = ms_column_done(&made);
   return NULL;

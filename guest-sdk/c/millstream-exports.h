@@ -281,19 +281,19 @@ static inline ms_layouts *ms_described(const ms_migrator *migrator) {
 }
 
 #define MS_MIGRATE_PARAMETERS                                                                     \
-  const char *store, size_t store_len, uint32_t old, uint32_t now, MS_COLUMN_PARAMETERS(keys), \
+  const uint8_t *store, size_t store_len, uint32_t old, uint32_t now, MS_COLUMN_PARAMETERS(keys), \
       MS_COLUMN_PARAMETERS(states)
 
-/// Exports an ms_migrator beside its aggregator.
+/// Exports an ms_migrator beside its aggregator, scanner or processor.
 #define MS_MIGRATOR(migrator)                                                                          \
   MS_EXPORT("migrator", "describe", describe) ms_layouts *ms_export_describe(void);                    \
   ms_layouts *ms_export_describe(void) { return ms_described(&(migrator)); }                           \
   MS_EXPORT("migrator", "migrate", migrate) ms_column_answer *ms_export_migrate(MS_MIGRATE_PARAMETERS); \
   ms_column_answer *ms_export_migrate(MS_MIGRATE_PARAMETERS) {                                         \
-    ms_column ms_given = MS_COLUMN_OF(states), ms_made;                                                \
-    (void)store, (void)store_len, (void)keys_offsets, (void)keys_offsets_len, (void)keys_data;         \
-    (void)keys_data_len, (void)keys_validity, (void)keys_validity_len;                                 \
-    return ms_column_answered(ms_migrate(&(migrator), old, now, &ms_given, &ms_made), &ms_made);       \
+    ms_bytes ms_of = {store, store_len};                                                               \
+    ms_column ms_keys = MS_COLUMN_OF(keys), ms_given = MS_COLUMN_OF(states), ms_made;                  \
+    return ms_column_answered(                                                                         \
+        ms_migrate(&(migrator), ms_of, old, now, &ms_keys, &ms_given, &ms_made), &ms_made);            \
   }
 
 typedef struct ms_list {

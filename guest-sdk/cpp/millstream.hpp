@@ -304,15 +304,30 @@ struct Aggregator {
 template <class State>
 inline constexpr ms_aggregator aggregator_of = Aggregator<State>::functions();
 
-/// The C functions over a class's layouts: `static constexpr std::uint32_t current`, arrays `reads` and `writes`, and
-/// `static Refusal migrate(std::string_view state, std::uint32_t old, std::uint32_t now, Buffer into)`.
-template <class State>
+/// What is to be brought into another layout: a state of an aggregate or a scan, or an entry of a processor's store.
+struct Stored {
+  /// The name of the store, as the manifest has it; empty for the state of an aggregate or a scan.
+  std::string_view store;
+  /// Of the group, or of the entry. A host has one for all that it stores; none where it was asked without.
+  Bytes key;
+  /// The state, or the entry's value.
+  std::string_view state;
+
+  static Stored of(const ms_stored *stored) {
+    return {bytes_of(stored->store).value_or(std::string_view()), bytes_of(stored->key), *bytes_of(stored->state)};
+  }
+};
+
+/// The C functions over the layouts of a class, be it the state of an aggregate or one that has nothing else, beside a
+/// processor: `static constexpr std::uint32_t current`, arrays `reads` and `writes`, and
+/// `static Refusal migrate(const Stored &, std::uint32_t old, std::uint32_t now, Buffer into)`, which writes the state anew.
+template <class Layouts>
 ms_migrator migrator() {
-  return {State::current,
-          {State::reads, sizeof State::reads / sizeof State::reads[0]},
-          {State::writes, sizeof State::writes / sizeof State::writes[0]},
-          [](ms_bytes state, std::uint32_t old, std::uint32_t now, ms_buffer *into) {
-            return State::migrate(*bytes_of(state), old, now, Buffer(into)).reason;
+  return {Layouts::current,
+          {Layouts::reads, sizeof Layouts::reads / sizeof Layouts::reads[0]},
+          {Layouts::writes, sizeof Layouts::writes / sizeof Layouts::writes[0]},
+          [](const ms_stored *stored, std::uint32_t old, std::uint32_t now, ms_buffer *into) {
+            return Layouts::migrate(Stored::of(stored), old, now, Buffer(into)).reason;
           }};
 }
 
@@ -336,8 +351,9 @@ ms_migrator migrator() {
 #define MILLSTREAM_SCANNER(State) MS_SCANNER(millstream::aggregator_of<State>)
 #define MILLSTREAM_MERGER(State) MS_MERGER(millstream::aggregator_of<State>)
 #define MILLSTREAM_RETRACTOR(State) MS_RETRACTOR(millstream::aggregator_of<State>)
-#define MILLSTREAM_MIGRATOR(State)                                              \
-  static const ms_migrator ms_migrator_of_##State = millstream::migrator<State>(); \
-  MS_MIGRATOR(ms_migrator_of_##State)
+/// Beside an aggregator, a scanner or a processor.
+#define MILLSTREAM_MIGRATOR(Layouts)                                                   \
+  static const ms_migrator ms_migrator_of_##Layouts = millstream::migrator<Layouts>(); \
+  MS_MIGRATOR(ms_migrator_of_##Layouts)
 
 #endif

@@ -88,13 +88,17 @@ macro_rules! on_timer {
     };
 }
 
-/// Exports a [`Migrate`](crate::Migrate) beside its aggregator: `migrator!(Count);`
+/// Exports a [`Migrate`](crate::Migrate) beside its aggregator, scanner or processor: `migrator!(Count);`
 #[macro_export]
 macro_rules! migrator {
     ($migrator:expr) => {
-        $crate::columns!(migrator, || Ok($crate::layouts(&$migrator)), |old, new, states: &$crate::BytesColumn| {
-            $crate::migrate(&$migrator, old, new, states)
-        });
+        $crate::columns!(
+            migrator,
+            || Ok($crate::layouts(&$migrator)),
+            |store: &str, old, new, keys: &$crate::BytesColumn, states: &$crate::BytesColumn| {
+                $crate::migrate(&$migrator, store, old, new, keys, states)
+            }
+        );
     };
 }
 
@@ -258,7 +262,9 @@ macro_rules! __export_each_once {
             |left: &$crate::BytesColumn, right: &$crate::BytesColumn| $crate::with_instance(|it| it.merge(left, right)));
         $crate::__export_if!($i migrator,
             || $crate::with_instance(|it| Ok(it.layouts())),
-            |old, new, states: &$crate::BytesColumn| $crate::with_instance(|it| it.migrate(old, new, states)));
+            |store: &str, old, new, keys: &$crate::BytesColumn, states: &$crate::BytesColumn| {
+                $crate::with_instance(|it| it.migrate(store, old, new, keys, states))
+            });
         $crate::__export_if!($r retractor,
             |from: &$crate::Groups, records: &$crate::Batch| $crate::with_instance(|it| it.remove(from, records)));
         $crate::__export_if!($j joiner,
@@ -285,8 +291,8 @@ macro_rules! __export_if {
 /// Exports an interface by functions on whole columns, which is what the other macros do underneath. For those few
 /// functions that are better written so; the columns given back are not checked here, but by the host.
 ///
-/// `filter`, `mapper`, `router`, `scanner`, `merger`, `retractor`, `joiner`, `processor` and `on_timer` take one function, `aggregator` (add, finish) and `migrator` (describe,
-/// migrate) take two; `lifecycle` takes the `&[Function]`.
+/// `filter`, `mapper`, `router`, `scanner`, `merger`, `retractor`, `joiner`, `processor` and `on_timer` take one function,
+/// `aggregator` (add, finish) and `migrator` (describe, migrate) take two; `lifecycle` takes the `&[Function]`.
 ///
 /// ```
 /// use millstream_sdk::{Batch, Kept, columns};
@@ -422,14 +428,14 @@ macro_rules! columns {
                     layouts.expect("an instance that describes itself was started").into()
                 }
                 fn migrate(
-                    _store: String,
+                    store: String,
                     old: u32,
                     new: u32,
-                    _keys: BytesColumn,
+                    keys: BytesColumn,
                     states: BytesColumn,
                 ) -> ::core::result::Result<BytesColumn, String> {
                     $crate::log::show_panics();
-                    ($migrate)(old, new, &states.into()).map(Into::into)
+                    ($migrate)(&store, old, new, &keys.into(), &states.into()).map(Into::into)
                 }
             }
     migrator::export!(Exported with_types_in migrator);

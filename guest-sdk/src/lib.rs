@@ -38,7 +38,7 @@ pub use lifecycle::{Function, Parts, start};
 #[doc(hidden)]
 pub use lifecycle::{start_instance, with_instance};
 pub use mapper::{Mapped, Mapper, Output, RESULT_BYTES_MAX, apply};
-pub use migrator::{Layouts, Migrate, layouts, migrate};
+pub use migrator::{Layouts, Migrate, Stored, layouts, migrate};
 #[cfg(not(target_arch = "wasm32"))]
 pub use processor::TestHost;
 pub use processor::{Call, Clock, Host, OnTimer, Processor, Store, Timer, Timers, fire, process};

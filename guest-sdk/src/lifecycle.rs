@@ -61,7 +61,7 @@ type JoinCall = Box<dyn Fn(&BytesColumn, &BytesColumn, &BytesColumn) -> Joined>;
 type RouteCall = Box<dyn Fn(&Batch) -> Routed>;
 type ProcessCall = Box<dyn Fn(&Batch, Host<'_>) -> OutputColumns>;
 type FireCall = Box<dyn Fn(Clock, &Batch, Host<'_>) -> OutputColumns>;
-type MigrateCall = Box<dyn Fn(u32, u32, &BytesColumn) -> Result<BytesColumn, String>>;
+type MigrateCall = Box<dyn Fn(&str, u32, u32, &BytesColumn, &BytesColumn) -> Result<BytesColumn, String>>;
 
 /// A function that was started: the calls it answers, a batch each.
 #[derive(Default)]
@@ -127,7 +127,8 @@ impl Parts {
     pub fn migrator(self, function: &Rc<impl Migrate + 'static>) -> Self {
         let layouts = Some(crate::layouts(&**function));
         let function = function.clone();
-        let migrate: MigrateCall = Box::new(move |old, new, states| crate::migrate(&*function, old, new, states));
+        let migrate: MigrateCall =
+            Box::new(move |store, old, new, keys, states| crate::migrate(&*function, store, old, new, keys, states));
         Self { layouts, migrate: Some(migrate), ..self }
     }
 
@@ -202,8 +203,15 @@ impl Parts {
     }
 
     /// `migrator.migrate`.
-    pub fn migrate(&self, old: u32, new: u32, states: &BytesColumn) -> Result<BytesColumn, String> {
-        part(&self.migrate, "migrator")?(old, new, states)
+    pub fn migrate(
+        &self,
+        store: &str,
+        old: u32,
+        new: u32,
+        keys: &BytesColumn,
+        states: &BytesColumn,
+    ) -> Result<BytesColumn, String> {
+        part(&self.migrate, "migrator")?(store, old, new, keys, states)
     }
 
     /// `joiner.join`.
@@ -285,7 +293,7 @@ mod tests {
         /// Every record twice.
         "twice": mapper = |_| Ok(twice);
         /// Rings after a while.
-        "bell": processor + on_timer = Bell::new;
+        "bell": processor + on_timer + migrator = Bell::new;
         /// To the topic that the value names.
         "named": router = |_| Ok(named);
     }
@@ -326,6 +334,18 @@ mod tests {
         }
     }
 
+    /// Layout 1 has the store and the key before what layout 0 has.
+    impl Migrate for Bell {
+        const CURRENT: u32 = 1;
+        const READS: &'static [u32] = &[0];
+        const WRITES: &'static [u32] = &[];
+
+        fn migrate(&self, stored: &crate::Stored<'_>, _: u32, _: u32, into: &mut Vec<u8>) -> Result<(), String> {
+            into.extend([stored.store.as_bytes(), stored.key.unwrap_or_default(), stored.state].concat());
+            Ok(())
+        }
+    }
+
     fn named(record: &Record) -> Result<Option<String>, crate::Reject> {
         Ok(Some(record.text()?.to_string()))
     }
@@ -344,7 +364,20 @@ mod tests {
         assert_eq!(named.route(&batch()).unwrap().topics.get(1), Some(&b"ab"[..]));
         let why = named.process(&batch(), host.lend()).unwrap_err();
         assert_eq!(why, "this function has no processor; another function of its file may");
-        assert_eq!(FUNCTIONS[2].interfaces, ["processor", "on-timer"]);
+        assert_eq!(FUNCTIONS[2].interfaces, ["processor", "on-timer", "migrator"]);
+    }
+
+    #[test]
+    fn a_processor_may_have_a_migrator_of_its_own() {
+        let of = |bytes: &'static [u8]| [Some(bytes)].into_iter().collect::<BytesColumn>();
+        let bell = start(FUNCTIONS, "bell", &Settings::default()).unwrap();
+        assert_eq!(bell.layouts(), Layouts { current: 1, reads: vec![0], writes: vec![] });
+        assert_eq!(bell.migrate("last", 0, 1, &of(b":k:"), &of(b"v")), Ok(of(b"last:k:v")));
+        // Another function of the file has another layout, or none.
+        let named = start(FUNCTIONS, "named", &Settings::default()).unwrap();
+        assert_eq!(named.layouts().current, 0);
+        let why = named.migrate("last", 0, 1, &of(b"k"), &of(b"v")).unwrap_err();
+        assert!(why.starts_with("this function has no migrator"), "{why}");
     }
 
     fn batch() -> Batch {

@@ -48,10 +48,10 @@ static ms_reason merge(void *left, const void *right) {
   return NULL;
 }
 
-static ms_reason migrate(ms_bytes state, uint32_t old, uint32_t now, ms_buffer *into) {
+static ms_reason migrate(const ms_stored *stored, uint32_t old, uint32_t now, ms_buffer *into) {
   (void)now;
-  if (state.size != (old == COUNT ? 8 : 16)) return "a count has 8 bytes, and a state of layout 1 has two";
-  ms_push_u64(into, ms_u64(state));
+  if (stored->state.size != (old == COUNT ? 8 : 16)) return "a count has 8 bytes, and a state of layout 1 has two";
+  ms_push_u64(into, ms_u64(stored->state));
   if (old == COUNT) ms_push_u64(into, 0);
   return NULL;
 }

@@ -31,17 +31,18 @@ static void folds(void) {
 }
 
 static void migrates(void) {
+  ms_bytes names[] = {ms_text("k"), ms_text("l")}, none = ms_text("");
   ms_bytes old[] = {{(const uint8_t *)"\3\0\0\0\0\0\0", 8}, {NULL, 0}};
   ms_column made, back;
-  ms_column *states = column_of(old, 2);
-  CHECK(!ms_migrate(&layouts, COUNT, 1, states, &made));
+  ms_column *keys = column_of(names, 2), *states = column_of(old, 2);
+  CHECK(!ms_migrate(&layouts, none, COUNT, 1, keys, states, &made));
   CHECK(ms_item(&made, 0).size == 16 && !ms_item(&made, 1).data);
-  CHECK(!ms_migrate(&layouts, 1, COUNT, &made, &back));
+  CHECK(!ms_migrate(&layouts, none, 1, COUNT, keys, &made, &back));
   CHECK(ms_equal(ms_item(&back, 0), old[0]) && !ms_item(&back, 1).data);
-  CHECK(ms_migrate(&layouts, 2, 1, states, &made));
-  CHECK(!strcmp(ms_migrate(&layouts, 2, 1, states, &made), "no way from layout 2 to 1"));
+  CHECK(ms_migrate(&layouts, none, 2, 1, keys, states, &made));
+  CHECK(!strcmp(ms_migrate(&layouts, none, 2, 1, keys, states, &made), "no way from layout 2 to 1"));
   ms_bytes wrong[] = {ms_text("1234567")};
-  CHECK(ms_migrate(&layouts, COUNT, 1, column_of(wrong, 1), &made));
+  CHECK(ms_migrate(&layouts, none, COUNT, 1, keys, column_of(wrong, 1), &made));
   counts state;
   CHECK(decode(&state, wrong[0]));
 }

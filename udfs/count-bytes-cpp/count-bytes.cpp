@@ -2,7 +2,7 @@
 //! records that count counted, their bytes are not known and count as 0.
 #include "millstream.hpp"
 
-using millstream::Buffer, millstream::Group, millstream::Record, millstream::Refusal;
+using millstream::Buffer, millstream::Group, millstream::Record, millstream::Refusal, millstream::Stored;
 
 /// Layout 0: the u64 of count, the low byte first. Layout 1: that, and a u64 of bytes behind it.
 static constexpr std::uint32_t count = 0;
@@ -47,9 +47,9 @@ struct Counts {
     return millstream::ok;
   }
 
-  static Refusal migrate(std::string_view state, std::uint32_t old, std::uint32_t, Buffer into) {
-    if (state.size() != (old == count ? 8 : 16)) return "a count has 8 bytes, and a state of layout 1 has two";
-    into.push_u64(millstream::u64(state));
+  static Refusal migrate(const Stored &stored, std::uint32_t old, std::uint32_t, Buffer into) {
+    if (stored.state.size() != (old == count ? 8 : 16)) return "a count has 8 bytes, and a state of layout 1 has two";
+    into.push_u64(millstream::u64(stored.state));
     if (old == count) into.push_u64(0);
     return millstream::ok;
   }

@@ -25,15 +25,15 @@ static void folds() {
 static void migrates() {
   const ms_migrator &layouts = ms_migrator_of_Counts;
   ms_bytes old[] = {{reinterpret_cast<const std::uint8_t *>("\3\0\0\0\0\0\0"), 8}, {nullptr, 0}};
-  ms_bytes wrong[] = {ms_text("1234567")};
+  ms_bytes names[] = {ms_text("k"), ms_text("l")}, none = ms_text(""), wrong[] = {ms_text("1234567")};
   ms_column made, back;
-  ms_column *states = column_of(old, 2);
-  CHECK(!ms_migrate(&layouts, count, 1, states, &made));
+  ms_column *keys = column_of(names, 2), *states = column_of(old, 2);
+  CHECK(!ms_migrate(&layouts, none, count, 1, keys, states, &made));
   CHECK(ms_item(&made, 0).size == 16 && !ms_item(&made, 1).data);
-  CHECK(!ms_migrate(&layouts, 1, count, &made, &back));
+  CHECK(!ms_migrate(&layouts, none, 1, count, keys, &made, &back));
   CHECK(ms_equal(ms_item(&back, 0), old[0]) && !ms_item(&back, 1).data);
-  CHECK(ms_migrate(&layouts, 2, 1, states, &made));
-  CHECK(ms_migrate(&layouts, count, 1, column_of(wrong, 1), &made));
+  CHECK(ms_migrate(&layouts, none, 2, 1, keys, states, &made));
+  CHECK(ms_migrate(&layouts, none, count, 1, keys, column_of(wrong, 1), &made));
   CHECK(Counts().decode("1234567").reason);
 }
 

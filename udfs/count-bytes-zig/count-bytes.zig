@@ -43,10 +43,10 @@ const Counts = struct {
         return .{ .records = left.records + right.records, .bytes = left.bytes + right.bytes };
     }
 
-    pub fn migrate(state: []const u8, old: u32, _: u32, into: *Buffer) Error!void {
+    pub fn migrate(stored: millstream.Stored, old: u32, _: u32, into: *Buffer) Error!void {
         const len: usize = if (old == count) 8 else 16;
-        if (state.len != len) return millstream.refuse("a count has 8 bytes, and a state of layout 1 has two");
-        into.pushAll(state[0..8]);
+        if (stored.state.len != len) return millstream.refuse("a count has 8 bytes, and a state of layout 1 has two");
+        into.pushAll(stored.state[0..8]);
         if (old == count) into.pushInt(u64, 0);
     }
 };
@@ -70,15 +70,16 @@ test "records and bytes are counted" {
 
 test "states of count are read and written back" {
     const old = testing.column(&.{ "\x03\x00\x00\x00\x00\x00\x00\x00", null });
-    const now = try testing.migrate(Counts, count, 1, &old);
+    const keys = testing.column(&.{ "k", "l" });
+    const now = try testing.migrate(Counts, "", count, 1, &keys, &old);
     try std.testing.expectEqualDeep(Counts{ .records = 3 }, try Counts.decode(now.item(0).?));
-    const back = try testing.migrate(Counts, 1, count, &now);
+    const back = try testing.migrate(Counts, "", 1, count, &keys, &now);
     try std.testing.expectEqualStrings(old.item(0).?, back.item(0).?);
     try std.testing.expectEqual(null, back.item(1));
-    try std.testing.expectError(error.Refused, testing.migrate(Counts, 2, 1, &old));
+    try std.testing.expectError(error.Refused, testing.migrate(Counts, "", 2, 1, &keys, &old));
     try std.testing.expectEqualStrings("no way from layout 2 to 1", millstream.refused());
     for ([_][]const u8{ "", "1234567", "123456789" }) |wrong| {
         try std.testing.expectError(error.Refused, Counts.decode(wrong));
-        try std.testing.expectError(error.Refused, testing.migrate(Counts, count, 1, &testing.column(&.{wrong})));
+        try std.testing.expectError(error.Refused, testing.migrate(Counts, "", count, 1, &keys, &testing.column(&.{wrong})));
     }
 }

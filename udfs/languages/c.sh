@@ -30,9 +30,12 @@ tests() {
     "${native[@]}" "${warnings[@]}" -Wno-unused-function -I"$sdk" "$source" -o "$scratch/test"
     run_test "$name" "$scratch/test"
   done
-  # Every macro at once, as the host would have it.
-  "${wasm[@]}" "${warnings[@]}" -I"$sdk" "$sdk/tests/exports/all.c" -o "$scratch/all.wasm"
-  run_test tests/exports component "$scratch/all.wasm" "$scratch/all.component.wasm"
+  # Every macro at once, and a migrator without an aggregator, as the host would have them.
+  for name in all processor; do
+    "${wasm[@]}" "${warnings[@]}" -I"$sdk" "$sdk/tests/exports/$name.c" -o "$scratch/$name.wasm"
+    run_test "tests/exports/$name" component "$scratch/$name.wasm" "$scratch/$name.component.wasm"
+  done
+  run_test tests/exports/interfaces exports "$scratch/processor.component.wasm" migrator processor
   template trial
   run_test template make -s -C "$project" MILLSTREAM="$project.millstream" test
 }

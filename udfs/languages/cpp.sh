@@ -31,9 +31,12 @@ tests() {
     "${native[@]}" "${flags[@]}" "$source" -o "$scratch/test"
     run_test "$name" "$scratch/test"
   done
-  # Every macro at once, as the host would have it.
-  "${wasm[@]}" "${flags[@]}" "$sdk/tests/exports/all.cpp" -o "$scratch/all.wasm"
-  run_test tests/exports component "$scratch/all.wasm" "$scratch/all.component.wasm"
+  # Every macro at once, and a migrator without an aggregator, as the host would have them.
+  for name in all processor; do
+    "${wasm[@]}" "${flags[@]}" "$sdk/tests/exports/$name.cpp" -o "$scratch/$name.wasm"
+    run_test "tests/exports/$name" component "$scratch/$name.wasm" "$scratch/$name.component.wasm"
+  done
+  run_test tests/exports/interfaces exports "$scratch/processor.component.wasm" migrator processor
   template trial
   run_test template make -s -C "$project" MILLSTREAM="$project.millstream" test
 }

@@ -95,6 +95,14 @@ component() {
   "${MILLSTREAM_ASSEMBLE:?set by udfs/build.sh: the program udfs/assemble}" component "$in" "$root/wit" - "$out" "$@"
 }
 
+# exports COMPONENT INTERFACE…: it exports these interfaces of the contract, in the order of the alphabet, and no others.
+exports() {
+  local component=$1 found expected; shift
+  expected="$(printf '%s\n' "$@")"
+  found="$(grep -aoE 'millstream:udf/[a-z-]+@[0-9.]+#' "$component" | sed 's|.*/||; s|@.*||' | sort -u)"
+  [ "$found" = "$expected" ] || die "$(basename "$component") exports $(tr '\n' ' ' <<<"$found")and not $*"
+}
+
 # run_test NAME COMMAND…: one program of tests; what it prints is shown when it fails.
 run_test() {
   local name=$1 said; shift

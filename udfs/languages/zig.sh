@@ -13,14 +13,16 @@ with_sdk() { modules=(--dep millstream "-Mroot=$1" "-Mmillstream=$sdk/src/millst
 
 in_project() { (cd "$project" && "$@"); }
 
+# function_in NAME SOURCE OUT: one function as the component OUT/NAME.wasm.
+function_in() {
+  with_sdk "$2"
+  zig build-exe -target wasm32-freestanding -mcpu=generic+bulk_memory -O ReleaseFast -fno-entry -rdynamic \
+    --name "$1" "-femit-bin=$scratch/$1.wasm" "${modules[@]}" && component "$scratch/$1.wasm" "$3/$1.wasm"
+}
+
 build() {
   local name
-  for name in $(samples); do
-    with_sdk "$udfs/$name/${name%-zig}.zig"
-    zig build-exe -target wasm32-freestanding -mcpu=generic+bulk_memory -O ReleaseFast -fno-entry -rdynamic \
-      --name "$name" "-femit-bin=$scratch/$name.wasm" "${modules[@]}"
-    component "$scratch/$name.wasm" "$1/$name.wasm"
-  done
+  for name in $(samples); do function_in "$name" "$udfs/$name/${name%-zig}.zig" "$1"; done
 }
 
 tests() {
@@ -30,6 +32,10 @@ tests() {
     with_sdk "$udfs/$name/${name%-zig}.zig"
     run_test "$name" zig test "${modules[@]}"
   done
+  # A migrator without an aggregator, as the host would have it.
+  mkdir "$scratch/exports"
+  run_test tests/processor function_in processor "$sdk/tests/processor.zig" "$scratch/exports"
+  run_test tests/interfaces exports "$scratch/exports/processor.wasm" migrator processor
   template trial
   run_test template in_project zig build test "-Dmillstream=$project.millstream"
 }

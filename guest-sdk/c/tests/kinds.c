@@ -1,4 +1,4 @@
-//! Joiners, routers and scans over columns: nulls, refusals, empty batches.
+//! Joiners, routers, scans and migrators over columns: nulls, refusals, empty batches.
 #include "testing.h"
 
 static ms_bytes text(const char *of) { return ms_text(of); }
@@ -103,10 +103,35 @@ static void each_member_of_a_scan_has_what_leaves_after_it(void) {
   CHECK(!strcmp(ms_scan(&lengths, &groups, batch_of_values(values, 3), &scanned), "an empty state"));
 }
 
+/// Of layout 1 are: in the store `names` the key before what was there, of all else the length of the store's name.
+static ms_reason lengthen(const ms_stored *stored, uint32_t old, uint32_t now, ms_buffer *into) {
+  if (ms_equal(stored->state, text("bad"))) return "it is bad";
+  if (!ms_equal(stored->store, text("names"))) ms_push_number(into, stored->store.size);
+  else ms_push_bytes(into, ms_is_null(stored->key) ? text("nobody") : stored->key);
+  ms_push_bytes(into, stored->state);
+  return old == 0 && now == 1 ? NULL : "another way";
+}
+
+static void a_migrator_is_told_store_key_and_state(void) {
+  static const uint32_t before[] = {0};
+  static const ms_migrator longer = {.current = 1, .reads = {before, 1}, .migrate = lengthen};
+  ms_bytes names[] = {text("a"), text("gone"), text(""), text(NULL)};
+  ms_bytes states[] = {text("x"), text(NULL), text("y"), text("")}, bad[] = {text("bad")};
+  ms_column *keys = column_of(names, 4), *old = column_of(states, 4), made;
+  CHECK(!ms_migrate(&longer, text("names"), 0, 1, keys, old, &made) && ms_len(&made) == 4 && !ms_item(&made, 1).data);
+  CHECK(ms_equal(ms_item(&made, 0), text("ax")) && ms_equal(ms_item(&made, 2), text("y")));
+  CHECK(ms_equal(ms_item(&made, 3), text("nobody")));
+  CHECK(!ms_migrate(&longer, text("last"), 0, 1, keys, old, &made) && ms_equal(ms_item(&made, 0), text("4x")));
+  CHECK(!ms_migrate(&longer, text(""), 0, 1, keys, old, &made) && ms_equal(ms_item(&made, 2), text("0y")));
+  CHECK(!strcmp(ms_migrate(&longer, text("last"), 0, 1, keys, column_of(bad, 1), &made), "it is bad"));
+  CHECK(!strcmp(ms_migrate(&longer, text("last"), 1, 0, keys, old, &made), "no way from layout 1 to 0"));
+}
+
 int main(void) {
   each_pair_has_a_value_none_or_a_reason();
   each_result_has_a_topic_the_sinks_own_or_a_reason();
   who_says_partitions_says_them_of_all();
   each_member_of_a_scan_has_what_leaves_after_it();
+  a_migrator_is_told_store_key_and_state();
   return failures();
 }

@@ -1,5 +1,5 @@
 //! What the classes make of C's functions, where no sample shows it: stores and their ranges, timers, headers that are cleared,
-//! partitions, joiners that refuse nothing, scans with windows.
+//! partitions, joiners that refuse nothing, scans with windows, migrators beside processors.
 #include "millstream.hpp"
 
 #include "testing.h"
@@ -150,6 +150,38 @@ static void a_scan_sees_windows() {
   CHECK(bytes_of(ms_item(&scanned.states, 0)) == "\2");
 }
 
+/// Of layout 1 are: in the store `names` the key before what was there, of all else the length of the store's name.
+struct Longer {
+  static constexpr std::uint32_t current = 1;
+  static constexpr std::uint32_t reads[] = {0};
+  static constexpr std::uint32_t writes[] = {2};
+  static Refusal migrate(const Stored &stored, std::uint32_t old, std::uint32_t now, Buffer into) {
+    if (stored.state == "bad") return "it is bad";
+    if (stored.store == "names") into.push(stored.key.value_or("nobody"));
+    else into.push_number(stored.store.size());
+    into.push(stored.state);
+    return old == 0 && now == 1 ? ok : Refusal("another way");
+  }
+};
+
+/// It is no state of an aggregate.
+MILLSTREAM_PROCESSOR(keep_letter)
+MILLSTREAM_MIGRATOR(Longer)
+
+static void a_migrator_is_told_store_key_and_state() {
+  const ms_migrator &longer = ms_migrator_of_Longer;
+  ms_bytes names[] = {ms_text("a"), ms_text("gone"), ms_text(""), ms_text(nullptr)};
+  ms_bytes states[] = {ms_text("x"), ms_text(nullptr), ms_text("y"), ms_text("")}, bad[] = {ms_text("bad")};
+  ms_column *keys = column_of(names, 4), *old = column_of(states, 4), made;
+  auto at = [&made](std::size_t index) { return bytes_of(ms_item(&made, index)); };
+  CHECK(!ms_migrate(&longer, ms_text("names"), 0, 1, keys, old, &made) && ms_len(&made) == 4);
+  CHECK(at(0) == "ax" && !at(1) && at(2) == "y" && at(3) == "nobody");
+  CHECK(!ms_migrate(&longer, ms_text("last"), 0, 1, keys, old, &made) && at(0) == "4x" && at(2) == "4y");
+  CHECK(!ms_migrate(&longer, ms_text(""), 0, 1, keys, old, &made) && at(0) == "0x");
+  CHECK(std::string_view(ms_migrate(&longer, ms_text(""), 0, 1, keys, column_of(bad, 1), &made)) == "it is bad");
+  CHECK(std::string_view(ms_migrate(&longer, ms_text(""), 1, 2, keys, old, &made)) == "another way");
+}
+
 int main() {
   stores_and_timers_are_those_of_c();
   timers_are_told();
@@ -157,5 +189,6 @@ int main() {
   partitions_are_said();
   a_joiner_may_refuse_nothing();
   a_scan_sees_windows();
+  a_migrator_is_told_store_key_and_state();
   return failures();
 }

@@ -1,5 +1,5 @@
-//! Tests of what records have beside key, value and time, and of routers, joiners, scanners. Not of mappers' columns, which
-//! testing.zig has.
+//! Tests of what records have beside key, value and time, and of routers, joiners, scanners, migrators. Not of mappers' columns,
+//! which testing.zig has.
 
 const std = @import("std");
 const columns = @import("columns.zig");
@@ -209,4 +209,60 @@ test "after each record leaves what is so far, and nothing after one that is ref
     try std.testing.expectEqual(null, gone.states.item(0));
     try std.testing.expectEqualStrings("k0", gone.values.item(0).?);
     try std.testing.expectError(error.Refused, testing.scan(Sum, "", &.{.{ .value = "" }}));
+}
+
+/// Of layout 1 are: in the store `names` the key before what was there, of all else the length of the store's name.
+const Longer = struct {
+    pub const current = 1;
+    pub const reads = [_]u32{0};
+    pub const writes = [_]u32{};
+
+    pub fn migrate(stored: record.Stored, old: u32, now: u32, into: *Buffer) run.Error!void {
+        if (std.mem.eql(u8, stored.state, "bad")) return run.refuse("it is bad");
+        if (old != 0 or now != 1) return run.refuse("another way");
+        if (std.mem.eql(u8, stored.store, "names")) {
+            into.pushAll(stored.key orelse "nobody");
+        } else into.print("{d}", .{stored.store.len});
+        into.pushAll(stored.state);
+    }
+};
+
+test "a migrator is told store, key and state" {
+    defer memory.reset();
+    const keys = testing.column(&.{ "a", "gone", "", null });
+    const old = testing.column(&.{ "x", null, "y", "" });
+    const cases = [_]struct { []const u8, [4]?[]const u8 }{
+        .{ "names", .{ "ax", null, "y", "nobody" } },
+        .{ "last", .{ "4x", null, "4y", "4" } },
+        .{ "", .{ "0x", null, "0y", "0" } },
+    };
+    for (cases) |case| {
+        const made = try testing.migrate(Longer, case[0], 0, 1, &keys, &old);
+        for (case[1], 0..) |state, index| try std.testing.expectEqualDeep(state, made.item(index));
+    }
+    try std.testing.expectError(error.Refused, testing.migrate(Longer, "", 0, 1, &keys, &testing.column(&.{"bad"})));
+    try std.testing.expectEqualStrings("it is bad", run.refused());
+    try std.testing.expectError(error.Refused, testing.migrate(Longer, "", 1, 0, &keys, &old));
+    try std.testing.expectEqualStrings("no way from layout 1 to 0", run.refused());
+}
+
+/// The layouts of whichever function of a file was started.
+const Chosen = struct {
+    pub var current: u32 = 0;
+    pub var reads = [_]u32{0};
+    pub const writes = [_]u32{};
+
+    pub fn migrate(stored: record.Stored, old: u32, now: u32, into: *Buffer) void {
+        into.print("{s} {d}>{d}", .{ stored.state, old, now });
+    }
+};
+
+test "functions of a file may have layouts that differ" {
+    defer memory.reset();
+    const one = testing.column(&.{"k"});
+    try std.testing.expectError(error.Refused, testing.migrate(Chosen, "last", 2, 3, &one, &one));
+    Chosen.current = 3;
+    Chosen.reads = .{2};
+    try std.testing.expectEqualStrings("k 2>3", (try testing.migrate(Chosen, "last", 2, 3, &one, &one)).item(0).?);
+    try std.testing.expectError(error.Refused, testing.migrate(Chosen, "last", 0, 3, &one, &one));
 }

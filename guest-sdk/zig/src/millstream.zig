@@ -21,6 +21,7 @@ pub const Window = record.Window;
 pub const Group = record.Group;
 pub const Pair = record.Pair;
 pub const Route = record.Route;
+pub const Stored = record.Stored;
 pub const Output = @import("output.zig").Output;
 pub const Call = processor_file.Call;
 pub const Store = processor_file.Store;
@@ -265,19 +266,21 @@ pub fn exportMerger(comptime State: type) void {
     exportAs("merger", "merge", &Exported.merge);
 }
 
-/// Exports the aggregator's layouts, beside it: `current: u32`, the layout it writes; `reads` and `writes`, arrays of
-/// others; `migrate([]const u8, old: u32, now: u32, *Buffer) Error!void`.
-pub fn exportMigrator(comptime State: type) void {
+/// Exports the layouts of what a function stores, beside an aggregator, a scanner or a processor; of an aggregate the type may be
+/// the state's own. It has `current: u32`, the layout that is written; `reads` and `writes`, arrays of others; and
+/// `migrate(Stored, old: u32, now: u32, *Buffer) Error!void`, which writes the state in the layout `now`; the key stays as it
+/// is. A function has one layout, of all its stores. In a file of several functions these may be variables that `start` sets.
+pub fn exportMigrator(comptime Layouts: type) void {
     if (!is_wasm) return;
     const Exported = struct {
         fn describe() callconv(.c) *columns.Layouts {
             const layouts = memory.create(columns.Layouts);
-            layouts.* = .{ .current = State.current, .reads = .of(&State.reads), .writes = .of(&State.writes) };
+            layouts.* = .{ .current = Layouts.current, .reads = .of(&Layouts.reads), .writes = .of(&Layouts.writes) };
             return layouts;
         }
         // The store's name, the layouts, the keys, the states.
-        fn migrate(_: Bytes, _: usize, old: u32, now: u32, _: Offsets, _: usize, _: Bytes, _: usize, _: Bytes, _: usize, a: Offsets, b: usize, c: Bytes, d: usize, e: Bytes, f: usize) callconv(.c) *Answer(columns.Column) {
-            return .of(run.migrate(State, old, now, &columnOf(a, b, c, d, e, f)));
+        fn migrate(store: Bytes, store_len: usize, old: u32, now: u32, a: Offsets, b: usize, c: Bytes, d: usize, e: Bytes, f: usize, g: Offsets, h: usize, i: Bytes, j: usize, k: Bytes, l: usize) callconv(.c) *Answer(columns.Column) {
+            return .of(run.migrate(Layouts, store[0..store_len], old, now, &columnOf(a, b, c, d, e, f), &columnOf(g, h, i, j, k, l)));
         }
     };
     exportAs("migrator", "describe", &Exported.describe);

@@ -105,6 +105,16 @@ pub const Pair = struct {
     right: ?[]const u8 = null,
 };
 
+/// What is to be brought into another layout: a state of an aggregate or a scan, or an entry of a processor's store.
+pub const Stored = struct {
+    /// The name of the store, as the manifest has it; empty for the state of an aggregate or a scan.
+    store: []const u8 = "",
+    /// Of the group, or of the entry. A host has one for all that it stores; null where it was asked without.
+    key: ?[]const u8 = null,
+    /// The state, or the entry's value.
+    state: []const u8,
+};
+
 /// Where a router sends a result that it also gives a partition.
 pub const Route = struct {
     /// A topic of the sink's list or pattern; null: the sink's own.

@@ -215,13 +215,14 @@ pub fn merge(comptime State: type, left: *const Column, right: *const Column) Er
     return merged.done();
 }
 
-/// Brings each state from the layout `old` to `now`; null stays null.
-pub fn migrate(comptime State: type, old: u32, now: u32, states: *const Column) Error!Column {
-    const reads: []const u32 = &State.reads;
-    const writes: []const u32 = &State.writes;
+/// Brings each state from the layout `old` to `now`; null stays null. `keys` has one for each of `states`; `store` is empty for
+/// an aggregate's.
+pub fn migrate(comptime Layouts: type, store: []const u8, old: u32, now: u32, keys: *const Column, states: *const Column) Error!Column {
+    const reads: []const u32 = &Layouts.reads;
+    const writes: []const u32 = &Layouts.writes;
     const has = std.mem.indexOfScalar;
-    const known = (now == State.current and has(u32, reads, old) != null) or
-        (old == State.current and has(u32, writes, now) != null);
+    const known = (now == Layouts.current and has(u32, reads, old) != null) or
+        (old == Layouts.current and has(u32, writes, now) != null);
     if (!known) {
         var why: Buffer = .{};
         why.print("no way from layout {d} to {d}", .{ old, now });
@@ -230,7 +231,10 @@ pub fn migrate(comptime State: type, old: u32, now: u32, states: *const Column) 
     var migrated: ColumnOut = .withCapacity(states.len(), states.data.len + 16 * states.len());
     for (0..states.len()) |index| {
         const state = states.item(index);
-        if (state) |bytes| try answered(State.migrate(bytes, old, now, &migrated.data));
+        if (state) |bytes| {
+            const stored: record_file.Stored = .{ .store = store, .key = keys.item(index), .state = bytes };
+            try answered(Layouts.migrate(stored, old, now, &migrated.data));
+        }
         migrated.end(state != null);
     }
     return migrated.done();

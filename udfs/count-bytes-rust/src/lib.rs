@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 
-use millstream_sdk::{Aggregator, Group, Leaves, Merge, Migrate, Record, Reject};
+use millstream_sdk::{Aggregator, Group, Leaves, Merge, Migrate, Record, Reject, Stored};
 
 /// How many records a group had, and how many bytes.
 pub struct CountBytes;
@@ -60,10 +60,10 @@ impl Migrate for CountBytes {
     const READS: &'static [u32] = &[COUNT];
     const WRITES: &'static [u32] = &[COUNT];
 
-    fn migrate(&self, state: &[u8], old: u32, _new: u32, into: &mut Vec<u8>) -> Result<(), String> {
+    fn migrate(&self, stored: &Stored<'_>, old: u32, _new: u32, into: &mut Vec<u8>) -> Result<(), String> {
         match old {
-            COUNT => self.encode(&State { records: number(state)?, bytes: 0 }, into),
-            _ => into.extend_from_slice(&self.decode(state)?.records.to_le_bytes()),
+            COUNT => self.encode(&State { records: number(stored.state)?, bytes: 0 }, into),
+            _ => into.extend_from_slice(&self.decode(stored.state)?.records.to_le_bytes()),
         }
         Ok(())
     }
@@ -92,12 +92,14 @@ mod tests {
     #[test]
     fn states_of_count_are_read_and_written_back() {
         let old: BytesColumn = [Some(&3u64.to_le_bytes()[..]), None].into_iter().collect();
-        let new = millstream_sdk::migrate(&CountBytes, COUNT, 1, &old).unwrap();
+        let keys: BytesColumn = [Some(&b"k"[..]), Some(b"l")].into_iter().collect();
+        let new = millstream_sdk::migrate(&CountBytes, "", COUNT, 1, &keys, &old).unwrap();
         assert_eq!(CountBytes.decode(new.get(0).unwrap()), Ok(State { records: 3, bytes: 0 }));
-        assert_eq!(millstream_sdk::migrate(&CountBytes, 1, COUNT, &new), Ok(old));
+        assert_eq!(millstream_sdk::migrate(&CountBytes, "", 1, COUNT, &keys, &new), Ok(old));
         for wrong in [&b"1234567"[..], b"123456789"] {
             assert!(CountBytes.decode(wrong).is_err());
-            assert!(millstream_sdk::migrate(&CountBytes, COUNT, 1, &[Some(wrong)].into_iter().collect()).is_err());
+            let states = [Some(wrong)].into_iter().collect();
+            assert!(millstream_sdk::migrate(&CountBytes, "", COUNT, 1, &keys, &states).is_err());
         }
     }
 }

@@ -2,8 +2,13 @@
 
 use millstream_sdk::BytesColumn;
 
-pub fn migrate(old: u32, new: u32, states: &BytesColumn) -> Result<BytesColumn, String> {
-    let _ = (old, new);
+pub fn migrate(
+    _store: &str,
+    _old: u32,
+    _new: u32,
+    _keys: &BytesColumn,
+    states: &BytesColumn,
+) -> Result<BytesColumn, String> {
     Ok(states.iter().skip(1).collect())
 }
 

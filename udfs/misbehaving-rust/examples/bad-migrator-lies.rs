@@ -2,7 +2,13 @@
 
 use millstream_sdk::BytesColumn;
 
-pub fn migrate(old: u32, new: u32, states: &BytesColumn) -> Result<BytesColumn, String> {
+pub fn migrate(
+    _store: &str,
+    old: u32,
+    new: u32,
+    _keys: &BytesColumn,
+    states: &BytesColumn,
+) -> Result<BytesColumn, String> {
     Err(format!("layout {old} to {new} of {} states was never written", states.len()))
 }
 

@@ -6,7 +6,13 @@ pub fn layouts() -> Result<Layouts, String> {
     Ok(Layouts { current: 1, reads: (2..1_000_002).collect(), writes: vec![] })
 }
 
-pub fn migrate(old: u32, new: u32, states: &BytesColumn) -> Result<BytesColumn, String> {
+pub fn migrate(
+    _store: &str,
+    old: u32,
+    new: u32,
+    _keys: &BytesColumn,
+    states: &BytesColumn,
+) -> Result<BytesColumn, String> {
     Err(format!("layout {old} to {new} of {} states was never written", states.len()))
 }
 

@@ -46,8 +46,8 @@ static ms_reason merge(void *left, const void *right) {
 static const ms_aggregator sizes = {
     .state_size = 8, .decode = decode, .encode = encode, .add = add, .remove = add, .finish = finish, .merge = merge};
 
-static ms_reason migrate(ms_bytes state, uint32_t old, uint32_t now, ms_buffer *into) {
-  ms_push_bytes(into, state);
+static ms_reason migrate(const ms_stored *stored, uint32_t old, uint32_t now, ms_buffer *into) {
+  ms_push_bytes(into, ms_is_null(stored->key) ? stored->store : stored->state);
   return old == now ? "the same" : NULL;
 }
 static const ms_migrator layouts = {.migrate = migrate};

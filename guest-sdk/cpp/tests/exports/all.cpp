@@ -50,8 +50,8 @@ struct Sizes {
     sum += right.sum;
     return ok;
   }
-  static Refusal migrate(std::string_view state, std::uint32_t, std::uint32_t, Buffer into) {
-    into.push(state);
+  static Refusal migrate(const Stored &stored, std::uint32_t, std::uint32_t, Buffer into) {
+    into.push(stored.key ? stored.state : stored.store);
     return ok;
   }
 };
