@@ -156,6 +156,59 @@ fn sessions_and_slices_go_into_another_layout_and_back() {
     assert!(host.stop().success());
 }
 
+/// Records: key, value, time. Then what all alarms say, so many at least, in their order.
+fn alarms(host: &Host, place: &Place, records: &[(&str, &str, i64)], at_least: usize) -> Vec<String> {
+    let file = place.folder.with_extension("json");
+    let line = |(key, value, time): &(&str, &str, i64)| {
+        serde_json::json!({ "key": key, "value": value, "timestamp": time }).to_string() + "\n"
+    };
+    std::fs::write(&file, records.iter().map(line).collect::<String>()).unwrap();
+    host.ok(&["produce", "in", "--format", "json", &file.to_string_lossy()]);
+    eventually(&format!("{at_least} alarms are told"), 30, || {
+        let all = host.ok(&["consume", "silent", "--from", "earliest", "--max", "1000", "--format", "raw"]);
+        let all: Vec<String> = all.lines().filter(|line| !line.is_empty()).map(str::to_string).collect();
+        if all.len() >= at_least { Ok(all) } else { Err(format!("{all:?}")) }
+    })
+}
+
+#[test]
+fn entries_of_a_processor_go_into_another_layout_and_back() {
+    let place = Place::new(
+        "pipeline: counted
+functions:
+  count: { component: {alarm.wasm} }
+sources:
+  in: { topic: in, partitions: 1 }
+steps:
+  alarms: { from: in, process: count, stores: { last: {} }, outputs: [silent, again] }
+sinks:
+  silent: { from: alarms.silent, topic: silent, partitions: 1 }
+  again: { from: alarms.again, topic: again, partitions: 1 }
+",
+    );
+    let host = Host::ready(&place.manifest, &place.folder, &[]);
+    alarms(&host, &place, &[("a", "up", 1_000), ("b", "up", 2_000), ("z", "up", 10_000)], 0);
+    handled(&host, 3);
+    deploy(&host, "alarm-counted");
+    // What a record asks for, and what a timer does: b's at 32 s, z's at 40 s, a's at 50 s.
+    let told = alarms(&host, &place, &[("a", "still up", 20_000), ("c", "up", 60_000)], 3);
+    assert_eq!(told, ["up, 0 records", "up, 0 records", "still up, 1 records"]);
+    host.kill();
+    let host = Host::ready(&place.manifest, &place.folder, &[]);
+    eventually("all entries are in layout 1", 30, || match layouts(&host) {
+        one if one == serde_json::json!([1]) => Ok(()),
+        several => Err(several.to_string()),
+    });
+    host.ok(&["rollback", "counted/count"]);
+    let told = alarms(&host, &place, &[("d", "up", 100_000)], 4);
+    assert_eq!(told[3..], ["up"], "c's at 90 s, by the version that knows nothing of counts");
+    eventually("all entries are in layout 0", 30, || match layouts(&host) {
+        one if one == serde_json::json!([0]) => Ok(()),
+        several => Err(several.to_string()),
+    });
+    assert!(host.stop().success());
+}
+
 #[test]
 fn what_is_not_turned_back_is_not_gone_back_from() {
     let place = counted("");

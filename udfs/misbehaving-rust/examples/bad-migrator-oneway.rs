@@ -6,7 +6,13 @@ pub fn layouts() -> Result<Layouts, String> {
     Ok(Layouts { current: 1, reads: vec![0], writes: vec![] })
 }
 
-pub fn migrate(_: u32, _: u32, states: &BytesColumn) -> Result<BytesColumn, String> {
+pub fn migrate(
+    _store: &str,
+    _old: u32,
+    _new: u32,
+    _keys: &BytesColumn,
+    states: &BytesColumn,
+) -> Result<BytesColumn, String> {
     Ok(states.clone())
 }
 
