@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The samples in JavaScript and TypeScript, and the tests of guest-sdk/javascript. Needs Node 20 or newer with npm (Debian:
+# The samples in JavaScript and TypeScript, and the tests of guest-sdk/javascript. Needs Node 18 or newer with npm (Debian:
 # nodejs, npm); esbuild, componentize-qjs and componentize-js, which hold the engines, come from npm as
 # javascript/package-lock.json names them.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -32,7 +32,7 @@ build() {
 
 test_sample() {
   project "$1"
-  # Types are erased first; Node 20 does not know them.
+  # Types are erased first; Node 18 and 20 do not know them.
   if [ -e tsconfig.json ] || ls -- *.ts >/dev/null 2>&1; then
     "$npm/node_modules/.bin/esbuild" --bundle --platform=node --format=esm --log-level=warning --outdir=build --out-extension:.js=.mjs ./*.test.ts
     node --test build/*.test.mjs
