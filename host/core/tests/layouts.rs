@@ -14,8 +14,9 @@ use millstream_core::operator::Active;
 use millstream_core::operator::migrate::{MIGRATE_BYTES_MAX, MIGRATE_ROWS_MAX, SWEEP_BYTES_MAX, SWEEP_ROWS_MAX};
 use millstream_core::operator::process::CALLS_AGAIN_MAX;
 use millstream_core::record::BatchBuilder;
+use millstream_core::task::TaskId;
 use millstream_core::topology::spec::*;
-use millstream_core::worker::{Input, Settings};
+use millstream_core::worker::{Effect, Input, Settings};
 
 /// A host with one task of one step, at work.
 struct Step {
@@ -35,9 +36,29 @@ impl Step {
     /// Commits what was done; gives it.
     fn commit(&mut self) -> std::sync::Arc<Interval> {
         let interval = commit(&self.host.step(Input::Drain));
-        self.host.write(&interval);
-        self.host.step(Input::Outcome { interval: interval.id, outcome: CommitOutcome::Committed });
+        self.committed(&interval);
         interval
+    }
+
+    fn committed(&mut self, interval: &Interval) {
+        self.host.write(interval);
+        self.host.step(Input::Outcome { interval: interval.id, outcome: CommitOutcome::Committed });
+    }
+
+    /// Commits until the sweep is done; gives the last interval.
+    fn swept(&mut self) -> std::sync::Arc<Interval> {
+        loop {
+            let interval = self.commit();
+            if interval.parts[0].sweeps[0].1.done {
+                return interval;
+            }
+        }
+    }
+
+    /// The task is opened anew: nothing of its stores is in memory.
+    fn reopen(&mut self, interval: &Interval) {
+        self.host.step(Input::Close { task: TaskId { sub: 0, partition: 0 } });
+        self.host.open(0, Some(interval.parts[0].meta.clone()));
     }
 
     /// Takes records in: key, value, time.
@@ -55,7 +76,12 @@ impl Step {
     fn swap(&mut self, function: &str) {
         let function = NAMES.iter().position(|(name, _)| *name == function).unwrap();
         let active = Active { prepared: Prepared(2 * STRIDE + function as u32), epoch: 2, number: 2 };
-        self.host.step(Input::Activate { function, active });
+        // The interval that is open ends with the version before.
+        for effect in self.host.step(Input::Activate { function, active }) {
+            if let Effect::Commit(interval) = effect {
+                self.committed(&interval);
+            }
+        }
         calls();
     }
 }
@@ -129,6 +155,58 @@ fn a_sweep_looks_at_so_many_rows_and_writes_so_many_bytes_in_an_interval() {
     step.swap("laid-out");
     step.commit();
     assert_eq!(migrated(), [2]);
+}
+
+/// A record that is refused has touched its group all the same.
+#[test]
+fn what_is_turned_and_not_changed_leaves_nothing() {
+    let session = Window { form: WindowForm::Session { gap_ms: 10 }, grace_ms: 0 };
+    for window in [None, Some(session)] {
+        let mut operator = tally(window);
+        if let Operator::Aggregate(aggregate) = &mut operator {
+            aggregate.emit = Emit::OnUpdate;
+        }
+        let mut step = Step::new(operator);
+        let record = |value: &str, time| [("a".to_string(), value.to_string(), time)].into_iter();
+        step.take(record("5", 1));
+        assert_eq!(step.commit().parts[0].outputs.len(), 1);
+        step.swap("tally");
+        step.take(record("?", 4));
+        assert_eq!(migrated(), [1]);
+        let interval = step.commit();
+        let part = &interval.parts[0];
+        assert_eq!((part.outputs.len(), part.changes[0].len()), (0, 1), "{part:?}");
+        step.take(record("2", 5));
+        let counted = step.commit();
+        let values = &counted.parts[0].outputs[0].batch.values;
+        assert!((0..values.len()).any(|i| values.get(i) == Some(b"7")), "it is counted on: {values:?}");
+    }
+}
+
+#[test]
+fn what_nobody_touches_is_found_in_the_database() {
+    let window = |form| Some(Window { form, grace_ms: 100 });
+    let folds = [
+        tally(None),
+        tally(window(WindowForm::Hopping { size_ms: 1_000, advance_ms: 1_000 })),
+        tally(window(WindowForm::Session { gap_ms: 10 })),
+        tally(window(WindowForm::Sliding { difference_ms: 10 })),
+    ];
+    let count = |value: &'static str| (0..20).map(move |n| (format!("k{n}"), value.to_string(), 5));
+    for (operator, value) in folds.into_iter().map(|fold| (fold, "1")).chain([(laid_out(), "count:kept")]) {
+        let function = if value == "1" { "tally" } else { "laid-out" };
+        let mut step = Step::new(operator);
+        step.take(count(value));
+        let interval = step.commit();
+        step.reopen(&interval);
+        step.swap(function);
+        let interval = step.swept();
+        assert_eq!(migrated(), [20]);
+        // And they are written: nothing is left for another sweep.
+        step.reopen(&interval);
+        step.swept();
+        assert_eq!(migrated(), [0; 0]);
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ use super::{junit, load};
 use crate::alone::{OUTPUTS_MAX, Store};
 use crate::runtime::functions;
 use crate::verify::process::{self, Step};
-use crate::verify::{Input, Report, verify};
+use crate::verify::{Input, Report, Ways, verify};
 
 /// Looks for hidden state, randomness and dependence on batch cuts in a function; measures its cost.
 ///
@@ -94,7 +94,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Functions run on threads with room for their stack.
     let thread = std::thread::Builder::new().stack_size(WORKER_STACK_BYTES).spawn(move || {
         let mut functions = WorkerFunctions::new(of_worker.clone());
-        let mut report = verify(&mut functions, prepared, Input { records: &records, right: right.as_ref(), seed });
+        let layouts = of_worker.layouts(prepared);
+        let ways = Ways { current: layouts.current, reads: &layouts.reads, writes: &layouts.writes };
+        let input = Input { records: &records, right: right.as_ref(), seed, ways };
+        let mut report = verify(&mut functions, prepared, input);
         if functions.exports(prepared, Interface::Processor) {
             let fresh = || Box::new(WorkerFunctions::new(of_worker.clone())) as Box<dyn Functions>;
             let step = Step { stores: &stores, outputs };

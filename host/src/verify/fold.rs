@@ -93,6 +93,14 @@ fn take_out(subject: &mut Subject<'_>, records: &Batch, at: usize, report: &mut 
     note(report, "retractor", format!("taken out again from record {at}"), &first, &then);
 }
 
+/// What the records fold to; `None`: the function fails on them.
+pub fn states(functions: &mut dyn Functions, function: Prepared, records: &Batch) -> Option<States> {
+    let records = &foldable(records);
+    let mut subject = Subject { functions, function };
+    subject.renew();
+    subject.fold(records, &every(CALL_RECORDS, records.len())).ok()
+}
+
 /// Records key by key in a random order of keys; each key's own order is kept.
 fn other_order(records: &Batch, random: &mut Random) -> Vec<u32> {
     let mut by_key: BTreeMap<&[u8], Vec<u32>> = BTreeMap::new();
@@ -219,6 +227,6 @@ impl Subject<'_> {
     }
 }
 
-fn named(key: &[u8]) -> String {
+pub fn named(key: &[u8]) -> String {
     format!("key {}", shown(Some(key)))
 }

@@ -6,6 +6,7 @@
 //! Nothing here knows WebAssembly: functions are called through the core's port.
 
 mod fold;
+mod migrate;
 pub mod process;
 mod scan;
 mod single;
@@ -15,6 +16,8 @@ use std::fmt;
 
 use millstream_core::function::{Answer, Context, Fault, Functions, Interface, Prepared, Records};
 use millstream_core::record::{Batch, BytesColumn};
+
+pub use migrate::Ways;
 
 /// Records of a call in the first run, with which the others are compared.
 pub const CALL_RECORDS: usize = 1_024;
@@ -39,7 +42,7 @@ pub struct Difference {
 /// One way in which the records were given again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trial {
-    /// The interface called: `filter`, `mapper`, `router`, `joiner`, `aggregator`, `retractor`, `scanner`, `processor`.
+    /// The interface called: `filter`, `mapper`, `router`, `joiner`, `aggregator`, `retractor`, `scanner`, `migrator`, `processor`.
     pub kind: &'static str,
     /// How they were given.
     pub how: String,
@@ -74,6 +77,8 @@ pub struct Input<'a> {
     pub right: Option<&'a Batch>,
     /// Another one gives other cuts, orders and pairs.
     pub seed: u64,
+    /// Layouts that the function's migrator knows.
+    pub ways: Ways<'a>,
 }
 
 /// Tries every kind that the function offers and that works on records: filter, mapper, router, joiner, aggregator with its merger and its
@@ -87,6 +92,11 @@ pub fn verify(functions: &mut dyn Functions, function: Prepared, input: Input<'_
     }
     if functions.exports(function, Interface::Aggregator) {
         fold::verify(functions, function, input.records, input.seed, &mut report);
+        if functions.exports(function, Interface::Migrator)
+            && let Some(states) = fold::states(functions, function, input.records)
+        {
+            migrate::verify(functions, function, &states, input.ways, &mut report);
+        }
     }
     if functions.exports(function, Interface::Scanner) {
         scan::verify(functions, function, input.records, input.seed, &mut report);

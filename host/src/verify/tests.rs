@@ -6,7 +6,7 @@ use millstream_core::function::{
 };
 use millstream_core::record::{Batch, BatchBuilder, BytesColumn};
 
-use super::{Input, Report, verify};
+use super::{Input, Report, Ways, verify};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Habit {
@@ -29,6 +29,8 @@ enum Habit {
     RemovesBadly,
     /// A retractor that takes nothing out and says so.
     RefusesToRemove,
+    /// A migrator that turns what it is given first in a call otherwise.
+    MigratesFirst,
     /// An aggregator that keeps no state of one key, and a retractor that expects one of each.
     HasNoState,
 }
@@ -44,7 +46,7 @@ impl Functions for Native {
         false
     }
     fn exports(&self, _: Prepared, interface: Interface) -> bool {
-        let beside = [Interface::Merger, Interface::Retractor];
+        let beside = [Interface::Merger, Interface::Retractor, Interface::Migrator];
         interface == self.kind || self.kind == Interface::Aggregator && beside.contains(&interface)
     }
     fn layout(&self, _: Prepared) -> u32 {
@@ -173,12 +175,18 @@ impl Functions for Native {
         &mut self,
         _: Prepared,
         _: &str,
-        _: u32,
-        _: u32,
+        from: u32,
+        to: u32,
         _: &BytesColumn,
-        _: &BytesColumn,
+        states: &BytesColumn,
     ) -> Answer<BytesColumn> {
-        Err(Fault::Unavailable { message: "not here".into() })
+        assert!([(0, 2), (2, 0)].contains(&(from, to)), "from {from} to {to}");
+        let one = |i: usize| {
+            let extra = if self.habit == Habit::MigratesFirst && i == 0 { "!" } else { "" };
+            states.get(i).map(|state| [state, extra.as_bytes()].concat())
+        };
+        let all: Vec<_> = (0..states.len()).map(one).collect();
+        Ok(all.iter().map(|state| state.as_deref()).collect())
     }
     fn process(&mut self, _: Prepared, _: Context<'_>, _: Records<'_>, _: &mut dyn Hosted) -> Answer<Output> {
         Err(Fault::Unavailable { message: "no processor is tried".into() })
@@ -187,6 +195,9 @@ impl Functions for Native {
         Err(Fault::Unavailable { message: "no processor is tried".into() })
     }
 }
+
+/// Of layout 0 alone states are turned there and back.
+const WAYS: Ways<'_> = Ways { current: 2, reads: &[0, 1], writes: &[0] };
 
 fn records() -> Batch {
     let mut out = BatchBuilder::default();
@@ -198,7 +209,7 @@ fn records() -> Batch {
 }
 
 fn tried(habit: Habit, kind: Interface) -> Report {
-    let input = Input { records: &records(), right: None, seed: 1 };
+    let input = Input { records: &records(), right: None, seed: 1, ways: WAYS };
     verify(&mut Native { habit, kind, calls: 0 }, Prepared(0), input)
 }
 
@@ -219,6 +230,14 @@ fn functions_that_keep_the_pledge_pass_every_trial() {
     assert!(report.passed(), "{report:?}");
     let told = tried(Habit::Good, Interface::Aggregator);
     assert_eq!(told.trials.iter().filter(|trial| trial.kind == "retractor").count(), 2);
+    let ways: Vec<&str> = told.trials.iter().filter(|t| t.kind == "migrator").map(|t| &t.how[..6]).collect();
+    assert_eq!(ways, ["2 to 0", "2 to 0", "2 to 0", "0 to 2", "0 to 2", "0 to 2"]);
+}
+
+#[test]
+fn migrators_that_see_cuts_are_found() {
+    let report = tried(Habit::MigratesFirst, Interface::Aggregator);
+    assert_eq!(differing(&report), ["2 to 0, one state a call", "0 to 2, one state a call"], "{report:?}");
 }
 
 #[test]
@@ -277,7 +296,7 @@ fn joiners_that_see_cuts_are_found_and_pairs_are_of_one_key() {
     assert!(differing(&tried(Habit::SeesCuts, Interface::Joiner)).contains(&"one record a call"));
     let mut right = BatchBuilder::default();
     right.push(Some(b"k1"), Some(b"price"), 0, []);
-    let input = Input { records: &records(), right: Some(&right.finish()), seed: 1 };
+    let input = Input { records: &records(), right: Some(&right.finish()), seed: 1, ways: WAYS };
     let mut functions = Native { habit: Habit::Counts, kind: Interface::Joiner, calls: 0 };
     let report = verify(&mut functions, Prepared(0), input);
     assert!(report.passed(), "{report:?}");
