@@ -100,7 +100,7 @@ fn tally(window: Option<Window>) -> Operator {
 fn laid_out() -> Operator {
     Operator::Process(Process {
         function: "laid-out".into(),
-        stores: vec![StoreSpec { name: "kept".into(), ttl_ms: None }],
+        stores: ["kept", "other"].map(|name| StoreSpec { name: name.into(), ttl_ms: None }).to_vec(),
         outputs: Vec::new(),
         partitions: None,
     })
@@ -193,7 +193,8 @@ fn what_nobody_touches_is_found_in_the_database() {
         tally(window(WindowForm::Sliding { difference_ms: 10 })),
     ];
     let count = |value: &'static str| (0..20).map(move |n| (format!("k{n}"), value.to_string(), 5));
-    for (operator, value) in folds.into_iter().map(|fold| (fold, "1")).chain([(laid_out(), "count:kept")]) {
+    for (operator, value) in folds.into_iter().map(|fold| (fold, "1")).chain([(laid_out(), "count:kept;put:other:x:1")])
+    {
         let function = if value == "1" { "tally" } else { "laid-out" };
         let mut step = Step::new(operator);
         step.take(count(value));
@@ -201,7 +202,7 @@ fn what_nobody_touches_is_found_in_the_database() {
         step.reopen(&interval);
         step.swap(function);
         let interval = step.swept();
-        assert_eq!(migrated(), [20]);
+        assert_eq!(migrated(), if value == "1" { vec![20] } else { vec![20, 1] }, "of each store");
         // And they are written: nothing is left for another sweep.
         step.reopen(&interval);
         step.swept();
@@ -220,6 +221,22 @@ fn a_processor_that_asks_under_the_keys_of_its_records_is_asked_twice() {
     assert_eq!(calls(), [("process", 100), ("migrate", 100), ("process", 100)]);
     let out = step.commit();
     assert!((0..100).all(|i| out.parts[0].outputs[0].batch.values.get(i) == Some(b"2")));
+}
+
+/// As below, of timers: none is lost on the way.
+#[test]
+fn timers_whose_function_asks_elsewhere_are_given_half_after_so_many_calls() {
+    let mut step = Step::new(laid_out());
+    step.take((0..64).map(|n| ("a".into(), format!("put:kept:k{n}:{n};set:get:kept:k{n}@{}", 100 + n), 1)));
+    step.commit();
+    step.swap("laid-out");
+    step.take([("b".to_string(), "nothing".to_string(), 500)].into_iter());
+    assert_eq!(migrated(), [1; 64]);
+    let out = step.commit();
+    let values = &out.parts[0].outputs[0].batch.values;
+    let all: Vec<&[u8]> = (0..values.len()).filter_map(|i| values.get(i)).collect();
+    let expected = (0..64).flat_map(|n| [format!("get:kept:k{n}@{}", 100 + n), n.to_string()]);
+    assert!(all.iter().map(|value| String::from_utf8_lossy(value).into_owned()).eq(expected), "{values:?}");
 }
 
 #[test]

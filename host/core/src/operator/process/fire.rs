@@ -209,7 +209,8 @@ impl Firing<'_, '_, '_, '_, '_> {
                 cx.ports.functions.fire(active.prepared, clock, part.records(), desk)
             })?;
             let Some(Called { answer, wrote, changed_timers: changed, .. }) = called else {
-                self.run.take_back_held(&mark);
+                // Not what was turned for it.
+                self.run.state.timers.take_back(mark.timers);
                 to = from + (to - from).div_ceil(2);
                 continue;
             };
