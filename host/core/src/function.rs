@@ -302,10 +302,9 @@ pub trait Functions {
     fn exports(&self, function: Prepared, interface: Interface) -> bool;
     /// Layout number that this version writes (see the contract's `migrator`); 0 without one.
     fn layout(&self, function: Prepared) -> u32;
-    /// The version that turns states of the layout `stored` into that of this version; `None`: none does. It may be this one itself, or a
+    /// The version that turns states that are stored in this layout into that of this version; `None`: none does. It may be this one itself, or a
     /// later one that is gone back from.
-    fn migrator(&self, function: Prepared, stored: u32) -> Option<Prepared> {
-        let _ = stored;
+    fn migrator(&self, function: Prepared, _stored: u32) -> Option<Prepared> {
         self.exports(function, Interface::Migrator).then_some(function)
     }
     /// Whether states of any other layout can be turned into that of this version.

@@ -63,11 +63,13 @@ impl StreamTimes<'_> {
         if !self.wanted || rejected.is_empty() {
             return to - from;
         }
+        // Those from an upstream task have its time; what a step before this one made by itself, as when a timer fired, has this step's.
+        let by_own_time = (from..to).rev().find(|i| self.upstream(flow, *i).is_none());
         let mut observed = *self.observed;
         for i in from..to {
             let time = flow.batch.timestamps[i];
             let refused = rejected.iter().any(|r| r.index as usize == i - from);
-            if refused && time > observed && self.upstream(flow, i).is_none() {
+            if refused && time > observed && by_own_time.is_some_and(|last| i < last) {
                 return i + 1 - from;
             }
             observed = observed.max(time);
