@@ -17,7 +17,6 @@ use hashbrown::HashMap;
 use super::super::Cx;
 use super::super::aggregate::Step;
 use super::super::finish::{Leaving, Results};
-use super::super::fold::layout_differs;
 use super::super::isolate::{self, Isolation, Work};
 use super::super::migrate::{self, Of};
 use super::super::session::count_of;
@@ -62,10 +61,10 @@ pub(crate) fn windows(
     let function = step.aggregate.function.map(|f| (f, cx.active[f].prepared));
     let layout = function.filter(|_| !reduce).map_or(0, |(_, f)| cx.ports.functions.layout(f));
     step.store.merge_by(function.map(|(_, f)| f));
-    bring(cx, step, slicing, windows, layout)?;
     let mut plan = Plan::of(step.store, slicing, windows, layout);
-    if let Some(other) = plan.tree.other_layout.filter(|_| !reduce) {
-        return Err(layout_differs(node, other, layout));
+    if plan.tree.other_layout.is_some() && !reduce {
+        bring(cx, step, slicing, windows, layout)?;
+        plan = Plan::of(step.store, slicing, windows, layout);
     }
     let Some((function, prepared)) = function else {
         plan.tree.count(step.store)?;
